@@ -1,0 +1,121 @@
+//! Data sets of labelled images.
+//!
+//! A data set is bytes in memory ([`Images`]), a plain description of where they come from and what
+//! was done to them ([`DataSpec`], what a plan stores), and both together with the rows they leave
+//! ([`Dataset`], what a script holds). One file per source, one entry per source in [`SOURCES`].
+
+mod augment;
+mod cifar10;
+mod dataset;
+mod digits;
+mod image_files;
+mod images;
+mod sampling;
+mod synthetic;
+
+pub use augment::Augmentation;
+pub(crate) use augment::ImageStore;
+pub use dataset::{DataOp, DataSpec, Dataset};
+pub use images::Images;
+pub use sampling::{Sample, Sampling};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// Where images come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum Source {
+    /// The embedded handwritten digits.
+    Digits,
+    /// CIFAR-10, in a folder.
+    Cifar10 {
+        /// The folder with the official binary files or with Parquet files.
+        path: String,
+    },
+    /// Parquet files with encoded images.
+    Images {
+        /// A file, a folder or a glob.
+        path: String,
+        /// The image column; none: found by its type.
+        image: Option<String>,
+        /// The label column; none: found by its name.
+        label: Option<String>,
+    },
+    /// Random class patterns with Gaussian pixel noise.
+    Synthetic(synthetic::Options),
+}
+
+pub use synthetic::Options as SyntheticOptions;
+
+/// What help, completion and checking know of a source of images.
+pub struct SourceInfo {
+    /// The name in scripts.
+    pub name: &'static str,
+    /// What it is, in a sentence.
+    pub doc: &'static str,
+    /// Who made it.
+    pub origin: &'static str,
+    /// The official sizes of the training and the test part, where there are any.
+    pub sizes: Option<(usize, usize)>,
+    /// Crops and flips that `augment: true` means.
+    pub augmentation: Augmentation,
+}
+
+/// Every source of images.
+pub const SOURCES: &[SourceInfo] = &[
+    SourceInfo {
+        name: "digits",
+        doc: "1,797 handwritten digits, 8x8 grey, embedded in the program",
+        origin: "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (CC BY 4.0)",
+        sizes: Some((1500, 297)),
+        augmentation: Augmentation::None,
+    },
+    SourceInfo {
+        name: "cifar10",
+        doc: "60,000 colour images, 32x32, of ten classes, from the official binary files or Parquet",
+        origin: "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        sizes: Some((50_000, 10_000)),
+        augmentation: Augmentation::CropFlip,
+    },
+    SourceInfo {
+        name: "images",
+        doc: "encoded images (PNG, JPEG) with labels in Parquet files",
+        origin: "the user's own",
+        sizes: None,
+        augmentation: Augmentation::CropFlip,
+    },
+    SourceInfo {
+        name: "synthetic",
+        doc: "random class patterns with Gaussian pixel noise",
+        origin: "drawn by kelvin from a seed",
+        sizes: None,
+        augmentation: Augmentation::None,
+    },
+];
+
+impl Source {
+    /// The entry of this source in [`SOURCES`].
+    pub fn info(&self) -> &'static SourceInfo {
+        let index = match self {
+            Self::Digits => 0,
+            Self::Cifar10 { .. } => 1,
+            Self::Images { .. } => 2,
+            Self::Synthetic(_) => 3,
+        };
+        &SOURCES[index]
+    }
+
+    /// Reads or makes the images.
+    fn load(&self) -> Result<Images> {
+        match self {
+            Self::Digits => digits::load(),
+            Self::Cifar10 { path } => cifar10::load(path.as_ref()),
+            Self::Images { path, image, label } => {
+                image_files::load(path, image.as_deref(), label.as_deref())
+            }
+            Self::Synthetic(options) => synthetic::load(options),
+        }
+    }
+}

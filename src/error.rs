@@ -1,0 +1,118 @@
+//! The one error type of the library.
+
+use std::path::{Path, PathBuf};
+
+/// `Result` with kelvin's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong. A message says what was expected, what was found and what to
+/// write instead.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value, option, file content or combination of them that cannot be used.
+    #[error("{0}")]
+    Invalid(String),
+    /// The operating system refused a file operation.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// libtorch refused an operation; usually out of memory.
+    #[error("libtorch: {0}")]
+    Torch(String),
+    /// The user asked to stop (Ctrl-C, SIGTERM).
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// An [`Error::Invalid`] with this message.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid(message.into())
+    }
+
+    /// An [`Error::Io`] at this path.
+    pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.as_ref().to_owned(),
+            source,
+        }
+    }
+}
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(first_line(&error.to_string()))
+    }
+}
+
+/// The first line of a message: libtorch appends a C++ back trace to its own.
+pub(crate) fn first_line(message: &str) -> String {
+    message.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Of `known` names the one nearest to `found`, if it is near enough to be a slip of the pen.
+pub fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let initials = |name: &str| -> String {
+        name.split('_').filter_map(|word| word.chars().next()).collect()
+    };
+    known
+        .into_iter()
+        .map(|name| {
+            // `learning_rate` is meant by `lr`: a name's initials count as the name itself.
+            let spelled = edit_distance(found, name);
+            let abbreviated = if name.len() > 1 && initials(found) == name { 1 } else { usize::MAX };
+            (spelled.min(abbreviated), name)
+        })
+        .filter(|(distance, name)| *distance <= (name.len().max(found.len()) / 3).max(1))
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// `; did you mean …?` for the nearest known name, else the list of them.
+pub fn suggestion<'a>(found: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    match nearest(found, known.clone()) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => {
+            let names: Vec<&str> = known.into_iter().collect();
+            format!("known: {}", names.join(", "))
+        }
+    }
+}
+
+/// Levenshtein distance with transpositions of neighbours counted as one edit.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let differs = usize::from(a[i - 1] != b[j - 1]);
+            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + differs);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_finds_its_name() {
+        let known = ["lr", "batch", "epochs", "optimizer", "weight_decay"];
+        assert_eq!(nearest("lerning_rate", known), Some("lr"));
+        assert_eq!(nearest("btach", known), Some("batch"));
+        assert_eq!(nearest("epoch", known), Some("epochs"));
+        assert_eq!(nearest("weigth_decay", known), Some("weight_decay"));
+        assert_eq!(nearest("zebra", known), None);
+    }
+}

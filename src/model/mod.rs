@@ -1,0 +1,169 @@
+//! Networks of stacked replicas.
+//!
+//! A model describes its tensors once ([`Layout`]) and its forward pass on [`Weights`] that hold one or
+//! more replicas. Replicas lie side by side in the channels, and every layer keeps them apart: grouped
+//! convolutions, per-channel batch norm, batched products. One file per model, one entry in [`MODELS`].
+
+mod layers;
+mod layout;
+mod linear;
+mod mlp;
+mod network;
+mod resnet;
+mod weights;
+
+pub use layout::{Init, Layout, TensorInfo};
+pub use network::{Network, Scores};
+pub use weights::Weights;
+pub(crate) use weights::load_state;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::error::{Error, Result};
+
+/// A model as plain data: part of a run's identity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum ModelSpec {
+    /// The pre-activation ResNet18.
+    Resnet {
+        /// Filters of the first stage.
+        width: i64,
+    },
+    /// A multilayer perceptron with ReLU.
+    Mlp {
+        /// Units of each hidden layer.
+        hidden: Vec<i64>,
+    },
+    /// Multinomial logistic regression.
+    Linear,
+}
+
+/// What help, completion and checking know of a model.
+pub struct ModelInfo {
+    /// The name in scripts.
+    pub name: &'static str,
+    /// What it is, in a sentence.
+    pub doc: &'static str,
+    /// Where it comes from.
+    pub origin: &'static str,
+    /// Its options: name and meaning.
+    pub options: &'static [(&'static str, &'static str)],
+}
+
+/// Every model.
+pub const MODELS: &[ModelInfo] = &[
+    ModelInfo {
+        name: "resnet",
+        doc: "the pre-activation ResNet18 of a given width, without a final norm",
+        origin: "He et al. 2016 (Identity Mappings in Deep Residual Networks); Nakkiran et al. 2021",
+        options: &[
+            ("width", "filters of the first stage; the others have 2, 4 and 8 times as many"),
+            ("channels", "channels of the images; default: the data set's, else 3"),
+            ("classes", "classes; default: the data set's, else 10"),
+        ],
+    },
+    ModelInfo {
+        name: "mlp",
+        doc: "a multilayer perceptron with ReLU on flattened images",
+        origin: "",
+        options: &[("hidden", "units of each hidden layer, for instance [128, 64]")],
+    },
+    ModelInfo {
+        name: "linear",
+        doc: "multinomial logistic regression on flattened images",
+        origin: "",
+        options: &[],
+    },
+];
+
+/// The forward pass of a model on stacked replicas.
+pub(crate) trait Forward: Send + Sync {
+    /// Logits, replicas x batch x classes, of images, batch x (replicas · channels) x height x width.
+    fn forward(&self, weights: &Weights, images: &Tensor, training: bool) -> Tensor;
+}
+
+/// A model for images of one shape.
+#[derive(Clone)]
+pub struct Model {
+    /// What was built.
+    pub spec: ModelSpec,
+    /// Channels, height, width of the images.
+    pub shape: [usize; 3],
+    /// How many classes.
+    pub classes: usize,
+    /// Its tensors.
+    pub layout: Arc<Layout>,
+    pub(crate) net: Arc<dyn Forward>,
+}
+
+impl ModelSpec {
+    /// The entry of this model in [`MODELS`].
+    pub fn info(&self) -> &'static ModelInfo {
+        let index = match self {
+            Self::Resnet { .. } => 0,
+            Self::Mlp { .. } => 1,
+            Self::Linear => 2,
+        };
+        &MODELS[index]
+    }
+
+    /// The width in tables: filters of the first stage, units of the widest hidden layer, 0.
+    pub fn width(&self) -> i64 {
+        match self {
+            Self::Resnet { width } => *width,
+            Self::Mlp { hidden } => hidden.iter().copied().max().unwrap_or(0),
+            Self::Linear => 0,
+        }
+    }
+
+    /// Checks the sizes.
+    pub fn check(&self) -> Result<()> {
+        let sizes = match self {
+            Self::Resnet { width } => vec![*width],
+            Self::Mlp { hidden } => hidden.clone(),
+            Self::Linear => Vec::new(),
+        };
+        match sizes.iter().find(|size| !(1..=4096).contains(*size)) {
+            Some(size) => Err(Error::invalid(format!(
+                "{}: a layer of {size} units; expected 1 to 4096",
+                self.info().name
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Builds the model for images of this shape (channels, height, width).
+    pub fn build(&self, shape: [usize; 3], classes: usize) -> Result<Model> {
+        self.check()?;
+        let mut layout = Layout::default();
+        let net: Arc<dyn Forward> = match self {
+            Self::Resnet { width } => {
+                Arc::new(resnet::Resnet::new(&mut layout, *width, shape[0] as i64, classes as i64))
+            }
+            Self::Mlp { hidden } => Arc::new(mlp::Mlp::new(
+                &mut layout,
+                shape.iter().product::<usize>() as i64,
+                hidden,
+                classes as i64,
+            )),
+            Self::Linear => Arc::new(linear::Linear::new(
+                &mut layout,
+                shape.iter().product::<usize>() as i64,
+                classes as i64,
+            )),
+        };
+        Ok(Model { spec: self.clone(), shape, classes, layout: Arc::new(layout), net })
+    }
+
+    /// The fewest examples of a batch: batch norm needs two values per channel in every layer.
+    pub fn smallest_batch(&self, shape: [usize; 3]) -> usize {
+        match self {
+            Self::Resnet { .. } if shape[1].div_ceil(8) * shape[2].div_ceil(8) == 1 => 2,
+            _ => 1,
+        }
+    }
+}

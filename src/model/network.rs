@@ -1,0 +1,91 @@
+//! One network with weights, as a script holds it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+
+use super::weights::{State, load_state, save_state};
+use super::{Model, Weights};
+use crate::error::Result;
+use crate::torch::Precision;
+
+/// Mean loss and accuracy of a network on a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Mean cross-entropy, in nats.
+    pub loss: f64,
+    /// Fraction of examples classified correctly.
+    pub accuracy: f64,
+    /// Population standard deviation of the loss over examples, in nats.
+    pub loss_std: f64,
+}
+
+/// A model with the weights of one replica.
+pub struct Network {
+    model: Model,
+    weights: Weights,
+    precision: Precision,
+}
+
+impl Network {
+    /// Draws initial weights from a seed.
+    pub fn draw(model: Model, seed: i64, precision: Precision, device: Device) -> Self {
+        let weights = Weights::draw(&model.layout, &[seed], precision, device);
+        Self { model, weights, precision }
+    }
+
+    /// A network with these tensors.
+    pub fn from_state(model: Model, state: State, precision: Precision, device: Device) -> Result<Self> {
+        let mut network = Self::draw(model, 0, precision, device);
+        network.weights.set_state(0, state)?;
+        Ok(network)
+    }
+
+    /// What was built.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Its weights, a stack of one replica.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The number format it computes in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Writes a safetensors file with PyTorch's names.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        save_state(&self.weights.state(0), path)
+    }
+
+    /// Reads a safetensors file with PyTorch's names.
+    pub fn load(&mut self, path: &Path) -> Result<()> {
+        self.weights.set_state(0, load_state(path)?).map_err(|error| {
+            crate::error::Error::invalid(format!("{}: {error}", path.display()))
+        })
+    }
+
+    /// Logits, examples x classes, in evaluation mode, of normalised images.
+    pub fn logits(&self, images: &Tensor) -> Tensor {
+        tch::no_grad(|| {
+            let images = images.to_kind(self.precision.compute());
+            self.model.net.forward(&self.weights, &images, false).squeeze_dim(0)
+        })
+    }
+
+    /// A line per layer: name, shape, parameters.
+    pub fn summary(&self) -> String {
+        let layout = &self.model.layout;
+        let width = layout.tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
+        let mut text = String::new();
+        for tensor in &layout.tensors {
+            let shape = format!("{:?}", tensor.shape);
+            text += &format!("{:width$}  {shape:<20}{:>12}\n", tensor.name, tensor.numel());
+        }
+        text + &format!("{:width$}  {:<20}{:>12}", "parameters", "", layout.parameters())
+    }
+}

@@ -1,0 +1,264 @@
+//! The weights of stacked replicas: one flat buffer, and a view of it per tensor.
+//!
+//! The buffer is ordered by tensor, then by replica, so that every tensor's stack is contiguous: a
+//! convolution's filters lie as grouped convolution wants them.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tch::{Device, Tensor};
+
+use super::layout::{Init, Layout};
+use crate::error::{Error, Result};
+use crate::rng::{Rng, Stream};
+use crate::torch::Precision;
+
+/// Weights and batch-norm statistics of one or more replicas of a model.
+pub struct Weights {
+    layout: Arc<Layout>,
+    replicas: i64,
+    /// All parameters in the master precision, ordered by tensor, then replica.
+    flat: Tensor,
+    /// The same in bfloat16, where products are computed in it.
+    low: Option<Tensor>,
+    /// A leaf of the gradient graph per tensor: a view of `low` or of `flat`.
+    leaves: Vec<Tensor>,
+    /// Running mean and variance of each batch norm, replicas side by side.
+    running: Vec<(Tensor, Tensor)>,
+    /// Training batches seen (PyTorch's `num_batches_tracked`).
+    pub(crate) batches: i64,
+}
+
+/// One replica's tensors by their PyTorch names.
+pub type State = Vec<(String, Tensor)>;
+
+impl Weights {
+    /// Draws initial weights, one seed per replica, as PyTorch draws them by default (its ranges, our
+    /// generator).
+    pub fn draw(layout: &Arc<Layout>, seeds: &[i64], precision: Precision, device: Device) -> Self {
+        let mut values = Vec::with_capacity(seeds.len() * layout.parameters() as usize);
+        for (index, tensor) in layout.tensors.iter().enumerate() {
+            for &seed in seeds {
+                match tensor.init {
+                    Init::Constant(value) => values.extend((0..tensor.numel()).map(|_| value)),
+                    Init::Uniform { bound } => {
+                        let mut rng = Rng::new(seed, Stream::Init, index as u64);
+                        values.extend((0..tensor.numel()).map(|_| bound * (2.0 * rng.uniform() - 1.0)));
+                    }
+                }
+            }
+        }
+        let flat = Tensor::from_slice(&values).to_kind(precision.master()).to_device(device);
+        let replicas = seeds.len() as i64;
+        let running = layout
+            .norms
+            .iter()
+            .map(|norm| {
+                let options = (precision.master(), device);
+                let channels = [replicas * norm.channels];
+                (Tensor::zeros(channels, options), Tensor::ones(channels, options))
+            })
+            .collect();
+        Self::new(Arc::clone(layout), replicas, flat, running, precision)
+    }
+
+    fn new(
+        layout: Arc<Layout>,
+        replicas: i64,
+        flat: Tensor,
+        running: Vec<(Tensor, Tensor)>,
+        precision: Precision,
+    ) -> Self {
+        let low = (precision.compute() != precision.master()).then(|| flat.to_kind(precision.compute()));
+        let mut leaves = Vec::with_capacity(layout.tensors.len());
+        let mut start = 0;
+        for tensor in &layout.tensors {
+            let length = replicas * tensor.numel();
+            let buffer = match &low {
+                Some(low) if tensor.is_product => low,
+                _ => &flat,
+            };
+            let mut shape = tensor.shape.clone();
+            shape[0] *= replicas;
+            leaves.push(buffer.narrow(0, start, length).view(&shape[..]).detach().set_requires_grad(true));
+            start += length;
+        }
+        Self { layout, replicas, flat, low, leaves, running, batches: 0 }
+    }
+
+    /// How many replicas.
+    pub fn replicas(&self) -> i64 {
+        self.replicas
+    }
+
+    /// The tensors of one replica.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// All parameters, ordered by tensor, then replica, in the master precision.
+    pub fn flat(&self) -> &Tensor {
+        &self.flat
+    }
+
+    pub(super) fn tensor(&self, index: usize) -> &Tensor {
+        &self.leaves[index]
+    }
+
+    pub(super) fn running(&self, norm: usize) -> (&Tensor, &Tensor) {
+        let (mean, variance) = &self.running[norm];
+        (mean, variance)
+    }
+
+    /// Changes the parameters in place; the views follow.
+    pub(crate) fn update(&mut self, change: impl FnOnce(&mut Tensor)) {
+        tch::no_grad(|| {
+            change(&mut self.flat);
+            if let Some(low) = &mut self.low {
+                low.copy_(&self.flat);
+            }
+        });
+    }
+
+    /// The gradient of a scalar with respect to all parameters, ordered as [`Weights::flat`].
+    pub(crate) fn gradient(&self, loss: &Tensor) -> Tensor {
+        let gradients = Tensor::run_backward(&[loss], &self.leaves, false, false);
+        let kind = self.flat.kind();
+        let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1]).to_kind(kind)).collect();
+        Tensor::cat(&flat, 0)
+    }
+
+    /// A value per replica, repeated for each of its parameters, ordered as [`Weights::flat`].
+    pub(crate) fn per_parameter(&self, values: &[f64]) -> Tensor {
+        let pieces: Vec<Tensor> = self
+            .layout
+            .tensors
+            .iter()
+            .map(|tensor| Tensor::from_slice(values).repeat_interleave_self_int(tensor.numel(), None, None))
+            .collect();
+        Tensor::cat(&pieces, 0).to_kind(self.flat.kind()).to_device(self.flat.device())
+    }
+
+    /// Values of one replica after another, each ordered by tensor, in the order of [`Weights::flat`].
+    pub(crate) fn interleave(&self, replicas: &[Vec<f64>]) -> Tensor {
+        let mut values = Vec::with_capacity(replicas.iter().map(Vec::len).sum());
+        let mut start = 0;
+        for tensor in &self.layout.tensors {
+            let end = start + tensor.numel() as usize;
+            for replica in replicas {
+                values.extend_from_slice(&replica[start..end]);
+            }
+            start = end;
+        }
+        Tensor::from_slice(&values).to_kind(self.flat.kind()).to_device(self.flat.device())
+    }
+
+    /// One replica's tensors, copied to the CPU, with PyTorch's names.
+    pub fn state(&self, replica: i64) -> State {
+        let cut = |tensor: &Tensor, size: i64| {
+            tensor.narrow(0, replica * size, size).detach().to_device(Device::Cpu).copy()
+        };
+        let mut state = State::new();
+        let mut start = 0;
+        for tensor in &self.layout.tensors {
+            let length = tensor.numel();
+            let stack = self.flat.narrow(0, start, self.replicas * length);
+            state.push((tensor.name.clone(), cut(&stack, length).view(&tensor.shape[..])));
+            start += self.replicas * length;
+        }
+        for (norm, (mean, variance)) in self.layout.norms.iter().zip(&self.running) {
+            state.push((format!("{}.running_mean", norm.name), cut(mean, norm.channels)));
+            state.push((format!("{}.running_var", norm.name), cut(variance, norm.channels)));
+            let batches = Tensor::from_slice(&[self.batches]).view(&[0i64; 0][..]);
+            state.push((format!("{}.num_batches_tracked", norm.name), batches));
+        }
+        state
+    }
+
+    /// Sets one replica's tensors by their PyTorch names; float kinds are converted.
+    pub fn set_state(&mut self, replica: i64, state: State) -> Result<()> {
+        let mut given: HashMap<String, Tensor> = state.into_iter().collect();
+        let mut take = |name: &str, shape: &[i64]| {
+            let tensor = given
+                .remove(name)
+                .ok_or_else(|| Error::invalid(format!("expected a tensor `{name}`, found none")))?;
+            if tensor.size() != shape {
+                return Err(Error::invalid(format!(
+                    "`{name}`: expected shape {shape:?}, found {:?}; is it another width, or another number of channels or classes?",
+                    tensor.size()
+                )));
+            }
+            if !tensor.is_floating_point() {
+                return Err(Error::invalid(format!("`{name}`: expected floats, found {:?}", tensor.kind())));
+            }
+            Ok(tensor)
+        };
+        // Everything is checked before anything is changed.
+        let layout = Arc::clone(&self.layout);
+        let tensors = layout
+            .tensors
+            .iter()
+            .map(|tensor| take(&tensor.name, &tensor.shape))
+            .collect::<Result<Vec<_>>>()?;
+        let running = layout
+            .norms
+            .iter()
+            .map(|norm| {
+                Ok((
+                    take(&format!("{}.running_mean", norm.name), &[norm.channels])?,
+                    take(&format!("{}.running_var", norm.name), &[norm.channels])?,
+                ))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        if let Some(name) = given.keys().find(|name| !name.ends_with("num_batches_tracked")) {
+            return Err(Error::invalid(format!(
+                "`{name}` is not a tensor of this model; {}",
+                crate::error::suggestion(name, layout.tensors.iter().map(|tensor| tensor.name.as_str()))
+            )));
+        }
+        let replicas = self.replicas;
+        self.update(|flat| {
+            let mut start = 0;
+            for (info, tensor) in layout.tensors.iter().zip(&tensors) {
+                let length = info.numel();
+                let mut target = flat.narrow(0, start + replica * length, length);
+                target.copy_(&tensor.reshape([-1]));
+                start += replicas * length;
+            }
+        });
+        tch::no_grad(|| {
+            for ((norm, own), given) in layout.norms.iter().zip(&self.running).zip(&running) {
+                let start = replica * norm.channels;
+                own.0.narrow(0, start, norm.channels).copy_(&given.0);
+                own.1.narrow(0, start, norm.channels).copy_(&given.1);
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Writes tensors as safetensors, aside first, then under the final name.
+pub(crate) fn save_state(state: &State, path: &Path) -> Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".part-{}", std::process::id()));
+    let aside = Path::new(&aside);
+    let state: Vec<(&str, &Tensor)> = state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let written = Tensor::write_safetensors(&state, aside)
+        .map_err(|error| Error::invalid(format!("{}: {}", path.display(), crate::error::first_line(&error.to_string()))))
+        .and_then(|()| std::fs::rename(aside, path).map_err(|error| Error::io(path, error)));
+    if written.is_err() {
+        // What is left of the attempt is of no use to anyone.
+        let _ = std::fs::remove_file(aside);
+    }
+    written
+}
+
+/// Reads tensors from a safetensors file.
+pub(crate) fn load_state(path: &Path) -> Result<State> {
+    std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
+    Tensor::read_safetensors(path).map_err(|error| {
+        let message = crate::error::first_line(&error.to_string());
+        Error::invalid(format!("{}: not a readable safetensors file: {message}", path.display()))
+    })
+}

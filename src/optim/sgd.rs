@@ -1,0 +1,155 @@
+//! Stochastic gradient descent on one flat buffer, each replica with its own learning rate.
+//!
+//! With gradient g, weights θ, learning rate λ, weight decay α and momentum μ:
+//!
+//! - plain (Eq. 15): θ ← θ − λ (g + α θ)
+//! - PyTorch's momentum (Eq. 16): v ← μ v + g + α θ, θ ← θ − λ v; Nesterov: θ ← θ − λ (g + α θ + μ v)
+//! - Sutskever's momentum (Eq. 45): v ← μ v − λ (g + α θ), θ ← θ + v; Nesterov: θ ← θ + μ v − λ (g + α θ)
+//!
+//! and with β, in every form, θ ← θ + β √(λT) w with standard normal w and T = λ / batch.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::error::{Error, Result};
+use crate::model::Weights;
+
+/// The two ways to write momentum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// The learning rate multiplies the momentum (Eq. 16).
+    Pytorch,
+    /// The learning rate multiplies the gradient (Eq. 45).
+    Sutskever,
+}
+
+impl Form {
+    /// Every form with its name in scripts.
+    pub const ALL: [(&'static str, Self); 2] = [("pytorch", Self::Pytorch), ("sutskever", Self::Sutskever)];
+}
+
+/// The options of stochastic gradient descent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sgd {
+    /// μ, from 0 to below 1.
+    pub momentum: f64,
+    /// How momentum is written.
+    pub form: Form,
+    /// Nesterov's momentum.
+    pub nesterov: bool,
+    /// α of Eq. 15, on every parameter.
+    pub weight_decay: f64,
+    /// β of Eq. 15.
+    pub noise: f64,
+}
+
+impl Default for Sgd {
+    fn default() -> Self {
+        Self { momentum: 0.0, form: Form::Pytorch, nesterov: false, weight_decay: 5e-4, noise: 0.0 }
+    }
+}
+
+impl Sgd {
+    /// Checks the options.
+    pub fn check(&self) -> Result<()> {
+        if !(0.0..1.0).contains(&self.momentum) {
+            return Err(Error::invalid(format!(
+                "sgd: momentum is {}, expected 0 to below 1",
+                self.momentum
+            )));
+        }
+        for (name, value) in [("weight_decay", self.weight_decay), ("noise", self.noise)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(Error::invalid(format!("sgd: {name} is {value}, expected a number ≥ 0")));
+            }
+        }
+        if self.nesterov && self.momentum == 0.0 {
+            return Err(Error::invalid("sgd: nesterov needs a momentum above 0; write sgd(#{momentum: 0.9, nesterov: true})"));
+        }
+        Ok(())
+    }
+
+    /// The name in tables: `sgd`, `sgd_momentum`, `sgd_sutskever`, with `_nesterov`.
+    pub fn label(&self) -> String {
+        let form = match (self.momentum, self.form) {
+            (0.0, _) => "sgd",
+            (_, Form::Pytorch) => "sgd_momentum",
+            (_, Form::Sutskever) => "sgd_sutskever",
+        };
+        format!("{form}{}", if self.nesterov { "_nesterov" } else { "" })
+    }
+}
+
+/// What stochastic gradient descent remembers between steps, for stacked replicas.
+pub struct SgdState {
+    options: Sgd,
+    /// −λ per parameter, with the initial learning rates.
+    descent: Tensor,
+    weight_decay: Tensor,
+    velocity: Option<Tensor>,
+}
+
+impl SgdState {
+    /// At rest, with one initial learning rate per replica.
+    pub fn new(options: &Sgd, lr: &[f64], weights: &Weights) -> Self {
+        let flat = weights.flat();
+        let options_of = (flat.kind(), flat.device());
+        let descent: Vec<f64> = lr.iter().map(|lr| -lr).collect();
+        let descent = if descent.windows(2).all(|pair| pair[0] == pair[1]) {
+            Tensor::from_slice(&descent[..1]).to_kind(flat.kind()).to_device(flat.device())
+        } else {
+            weights.per_parameter(&descent)
+        };
+        Self {
+            options: options.clone(),
+            descent,
+            weight_decay: Tensor::from_slice(&[options.weight_decay]).to_kind(flat.kind()).to_device(flat.device()),
+            velocity: (options.momentum > 0.0).then(|| Tensor::zeros(flat.size(), options_of)),
+        }
+    }
+
+    /// One update. `factor` is the schedule's, `gradient` is consumed, `noise` is β √(λT) w per
+    /// parameter.
+    pub fn step(&mut self, weights: &mut Weights, mut gradient: Tensor, factor: f64, noise: Option<Tensor>) {
+        let Sgd { momentum, form, nesterov, weight_decay, .. } = self.options;
+        let scaled = (factor != 1.0).then(|| &self.descent * factor);
+        let descent = scaled.as_ref().unwrap_or(&self.descent);
+        let decay = &self.weight_decay;
+        let velocity = self.velocity.as_mut();
+        weights.update(|theta| {
+            if weight_decay != 0.0 {
+                let _ = gradient.addcmul_(theta, decay);
+            }
+            let _ = match (velocity, form) {
+                (None, _) => theta.addcmul_(descent, &gradient),
+                (Some(velocity), Form::Pytorch) => {
+                    let _ = velocity.g_mul_scalar_(momentum).g_add_(&gradient);
+                    if nesterov {
+                        let ahead = gradient + &*velocity * momentum;
+                        theta.addcmul_(descent, &ahead)
+                    } else {
+                        theta.addcmul_(descent, velocity)
+                    }
+                }
+                (Some(velocity), Form::Sutskever) => {
+                    let _ = velocity.g_mul_scalar_(momentum).addcmul_(descent, &gradient);
+                    if nesterov {
+                        let _ = theta.g_add_(&(&*velocity * momentum));
+                        theta.addcmul_(descent, &gradient)
+                    } else {
+                        theta.g_add_(velocity)
+                    }
+                }
+            };
+            if let Some(noise) = noise {
+                let _ = theta.g_add_(&noise);
+            }
+        });
+    }
+
+    /// The velocity v, ordered as the weights; none without momentum.
+    pub fn velocity(&self) -> Option<&Tensor> {
+        self.velocity.as_ref()
+    }
+}

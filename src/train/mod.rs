@@ -1,0 +1,19 @@
+//! Training: from run specifications to metrics, epoch by epoch.
+//!
+//! Runs of one shape form a cohort ([`cohort`]); a cohort is cut into stacks of replicas that train
+//! together ([`stack`]); stacks run on worker threads ([`engine`]). Nothing above this folder knows how
+//! a run was executed.
+
+mod choice;
+pub mod cohort;
+pub mod engine;
+mod evaluate;
+mod record;
+mod spec;
+mod stack;
+
+pub use choice::{Choice, MEASURED};
+pub use engine::{Event, Outcome};
+pub use evaluate::scores;
+pub use record::{EpochRecord, Status};
+pub use spec::{InitFile, Order, RunSpec, Seeds, TrainMetrics};

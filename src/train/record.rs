@@ -1,0 +1,48 @@
+//! What training leaves behind: a record per epoch, a status per run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Scores;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// All epochs were trained.
+    Done,
+    /// A loss became infinite or not a number.
+    Diverged,
+    /// It could not be trained; the error says why.
+    Failed,
+    /// The user stopped it.
+    Interrupted,
+}
+
+impl Status {
+    /// The name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Diverged => "diverged",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// One run's metrics after one epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// The epoch, from 1.
+    pub epoch: u32,
+    /// Updates so far.
+    pub steps: u64,
+    /// The learning rate of the epoch's last update.
+    pub lr_now: f64,
+    /// On the training set.
+    pub train: Scores,
+    /// On the test set.
+    pub test: Scores,
+    /// Wall time of the epoch, evaluation included, divided by the replicas that shared it.
+    pub seconds: f64,
+}

@@ -1,0 +1,220 @@
+//! A run as plain data: everything that decides its result, and nothing else.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::data::{DataSpec, Sampling, Source};
+use crate::error::{Error, Result};
+use crate::model::ModelSpec;
+use crate::optim::{OptimizerSpec, Schedule};
+use crate::torch::Precision;
+
+/// The order in which an epoch visits the training examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// A new permutation every epoch.
+    Shuffled,
+    /// As they lie.
+    Sequential,
+    /// Every example drawn uniformly, as Eq. 15 of the paper assumes.
+    Replacement,
+}
+
+impl Order {
+    /// Every order with its name in scripts and tables.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("shuffled", Self::Shuffled), ("sequential", Self::Sequential), ("replacement", Self::Replacement)];
+
+    /// The name in scripts and tables.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, value)| *value == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// Where the training metrics of an epoch come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainMetrics {
+    /// The whole training set, after the epoch, as the test set.
+    Evaluate,
+    /// The batches of the epoch, each before its update.
+    Running,
+}
+
+impl TrainMetrics {
+    /// Every way with its name in scripts.
+    pub const ALL: [(&'static str, Self); 2] = [("evaluate", Self::Evaluate), ("running", Self::Running)];
+}
+
+/// The independent streams of random numbers of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seeds {
+    /// Which examples train and which test.
+    pub split: i64,
+    /// Initial weights.
+    pub init: i64,
+    /// The order of the examples.
+    pub order: i64,
+    /// Crops and flips.
+    pub augment: i64,
+    /// The noise β.
+    pub noise: i64,
+}
+
+impl Seeds {
+    /// The names of the streams.
+    pub const NAMES: [&'static str; 5] = ["split", "init", "order", "augment", "noise"];
+
+    /// One seed for every stream.
+    pub fn all(seed: i64) -> Self {
+        Self { split: seed, init: seed, order: seed, augment: seed, noise: seed }
+    }
+
+    /// The seed of a stream by its name.
+    pub fn stream_mut(&mut self, name: &str) -> Option<&mut i64> {
+        match name {
+            "split" => Some(&mut self.split),
+            "init" => Some(&mut self.init),
+            "order" => Some(&mut self.order),
+            "augment" => Some(&mut self.augment),
+            "noise" => Some(&mut self.noise),
+            _ => None,
+        }
+    }
+
+    /// The one seed of all streams, if they have one.
+    pub fn common(&self) -> Option<i64> {
+        (*self == Self::all(self.split)).then_some(self.split)
+    }
+}
+
+/// Initial weights from a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InitFile {
+    /// The safetensors file.
+    pub path: String,
+    /// SHA-256 of its content, in hex: a run is what the file holds, not where it lies.
+    pub sha256: String,
+}
+
+impl InitFile {
+    /// Describes a file that exists now.
+    pub fn of(path: &str) -> Result<Self> {
+        let content = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+        Ok(Self { path: path.to_owned(), sha256: hex(&Sha256::digest(content)) })
+    }
+}
+
+/// Everything that decides a run's result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// The data set.
+    pub data: DataSpec,
+    /// How training and test set are drawn from it.
+    pub sampling: Sampling,
+    /// Training examples.
+    pub train: usize,
+    /// Test examples.
+    pub test: usize,
+    /// Whether images are cropped and flipped as is usual for the data set.
+    pub augment: bool,
+    /// The network.
+    pub model: ModelSpec,
+    /// Initial weights from a file instead of drawn ones.
+    pub init: Option<InitFile>,
+    /// The optimizer.
+    pub optimizer: OptimizerSpec,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// The initial learning rate λ.
+    pub lr: f64,
+    /// Examples per update, B.
+    pub batch: usize,
+    /// The order of the examples.
+    pub order: Order,
+    /// Passes over the training set.
+    pub epochs: u32,
+    /// The seeds.
+    pub seeds: Seeds,
+    /// The number format.
+    pub precision: Precision,
+    /// Metrics are computed at every epoch divisible by this, and at the last.
+    pub evaluate_every: u32,
+    /// Where the training metrics come from.
+    pub train_metrics: TrainMetrics,
+}
+
+impl RunSpec {
+    /// T = λ / B, with the initial learning rate.
+    pub fn temperature(&self) -> f64 {
+        self.lr / self.batch as f64
+    }
+
+    /// Updates per epoch: the last incomplete batch is dropped.
+    pub fn steps_per_epoch(&self) -> u64 {
+        (self.train / self.batch) as u64
+    }
+
+    /// Updates of the whole run.
+    pub fn steps(&self) -> u64 {
+        self.steps_per_epoch() * u64::from(self.epochs)
+    }
+
+    /// Whether an epoch ends with metrics.
+    pub fn evaluates(&self, epoch: u32) -> bool {
+        epoch.is_multiple_of(self.evaluate_every) || epoch == self.epochs
+    }
+
+    /// The canonical JSON of what decides the result: keys sorted, no paths of files whose content is
+    /// known otherwise.
+    pub fn canonical(&self) -> String {
+        let mut spec = self.clone();
+        if let Source::Cifar10 { path } = &mut spec.data.source {
+            path.clear();
+        }
+        if let Some(init) = &mut spec.init {
+            init.path.clear();
+        }
+        // serde_json's maps are sorted by key, and its floats round-trip.
+        serde_json::to_value(spec).unwrap_or_default().to_string()
+    }
+
+    /// The run's id: a letter and 16 hex digits of the canonical JSON's SHA-256.
+    pub fn id(&self) -> String {
+        let digest = hex(&Sha256::digest(self.canonical()));
+        format!("r{}", &digest[..16])
+    }
+
+    /// Checks everything that can be checked without training; `len`, `shape` are the data set's.
+    pub fn check(&self, len: usize, shape: [usize; 3]) -> Result<()> {
+        let expect = |holds: bool, message: String| if holds { Ok(()) } else { Err(Error::invalid(message)) };
+        expect(self.lr > 0.0 && self.lr.is_finite(), format!("lr is {}, expected a finite number above 0", self.lr))?;
+        self.sampling.check(len, self.train, self.test)?;
+        expect(self.batch >= 1, "batch is 0, expected at least 1".to_owned())?;
+        expect(
+            self.batch <= self.train,
+            format!("batch is {}, larger than the training set of {} examples", self.batch, self.train),
+        )?;
+        let smallest = self.model.smallest_batch(shape);
+        expect(
+            self.batch >= smallest,
+            format!(
+                "batch is {}, expected at least {smallest}: {} shrinks {}x{} images to one pixel, where batch norm needs two examples",
+                self.batch,
+                self.model.info().name,
+                shape[1],
+                shape[2]
+            ),
+        )?;
+        expect(self.epochs >= 1, "epochs is 0, expected at least 1".to_owned())?;
+        expect(self.evaluate_every >= 1, "evaluate_every is 0, expected at least 1".to_owned())?;
+        self.optimizer.check()?;
+        self.model.check()
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,262 @@
+//! A stack of replicas that train together, step by step.
+
+use std::time::Instant;
+
+use tch::{Device, Kind, Reduction, Tensor};
+
+use super::evaluate::{Examples, evaluate};
+use super::record::EpochRecord;
+use super::spec::{Order, RunSpec, TrainMetrics};
+use crate::data::{Dataset, ImageStore};
+use crate::error::{Error, Result};
+use crate::model::{Model, Scores, Weights, load_state};
+use crate::optim::{OptimizerSpec, SgdState};
+use crate::rng::{Rng, Stream};
+
+/// One replica's data: rows of the image store and labels, for training and test.
+struct Replica {
+    spec: RunSpec,
+    train: Examples,
+    test: Examples,
+}
+
+/// Replicas of one shape with their own weights, data, order and learning rate.
+pub(super) struct Stack {
+    replicas: Vec<Replica>,
+    store: ImageStore,
+    model: Model,
+    weights: Weights,
+    optimizer: SgdState,
+    device: Device,
+    /// Epochs done.
+    epoch: u32,
+}
+
+impl Stack {
+    /// Draws data and initial weights. `specs` are of one cohort; `data` is their data set.
+    pub(super) fn new(specs: &[RunSpec], data: &Dataset, store: ImageStore, device: Device) -> Result<Self> {
+        let first = specs.first().ok_or_else(|| Error::invalid("a stack of no runs"))?;
+        let model = first.model.build(data.shape(), data.classes())?;
+        let replicas = specs
+            .iter()
+            .map(|spec| {
+                let (train, test) = data.divide(spec.sampling, spec.train, spec.test, spec.seeds.split)?;
+                Ok(Replica { spec: spec.clone(), train: Examples::of(&train), test: Examples::of(&test) })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let seeds: Vec<i64> = specs.iter().map(|spec| spec.seeds.init).collect();
+        let mut weights = Weights::draw(&model.layout, &seeds, first.precision, device);
+        for (replica, spec) in specs.iter().enumerate() {
+            if let Some(init) = &spec.init {
+                weights
+                    .set_state(replica as i64, load_state(init.path.as_ref())?)
+                    .map_err(|error| Error::invalid(format!("{}: {error}", init.path)))?;
+            }
+        }
+        let lr: Vec<f64> = specs.iter().map(|spec| spec.lr).collect();
+        let OptimizerSpec::Sgd(sgd) = &first.optimizer;
+        let optimizer = SgdState::new(sgd, &lr, &weights);
+        Ok(Self { replicas, store, model, weights, optimizer, device, epoch: 0 })
+    }
+
+    /// Trains one epoch and returns a record per replica, or none at an epoch without metrics.
+    /// `poll` is called at every step; its error ends the epoch.
+    pub(super) fn train_epoch(&mut self, poll: &mut dyn FnMut(u64) -> Result<()>) -> Result<Option<Vec<EpochRecord>>> {
+        let start = Instant::now();
+        self.epoch += 1;
+        let spec = self.replicas[0].spec.clone();
+        let running = spec.train_metrics == TrainMetrics::Running && spec.evaluates(self.epoch);
+        let batches = self.batches();
+        let mut sums = Sums::new(self.replicas.len(), running, self.device);
+        let first = u64::from(self.epoch - 1) * spec.steps_per_epoch();
+        for step in 0..spec.steps_per_epoch() {
+            poll(spec.batch as u64 * self.replicas.len() as u64)?;
+            let done = first + step;
+            let factor = spec.schedule.factor(done, spec.steps());
+            let (images, labels) = batches.step(step as i64, &self.store, &spec);
+            let logits = self.model.net.forward(&self.weights, &images, true);
+            // The sum over replicas of each one's mean: every replica gets its own gradient.
+            let logits = logits.to_kind(spec.precision.master()).flatten(0, 1);
+            let losses = logits.cross_entropy_loss(&labels, None::<&Tensor>, reduction(running), -100, 0.0);
+            let total = if running { losses.sum(None::<Kind>) } else { losses.shallow_clone() };
+            let gradient = self.weights.gradient(&(total / spec.batch as f64));
+            sums.add(&losses, &logits, &labels);
+            let noise = self.noise(done, factor);
+            self.optimizer.step(&mut self.weights, gradient, factor, noise);
+            self.weights.batches += 1;
+        }
+        if !spec.evaluates(self.epoch) {
+            return Ok(None);
+        }
+        let train = match running {
+            true => sums.scores(spec.steps_per_epoch() * spec.batch as u64),
+            false => self.evaluate(false, poll)?,
+        };
+        let test = self.evaluate(true, poll)?;
+        let seconds = start.elapsed().as_secs_f64() / self.replicas.len() as f64;
+        let steps = first + spec.steps_per_epoch();
+        let factor = spec.schedule.factor(steps - 1, spec.steps());
+        let record = |(replica, (train, test)): (&Replica, (Scores, Scores))| EpochRecord {
+            epoch: self.epoch,
+            steps,
+            lr_now: replica.spec.lr * factor,
+            train,
+            test,
+            seconds,
+        };
+        Ok(Some(self.replicas.iter().zip(train.into_iter().zip(test)).map(record).collect()))
+    }
+
+    /// Epochs done.
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The weights of every replica.
+    pub(super) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The model of every replica.
+    pub(super) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn evaluate(&self, test: bool, poll: &mut dyn FnMut(u64) -> Result<()>) -> Result<Vec<Scores>> {
+        let sets: Vec<(&Examples, Rng)> = self
+            .replicas
+            .iter()
+            .map(|replica| {
+                let index = u64::from(self.epoch) * 2 + u64::from(test);
+                let rng = Rng::new(replica.spec.seeds.augment, Stream::EvaluationAugment, index);
+                (if test { &replica.test } else { &replica.train }, rng)
+            })
+            .collect();
+        evaluate(&self.model, &self.weights, &self.store, self.replicas[0].spec.precision, sets, &mut || poll(0))
+    }
+
+    /// The epoch's order, crops, flips and labels of all replicas, on the device.
+    fn batches(&self) -> Batches {
+        let spec = &self.replicas[0].spec;
+        let (replicas, batch) = (self.replicas.len(), spec.batch);
+        let steps = spec.steps_per_epoch() as usize;
+        let mut starts = vec![0i64; steps * batch * replicas];
+        let mut flips = vec![0i64; if self.store.augments() { starts.len() } else { 0 }];
+        let mut labels = vec![0i64; starts.len()];
+        for (r, replica) in self.replicas.iter().enumerate() {
+            let n = replica.spec.train as u32;
+            let epoch = u64::from(self.epoch);
+            let mut order = Rng::new(replica.spec.seeds.order, Stream::Order, epoch);
+            let positions: Vec<u32> = match replica.spec.order {
+                Order::Shuffled => order.permutation(n),
+                Order::Sequential => (0..n).collect(),
+                Order::Replacement => (0..n).map(|_| order.below(n)).collect(),
+            };
+            let mut augment = Rng::new(replica.spec.seeds.augment, Stream::Augment, epoch);
+            for (index, &position) in positions.iter().take(steps * batch).enumerate() {
+                let (step, b) = (index / batch, index % batch);
+                let view = self.store.draw(&mut augment);
+                let (start, flip) = self.store.start(replica.train.rows[position as usize], view);
+                // Images lie batch first, replica second, so that replicas become channels; the loss
+                // reads replica first.
+                let image = (step * batch + b) * replicas + r;
+                starts[image] = start;
+                if let Some(place) = flips.get_mut(image) {
+                    *place = flip;
+                }
+                labels[(step * replicas + r) * batch + b] = i64::from(replica.train.labels[position as usize]);
+            }
+        }
+        let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(self.device);
+        Batches {
+            starts: tensor(&starts),
+            flips: tensor(&flips),
+            labels: tensor(&labels),
+            replicas: replicas as i64,
+            batch: batch as i64,
+        }
+    }
+
+    /// β √(λT) w for every parameter (Eq. 15), or nothing where β is 0.
+    fn noise(&self, done: u64, factor: f64) -> Option<Tensor> {
+        let OptimizerSpec::Sgd(sgd) = &self.replicas[0].spec.optimizer;
+        if sgd.noise == 0.0 {
+            return None;
+        }
+        let parameters = self.model.layout.parameters() as usize;
+        let draws: Vec<Vec<f64>> = self
+            .replicas
+            .iter()
+            .map(|Replica { spec, .. }| {
+                let lr = spec.lr * factor;
+                let scale = sgd.noise * (lr * lr / spec.batch as f64).sqrt();
+                let mut values = vec![0.0; parameters];
+                Rng::new(spec.seeds.noise, Stream::Noise, done).fill_normal(&mut values);
+                values.iter_mut().for_each(|value| *value *= scale);
+                values
+            })
+            .collect();
+        Some(self.weights.interleave(&draws))
+    }
+}
+
+fn reduction(running: bool) -> Reduction {
+    if running { Reduction::None } else { Reduction::Sum }
+}
+
+/// An epoch of batches on the device.
+struct Batches {
+    starts: Tensor,
+    flips: Tensor,
+    labels: Tensor,
+    replicas: i64,
+    batch: i64,
+}
+
+impl Batches {
+    /// Images, batch x (replicas · channels) x height x width, and labels, replicas · batch, of a step.
+    fn step(&self, step: i64, store: &ImageStore, spec: &RunSpec) -> (Tensor, Tensor) {
+        let length = self.replicas * self.batch;
+        let cut = |tensor: &Tensor| tensor.narrow(0, step * length, length);
+        let flips = if store.augments() { cut(&self.flips) } else { self.flips.shallow_clone() };
+        let images = store.gather(&cut(&self.starts), &flips);
+        let [_, channels, height, width] = images.size4().unwrap_or_default().into();
+        let images = images.view([self.batch, self.replicas * channels, height, width]);
+        (images.to_kind(spec.precision.compute()), cut(&self.labels))
+    }
+}
+
+/// Running sums of the batches' losses and hits, kept on the device until the epoch ends.
+struct Sums {
+    replicas: i64,
+    sums: Option<Tensor>,
+}
+
+impl Sums {
+    fn new(replicas: usize, wanted: bool, device: Device) -> Self {
+        let sums = wanted.then(|| Tensor::zeros([3, replicas as i64], (Kind::Double, device)));
+        Self { replicas: replicas as i64, sums }
+    }
+
+    fn add(&mut self, losses: &Tensor, logits: &Tensor, labels: &Tensor) {
+        let Some(sums) = &mut self.sums else { return };
+        tch::no_grad(|| {
+            let losses = losses.detach().to_kind(Kind::Double).view([self.replicas, -1]);
+            let hits = logits.argmax(-1, false).eq_tensor(labels).to_kind(Kind::Double).view([self.replicas, -1]);
+            let sum = |values: &Tensor| values.sum_dim_intlist(&[1i64][..], false, Kind::Double);
+            let step = Tensor::stack(&[sum(&losses), sum(&losses.square()), sum(&hits)], 0);
+            let _ = sums.g_add_(&step);
+        });
+    }
+
+    fn scores(&self, n: u64) -> Vec<Scores> {
+        let Some(sums) = &self.sums else { return Vec::new() };
+        (0..self.replicas)
+            .map(|replica| {
+                let value = |row: i64| sums.double_value(&[row, replica]) / n as f64;
+                let loss = value(0);
+                Scores { loss, accuracy: value(2), loss_std: (value(1) - loss * loss).max(0.0).sqrt() }
+            })
+            .collect()
+    }
+}
