@@ -11,11 +11,21 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod analysis;
 pub mod data;
 pub mod error;
 pub mod interrupt;
 pub mod model;
 pub mod optim;
+pub mod plot;
 pub mod rng;
+#[cfg(feature = "script")]
+pub mod script;
+#[cfg(feature = "shell")]
+pub mod shell;
+
+
+pub mod sweep;
+pub mod table;
 pub mod torch;
 pub mod train;

@@ -1,1 +1,7 @@
-fn main(){ println!("{:?}", tch::Tensor::from_slice(&[1f32,2.]).sum(tch::Kind::Float)); }
+//! The program: arguments and exit codes.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kelvin::shell::main()
+}

@@ -86,6 +86,7 @@ impl Network {
             let shape = format!("{:?}", tensor.shape);
             text += &format!("{:width$}  {shape:<20}{:>12}\n", tensor.name, tensor.numel());
         }
-        text + &format!("{:width$}  {:<20}{:>12}", "parameters", "", layout.parameters())
+        text += &format!("{:width$}  {:<20}{:>12}", "parameters", "", layout.parameters());
+        text
     }
 }

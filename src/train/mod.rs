@@ -16,4 +16,5 @@ pub use choice::{Choice, MEASURED};
 pub use engine::{Event, Outcome};
 pub use evaluate::scores;
 pub use record::{EpochRecord, Status};
+pub(crate) use spec::hex;
 pub use spec::{InitFile, Order, RunSpec, Seeds, TrainMetrics};

@@ -107,19 +107,9 @@ impl Stack {
         Ok(Some(self.replicas.iter().zip(train.into_iter().zip(test)).map(record).collect()))
     }
 
-    /// Epochs done.
-    pub(super) fn epoch(&self) -> u32 {
-        self.epoch
-    }
-
     /// The weights of every replica.
     pub(super) fn weights(&self) -> &Weights {
         &self.weights
-    }
-
-    /// The model of every replica.
-    pub(super) fn model(&self) -> &Model {
-        &self.model
     }
 
     fn evaluate(&self, test: bool, poll: &mut dyn FnMut(u64) -> Result<()>) -> Result<Vec<Scores>> {

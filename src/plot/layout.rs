@@ -1,0 +1,552 @@
+//! Where everything of a figure stands: turns a figure into scenes of shapes.
+
+use super::drawable::{Drawable, Position};
+use super::figure::{Figure, LineStyle, Panel};
+use super::font;
+use super::legend::{Legend, Occupied};
+use super::palette::{self, FAINT_GRID, FRAME, GRID, INK};
+use super::scale::{Scale, Ticks};
+use super::scene::{Align, Place, Scene, Shape};
+
+const FIGURE_TITLE: f64 = 22.0;
+const PANEL_TITLE: f64 = 18.0;
+const LABEL: f64 = 17.0;
+const TICK: f64 = 15.0;
+/// How far labelled ticks stick out of the frame.
+const TICK_LENGTH: f64 = 6.0;
+/// The radius of a marker.
+const MARKER: f64 = 4.5;
+/// The distance between the frame and a legend outside it.
+const LEGEND_GAP: f64 = 12.0;
+
+/// A figure as scenes, each with its upper left corner in the whole.
+pub(super) struct Layout {
+    /// The width of the whole in pixels.
+    pub width: f64,
+    /// The height of the whole in pixels.
+    pub height: f64,
+    /// The figure's title and its panels.
+    pub scenes: Vec<(Place, Scene)>,
+    /// How many positions could not be drawn.
+    pub left_out: usize,
+}
+
+impl Layout {
+    /// Lays out a figure.
+    pub fn new(figure: &Figure) -> Self {
+        let columns = figure.columns_used();
+        let rows = figure.panels.len().div_ceil(columns);
+        let (panel_width, panel_height) = match columns {
+            1 => (800.0, 560.0),
+            2 => (660.0, 480.0),
+            _ => (600.0, 440.0),
+        };
+        let width = columns as f64 * panel_width;
+        let title = figure.title.as_deref().map(font::clean).unwrap_or_default();
+        let top = if title.trim().is_empty() { 0.0 } else { 48.0 };
+        // A figure without panels still has a size.
+        let height = top + rows.max(1) as f64 * panel_height;
+
+        let mut scenes = Vec::new();
+        if top > 0.0 {
+            scenes.push(((0.0, 0.0), title_scene(&title, width, top)));
+        }
+        let plans: Vec<Plan> = figure
+            .panels
+            .iter()
+            .map(|panel| Plan::new(panel, (panel_width, panel_height)))
+            .collect();
+        let margins = Margins::around(&plans);
+        for (index, plan) in plans.iter().enumerate() {
+            let column = (index % columns) as f64;
+            let row = (index / columns) as f64;
+            let corner = (column * panel_width, top + row * panel_height);
+            scenes.push((corner, plan.scene((panel_width, panel_height), margins)));
+        }
+        Layout {
+            width,
+            height,
+            scenes,
+            left_out: plans.iter().map(|plan| plan.drawable.left_out).sum(),
+        }
+    }
+}
+
+fn title_scene(title: &str, width: f64, height: f64) -> Scene {
+    let mut scene = Scene::new(width, height);
+    let room = width - 40.0;
+    let size = smaller(title, FIGURE_TITLE, room);
+    let title = font::fit(title, size, room);
+    let at = (width / 2.0, height - 14.0);
+    scene.text(&title, at, size, INK, Align::Middle);
+    scene
+}
+
+/// The letter size at which a text fits, but no less than three quarters of the wanted size.
+fn smaller(text: &str, size: f64, room: f64) -> f64 {
+    let fitting = size * room / font::width(text, size).max(1.0);
+    fitting.clamp(0.75 * size, size)
+}
+
+/// The space in pixels between a panel's edges and its frame.
+#[derive(Clone, Copy)]
+struct Margins {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+}
+
+impl Margins {
+    /// The same margins for all panels, so that their frames line up.
+    fn around(plans: &[Plan]) -> Self {
+        let mut margins = Margins {
+            left: 40.0,
+            right: 22.0,
+            top: 22.0,
+            bottom: 40.0,
+        };
+        for plan in plans {
+            let label = match plan.panel.y.label.trim() {
+                "" => 0.0,
+                _ => LABEL * 1.2 + 10.0,
+            };
+            margins.left = margins.left.max(14.0 + label + plan.beside_frame());
+            if let Some((value, text)) = plan.x_ticks.labelled.last() {
+                let beyond = font::width(text, TICK) / 2.0
+                    - (1.0 - plan.x.fraction(*value)) * NARROWEST_FRAME;
+                margins.right = margins.right.max(beyond + 6.0);
+            }
+            if plan.legend_outside {
+                let legend = plan.legend.width + LEGEND_GAP + 10.0;
+                margins.right = margins.right.max(legend);
+            }
+            if plan.has_title() {
+                margins.top = margins.top.max(PANEL_TITLE * 1.3 + 20.0);
+            }
+            if !plan.panel.x.label.trim().is_empty() {
+                margins.bottom = margins.bottom.max(68.0);
+            }
+        }
+        margins
+    }
+}
+
+/// The width of the narrowest frame that margins may leave.
+const NARROWEST_FRAME: f64 = 400.0;
+
+/// A panel with its ranges, ticks and legend.
+struct Plan<'a> {
+    panel: &'a Panel,
+    drawable: Drawable,
+    x: Scale,
+    y: Scale,
+    x_ticks: Ticks,
+    y_ticks: Ticks,
+    legend: Legend,
+    /// Whether the legend stands to the right of the frame for want of space inside.
+    legend_outside: bool,
+}
+
+impl<'a> Plan<'a> {
+    fn new(panel: &'a Panel, size: Place) -> Self {
+        let drawable = Drawable::new(panel);
+        let x = Scale::around(drawable.all().map(|(x, _)| x), panel.x.log);
+        let y = Scale::around(drawable.all().map(|(_, y)| y), panel.y.log);
+        // The margins follow from the ticks and are not known yet; these are typical.
+        let frame = (size.0 - 120.0, size.1 - 120.0);
+        let legend = Legend::new(panel, frame);
+        let room = legend.room_needed(frame, &occupied(&drawable, x, y));
+        let y = y.with_room(room);
+        let (_, covered) = legend.best_corner(frame, &occupied(&drawable, x, y));
+        let legend_outside = covered.0 > 0 && legend.width < 0.35 * size.0;
+        Plan {
+            panel,
+            x_ticks: spread(x, frame.0),
+            y_ticks: y.ticks((frame.1 / 55.0) as usize),
+            drawable,
+            x,
+            y,
+            legend,
+            legend_outside,
+        }
+    }
+
+    /// How far the vertical axis's ticks and their texts reach out of the frame.
+    fn beside_frame(&self) -> f64 {
+        let texts = self.y_ticks.labelled.iter();
+        let widest = texts.fold(0.0, |most: f64, (_, text)| {
+            most.max(font::width(text, TICK))
+        });
+        let empty = self.drawable.all().next().is_none();
+        if empty {
+            0.0
+        } else {
+            widest + TICK_LENGTH + 5.0
+        }
+    }
+
+    fn has_title(&self) -> bool {
+        let title = self.panel.title.as_deref().unwrap_or_default();
+        !title.trim().is_empty()
+    }
+
+    fn scene(&self, size: Place, margins: Margins) -> Scene {
+        let width = size.0 - margins.left - margins.right;
+        let frame = Frame {
+            left: margins.left,
+            top: margins.top,
+            width,
+            x_ticks: spread(self.x, width),
+            height: size.1 - margins.top - margins.bottom,
+            x: self.x,
+            y: self.y,
+        };
+        let mut scene = Scene::new(size.0, size.1);
+        let empty = self.drawable.all().next().is_none();
+        if !empty {
+            self.draw_grid(&mut scene, &frame);
+            self.draw_data(&mut scene, &frame);
+        }
+        scene.outline(
+            (frame.left, frame.top),
+            (frame.right(), frame.bottom()),
+            FRAME,
+            1.25,
+        );
+        if empty {
+            let middle = (
+                frame.left + frame.width / 2.0,
+                frame.top + frame.height / 2.0 + 6.0,
+            );
+            scene.text("no data", middle, LABEL, FRAME, Align::Middle);
+        } else {
+            self.draw_ticks(&mut scene, &frame);
+            let corner = if self.legend_outside {
+                (frame.width + LEGEND_GAP, 0.0)
+            } else {
+                let occupied = occupied(&self.drawable, self.x, self.y);
+                let frame = (frame.width, frame.height);
+                self.legend.best_corner(frame, &occupied).0
+            };
+            let at = (frame.left + corner.0, frame.top + corner.1);
+            self.legend.draw(&mut scene, at);
+        }
+        self.draw_labels(&mut scene, &frame);
+        scene
+    }
+
+    fn draw_grid(&self, scene: &mut Scene, frame: &Frame) {
+        let upright = |x: f64| vec![(x, frame.top), (x, frame.bottom())];
+        let level = |y: f64| vec![(frame.left, y), (frame.right(), y)];
+        if self.x.log {
+            for &value in &frame.x_ticks.minor {
+                scene.path(upright(frame.at_x(value)), FAINT_GRID, 1.0);
+            }
+        }
+        if self.y.log {
+            for &value in &self.y_ticks.minor {
+                scene.path(level(frame.at_y(value)), FAINT_GRID, 1.0);
+            }
+        }
+        for (value, _) in &frame.x_ticks.labelled {
+            scene.path(upright(frame.at_x(*value)), GRID, 1.0);
+        }
+        for (value, _) in &self.y_ticks.labelled {
+            scene.path(level(frame.at_y(*value)), GRID, 1.0);
+        }
+    }
+
+    fn draw_data(&self, scene: &mut Scene, frame: &Frame) {
+        for (line, runs) in self.panel.lines.iter().zip(&self.drawable.lines) {
+            let color = match line.style {
+                LineStyle::Curve => palette::CURVE,
+                LineStyle::Plain(color) => palette::color(color),
+                LineStyle::Mean => continue,
+            };
+            draw_runs(scene, frame, runs, color, 2.2);
+        }
+        for (points, positions) in self.panel.points.iter().zip(&self.drawable.points) {
+            let marker = palette::marker(points.marker);
+            let color = palette::color(points.color);
+            for &position in positions {
+                scene.marker(marker, frame.place(position), MARKER, color);
+            }
+        }
+        for (line, runs) in self.panel.lines.iter().zip(&self.drawable.lines) {
+            if line.style == LineStyle::Mean {
+                draw_runs(scene, frame, runs, palette::MEAN, 2.2);
+                for &position in runs.iter().flatten() {
+                    scene.disc(frame.place(position), 3.4, palette::MEAN);
+                }
+            }
+        }
+    }
+
+    fn draw_ticks(&self, scene: &mut Scene, frame: &Frame) {
+        let (left, bottom) = (frame.left, frame.bottom());
+        for &value in &frame.x_ticks.minor {
+            let x = frame.at_x(value);
+            scene.path(vec![(x, bottom), (x, bottom + 3.5)], FRAME, 1.0);
+        }
+        for &value in &self.y_ticks.minor {
+            let y = frame.at_y(value);
+            scene.path(vec![(left - 3.5, y), (left, y)], FRAME, 1.0);
+        }
+        for (value, text) in &frame.x_ticks.labelled {
+            let x = frame.at_x(*value);
+            scene.path(vec![(x, bottom), (x, bottom + TICK_LENGTH)], FRAME, 1.25);
+            let at = (x, bottom + TICK_LENGTH + 4.0 + TICK * 0.85);
+            scene.text(text, at, TICK, INK, Align::Middle);
+        }
+        for (value, text) in &self.y_ticks.labelled {
+            let y = frame.at_y(*value);
+            scene.path(vec![(left - TICK_LENGTH, y), (left, y)], FRAME, 1.25);
+            let at = (left - TICK_LENGTH - 5.0, y + 0.36 * TICK);
+            scene.text(text, at, TICK, INK, Align::End);
+        }
+    }
+
+    fn draw_labels(&self, scene: &mut Scene, frame: &Frame) {
+        let middle_x = frame.left + frame.width / 2.0;
+        let middle_y = frame.top + frame.height / 2.0;
+        if self.has_title() {
+            let title = font::clean(self.panel.title.as_deref().unwrap_or_default());
+            let room = frame.width + 0.9 * frame.left;
+            let size = smaller(&title, PANEL_TITLE, frame.width);
+            let title = font::fit(&title, size, room.min(frame.width + 40.0));
+            let at = (middle_x, frame.top - 13.0);
+            scene.text(&title, at, size, INK, Align::Middle);
+        }
+        let x = font::clean(&self.panel.x.label);
+        let size = smaller(&x, LABEL, frame.width);
+        let x = font::fit(&x, size, frame.width);
+        if !x.trim().is_empty() {
+            let at = (middle_x, scene.height - 16.0);
+            scene.text(&x, at, size, INK, Align::Middle);
+        }
+        let y = font::clean(&self.panel.y.label);
+        // The label may be a little longer than the frame, but not leave the panel.
+        let room = 2.0 * middle_y.min(scene.height - middle_y) - 16.0;
+        let size = smaller(&y, LABEL, frame.height);
+        let y = font::fit(&y, size, room);
+        if !y.trim().is_empty() {
+            scene.shapes.push(Shape::Text {
+                text: y,
+                at: (frame.left - self.beside_frame() - 14.0, middle_y),
+                size,
+                color: INK,
+                align: Align::Middle,
+                upwards: true,
+            });
+        }
+    }
+}
+
+fn draw_runs(
+    scene: &mut Scene,
+    frame: &Frame,
+    runs: &[Vec<Position>],
+    color: palette::Rgb,
+    width: f64,
+) {
+    for run in runs {
+        if run.len() > 1 {
+            let places = run.iter().map(|&position| frame.place(position)).collect();
+            scene.path(places, color, width);
+        } else if let Some(&alone) = run.first() {
+            scene.disc(frame.place(alone), width / 2.0, color);
+        }
+    }
+}
+
+/// The rectangle inside a panel in which the data stand, with its ranges.
+struct Frame {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+    x: Scale,
+    y: Scale,
+    x_ticks: Ticks,
+}
+
+impl Frame {
+    fn right(&self) -> f64 {
+        self.left + self.width
+    }
+
+    fn bottom(&self) -> f64 {
+        self.top + self.height
+    }
+
+    fn at_x(&self, value: f64) -> f64 {
+        self.left + self.x.fraction(value) * self.width
+    }
+
+    fn at_y(&self, value: f64) -> f64 {
+        self.bottom() - self.y.fraction(value) * self.height
+    }
+
+    fn place(&self, (x, y): Position) -> Place {
+        (self.at_x(x), self.at_y(y))
+    }
+}
+
+/// The ticks of a horizontal axis of this length in pixels, without labels that touch.
+fn spread(scale: Scale, length: f64) -> Ticks {
+    const GAP: f64 = 12.0;
+    let ends = |value: f64, text: &str| {
+        let half = font::width(text, TICK) / 2.0;
+        let middle = scale.fraction(value) * length;
+        (middle - half, middle + half)
+    };
+    let touch = |ticks: &Ticks| {
+        ticks.labelled.windows(2).any(|pair| {
+            let first = ends(pair[0].0, &pair[0].1);
+            let second = ends(pair[1].0, &pair[1].1);
+            second.0 - first.1 < GAP
+        })
+    };
+    let most = ((length / 60.0) as usize).max(3);
+    let mut ticks = scale.ticks(most);
+    for wanted in (3..most).rev() {
+        if !touch(&ticks) {
+            return ticks;
+        }
+        ticks = scale.ticks(wanted);
+    }
+    // Not even few ticks have room: keep the marks, but drop labels.
+    let mut used = f64::NEG_INFINITY;
+    for (value, text) in &mut ticks.labelled {
+        let (left, right) = ends(*value, text);
+        if left - used < GAP {
+            text.clear();
+        } else {
+            used = right;
+        }
+    }
+    let (labelled, bare): (Vec<_>, Vec<_>) = ticks
+        .labelled
+        .into_iter()
+        .partition(|(_, text)| !text.is_empty());
+    let mut minor = ticks.minor;
+    minor.extend(bare.into_iter().map(|(value, _)| value));
+    Ticks { labelled, minor }
+}
+
+/// Where in the frame the data stand, so that the legend can avoid them.
+fn occupied(drawable: &Drawable, x: Scale, y: Scale) -> Occupied {
+    /// The longest way between two places along a line, as a fraction of the frame.
+    const STEP: f64 = 0.02;
+    let place = |position: &Position| (x.fraction(position.0), y.fraction(position.1));
+    let mut lines = Vec::new();
+    for run in drawable.lines.iter().flatten() {
+        lines.extend(run.first().map(place));
+        for pair in run.windows(2) {
+            let (from, to) = (place(&pair[0]), place(&pair[1]));
+            let way = (to.0 - from.0).hypot(to.1 - from.1);
+            let steps = (way / STEP).ceil().clamp(1.0, 200.0) as usize;
+            for step in 1..=steps {
+                let part = step as f64 / steps as f64;
+                lines.push((
+                    from.0 + part * (to.0 - from.0),
+                    from.1 + part * (to.1 - from.1),
+                ));
+            }
+        }
+    }
+    Occupied {
+        points: drawable.points.iter().flatten().map(place).collect(),
+        lines,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plot::figure::{Axis, Points};
+
+    fn panel() -> Panel {
+        Panel {
+            x: Axis {
+                label: "T".into(),
+                log: false,
+            },
+            points: vec![Points {
+                xs: vec![1.0, 2.0, 3.0],
+                ys: vec![1.0, 4.0, 9.0],
+                ..Points::default()
+            }],
+            ..Panel::default()
+        }
+    }
+
+    fn figure(panels: usize) -> Figure {
+        Figure {
+            title: Some("title".into()),
+            panels: vec![panel(); panels],
+            columns: 0,
+        }
+    }
+
+    #[test]
+    fn grids_grow_with_the_panels() {
+        let sizes = |panels| {
+            let layout = Layout::new(&figure(panels));
+            (layout.width, layout.height, layout.scenes.len())
+        };
+        assert_eq!(sizes(1), (800.0, 608.0, 2));
+        assert_eq!(sizes(4), (1320.0, 1008.0, 5));
+        assert_eq!(sizes(6), (1800.0, 928.0, 7));
+        assert_eq!(sizes(0), (800.0, 608.0, 1));
+    }
+
+    #[test]
+    fn everything_stays_inside_its_scene() {
+        let long = "a very long text about Δ and λ² ".repeat(8);
+        let mut figure = figure(1);
+        figure.title = Some(long.clone());
+        figure.panels[0].title = Some(long.clone());
+        figure.panels[0].x.label = long.clone();
+        figure.panels[0].y.label = long.clone();
+        figure.panels[0].points[0].label = long;
+        for (_, scene) in Layout::new(&figure).scenes {
+            for shape in &scene.shapes {
+                if let Shape::Text {
+                    text,
+                    at,
+                    size,
+                    align,
+                    upwards,
+                    ..
+                } = shape
+                {
+                    let length = font::width(text, *size);
+                    let (start, end) = if *upwards {
+                        (at.1, scene.height)
+                    } else {
+                        (at.0, scene.width)
+                    };
+                    let start = match align {
+                        Align::Start => start,
+                        Align::Middle => start - length / 2.0,
+                        Align::End => start - length,
+                    };
+                    assert!(start >= 0.0 && start + length <= end, "{text} at {start}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn horizontal_labels_do_not_touch() {
+        let scale = Scale {
+            low: 1_000_000_000.0,
+            high: 1_000_000_010.0,
+            log: false,
+        };
+        assert!(!spread(scale, 500.0).labelled.is_empty());
+        assert!(spread(scale, 500.0).labelled.len() <= 4);
+    }
+}

@@ -1,0 +1,25 @@
+//! Figures: what is to be drawn, and drawing it.
+//!
+//! A [`Figure`] is plain data: panels with axes, points and lines. [`save`] draws it into an
+//! `.svg` or `.png` file, [`svg`] returns the SVG as text, and [`text`] draws it with braille
+//! dots for a terminal. All three choose the axis ranges and ticks themselves.
+//!
+//! Lengths are in pixels at the figure's natural size (one panel alone is 800 × 560 pixels)
+//! unless a name or a comment says otherwise. PNG files have two dots per such pixel, each way.
+
+mod chart;
+mod draw;
+mod drawable;
+mod figure;
+mod font;
+mod layout;
+mod legend;
+mod palette;
+mod scale;
+mod scene;
+mod terminal;
+
+pub use chart::{Chart, Curve};
+pub use draw::{Drawn, save, svg};
+pub use figure::{Axis, Figure, Line, LineStyle, Panel, Points};
+pub use terminal::text;

@@ -1,0 +1,207 @@
+//! Data sets in scripts.
+
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Map};
+
+use crate::data::{DataOp, Dataset, Sampling, Source, SyntheticOptions};
+use crate::error::Error;
+use crate::script::convert::{Scripted, at, count, integer, known_keys, number, text};
+
+/// Names the types as scripts see them.
+pub(super) fn name_types(engine: &mut rhai::Engine) {
+    engine.register_type_with_name::<Dataset>("Dataset");
+}
+
+/// `cifar10()` looks here.
+const DATA_VARIABLE: &str = "KELVIN_DATA";
+
+fn seed_of(options: &Map) -> Result<i64, Error> {
+    options.get("seed").map_or(Ok(1), |value| integer("seed", value))
+}
+
+/// The two data sets that a division makes.
+fn divide(data: &Dataset, sampling: Sampling, options: &Map) -> Result<Map, Error> {
+    known_keys(sampling.name(), options, ["train", "test", "seed"])?;
+    let official = data.default_sizes();
+    let size = |key: &str, default| options.get(key).map_or(Ok(default), |value| count(key, value));
+    let (train, test) =
+        data.divide(sampling, size("train", official.0)?, size("test", official.1)?, seed_of(options)?)?;
+    Ok(Map::from_iter([
+        ("train".into(), Dynamic::from(train)),
+        ("test".into(), Dynamic::from(test)),
+    ]))
+}
+
+/// An image in a terminal: two pixels per character, in true colour.
+fn draw(data: &Dataset, index: usize) -> String {
+    let images = data.images();
+    let [channels, height, width] = images.shape;
+    let start = data.rows()[index] as usize * channels * height * width;
+    let pixel = |y: usize, x: usize| {
+        let value = |channel: usize| {
+            let byte = images.bytes[start + (channel * height + y) * width + x];
+            (f64::from(byte) / images.full_scale * 255.0).min(255.0) as u8
+        };
+        if channels >= 3 { [value(0), value(1), value(2)] } else { [value(0); 3] }
+    };
+    let mut out = String::new();
+    for y in (0..height).step_by(2) {
+        for x in 0..width {
+            let [r, g, b] = pixel(y, x);
+            let [s, t, u] = if y + 1 < height { pixel(y + 1, x) } else { [0; 3] };
+            out += &format!("\x1b[38;2;{r};{g};{b}m\x1b[48;2;{s};{t};{u}m▀");
+        }
+        out += "\x1b[0m\n";
+    }
+    out += &format!("image {index}, label {}", data.labels()[index]);
+    out
+}
+
+#[export_module]
+pub mod functions {
+    /// The 1,797 handwritten digits that are embedded in kelvin: 8x8 pixels, grey.
+    #[rhai_fn(return_raw)]
+    pub fn digits(context: NativeCallContext) -> Scripted<Dataset> {
+        Dataset::load(Source::Digits).map_err(|error| at(&context, error))
+    }
+
+    /// CIFAR-10 from the folder `$KELVIN_DATA/cifar10`.
+    #[rhai_fn(name = "cifar10", return_raw)]
+    pub fn cifar10_found(context: NativeCallContext) -> Scripted<Dataset> {
+        let folder = std::env::var(DATA_VARIABLE).map_err(|_| {
+            let message = format!("cifar10(): set {DATA_VARIABLE} to the folder that holds cifar10/, or write cifar10(path)");
+            at(&context, Error::invalid(message))
+        })?;
+        cifar10(context, &format!("{folder}/cifar10"))
+    }
+
+    /// CIFAR-10 from a folder with the official binary files, or with Parquet files of encoded images.
+    #[rhai_fn(return_raw)]
+    pub fn cifar10(context: NativeCallContext, path: &str) -> Scripted<Dataset> {
+        Dataset::load(Source::Cifar10 { path: path.to_owned() }).map_err(|error| at(&context, error))
+    }
+
+    /// Encoded images (PNG, JPEG) and labels in Parquet files: a file, a folder or a glob.
+    #[rhai_fn(return_raw)]
+    pub fn images(context: NativeCallContext, path: &str) -> Scripted<Dataset> {
+        images_named(context, path, Map::new())
+    }
+
+    /// Encoded images and labels in Parquet files; `image` and `label` name the columns.
+    #[rhai_fn(name = "images", return_raw)]
+    pub fn images_named(context: NativeCallContext, path: &str, options: Map) -> Scripted<Dataset> {
+        let load = || {
+            known_keys("images", &options, ["image", "label"])?;
+            let name = |key: &str| options.get(key).map(|value| text(key, value)).transpose();
+            Dataset::load(Source::Images { path: path.to_owned(), image: name("image")?, label: name("label")? })
+        };
+        load().map_err(|error| at(&context, error))
+    }
+
+    /// Random class patterns with Gaussian pixel noise: `n` (1200), `classes` (10), `shape` ([1, 8, 8]),
+    /// `noise` (1.0, in standard deviations of the patterns), `seed` (1).
+    #[rhai_fn(return_raw)]
+    pub fn synthetic(context: NativeCallContext, options: Map) -> Scripted<Dataset> {
+        let load = || {
+            known_keys("synthetic", &options, ["n", "classes", "shape", "noise", "seed"])?;
+            let size = |key: &str, default| options.get(key).map_or(Ok(default), |value| count(key, value));
+            let shape = match options.get("shape") {
+                None => [1, 8, 8],
+                Some(value) => {
+                    let sizes = value.clone().try_cast::<Array>().unwrap_or_default();
+                    let sizes = sizes.iter().map(|size| count("shape", size)).collect::<Result<Vec<_>, _>>()?;
+                    <[usize; 3]>::try_from(sizes).map_err(|_| {
+                        Error::invalid(format!("shape: expected [channels, height, width], found {value}"))
+                    })?
+                }
+            };
+            Dataset::load(Source::Synthetic(SyntheticOptions {
+                n: size("n", 1200)?,
+                classes: size("classes", 10)?,
+                shape,
+                noise: options.get("noise").map_or(Ok(1.0), |value| number("noise", value))?,
+                seed: seed_of(&options)?,
+            }))
+        };
+        load().map_err(|error| at(&context, error))
+    }
+
+    /// How many examples.
+    #[rhai_fn(get = "len", pure)]
+    pub fn len(data: &mut Dataset) -> i64 {
+        data.len() as i64
+    }
+
+    /// How many classes.
+    #[rhai_fn(get = "classes", pure)]
+    pub fn classes(data: &mut Dataset) -> i64 {
+        data.classes() as i64
+    }
+
+    /// [channels, height, width].
+    #[rhai_fn(get = "shape", pure)]
+    pub fn shape(data: &mut Dataset) -> Array {
+        data.shape().iter().map(|&size| Dynamic::from(size as i64)).collect()
+    }
+
+    /// The first `n` examples.
+    #[rhai_fn(return_raw, pure)]
+    pub fn take(context: NativeCallContext, data: &mut Dataset, n: i64) -> Scripted<Dataset> {
+        let n = n.max(0) as usize;
+        data.apply(DataOp::Take { n }).map_err(|error| at(&context, error))
+    }
+
+    /// `n` examples drawn without replacement with `seed`.
+    #[rhai_fn(return_raw, pure)]
+    pub fn subset(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Dataset> {
+        let draw = || {
+            known_keys("subset", &options, ["n", "seed"])?;
+            let n = options.get("n").ok_or_else(|| Error::invalid("subset: the option `n` is missing"))?;
+            data.apply(DataOp::Subset { n: count("n", n)?, seed: seed_of(&options)? })
+        };
+        draw().map_err(|error| at(&context, error))
+    }
+
+    /// Replaces each label, with probability `p`, by another class drawn uniformly.
+    #[rhai_fn(return_raw, pure)]
+    pub fn label_noise(context: NativeCallContext, data: &mut Dataset, p: Dynamic, seed: i64) -> Scripted<Dataset> {
+        number("p", &p)
+            .and_then(|p| data.apply(DataOp::LabelNoise { p, seed }))
+            .map_err(|error| at(&context, error))
+    }
+
+    /// Shuffles and cuts into `train` and `test`, which never overlap.
+    #[rhai_fn(return_raw, pure)]
+    pub fn split(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Map> {
+        divide(data, Sampling::Split, &options).map_err(|error| at(&context, error))
+    }
+
+    /// Draws `train` and `test` independently, each without replacement; they may overlap.
+    #[rhai_fn(return_raw, pure)]
+    pub fn sample(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Map> {
+        divide(data, Sampling::Random, &options).map_err(|error| at(&context, error))
+    }
+
+    /// Draws example `i` in the terminal.
+    #[rhai_fn(return_raw, pure)]
+    pub fn show(context: NativeCallContext, data: &mut Dataset, i: i64) -> Scripted<()> {
+        match usize::try_from(i) {
+            Ok(index) if index < data.len() => {
+                println!("{}", draw(data, index));
+                Ok(())
+            }
+            _ => Err(at(&context, Error::invalid(format!("show({i}): expected 0 to {}", data.len() - 1)))),
+        }
+    }
+
+    /// A data set in a line.
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn to_string(data: &mut Dataset) -> String {
+        let [channels, height, width] = data.shape();
+        let mut name = data.spec().name().to_owned();
+        if !data.spec().operations.is_empty() {
+            name += " (part of it)";
+        }
+        format!("{name}: {} images {channels}x{height}x{width}, {} classes", data.len(), data.classes())
+    }
+}

@@ -1,0 +1,34 @@
+//! kelvin's functions in Rhai, one file per topic.
+
+mod analysis;
+mod data;
+mod model;
+mod numbers;
+mod plots;
+mod sweeps;
+mod tables;
+
+pub(super) use model::{ModelHandle, OptimizerHandle};
+
+use rhai::{Engine, exported_module};
+
+/// Every topic of functions with its module.
+pub(super) fn register(engine: &mut Engine) {
+    for module in [
+        exported_module!(data::functions),
+        exported_module!(model::functions),
+        exported_module!(sweeps::functions),
+        exported_module!(tables::functions),
+        exported_module!(analysis::functions),
+        exported_module!(plots::functions),
+        exported_module!(numbers::functions),
+    ] {
+        engine.register_global_module(module.into());
+    }
+    data::name_types(engine);
+    model::name_types(engine);
+    sweeps::name_types(engine);
+    tables::name_types(engine);
+    analysis::name_types(engine);
+    plots::name_types(engine);
+}

@@ -1,0 +1,253 @@
+//! Models, networks and optimizers in scripts.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+
+use rhai::plugin::*;
+use rhai::{Array, Map};
+use tch::Device;
+
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::model::{ModelSpec, Network};
+use crate::optim::{Form, OptimizerSpec, Sgd};
+use crate::script::convert::{Scripted, at, choice, count, flag, handle, integer, known_keys, number};
+use crate::torch::Precision;
+
+/// A model with the sizes that a script gave it; the data set gives the others.
+#[derive(Clone)]
+pub struct ModelHandle {
+    pub(crate) spec: ModelSpec,
+    channels: Option<usize>,
+    classes: Option<usize>,
+}
+
+impl ModelHandle {
+    /// Whether the sizes agree with a data set.
+    pub(crate) fn check(&self, data: &Dataset) -> Result<()> {
+        let name = self.spec.info().name;
+        let agree = |what: &str, own: Option<usize>, found: usize| match own {
+            Some(own) if own != found => Err(Error::invalid(format!(
+                "{name}(#{{{what}: {own}}}): the data set has {found}; leave `{what}` out and it is taken from the data set"
+            ))),
+            _ => Ok(()),
+        };
+        agree("channels", self.channels, data.shape()[0])?;
+        agree("classes", self.classes, data.classes())
+    }
+
+    /// Trainable parameters; defaults of 3 channels and 10 classes, as for CIFAR-10.
+    fn parameters(&self) -> Result<i64> {
+        match self.spec {
+            ModelSpec::Resnet { .. } => {
+                let model = self.spec.build([self.channels.unwrap_or(3), 32, 32], self.classes.unwrap_or(10))?;
+                Ok(model.layout.parameters())
+            }
+            _ => Err(Error::invalid(format!(
+                "{}: its parameters depend on the data set; ask model.init(#{{data}}).parameters",
+                self.spec.info().name
+            ))),
+        }
+    }
+}
+
+/// An optimizer.
+#[derive(Clone)]
+pub struct OptimizerHandle(pub(crate) OptimizerSpec);
+
+/// A network; copies share the weights.
+pub type NetworkHandle = Rc<RefCell<Network>>;
+
+/// Names the types as scripts see them.
+pub(super) fn name_types(engine: &mut rhai::Engine) {
+    engine
+        .register_type_with_name::<ModelHandle>("Model")
+        .register_type_with_name::<OptimizerHandle>("Optimizer")
+        .register_type_with_name::<NetworkHandle>("Network");
+}
+
+fn make_sgd(options: &Map) -> Result<OptimizerHandle> {
+    let spec = OptimizerSpec::Sgd(Sgd::default());
+    known_keys("sgd", options, spec.info().options.iter().map(|(name, _)| *name))?;
+    let mut sgd = Sgd::default();
+    for (key, value) in options {
+        match key.as_str() {
+            "momentum" => sgd.momentum = number(key, value)?,
+            "form" => sgd.form = choice(key, &Form::ALL, value)?,
+            "nesterov" => sgd.nesterov = flag(key, value)?,
+            "weight_decay" => sgd.weight_decay = number(key, value)?,
+            _ => sgd.noise = number(key, value)?,
+        }
+    }
+    sgd.check()?;
+    Ok(OptimizerHandle(OptimizerSpec::Sgd(sgd)))
+}
+
+fn make_network(model: &ModelHandle, options: &Map) -> Result<Network> {
+    known_keys("init", options, ["data", "channels", "classes", "seed", "precision"])?;
+    let data = options.get("data").map(|value| handle::<Dataset>("data", "a data set", value)).transpose()?;
+    let size = |key: &str, own: Option<usize>| {
+        options.get(key).map(|value| count(key, value)).transpose().map(|given| given.or(own))
+    };
+    let (shape, classes) = match data {
+        Some(data) => {
+            model.check(&data)?;
+            (data.shape(), data.classes())
+        }
+        None => match model.spec {
+            ModelSpec::Resnet { .. } => (
+                [size("channels", model.channels)?.unwrap_or(3), 32, 32],
+                size("classes", model.classes)?.unwrap_or(10),
+            ),
+            _ => return Err(Error::invalid("init: this model needs `data`, which gives the size of its input")),
+        },
+    };
+    let seed = options.get("seed").map_or(Ok(1), |value| integer("seed", value))?;
+    let precision =
+        options.get("precision").map_or(Ok(Precision::Float32), |value| choice("precision", &Precision::ALL, value))?;
+    crate::torch::initialize();
+    Ok(Network::draw(model.spec.build(shape, classes)?, seed, precision, Device::Cpu))
+}
+
+#[export_module]
+pub mod functions {
+    /// The pre-activation ResNet18: `width` filters in the first stage; `channels` and `classes` are
+    /// taken from the data set (3 and 10 without one).
+    #[rhai_fn(return_raw)]
+    pub fn resnet(context: NativeCallContext, options: Map) -> Scripted<ModelHandle> {
+        let make = || {
+            known_keys("resnet", &options, ["width", "channels", "classes"])?;
+            let width = options.get("width").ok_or_else(|| Error::invalid("resnet: the option `width` is missing; write resnet(#{width: 8})"))?;
+            let spec = ModelSpec::Resnet { width: integer("width", width)? };
+            spec.check()?;
+            let size = |key: &str| options.get(key).map(|value| count(key, value)).transpose();
+            Ok(ModelHandle { spec, channels: size("channels")?, classes: size("classes")? })
+        };
+        make().map_err(|error| at(&context, error))
+    }
+
+    /// A multilayer perceptron with ReLU: `hidden` holds the units of each hidden layer.
+    #[rhai_fn(return_raw)]
+    pub fn mlp(context: NativeCallContext, options: Map) -> Scripted<ModelHandle> {
+        let make = || {
+            known_keys("mlp", &options, ["hidden"])?;
+            let hidden = options.get("hidden").and_then(|value| value.clone().try_cast::<Array>());
+            let hidden = hidden.ok_or_else(|| Error::invalid("mlp: expected hidden: an array of units such as [128, 64]"))?;
+            let hidden = hidden.iter().map(|units| integer("hidden", units)).collect::<Result<Vec<_>>>()?;
+            let spec = ModelSpec::Mlp { hidden };
+            spec.check()?;
+            Ok(ModelHandle { spec, channels: None, classes: None })
+        };
+        make().map_err(|error| at(&context, error))
+    }
+
+    /// Multinomial logistic regression on the pixels.
+    pub fn linear() -> ModelHandle {
+        ModelHandle { spec: ModelSpec::Linear, channels: None, classes: None }
+    }
+
+    /// Trainable parameters.
+    #[rhai_fn(get = "parameters", return_raw, pure)]
+    pub fn parameters(context: NativeCallContext, model: &mut ModelHandle) -> Scripted<i64> {
+        model.parameters().map_err(|error| at(&context, error))
+    }
+
+    /// A network with initial weights drawn from `seed`, for the images of `data` or for `channels` and
+    /// `classes`; `precision` as in run options.
+    #[rhai_fn(return_raw, pure)]
+    pub fn init(context: NativeCallContext, model: &mut ModelHandle, options: Map) -> Scripted<NetworkHandle> {
+        make_network(model, &options)
+            .map(|network| Rc::new(RefCell::new(network)))
+            .map_err(|error| at(&context, error))
+    }
+
+    /// A network with initial weights.
+    #[rhai_fn(name = "init", return_raw, pure)]
+    pub fn init_default(context: NativeCallContext, model: &mut ModelHandle) -> Scripted<NetworkHandle> {
+        init(context, model, Map::new())
+    }
+
+    /// A model in a line.
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn model_to_string(model: &mut ModelHandle) -> String {
+        match &model.spec {
+            ModelSpec::Resnet { width } => match model.parameters() {
+                Ok(parameters) => format!("resnet of width {width}: {parameters} parameters for {} channels and {} classes", model.channels.unwrap_or(3), model.classes.unwrap_or(10)),
+                Err(_) => format!("resnet of width {width}"),
+            },
+            ModelSpec::Mlp { hidden } => format!("mlp with hidden layers {hidden:?}"),
+            ModelSpec::Linear => "linear".to_owned(),
+        }
+    }
+
+    /// Trainable parameters.
+    #[rhai_fn(get = "parameters", pure)]
+    pub fn network_parameters(network: &mut NetworkHandle) -> i64 {
+        network.borrow().model().layout.parameters()
+    }
+
+    /// A line per tensor: name, shape, parameters.
+    #[rhai_fn(pure)]
+    pub fn summary(network: &mut NetworkHandle) -> String {
+        network.borrow().summary()
+    }
+
+    /// Loss, accuracy and the loss's standard deviation over examples, on a data set.
+    #[rhai_fn(return_raw, pure)]
+    pub fn evaluate(context: NativeCallContext, network: &mut NetworkHandle, data: Dataset) -> Scripted<Map> {
+        let scores = crate::train::scores(&network.borrow(), &data).map_err(|error| at(&context, error))?;
+        Ok(Map::from_iter([
+            ("loss".into(), scores.loss.into()),
+            ("accuracy".into(), scores.accuracy.into()),
+            ("loss_std".into(), scores.loss_std.into()),
+        ]))
+    }
+
+    /// Writes the weights as safetensors with PyTorch's names.
+    #[rhai_fn(return_raw, pure)]
+    pub fn save(context: NativeCallContext, network: &mut NetworkHandle, path: &str) -> Scripted<()> {
+        network.borrow().save(Path::new(path)).map_err(|error| at(&context, error))
+    }
+
+    /// Reads weights from safetensors with PyTorch's names, and returns the network.
+    #[rhai_fn(return_raw, pure)]
+    pub fn load(context: NativeCallContext, network: &mut NetworkHandle, path: &str) -> Scripted<NetworkHandle> {
+        network.borrow_mut().load(Path::new(path)).map_err(|error| at(&context, error))?;
+        Ok(Rc::clone(network))
+    }
+
+    /// A network in a line.
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn network_to_string(network: &mut NetworkHandle) -> String {
+        let network = network.borrow();
+        let model = network.model();
+        format!(
+            "{} network: {} parameters, {} classes, {}",
+            model.spec.info().name,
+            model.layout.parameters(),
+            model.classes,
+            network.precision().name()
+        )
+    }
+
+    /// Plain stochastic gradient descent with weight decay 5e-4.
+    #[rhai_fn(name = "sgd", return_raw)]
+    pub fn sgd_default(context: NativeCallContext) -> Scripted<OptimizerHandle> {
+        sgd(context, Map::new())
+    }
+
+    /// Stochastic gradient descent: `momentum` (0), `form` ("pytorch" or "sutskever"), `nesterov` (false),
+    /// `weight_decay` (5e-4), `noise` (β of Eq. 15, 0).
+    #[rhai_fn(return_raw)]
+    pub fn sgd(context: NativeCallContext, options: Map) -> Scripted<OptimizerHandle> {
+        make_sgd(&options).map_err(|error| at(&context, error))
+    }
+
+    /// An optimizer in a line.
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn optimizer_to_string(optimizer: &mut OptimizerHandle) -> String {
+        let OptimizerSpec::Sgd(sgd) = &optimizer.0;
+        format!("{}: momentum {}, weight decay {}, noise {}", sgd.label(), sgd.momentum, sgd.weight_decay, sgd.noise)
+    }
+}

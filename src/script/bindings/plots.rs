@@ -1,0 +1,167 @@
+//! Plots in scripts.
+
+use std::path::Path;
+
+use rhai::plugin::*;
+use rhai::{Dynamic, FnPtr};
+
+use crate::analysis::GapFit;
+use crate::plot::{self, Chart, Curve, Figure};
+use crate::script::convert::{Scripted, at, number};
+use crate::table::{Table, number as short};
+
+/// A plot in the making.
+#[derive(Clone)]
+pub struct PlotHandle {
+    table: Table,
+    chart: Chart,
+    curves: Vec<CurveHandle>,
+}
+
+#[derive(Clone)]
+enum CurveHandle {
+    Fit(GapFit),
+    Function(FnPtr),
+}
+
+/// Names the types as scripts see them.
+pub(super) fn name_types(engine: &mut rhai::Engine) {
+    engine.register_type_with_name::<PlotHandle>("Plot");
+}
+
+impl PlotHandle {
+    fn changed(&mut self, change: impl FnOnce(&mut Chart)) -> Self {
+        let mut plot = self.clone();
+        change(&mut plot.chart);
+        plot
+    }
+
+    fn figure(&self, context: &NativeCallContext) -> Scripted<Figure> {
+        let mut curves = Vec::new();
+        for curve in &self.curves {
+            let xs = self.chart.curve_positions(&self.table).map_err(|error| at(context, error))?;
+            curves.push(match curve {
+                CurveHandle::Fit(fit) => Curve {
+                    label: label(fit),
+                    points: xs.into_iter().map(|x| (x, fit.predict(x))).collect(),
+                },
+                CurveHandle::Function(function) => Curve {
+                    label: String::new(),
+                    points: xs
+                        .into_iter()
+                        .map(|x| {
+                            let y: Dynamic = function.call_within_context(context, (x,))?;
+                            Ok((x, number("curve", &y).map_err(|error| at(context, error))?))
+                        })
+                        .collect::<Scripted<Vec<_>>>()?,
+                },
+            });
+        }
+        self.chart.figure(&self.table, &curves).map_err(|error| at(context, error))
+    }
+}
+
+/// The formula with its fitted parameters.
+fn label(fit: &GapFit) -> String {
+    let three = |value: f64| short(format!("{value:.2e}").parse().unwrap_or(value));
+    if fit.c.is_infinite() {
+        return format!("a/T + b, a = {}, b = {}", three(fit.a), three(fit.b));
+    }
+    format!("(a/T + b) exp(−T/c), a = {}, b = {}, c = {}", three(fit.a), three(fit.b), three(fit.c))
+}
+
+#[export_module]
+pub mod functions {
+    /// A plot of a table: plot(table).x("temperature").y("gap").save("gap.svg"). Points get a colour and
+    /// a shape by `batch` unless color or marker say otherwise.
+    pub fn plot(table: Table) -> PlotHandle {
+        PlotHandle { table, chart: Chart::default(), curves: Vec::new() }
+    }
+
+    /// The column of horizontal positions.
+    pub fn x(plot: &mut PlotHandle, column: &str) -> PlotHandle {
+        plot.changed(|chart| chart.x = column.to_owned())
+    }
+
+    /// The column of vertical positions.
+    pub fn y(plot: &mut PlotHandle, column: &str) -> PlotHandle {
+        plot.changed(|chart| chart.y = column.to_owned())
+    }
+
+    /// Draws the mean at each position.
+    pub fn mean(plot: &mut PlotHandle) -> PlotHandle {
+        plot.changed(|chart| chart.mean = true)
+    }
+
+    /// The column whose values get colours.
+    pub fn color(plot: &mut PlotHandle, column: &str) -> PlotHandle {
+        plot.changed(|chart| chart.color = Some(column.to_owned()))
+    }
+
+    /// The column whose values get marker shapes.
+    pub fn marker(plot: &mut PlotHandle, column: &str) -> PlotHandle {
+        plot.changed(|chart| chart.marker = Some(column.to_owned()))
+    }
+
+    /// Draws a fit's curve.
+    pub fn curve(plot: &mut PlotHandle, fit: GapFit) -> PlotHandle {
+        let mut plot = plot.clone();
+        plot.curves.push(CurveHandle::Fit(fit));
+        plot
+    }
+
+    /// Draws a function of the horizontal position: curve(|x| 1.0 / x).
+    #[rhai_fn(name = "curve")]
+    pub fn curve_function(plot: &mut PlotHandle, function: FnPtr) -> PlotHandle {
+        let mut plot = plot.clone();
+        plot.curves.push(CurveHandle::Function(function));
+        plot
+    }
+
+    /// A logarithmic horizontal axis.
+    pub fn log_x(plot: &mut PlotHandle) -> PlotHandle {
+        plot.changed(|chart| chart.log_x = true)
+    }
+
+    /// A logarithmic vertical axis.
+    pub fn log_y(plot: &mut PlotHandle) -> PlotHandle {
+        plot.changed(|chart| chart.log_y = true)
+    }
+
+    /// The column whose values get panels.
+    pub fn facet(plot: &mut PlotHandle, column: &str) -> PlotHandle {
+        plot.changed(|chart| chart.facet = Some(column.to_owned()))
+    }
+
+    /// The text above.
+    pub fn title(plot: &mut PlotHandle, text: &str) -> PlotHandle {
+        plot.changed(|chart| chart.title = Some(text.to_owned()))
+    }
+
+    /// Draws into a file; its ending says which kind: .svg or .png.
+    #[rhai_fn(return_raw)]
+    pub fn save(context: NativeCallContext, plot: &mut PlotHandle, path: &str) -> Scripted<()> {
+        let figure = plot.figure(&context)?;
+        let drawn = plot::save(&figure, Path::new(path)).map_err(|error| at(&context, error))?;
+        if drawn.left_out > 0 {
+            eprintln!("{path}: {} points are not drawn: not finite, or not positive on a logarithmic axis", drawn.left_out);
+        }
+        Ok(())
+    }
+
+    /// Draws in the terminal.
+    #[rhai_fn(return_raw)]
+    pub fn show(context: NativeCallContext, plot: &mut PlotHandle) -> Scripted<()> {
+        use std::io::IsTerminal;
+        let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        println!("{}", plot::text(&plot.figure(&context)?, crate::script::width().min(100), 20, color));
+        Ok(())
+    }
+
+    /// A plot in a line.
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn plot_to_string(plot: &mut PlotHandle) -> String {
+        let chart = &plot.chart;
+        format!("plot of {} against {}, {} rows; .save(path) or .show() draws it", chart.y, chart.x, plot.table.len())
+    }
+}

@@ -1,0 +1,133 @@
+//! From script values to native ones, with errors that name the option.
+
+use rhai::{Array, Dynamic, EvalAltResult, Map, NativeCallContext, Position};
+
+use crate::error::{Error, Result, suggestion};
+
+/// A result as Rhai wants it.
+pub(super) type Scripted<T> = std::result::Result<T, Box<EvalAltResult>>;
+
+/// An error at the place of the call.
+pub(super) fn at(context: &NativeCallContext, error: Error) -> Box<EvalAltResult> {
+    raise(error, context.call_position())
+}
+
+/// An error at a place. An interrupt cannot be caught by the script.
+pub(super) fn raise(error: Error, position: Position) -> Box<EvalAltResult> {
+    Box::new(match error {
+        Error::Interrupted => EvalAltResult::ErrorTerminated("interrupted".into(), position),
+        error => EvalAltResult::ErrorRuntime(error.to_string().into(), position),
+    })
+}
+
+/// What a value is, for error messages.
+pub(super) fn describe(value: &Dynamic) -> String {
+    match value.type_name() {
+        "string" => format!("the text \"{value}\""),
+        "i64" => format!("the integer {value}"),
+        "f64" => format!("the number {value}"),
+        "bool" | "()" => format!("{value}"),
+        "map" => "a map".to_owned(),
+        "array" => "an array".to_owned(),
+        "Fn" => "a function".to_owned(),
+        name => format!("a {}", name.rsplit("::").next().unwrap_or(name)),
+    }
+}
+
+fn wrong(key: &str, expected: &str, value: &Dynamic) -> Error {
+    Error::invalid(format!("{key}: expected {expected}, found {}", describe(value)))
+}
+
+/// A number; integers are accepted.
+pub(super) fn number(key: &str, value: &Dynamic) -> Result<f64> {
+    value
+        .as_float()
+        .or_else(|_| value.as_int().map(|value| value as f64))
+        .map_err(|_| wrong(key, "a number", value))
+}
+
+/// An integer.
+pub(super) fn integer(key: &str, value: &Dynamic) -> Result<i64> {
+    value.as_int().map_err(|_| wrong(key, "an integer", value))
+}
+
+/// An integer from 0.
+pub(super) fn count(key: &str, value: &Dynamic) -> Result<usize> {
+    let integer = integer(key, value)?;
+    usize::try_from(integer).map_err(|_| wrong(key, "an integer ≥ 0", value))
+}
+
+/// True or false.
+pub(super) fn flag(key: &str, value: &Dynamic) -> Result<bool> {
+    value.as_bool().map_err(|_| wrong(key, "true or false", value))
+}
+
+/// Text.
+pub(super) fn text(key: &str, value: &Dynamic) -> Result<String> {
+    value.clone().into_string().map_err(|_| wrong(key, "text", value))
+}
+
+/// A value of a type that kelvin registers.
+pub(super) fn handle<T: Clone + 'static>(key: &str, expected: &str, value: &Dynamic) -> Result<T> {
+    value.clone().try_cast::<T>().ok_or_else(|| wrong(key, expected, value))
+}
+
+/// One of a list of names.
+pub(super) fn choice<T: Copy>(key: &str, all: &[(&str, T)], value: &Dynamic) -> Result<T> {
+    let name = text(key, value)?;
+    all.iter().find(|(known, _)| *known == name).map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+        let hint = match crate::error::nearest(&name, names.iter().copied()) {
+            Some(near) => format!("; did you mean \"{near}\"?"),
+            None => String::new(),
+        };
+        let list: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+        Error::invalid(format!("{key}: expected {}, found \"{name}\"{hint}", list.join(", ")))
+    })
+}
+
+/// Text, or an array of texts.
+pub(super) fn texts(key: &str, value: &Dynamic) -> Result<Vec<String>> {
+    match value.clone().try_cast::<Array>() {
+        Some(values) => values.iter().map(|value| text(key, value)).collect(),
+        None => Ok(vec![text(key, value)?]),
+    }
+}
+
+/// Refuses keys of a map that are not among the known ones.
+pub(super) fn known_keys<'a>(
+    call: &str,
+    map: &Map,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Result<()> {
+    for key in map.keys() {
+        if !known.clone().into_iter().any(|name| name == key.as_str()) {
+            return Err(Error::invalid(format!("{call}: unknown option `{key}`; {}", suggestion(key, known))));
+        }
+    }
+    Ok(())
+}
+
+/// The values of an axis: an array's, a range's, or the one value.
+pub(super) fn axis(key: &str, value: &Dynamic) -> Result<Vec<Dynamic>> {
+    const LONGEST: i64 = 1_000_000;
+    let range = |start: i64, end: i64| -> Result<Vec<Dynamic>> {
+        if end.saturating_sub(start) > LONGEST {
+            return Err(Error::invalid(format!("{key}: an axis of more than {LONGEST} values")));
+        }
+        Ok((start..end).map(Dynamic::from).collect())
+    };
+    let values = if let Some(values) = value.clone().try_cast::<Array>() {
+        values
+    } else if let Some(values) = value.clone().try_cast::<std::ops::Range<i64>>() {
+        range(values.start, values.end)?
+    } else if let Some(values) = value.clone().try_cast::<std::ops::RangeInclusive<i64>>() {
+        range(*values.start(), values.end().saturating_add(1))?
+    } else {
+        vec![value.clone()]
+    };
+    if values.is_empty() {
+        return Err(Error::invalid(format!("{key}: an axis without values; expected at least one")));
+    }
+    Ok(values)
+}

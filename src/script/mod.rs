@@ -1,0 +1,98 @@
+//! The scripting language: a Rhai engine with kelvin's functions.
+//!
+//! A binding converts arguments, calls one core function and maps the error; nothing else.
+
+mod arguments;
+mod bindings;
+mod convert;
+mod options;
+mod report;
+mod session;
+
+pub use arguments::Arguments;
+pub use options::RUN_OPTIONS;
+pub use report::{Failure, Source, report};
+pub use session::{ObserverFactory, Session};
+
+use std::rc::Rc;
+
+use rhai::module_resolvers::DummyModuleResolver;
+use rhai::{AST, Dynamic, Engine, EvalAltResult, OptimizationLevel, Scope};
+
+/// An engine with all of kelvin's functions, for one session.
+pub fn engine(session: &Rc<Session>) -> Engine {
+    let mut engine = Engine::new();
+    // `Full` may call registered functions while compiling.
+    engine.set_optimization_level(OptimizationLevel::Simple);
+    engine.set_max_expr_depths(128, 64);
+    engine.set_max_call_levels(64);
+    // The default resolver reads any file.
+    engine.set_module_resolver(DummyModuleResolver::new());
+    engine.set_default_tag(Dynamic::from(Rc::clone(session)));
+    engine.on_progress(|_| crate::interrupt::raised().then(|| Dynamic::from("interrupted")));
+    engine.on_print(|text| println!("{text}"));
+    engine.on_debug(|text, _, _| eprintln!("{text}"));
+    bindings::register(&mut engine);
+    engine
+}
+
+/// Compiles and evaluates a script; what it defines stays in the scope.
+pub fn evaluate(engine: &Engine, scope: &mut Scope, script: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+    let ast: AST = engine.compile_with_scope(scope, script)?;
+    engine.eval_ast_with_scope(scope, &ast)
+}
+
+/// Characters of a line on standard output.
+pub(crate) fn width() -> usize {
+    /// Where output goes to a file.
+    const PIPED: usize = 160;
+    // SAFETY: the call only fills the structure, which lives on this stack.
+    let columns = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        if libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size) == 0 { size.ws_col } else { 0 }
+    };
+    if columns == 0 { PIPED } else { usize::from(columns) }
+}
+
+/// The names of kelvin's functions.
+pub fn function_names(engine: &Engine) -> Vec<String> {
+    functions(engine).into_iter().map(|function| function.name).collect()
+}
+
+/// A function as help shows it.
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// Its parameters: `options: Map`.
+    pub signature: String,
+    /// What it does.
+    pub doc: String,
+}
+
+/// kelvin's own functions with their docs, sorted by name.
+pub fn functions(engine: &Engine) -> Vec<Function> {
+    let mut found = engine.collect_fn_metadata(
+        None,
+        |info| {
+            let doc: Vec<&str> =
+                info.metadata.comments.iter().map(|line| line.trim_start_matches("///").trim()).collect();
+            // Getters are called get$name; only documented functions are kelvin's.
+            if doc.is_empty() || info.metadata.name.contains('$') {
+                return None;
+            }
+            Some(Function {
+                name: info.metadata.name.to_string(),
+                signature: info.metadata.gen_signature(|name| info_type(name).into()),
+                doc: doc.join(" "),
+            })
+        },
+        false,
+    );
+    found.sort_by(|a, b| a.signature.cmp(&b.signature));
+    found
+}
+
+/// A type's name without its Rust path.
+fn info_type(name: &str) -> String {
+    name.rsplit("::").next().unwrap_or(name).to_owned()
+}

@@ -1,0 +1,343 @@
+//! Run options: from a script's map to run specifications.
+
+use rhai::{Dynamic, FnPtr, Map, NativeCallContext};
+
+use super::bindings::{ModelHandle, OptimizerHandle};
+use super::convert::{at, axis, choice, count, flag, handle, integer, known_keys, number, text};
+use crate::data::{Dataset, Sampling};
+use crate::error::{Error, Result};
+use crate::optim::{OptimizerSpec, Schedule, Sgd};
+use crate::torch::Precision;
+use crate::train::{InitFile, Order, RunSpec, Seeds, TrainMetrics};
+
+/// What help, completion and checking know of a run option.
+pub struct RunOption {
+    /// The key.
+    pub name: &'static str,
+    /// What it is, with its unit and default.
+    pub doc: &'static str,
+    /// Sets the option of a draft; none: it is dealt with apart.
+    set: Option<fn(&mut Draft, &Dynamic) -> Result<()>>,
+}
+
+/// A run specification in the making.
+#[derive(Clone)]
+struct Draft {
+    data: Option<Dataset>,
+    model: Option<ModelHandle>,
+    optimizer: OptimizerSpec,
+    sampling: Sampling,
+    train: Option<usize>,
+    test: Option<usize>,
+    augment: Option<bool>,
+    init: Option<InitFile>,
+    schedule: Schedule,
+    lr: Option<f64>,
+    batch: Option<usize>,
+    order: Order,
+    epochs: Option<u32>,
+    seeds: Seeds,
+    precision: Precision,
+    evaluate_every: u32,
+    train_metrics: TrainMetrics,
+}
+
+/// Every run option, in the order of the nesting of axes: the last varies fastest.
+pub const RUN_OPTIONS: &[RunOption] = &[
+    RunOption {
+        name: "data",
+        doc: "the data set: digits(), cifar10(path), …; required",
+        set: Some(|draft, value| {
+            draft.data = Some(handle("data", "a data set such as digits()", value)?);
+            Ok(())
+        }),
+    },
+    RunOption {
+        name: "sampling",
+        doc: "\"split\" (shuffle and cut), \"random\" (independent draws) or \"fixed\" (rows as they lie); default \"split\"",
+        set: Some(|draft, value| {
+            draft.sampling = choice("sampling", &Sampling::ALL, value)?;
+            Ok(())
+        }),
+    },
+    RunOption {
+        name: "train",
+        doc: "training examples; default: the data set's official size",
+        set: Some(|draft, value| {
+            draft.train = Some(count("train", value)?);
+            Ok(())
+        }),
+    },
+    RunOption {
+        name: "test",
+        doc: "test examples; default: the data set's official size",
+        set: Some(|draft, value| {
+            draft.test = Some(count("test", value)?);
+            Ok(())
+        }),
+    },
+    RunOption {
+        name: "augment",
+        doc: "crop with padding 4 and flip colour images, on train and test alike; default false",
+        set: Some(|draft, value| {
+            draft.augment = Some(flag("augment", value)?);
+            Ok(())
+        }),
+    },
+    RunOption {
+        name: "model",
+        doc: "the network: resnet(#{width: 8}), mlp(#{hidden: [64]}), linear(); required",
+        set: Some(|draft, value| {
+            draft.model = Some(handle("model", "a model such as resnet(#{width: 8})", value)?);
+            Ok(())
+        }),
+    },
+    RunOption {
+        name: "init",
+        doc: "a safetensors file with the initial weights; default: drawn from the seed",
+        set: Some(|draft, value| {
+            draft.init = Some(InitFile::of(&text("init", value)?)?);
+            Ok(())
+        }),
+    },
+    RunOption {
+        name: "optimizer",
+        doc: "sgd(#{momentum, form, nesterov, weight_decay, noise}); default sgd()",
+        set: Some(|draft, value| {
+            draft.optimizer = handle::<OptimizerHandle>("optimizer", "an optimizer such as sgd()", value)?.0;
+            Ok(())
+        }),
+    },
+    RunOption {
+        name: "schedule",
+        doc: "\"constant\" or \"cosine\" (λ cos(π/2 · t/t_f)); default \"constant\"",
+        set: Some(|draft, value| {
+            draft.schedule = choice("schedule", &Schedule::ALL, value)?;
+            Ok(())
+        }),
+    },
+    RunOption {
+        name: "order",
+        doc: "\"shuffled\", \"sequential\" or \"replacement\"; default \"shuffled\"",
+        set: Some(|draft, value| {
+            draft.order = choice("order", &Order::ALL, value)?;
+            Ok(())
+        }),
+    },
+    RunOption {
+        name: "precision",
+        doc: "\"float32\", \"tf32\", \"bf16\" or \"float64\"; default \"float32\"",
+        set: Some(|draft, value| {
+            draft.precision = choice("precision", &Precision::ALL, value)?;
+            Ok(())
+        }),
+    },
+    RunOption {
+        name: "evaluate_every",
+        doc: "epochs from one row of metrics to the next; default 1",
+        set: Some(|draft, value| {
+            draft.evaluate_every = epochs("evaluate_every", value)?;
+            Ok(())
+        }),
+    },
+    RunOption {
+        name: "train_metrics",
+        doc: "\"evaluate\" (the training set after each epoch) or \"running\" (its batches as they train); default \"evaluate\"",
+        set: Some(|draft, value| {
+            draft.train_metrics = choice("train_metrics", &TrainMetrics::ALL, value)?;
+            Ok(())
+        }),
+    },
+    RunOption { name: "measure", doc: "further quantities per epoch; none are known yet: []", set: None },
+    RunOption {
+        name: "lr",
+        doc: "the initial learning rate λ; required",
+        set: Some(|draft, value| {
+            draft.lr = Some(number("lr", value)?);
+            Ok(())
+        }),
+    },
+    RunOption {
+        name: "batch",
+        doc: "examples per update, B; the temperature is λ / B; required",
+        set: Some(|draft, value| {
+            draft.batch = Some(count("batch", value)?);
+            Ok(())
+        }),
+    },
+    RunOption { name: "seed", doc: "a number, or a map of the streams split, init, order, augment, noise; default 1", set: None },
+    RunOption { name: "epochs", doc: "passes over the training set, or a function of the run: |run| paper_epochs(run.temperature); required", set: None },
+];
+
+fn epochs(key: &str, value: &Dynamic) -> Result<u32> {
+    let found = count(key, value)?;
+    u32::try_from(found).map_err(|_| Error::invalid(format!("{key}: expected less than 2³², found {found}")))
+}
+
+/// More runs than this are taken for a mistake.
+const MOST_RUNS: usize = 1_000_000;
+
+/// The runs that a map of options means: the product of its axes. `call` is the function's name.
+pub(super) fn expand(
+    context: &NativeCallContext,
+    call: &str,
+    options: &Map,
+) -> super::convert::Scripted<Vec<RunSpec>> {
+    let drafts = drafts(call, options).map_err(|error| at(context, error))?;
+    let function = options.get("epochs").and_then(|value| value.clone().try_cast::<FnPtr>());
+    drafts
+        .into_iter()
+        .map(|mut draft| {
+            if let Some(function) = &function {
+                let run = draft.run_map().map_err(|error| at(context, error))?;
+                let value: Dynamic = function.call_within_context(context, (run,))?;
+                draft.epochs = Some(epochs("epochs", &value).map_err(|error| at(context, error))?);
+            }
+            draft.finish().map_err(|error| at(context, error))
+        })
+        .collect()
+}
+
+fn drafts(call: &str, options: &Map) -> Result<Vec<Draft>> {
+    known_keys(call, options, RUN_OPTIONS.iter().map(|option| option.name))?;
+    if let Some(measure) = options.get("measure")
+        && measure.as_array_ref().map_or(true, |list| !list.is_empty())
+    {
+        return Err(Error::invalid("measure: expected [], no further quantities are known yet"));
+    }
+    for key in ["data", "model", "lr", "batch", "epochs"] {
+        if !options.contains_key(key) {
+            return Err(Error::invalid(format!("{call}: the option `{key}` is missing")));
+        }
+    }
+    let mut drafts = vec![Draft {
+        data: None,
+        model: None,
+        optimizer: OptimizerSpec::Sgd(Sgd::default()),
+        sampling: Sampling::Split,
+        train: None,
+        test: None,
+        augment: None,
+        init: None,
+        schedule: Schedule::Constant,
+        lr: None,
+        batch: None,
+        order: Order::Shuffled,
+        epochs: None,
+        seeds: Seeds::all(1),
+        precision: Precision::Float32,
+        evaluate_every: 1,
+        train_metrics: TrainMetrics::Evaluate,
+    }];
+    for option in RUN_OPTIONS {
+        let Some(value) = options.get(option.name) else { continue };
+        drafts = match (option.name, option.set) {
+            (_, Some(set)) => product(drafts, &axis(option.name, value)?, set)?,
+            ("seed", _) => seeds(drafts, value)?,
+            ("epochs", _) if !value.is_fnptr() => product(drafts, &axis("epochs", value)?, |draft, value| {
+                draft.epochs = Some(epochs("epochs", value)?);
+                Ok(())
+            })?,
+            _ => drafts,
+        };
+    }
+    Ok(drafts)
+}
+
+/// Every draft with every value.
+fn product(
+    drafts: Vec<Draft>,
+    values: &[Dynamic],
+    set: impl Fn(&mut Draft, &Dynamic) -> Result<()>,
+) -> Result<Vec<Draft>> {
+    if drafts.len().saturating_mul(values.len()) > MOST_RUNS {
+        return Err(Error::invalid(format!("a sweep of more than {MOST_RUNS} runs; shorten an axis")));
+    }
+    drafts
+        .iter()
+        .flat_map(|draft| values.iter().map(move |value| (draft, value)))
+        .map(|(draft, value)| {
+            let mut draft = draft.clone();
+            set(&mut draft, value)?;
+            Ok(draft)
+        })
+        .collect()
+}
+
+fn seeds(drafts: Vec<Draft>, value: &Dynamic) -> Result<Vec<Draft>> {
+    let Some(streams) = value.clone().try_cast::<Map>() else {
+        return product(drafts, &axis("seed", value)?, |draft, value| {
+            draft.seeds = Seeds::all(integer("seed", value)?);
+            Ok(())
+        });
+    };
+    known_keys("seed", &streams, Seeds::NAMES)?;
+    Seeds::NAMES.into_iter().filter_map(|name| streams.get(name).map(|value| (name, value))).try_fold(
+        drafts,
+        |drafts, (name, value)| {
+            let key = format!("seed.{name}");
+            product(drafts, &axis(&key, value)?, |draft, value| {
+                let seed = integer(&key, value)?;
+                if let Some(stream) = draft.seeds.stream_mut(name) {
+                    *stream = seed;
+                }
+                Ok(())
+            })
+        },
+    )
+}
+
+impl Draft {
+    /// What a function of the run sees.
+    fn run_map(&self) -> Result<Map> {
+        let (lr, batch) = (self.lr.unwrap_or_default(), self.batch.unwrap_or_default());
+        if batch == 0 {
+            return Err(Error::invalid("batch is 0, expected at least 1"));
+        }
+        let mut run = Map::new();
+        run.insert("lr".into(), lr.into());
+        run.insert("batch".into(), (batch as i64).into());
+        run.insert("temperature".into(), (lr / batch as f64).into());
+        run.insert("seed".into(), self.seeds.common().map_or(Dynamic::UNIT, Dynamic::from));
+        run.insert("schedule".into(), self.schedule.name().into());
+        if let Some(model) = &self.model {
+            run.insert("width".into(), model.spec.width().into());
+        }
+        Ok(run)
+    }
+
+    fn finish(self) -> Result<RunSpec> {
+        let missing = |key: &str| Error::invalid(format!("the option `{key}` is missing"));
+        let data = self.data.ok_or_else(|| missing("data"))?;
+        let model = self.model.ok_or_else(|| missing("model"))?;
+        model.check(&data)?;
+        let (train, test) = match (self.train, self.test) {
+            (Some(train), Some(test)) => (train, test),
+            (train, test) => {
+                let official = data.default_sizes();
+                (train.unwrap_or(official.0), test.unwrap_or(official.1))
+            }
+        };
+        let spec = RunSpec {
+            sampling: self.sampling,
+            train,
+            test,
+            augment: self.augment.unwrap_or(false),
+            model: model.spec,
+            init: self.init,
+            optimizer: self.optimizer,
+            schedule: self.schedule,
+            lr: self.lr.ok_or_else(|| missing("lr"))?,
+            batch: self.batch.ok_or_else(|| missing("batch"))?,
+            order: self.order,
+            epochs: self.epochs.ok_or_else(|| missing("epochs"))?,
+            seeds: self.seeds,
+            precision: self.precision,
+            evaluate_every: self.evaluate_every,
+            train_metrics: self.train_metrics,
+            data: data.spec().clone(),
+        };
+        spec.check(data.len(), data.shape())?;
+        Ok(spec)
+    }
+}

@@ -1,0 +1,125 @@
+//! Errors with file, line and caret.
+
+use ariadne::{Config, IndexType, Label, Report, ReportKind, Source as Text};
+use rhai::{EvalAltResult, Position};
+
+/// A script's name and text.
+pub struct Source<'a> {
+    /// What errors call it: a path, or `<prompt>`.
+    pub name: &'a str,
+    /// Its text.
+    pub text: &'a str,
+}
+
+/// Why a script ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The user asked to stop.
+    Interrupted,
+    /// The script is wrong, or something that it called.
+    Error,
+}
+
+/// Lays an error out for a terminal.
+pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, String) {
+    let (message, position, calls) = innermost(error);
+    if matches!(root(error), EvalAltResult::ErrorTerminated(..)) {
+        return (Failure::Interrupted, "interrupted".to_owned());
+    }
+    let mut text = render(&message, position, source, color);
+    for (function, call) in calls {
+        text += &format!("\n  called from {}:{}: {function}()", source.name, call.line().unwrap_or(0));
+    }
+    (Failure::Error, text)
+}
+
+fn root(error: &EvalAltResult) -> &EvalAltResult {
+    match error {
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) | EvalAltResult::ErrorInModule(_, inner, _) => root(inner),
+        error => error,
+    }
+}
+
+/// The error's own message and place, and the script's functions that it went through.
+fn innermost(error: &EvalAltResult) -> (String, Position, Vec<(String, Position)>) {
+    if let EvalAltResult::ErrorInFunctionCall(function, _, inner, position) = error {
+        let (message, place, mut calls) = innermost(inner);
+        if place.is_none() {
+            return (message, *position, calls);
+        }
+        calls.push((function.to_string(), *position));
+        return (message, place, calls);
+    }
+    let root = root(error);
+    let message = match root {
+        EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
+        EvalAltResult::ErrorParsing(kind, _) => kind.to_string(),
+        EvalAltResult::ErrorVariableNotFound(name, _) => {
+            format!("unknown variable `{name}`; functions see their arguments only: hand it over, fn f({name}) {{ … }}")
+        }
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => format!("unknown function {signature}"),
+        other => {
+            let mut bare = other.to_string();
+            if let Some(cut) = bare.rfind(" (line ") {
+                bare.truncate(cut);
+            }
+            bare
+        }
+    };
+    (message, root.position(), Vec::new())
+}
+
+fn render(message: &str, position: Position, source: &Source, color: bool) -> String {
+    let Some(offset) = offset(position, source.text) else { return format!("error: {message}") };
+    // The caret covers the word at the place of the error.
+    let word = source.text[offset..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').count().max(1);
+    let end = source.text[offset..].char_indices().nth(word).map_or(source.text.len(), |(at, _)| offset + at);
+    let span = (source.name, offset..end.max(offset));
+    let config = Config::default().with_color(color).with_index_type(IndexType::Byte);
+    let mut out = Vec::new();
+    let written = Report::build(ReportKind::Error, span.clone())
+        .with_config(config)
+        .with_message(message)
+        .with_label(Label::new(span).with_message("here"))
+        .finish()
+        .write((source.name, Text::from(source.text)), &mut out);
+    match written {
+        Ok(()) => String::from_utf8_lossy(&out).trim_end().to_owned(),
+        Err(_) => format!("error: {message} ({}:{})", source.name, position.line().unwrap_or(0)),
+    }
+}
+
+/// The byte at a position of a text.
+fn offset(position: Position, text: &str) -> Option<usize> {
+    let (line, column) = (position.line()?, position.position().unwrap_or(1));
+    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let line = text[start..].split('\n').next()?;
+    let byte = line.char_indices().nth(column - 1).map_or(line.len(), |(at, _)| at);
+    Some(start + byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(script: &str) -> String {
+        let session = crate::script::Session::silent();
+        let engine = crate::script::engine(&session);
+        let error = crate::script::evaluate(&engine, &mut rhai::Scope::new(), script).unwrap_err();
+        report(&error, &Source { name: "x.rhai", text: script }, false).1
+    }
+
+    #[test]
+    fn an_error_has_file_line_and_caret() {
+        let text = message("let a = 1;\nlet b = resnet(#{ widht: 4 });\n");
+        assert!(text.contains("did you mean `width`?"), "{text}");
+        assert!(text.contains("x.rhai:2:9"), "{text}");
+        assert!(text.contains("───┬──"), "{text}");
+    }
+
+    #[test]
+    fn an_error_in_a_function_names_its_callers() {
+        let text = message("fn f(n) {\n  digits().take(n)\n}\nf(0)");
+        assert!(text.contains("x.rhai:2:") && text.contains("called from x.rhai:4: f()"), "{text}");
+    }
+}

@@ -1,0 +1,66 @@
+//! What a running script or prompt knows beyond its variables.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use rhai::NativeCallContext;
+
+use super::arguments::Arguments;
+use crate::sweep::{Observer, Provenance, Script, Silent};
+
+/// Makes an observer for each training.
+pub type ObserverFactory = Box<dyn Fn() -> Box<dyn Observer>>;
+
+/// The arguments, the script and the progress display of an engine. The engine carries it as its tag.
+pub struct Session {
+    /// The `-D name=value` arguments.
+    pub arguments: Arguments,
+    script: RefCell<Option<Script>>,
+    observer: ObserverFactory,
+    problems: RefCell<Vec<String>>,
+}
+
+impl Session {
+    /// A session with these arguments, which shows training as `observer` does.
+    pub fn new(arguments: Arguments, observer: ObserverFactory) -> Rc<Self> {
+        Rc::new(Self { arguments, script: RefCell::default(), observer, problems: RefCell::default() })
+    }
+
+    /// A session without arguments that shows nothing.
+    pub fn silent() -> Rc<Self> {
+        Self::new(Arguments::default(), Box::new(|| Box::new(Silent)))
+    }
+
+    /// The session of the engine that makes this call.
+    pub(super) fn of(context: &NativeCallContext) -> Rc<Self> {
+        context.tag().and_then(|tag| tag.clone().try_cast::<Rc<Self>>()).unwrap_or_else(Self::silent)
+    }
+
+    /// Notes the script that runs, for the provenance of its sweeps.
+    pub fn set_script(&self, path: &str, text: &str) {
+        *self.script.borrow_mut() = Some(Script::new(path, text));
+    }
+
+    /// Where a sweep of this session comes from.
+    pub(super) fn provenance(&self) -> Provenance {
+        Provenance {
+            script: self.script.borrow().clone(),
+            arguments: self.arguments.given(),
+            ..Provenance::here()
+        }
+    }
+
+    pub(super) fn observer(&self) -> Box<dyn Observer> {
+        (self.observer)()
+    }
+
+    /// Notes that something of a sweep went wrong without stopping the script.
+    pub(super) fn note_problem(&self, problem: String) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// What went wrong without stopping the script, since the last call.
+    pub fn take_problems(&self) -> Vec<String> {
+        std::mem::take(&mut self.problems.borrow_mut())
+    }
+}

@@ -1,0 +1,138 @@
+//! The command line and the prompt.
+
+mod progress;
+mod repl;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::LazyLock;
+
+use clap::Parser;
+use rhai::{Dynamic, Engine, EvalAltResult, Scope};
+
+use crate::script::{self, Arguments, Failure, Session, Source};
+
+/// A research shell for the thermodynamics of learning.
+///
+/// Without a file or an expression it starts the prompt.
+#[derive(Parser)]
+#[command(name = "kelvin", version = VERSION.as_str(), after_help = AFTER_HELP)]
+struct Options {
+    /// The script to run
+    file: Option<PathBuf>,
+    /// Evaluate an expression and print its value
+    #[arg(short, long, value_name = "EXPR", conflicts_with = "file")]
+    eval: Option<String>,
+    /// An argument that the script reads with arg(name, default)
+    #[arg(short = 'D', value_name = "NAME=VALUE", value_parser = definition)]
+    define: Vec<(String, String)>,
+    /// No progress display and no banner
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  kelvin scripts/quickstart.rhai -D epochs=10
+  kelvin -e 'resnet(#{ width: 32 }).parameters'
+
+Exit codes: 0, 1 (the script failed, or runs of it diverged or failed), 2 (usage), 130 (interrupted).";
+
+/// The versions of kelvin, with its commit, and of libtorch.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = env!("KELVIN_GIT_COMMIT");
+    let commit = if commit.is_empty() { String::new() } else { format!(" ({commit})") };
+    format!("{}{commit}, libtorch {}", env!("CARGO_PKG_VERSION"), crate::torch::LIBTORCH_VERSION)
+});
+
+fn definition(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("expected NAME=VALUE, found {text}")),
+    }
+}
+
+/// The script failed.
+const FAILED: u8 = 1;
+/// The user stopped it: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Runs the program; what it returns is its exit code.
+pub fn main() -> ExitCode {
+    let options = Options::parse();
+    quiet_workers();
+    if let Err(error) = crate::interrupt::install() {
+        eprintln!("{error}");
+        return ExitCode::from(FAILED);
+    }
+    let session = Session::new(Arguments::new(options.define), progress::observers(options.quiet));
+    let engine = script::engine(&session);
+    let code = match (&options.file, &options.eval) {
+        (Some(file), _) => run_file(&engine, &session, file),
+        (None, Some(expression)) => run_text(&engine, &session, "<expression>", expression, true),
+        (None, None) => repl::run(&engine, &session, options.quiet),
+    };
+    ExitCode::from(code)
+}
+
+/// libtorch's panics in worker threads become a run's error; they need no message of their own.
+fn quiet_workers() {
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(crate::train::engine::WORKER) {
+            loud(panic);
+        }
+    }));
+}
+
+fn run_file(engine: &Engine, session: &Rc<Session>, file: &Path) -> u8 {
+    match std::fs::read_to_string(file) {
+        Ok(text) => run_text(engine, session, &file.to_string_lossy(), &text, false),
+        Err(error) => {
+            eprintln!("{}: {error}; expected a script", file.display());
+            FAILED
+        }
+    }
+}
+
+fn run_text(engine: &Engine, session: &Rc<Session>, name: &str, text: &str, print: bool) -> u8 {
+    session.set_script(name, text);
+    let mut scope = Scope::new();
+    match script::evaluate(engine, &mut scope, text) {
+        Ok(value) => {
+            if print && !value.is_unit() {
+                println!("{}", show(engine, value));
+            }
+            for warning in session.arguments.unread() {
+                eprintln!("warning: {warning}");
+            }
+            let problems = session.take_problems();
+            for problem in &problems {
+                eprintln!("{problem}");
+            }
+            if problems.is_empty() { 0 } else { FAILED }
+        }
+        Err(error) => complain(&error, &Source { name, text }),
+    }
+}
+
+/// Prints an error and returns its exit code.
+fn complain(error: &EvalAltResult, source: &Source) -> u8 {
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let (failure, text) = script::report(error, source, color);
+    eprintln!("{text}");
+    match failure {
+        Failure::Interrupted => INTERRUPTED,
+        Failure::Error => FAILED,
+    }
+}
+
+/// A value as the prompt shows it.
+fn show(engine: &Engine, value: Dynamic) -> String {
+    let fallback = value.to_string();
+    let mut scope = Scope::new();
+    scope.push_dynamic("value", value);
+    engine.eval_with_scope::<String>(&mut scope, "value.to_string()").unwrap_or(fallback)
+}

@@ -1,0 +1,113 @@
+//! Progress: a bar on a terminal, a line now and then elsewhere. On standard error, so that a script's
+//! output stays its own.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+
+use crate::script::ObserverFactory;
+use crate::sweep::{Observer, Silent, Work};
+use crate::train::{EpochRecord, Status};
+
+/// The observers of a session.
+pub(super) fn observers(quiet: bool) -> ObserverFactory {
+    let terminal = std::io::stderr().is_terminal();
+    Box::new(move || -> Box<dyn Observer> {
+        if quiet { Box::new(Silent) } else { Box::new(Progress::new(terminal)) }
+    })
+}
+
+/// Time between lines where there is no terminal.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+struct Progress {
+    terminal: bool,
+    bar: ProgressBar,
+    work: Work,
+    runs: usize,
+    epochs: u64,
+    images: u64,
+    started: Instant,
+    last_line: Instant,
+}
+
+impl Progress {
+    fn new(terminal: bool) -> Self {
+        let work = Work { runs: 0, skipped: 0, epochs: 0 };
+        let now = Instant::now();
+        Self { terminal, bar: ProgressBar::hidden(), work, runs: 0, epochs: 0, images: 0, started: now, last_line: now }
+    }
+
+    fn speed(&self) -> f64 {
+        self.images as f64 / self.started.elapsed().as_secs_f64().max(1e-3)
+    }
+
+    fn left(&self) -> Option<Duration> {
+        let share = self.epochs as f64 / self.work.epochs.max(1) as f64;
+        (share > 0.0).then(|| self.started.elapsed().mul_f64((1.0 - share) / share))
+    }
+
+    fn numbers(&self) -> String {
+        let left = self.left().map_or_else(|| "?".to_owned(), |left| HumanDuration(left).to_string());
+        format!("{}/{} runs, {} images/s, {left} left", self.runs, self.work.runs, HumanCount(self.speed() as u64))
+    }
+
+    fn line(&self, text: &str) {
+        if self.terminal {
+            self.bar.suspend(|| eprintln!("{text}"));
+        } else {
+            eprintln!("{text}");
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn start(&mut self, work: Work) {
+        self.work = work;
+        self.started = Instant::now();
+        self.last_line = self.started;
+        if work.skipped > 0 {
+            eprintln!("{} runs had ended before, {} to do", work.skipped, work.runs);
+        }
+        if self.terminal {
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} epochs, {msg}");
+            self.bar = ProgressBar::new(work.epochs);
+            if let Ok(style) = style {
+                self.bar.set_style(style);
+            }
+            self.bar.set_message(self.numbers());
+        } else {
+            eprintln!("training {} runs, {} epochs", work.runs, work.epochs);
+        }
+    }
+
+    fn epoch(&mut self, _run: &str, _record: &EpochRecord) {
+        self.epochs += 1;
+        self.bar.set_position(self.epochs);
+    }
+
+    fn ended(&mut self, run: &str, status: Status, error: Option<&str>) {
+        self.runs += 1;
+        if let Some(error) = error {
+            self.line(&format!("{run} {}: {error}", status.name()));
+        }
+    }
+
+    fn tick(&mut self, images: u64) {
+        self.images = images;
+        if self.terminal {
+            self.bar.set_message(self.numbers());
+        } else if self.last_line.elapsed() >= PLAIN_INTERVAL {
+            self.last_line = Instant::now();
+            eprintln!("{}/{} epochs, {}", self.epochs, self.work.epochs, self.numbers());
+        }
+    }
+
+    fn finish(&mut self) {
+        self.bar.finish_and_clear();
+        let time = self.started.elapsed().as_secs_f64();
+        let runs = if self.work.runs == 1 { "run" } else { "runs" };
+        eprintln!("{} of {} {runs} ended in {time:.1} s, {} images/s", self.runs, self.work.runs, HumanCount(self.speed() as u64));
+    }
+}

@@ -1,0 +1,12 @@
+//! Sweeps: a plan of runs, where it is stored, and its execution on this machine.
+
+mod local;
+mod observer;
+mod plan;
+pub mod rows;
+mod store;
+
+pub use local::{RunOptions, Summary, open, run, train};
+pub use observer::{Observer, Silent, Work};
+pub use plan::{Plan, PlannedRun};
+pub use store::{Provenance, Script, Store};

@@ -1,0 +1,45 @@
+//! What a progress display is told.
+
+use crate::train::{EpochRecord, Status};
+
+/// How much there is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// Runs that train now.
+    pub runs: usize,
+    /// Runs of the plan that had ended before.
+    pub skipped: usize,
+    /// Epochs with metrics of the runs that train now, all together.
+    pub epochs: u64,
+}
+
+/// Someone who watches a sweep. Called on the thread that started it.
+pub trait Observer {
+    /// Training begins.
+    fn start(&mut self, work: Work) {
+        let _ = work;
+    }
+
+    /// A run completed an epoch with metrics.
+    fn epoch(&mut self, run: &str, record: &EpochRecord) {
+        let _ = (run, record);
+    }
+
+    /// A run ended.
+    fn ended(&mut self, run: &str, status: Status, error: Option<&str>) {
+        let _ = (run, status, error);
+    }
+
+    /// Called a few times a second with the images trained on so far.
+    fn tick(&mut self, images: u64) {
+        let _ = images;
+    }
+
+    /// Training ended, by itself or not.
+    fn finish(&mut self) {}
+}
+
+/// Watches nothing.
+pub struct Silent;
+
+impl Observer for Silent {}

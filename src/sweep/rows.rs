@@ -1,0 +1,207 @@
+//! The epochs table and the runs table: tidy, every parameter in every row.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use super::plan::PlannedRun;
+use super::store::Ended;
+use crate::data::DataOp;
+use crate::error::{Error, Result};
+use crate::optim::OptimizerSpec;
+use crate::table::Table;
+use crate::train::{EpochRecord, RunSpec};
+
+/// A column of one value per row.
+enum Column {
+    Text(Box<dyn Fn(&Row) -> Option<String>>),
+    Int(Box<dyn Fn(&Row) -> Option<i64>>),
+    Float(Box<dyn Fn(&Row) -> f64>),
+    Bool(Box<dyn Fn(&Row) -> bool>),
+}
+
+/// A run, and the epoch that a row is about.
+struct Row<'a> {
+    run: &'a PlannedRun,
+    sweep: &'a str,
+    record: Option<&'a EpochRecord>,
+}
+
+impl Row<'_> {
+    fn spec(&self) -> &RunSpec {
+        &self.run.spec
+    }
+
+    fn sgd(&self) -> &crate::optim::Sgd {
+        let OptimizerSpec::Sgd(sgd) = &self.run.spec.optimizer;
+        sgd
+    }
+
+    fn metric(&self, metric: impl Fn(&EpochRecord) -> f64) -> f64 {
+        self.record.map_or(f64::NAN, metric)
+    }
+}
+
+fn text(value: impl Fn(&Row) -> String + 'static) -> Column {
+    Column::Text(Box::new(move |row| Some(value(row))))
+}
+
+fn int(value: impl Fn(&Row) -> i64 + 'static) -> Column {
+    Column::Int(Box::new(move |row| Some(value(row))))
+}
+
+fn float(value: impl Fn(&Row) -> f64 + 'static) -> Column {
+    Column::Float(Box::new(value))
+}
+
+fn metric(value: impl Fn(&EpochRecord) -> f64 + Copy + 'static) -> Column {
+    Column::Float(Box::new(move |row| row.metric(value)))
+}
+
+/// The parameters of a run.
+fn parameters() -> Vec<(&'static str, Column)> {
+    vec![
+        ("run_id", text(|row| row.run.id.clone())),
+        ("sweep", text(|row| row.sweep.to_owned())),
+        ("data", text(|row| data_name(row.spec()))),
+        ("sampling", text(|row| row.spec().sampling.name().to_owned())),
+        ("train_size", int(|row| row.spec().train as i64)),
+        ("test_size", int(|row| row.spec().test as i64)),
+        ("augment", Column::Bool(Box::new(|row| row.spec().augment))),
+        ("model", text(|row| row.spec().model.info().name.to_owned())),
+        ("width", int(|row| row.spec().model.width())),
+        ("parameters", int(|row| row.run.parameters)),
+        ("optimizer", text(|row| row.sgd().label())),
+        ("momentum", float(|row| row.sgd().momentum)),
+        ("weight_decay", float(|row| row.sgd().weight_decay)),
+        ("noise", float(|row| row.sgd().noise)),
+        ("schedule", text(|row| row.spec().schedule.name().to_owned())),
+        ("order", text(|row| row.spec().order.name().to_owned())),
+        ("precision", text(|row| row.spec().precision.name().to_owned())),
+        ("lr", float(|row| row.spec().lr)),
+        ("batch", int(|row| row.spec().batch as i64)),
+        ("temperature", float(|row| row.spec().temperature())),
+        ("seed", Column::Int(Box::new(|row| row.spec().seeds.common()))),
+        ("seed_split", int(|row| row.spec().seeds.split)),
+        ("seed_init", int(|row| row.spec().seeds.init)),
+        ("seed_order", int(|row| row.spec().seeds.order)),
+        ("epochs", int(|row| i64::from(row.spec().epochs))),
+    ]
+}
+
+/// The metrics of an epoch.
+fn metrics() -> Vec<(&'static str, Column)> {
+    vec![
+        ("epoch", Column::Int(Box::new(|row| row.record.map(|record| i64::from(record.epoch))))),
+        ("steps", Column::Int(Box::new(|row| row.record.map(|record| record.steps as i64)))),
+        ("lr_now", metric(|record| record.lr_now)),
+        ("train_loss", metric(|record| record.train.loss)),
+        ("train_accuracy", metric(|record| record.train.accuracy)),
+        ("test_loss", metric(|record| record.test.loss)),
+        ("test_accuracy", metric(|record| record.test.accuracy)),
+        ("gap", metric(|record| record.test.loss - record.train.loss)),
+        ("accuracy_gap", metric(|record| record.train.accuracy - record.test.accuracy)),
+        ("train_loss_std", metric(|record| record.train.loss_std)),
+        ("test_loss_std", metric(|record| record.test.loss_std)),
+        ("seconds", metric(|record| record.seconds)),
+    ]
+}
+
+/// The data set's name with what was done to it: `digits.label_noise(0.2, 1)`.
+fn data_name(spec: &RunSpec) -> String {
+    let mut name = spec.data.name().to_owned();
+    for operation in &spec.data.operations {
+        name += &match operation {
+            DataOp::Take { n } => format!(".take({n})"),
+            DataOp::Subset { n, seed } => format!(".subset({n}, {seed})"),
+            DataOp::LabelNoise { p, seed } => format!(".label_noise({p}, {seed})"),
+            DataOp::Part { sampling, train, test, seed, is_test } => {
+                format!(".{}({train}, {test}, {seed})[{}]", sampling.name(), usize::from(*is_test))
+            }
+        };
+    }
+    name
+}
+
+fn build(columns: Vec<(&'static str, Column)>, rows: &[Row]) -> Result<(Vec<Field>, Vec<ArrayRef>)> {
+    Ok(columns
+        .into_iter()
+        .map(|(name, column)| {
+            let array: ArrayRef = match column {
+                Column::Text(value) => Arc::new(StringArray::from_iter(rows.iter().map(value))),
+                Column::Int(value) => Arc::new(Int64Array::from_iter(rows.iter().map(value))),
+                Column::Float(value) => Arc::new(Float64Array::from_iter_values(rows.iter().map(value))),
+                Column::Bool(value) => Arc::new(BooleanArray::from_iter(rows.iter().map(|row| Some(value(row))))),
+            };
+            (Field::new(name, array.data_type().clone(), true), array)
+        })
+        .unzip())
+}
+
+fn table((fields, columns): (Vec<Field>, Vec<ArrayRef>)) -> Result<Table> {
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+        .map_err(|error| Error::invalid(error.to_string()))?;
+    Ok(Table::new(batch))
+}
+
+/// The epochs table of one run.
+pub fn epochs(sweep: &str, run: &PlannedRun, records: &[EpochRecord]) -> Result<Table> {
+    let rows: Vec<Row> = records.iter().map(|record| Row { run, sweep, record: Some(record) }).collect();
+    let columns = parameters().into_iter().chain(metrics()).collect();
+    table(build(columns, &rows)?)
+}
+
+/// The schema of the epochs table.
+pub fn epochs_schema() -> SchemaRef {
+    let fields: Vec<Field> = parameters()
+        .into_iter()
+        .chain(metrics())
+        .map(|(name, column)| {
+            let kind = match column {
+                Column::Text(_) => DataType::Utf8,
+                Column::Int(_) => DataType::Int64,
+                Column::Float(_) => DataType::Float64,
+                Column::Bool(_) => DataType::Boolean,
+            };
+            Field::new(name, kind, true)
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// The runs of a plan: their parameters.
+pub fn plan(sweep: &str, runs: &[PlannedRun]) -> Result<Table> {
+    let rows: Vec<Row> = runs.iter().map(|run| Row { run, sweep, record: None }).collect();
+    table(build(parameters(), &rows)?)
+}
+
+/// The runs table: parameters, `status`, `error`, times, host, device and versions of every run that has
+/// ended.
+pub fn runs(sweep: &str, runs: &[(&PlannedRun, Ended)]) -> Result<Table> {
+    let rows: Vec<Row> = runs.iter().map(|(run, _)| Row { run, sweep, record: None }).collect();
+    let (mut fields, mut columns) = build(parameters(), &rows)?;
+    let mut add = |name: &str, array: ArrayRef| {
+        fields.push(Field::new(name, array.data_type().clone(), true));
+        columns.push(array);
+    };
+    let strings = |value: &dyn Fn(&Ended) -> Option<String>| -> ArrayRef {
+        Arc::new(StringArray::from_iter(runs.iter().map(|(_, ended)| value(ended))))
+    };
+    let times = |value: &dyn Fn(&Ended) -> SystemTime| -> ArrayRef {
+        let micros = runs.iter().map(|(_, ended)| {
+            value(ended).duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
+        });
+        Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
+    };
+    add("status", strings(&|ended| Some(ended.status.name().to_owned())));
+    add("error", strings(&|ended| ended.error.clone()));
+    add("started", times(&|ended| ended.started));
+    add("ended", times(&|ended| ended.ended));
+    add("host", strings(&|ended| Some(ended.host.clone())));
+    add("device", strings(&|ended| Some(ended.device.clone())));
+    add("kelvin", strings(&|ended| Some(ended.kelvin.clone())));
+    add("libtorch", strings(&|ended| Some(ended.libtorch.clone())));
+    table((fields, columns))
+}

@@ -1,0 +1,109 @@
+//! Tables: Arrow record batches with the operations of data frames.
+
+mod cells;
+mod display;
+mod operations;
+mod parquet;
+pub mod schema;
+
+pub use cells::{Cell, number};
+pub(crate) use parquet::make_readable;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, SchemaRef};
+
+use crate::error::{Error, Result, suggestion};
+
+/// Rows and named, typed columns. Cloning shares the memory.
+#[derive(Clone, Debug)]
+pub struct Table {
+    batch: RecordBatch,
+}
+
+impl Table {
+    /// A table of one record batch.
+    pub fn new(batch: RecordBatch) -> Self {
+        Self { batch }
+    }
+
+    /// A table of record batches of one schema.
+    pub fn concat(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
+        Ok(Self { batch: concat_batches(schema, batches).map_err(arrow)? })
+    }
+
+    /// A table of named columns of cells. A column's type is its cells': integers and floats together are
+    /// floats; nulls fit every type.
+    pub fn from_cells(names: &[String], columns: &[Vec<Cell>]) -> Result<Self> {
+        let columns = names
+            .iter()
+            .zip(columns)
+            .map(|(name, cells)| Ok((name, cells::array(name, cells)?, true)))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self { batch: RecordBatch::try_from_iter_with_nullable(columns).map_err(arrow)? })
+    }
+
+    /// The rows as one record batch.
+    pub fn batch(&self) -> &RecordBatch {
+        &self.batch
+    }
+
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The names of the columns.
+    pub fn columns(&self) -> Vec<&str> {
+        self.batch.schema_ref().fields().iter().map(|field| field.name().as_str()).collect()
+    }
+
+    /// A column by name.
+    pub fn column(&self, name: &str) -> Result<&ArrayRef> {
+        self.batch.column_by_name(name).ok_or_else(|| {
+            Error::invalid(format!("no column `{name}`; {}", suggestion(name, self.columns())))
+        })
+    }
+
+    /// A column of numbers as floats; nulls become NaN.
+    pub fn floats(&self, name: &str) -> Result<Vec<f64>> {
+        let column = self.column(name)?;
+        if !column.data_type().is_numeric() && *column.data_type() != DataType::Boolean {
+            return Err(Error::invalid(format!(
+                "column `{name}` holds {}, expected numbers",
+                schema::type_name(column.data_type())
+            )));
+        }
+        let floats = cast(column, &DataType::Float64).map_err(arrow)?;
+        let floats = arrow::array::AsArray::as_primitive::<arrow::datatypes::Float64Type>(&floats);
+        Ok(floats.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+    }
+
+    /// A column as text, one string per row; nulls become empty.
+    pub fn strings(&self, name: &str) -> Result<Vec<String>> {
+        let column = self.column(name)?;
+        Ok((0..self.len()).map(|row| Cell::of(column, row).to_string()).collect())
+    }
+
+    /// The same table with one more column at the end.
+    pub fn with_column(&self, name: &str, values: ArrayRef) -> Result<Self> {
+        let mut fields: Vec<_> = self.batch.schema_ref().fields().iter().cloned().collect();
+        fields.push(Arc::new(arrow::datatypes::Field::new(name, values.data_type().clone(), true)));
+        let mut columns = self.batch.columns().to_vec();
+        columns.push(values);
+        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+        Ok(Self { batch: RecordBatch::try_new(schema, columns).map_err(arrow)? })
+    }
+}
+
+/// Arrow's errors say which column or type; they need no more.
+fn arrow(error: arrow::error::ArrowError) -> Error {
+    Error::invalid(error.to_string())
+}
