@@ -36,10 +36,7 @@ impl Error {
 
     /// An [`Error::Io`] at this path.
     pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Self::Io {
-            path: path.as_ref().to_owned(),
-            source,
-        }
+        Self::Io { path: path.as_ref().to_owned(), source }
     }
 }
 
@@ -56,9 +53,8 @@ pub(crate) fn first_line(message: &str) -> String {
 
 /// Of `known` names the one nearest to `found`, if it is near enough to be a slip of the pen.
 pub fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let initials = |name: &str| -> String {
-        name.split('_').filter_map(|word| word.chars().next()).collect()
-    };
+    let initials =
+        |name: &str| -> String { name.split('_').filter_map(|word| word.chars().next()).collect() };
     known
         .into_iter()
         .map(|name| {

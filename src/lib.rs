@@ -24,7 +24,6 @@ pub mod script;
 #[cfg(feature = "shell")]
 pub mod shell;
 
-
 pub mod sweep;
 pub mod table;
 pub mod torch;

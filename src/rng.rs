@@ -115,11 +115,7 @@ mod tests {
         let first = |seed, stream, index| Rng::new(seed, stream, index).0.next_u64();
         let base = first(1, Stream::Order, 1);
         assert_eq!(base, first(1, Stream::Order, 1));
-        for other in [
-            first(2, Stream::Order, 1),
-            first(1, Stream::Init, 1),
-            first(1, Stream::Order, 2),
-        ] {
+        for other in [first(2, Stream::Order, 1), first(1, Stream::Init, 1), first(1, Stream::Order, 2)] {
             assert_ne!(base, other);
         }
         // Stored results depend on these numbers: a change of them must not go unnoticed.

@@ -63,12 +63,8 @@ pub enum Precision {
 
 impl Precision {
     /// Every precision with its name in scripts and tables.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("float32", Self::Float32),
-        ("tf32", Self::Tf32),
-        ("bf16", Self::Bf16),
-        ("float64", Self::Float64),
-    ];
+    pub const ALL: [(&'static str, Self); 4] =
+        [("float32", Self::Float32), ("tf32", Self::Tf32), ("bf16", Self::Bf16), ("float64", Self::Float64)];
 
     /// The name in scripts and tables.
     pub fn name(self) -> &'static str {

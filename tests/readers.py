@@ -1,17 +1,15 @@
-"""Opens kelvin's Parquet files in the readers that people use, and compares.
+"""Open kelvin's Parquet files in the readers that people use, with the calls that they type first.
 
     python readers.py DIR expected.json
 
-DIR holds metrics/sweep=ID/RUN.parquet and runs.parquet. The partition column
-`sweep` also stands inside the files, with the same value: each reader has to
-cope with that. (pandas and pyarrow.parquet.read_table, given the folder and no
-more, guess a dictionary or a number for it and refuse: hence `partitioning`.)
-expected.json; the sum leaves out null and NaN:
+DIR holds metrics/sweep=ID/RUN.parquet and runs.parquet. The files leave out the column `sweep`, which every
+reader takes from the folder's name: pandas and pyarrow.parquet.read_table refuse a folder whose files hold
+the partition column too. expected.json:
 
-    {"columns": [[name, arrow type], ...], "rows": N, "sum_test_loss": x,
-     "runs": n, "run_columns": [name, ... or [name, arrow type], ...]}
+    {"columns": [[name, arrow type], ...], "rows": N, "sum_test_loss": x, "sweep": id,
+     "runs": n, "run_columns": [[name, arrow type], ...]}
 
-One line per reader; exit 1 at any difference. A missing reader is an error.
+One line per reader and call; exit 1 at any difference. A missing reader is an error.
 """
 
 import json
@@ -27,209 +25,106 @@ import pyarrow.dataset
 import pyarrow.parquet
 
 # Each reader's own name of a type, in Arrow's words.
-POLARS = {"String": "string", "Float64": "double", "Float32": "float", "Boolean": "bool"}
-DUCKDB = {
-    "VARCHAR": "string",
-    "DOUBLE": "double",
-    "FLOAT": "float",
-    "BOOLEAN": "bool",
-    "BIGINT": "int64",
-    "UBIGINT": "uint64",
-    "INTEGER": "int32",
-    "UINTEGER": "uint32",
+WORDS = {
+    "String": "string", "str": "string", "object": "string", "large_string": "string", "VARCHAR": "string",
+    "Float64": "double", "float64": "double", "DOUBLE": "double",
+    "Int64": "int64", "BIGINT": "int64",
+    "Boolean": "bool", "BOOLEAN": "bool",
 }
 
 
-class Difference(Exception):
-    pass
+def word(kind):
+    kind = str(kind)
+    if "imestamp" in kind or "atetime" in kind or "TIMESTAMP" in kind:
+        return "time"
+    return WORDS.get(kind, kind)
 
 
-class Table:
-    """What a reader found: column names and types, rows, the sum, the nulls."""
+def from_arrow(table):
+    columns = {field.name: word(field.type) for field in table.schema}
+    return columns, {name: table[name].to_pylist() for name in columns}
 
-    def __init__(self, columns, rows, sum_test_loss=None, null_run_ids=0, sweeps=None):
-        self.columns, self.rows = columns, rows
-        self.sum_test_loss, self.null_run_ids = sum_test_loss, null_run_ids
-        self.sweeps = sweeps
+
+def from_pandas(frame):
+    columns = {name: word(kind) for name, kind in frame.dtypes.items()}
+    return columns, {name: frame[name].tolist() for name in columns}
+
+
+def from_polars(frame):
+    columns = {name: word(kind) for name, kind in frame.schema.items()}
+    return columns, frame.to_dict(as_series=False)
+
+
+def from_duckdb(relation):
+    columns = dict(zip(relation.columns, map(word, relation.types)))
+    return columns, {name: [v for (v,) in relation.project(f'"{name}"').fetchall()] for name in columns}
+
+
+def calls(folder, one, runs):
+    """(name, function, what is read: "folder", "file" or "runs")."""
+    pattern = f"{folder}/*/*.parquet".replace("'", "''")
+    return [
+        ("pyarrow.parquet.read_table(folder)", lambda: from_arrow(pyarrow.parquet.read_table(folder)), "folder"),
+        ("pyarrow.dataset(folder, hive)",
+         lambda: from_arrow(pyarrow.dataset.dataset(folder, partitioning="hive").to_table()), "folder"),
+        ("pandas.read_parquet(folder)", lambda: from_pandas(pandas.read_parquet(folder)), "folder"),
+        ("polars.read_parquet(folder)", lambda: from_polars(polars.read_parquet(folder)), "folder"),
+        ("duckdb: from 'folder/*/*.parquet'", lambda: from_duckdb(duckdb.sql(f"from '{pattern}'")), "folder"),
+        ("pyarrow.parquet.ParquetFile(file)", lambda: from_arrow(pyarrow.parquet.ParquetFile(one).read()), "file"),
+        ("pandas.read_parquet(file)", lambda: from_pandas(pandas.read_parquet(one, partitioning=None)), "file"),
+        ("polars.read_parquet(file)", lambda: from_polars(polars.read_parquet(one)), "file"),
+        ("pyarrow: runs", lambda: from_arrow(pyarrow.parquet.read_table(runs)), "runs"),
+        ("pandas: runs", lambda: from_pandas(pandas.read_parquet(runs)), "runs"),
+        ("polars: runs", lambda: from_polars(polars.read_parquet(runs)), "runs"),
+        ("duckdb: runs", lambda: from_duckdb(duckdb.sql(f"from '{runs}'")), "runs"),
+    ]
 
 
 def same(what, found, wanted):
     if found != wanted:
-        raise Difference(f"{what}: {found!r}, expected {wanted!r}")
+        raise AssertionError(f"{what}: {found!r}, expected {wanted!r}")
 
 
-def total(values):
-    """The exact sum of the losses there are: null and NaN, of diverged runs, are not."""
-    return math.fsum(v for v in values if not pandas.isna(v))
-
-
-def read_arrow(table):
-    columns = [(f.name, str(f.type)) for f in table.schema]
-    if "test_loss" not in table.column_names:
-        return Table(columns, table.num_rows)
-    return Table(
-        columns,
-        table.num_rows,
-        total(table["test_loss"].to_pylist()),
-        table["run_id"].null_count,
-        set(table["sweep"].to_pylist()),
-    )
-
-
-def read_pandas(frame):
-    columns = [(name, str(t.pyarrow_dtype)) for name, t in frame.dtypes.items()]
-    if "test_loss" not in frame:
-        return Table(columns, len(frame))
-    return Table(
-        columns,
-        len(frame),
-        total(frame["test_loss"]),
-        int(frame["run_id"].isna().sum()),
-        set(frame["sweep"]),
-    )
-
-
-def read_polars(frame):
-    columns = []
-    for name, dtype in frame.schema.items():
-        word = str(dtype)
-        columns.append((name, POLARS.get(word, word.lower())))
-    if "test_loss" not in frame.columns:
-        return Table(columns, frame.height)
-    return Table(
-        columns,
-        frame.height,
-        total(frame["test_loss"]),
-        frame["run_id"].null_count(),
-        set(frame["sweep"]),
-    )
-
-
-def read_duckdb(relation):
-    columns = []
-    for name, dtype in zip(relation.columns, relation.types):
-        columns.append((name, DUCKDB.get(str(dtype), str(dtype).lower())))
-    rows = len(relation)
-    if "test_loss" not in relation.columns:
-        return Table(columns, rows)
-    return Table(
-        columns,
-        rows,
-        total(v for (v,) in relation.project("test_loss").fetchall()),
-        len(relation.filter("run_id is null")),
-        {v for (v,) in relation.project("sweep").distinct().fetchall()},
-    )
-
-
-def readers(root):
-    """(name, a function that reads the metrics, one that reads the runs)."""
-    metrics, runs = root / "metrics", str(root / "runs.parquet")
-    pattern = str(metrics / "*/*.parquet")
-    one = str(min(metrics.glob("*/*.parquet")))
-    # Left to guess, a reader makes an id of digits a number, against the file's
-    # string; so the type of the partition is taken from a file.
-    sweep = pyarrow.parquet.read_schema(one).field("sweep")
-    hive = pyarrow.dataset.partitioning(pyarrow.schema([sweep]), flavor="hive")
-    sql = "select * from read_parquet('{}', hive_partitioning = {}{})"
-    quoted = pattern.replace("'", "''")
-    typed = ", hive_types = {'sweep': VARCHAR}"
-    duck = duckdb.connect()
-
-    def arrow(partitioning):
-        files = pyarrow.dataset.dataset(
-            metrics, format="parquet", partitioning=partitioning
-        )
-        return read_arrow(files.to_table())
-
-    def arrow_runs():
-        return read_arrow(pyarrow.parquet.ParquetFile(runs).read())
-
-    def frame(path, partitioning):
-        # Arrow's types: NumPy's would make an integer column with a null a float.
-        frame = pandas.read_parquet(
-            path, engine="pyarrow", partitioning=partitioning, dtype_backend="pyarrow"
-        )
-        return read_pandas(frame)
-
-    def polars_runs():
-        return read_polars(polars.read_parquet(runs))
-
-    def duckdb_runs():
-        return read_duckdb(duck.read_parquet(runs))
-
-    return [
-        ("pyarrow", lambda: arrow(None), arrow_runs),
-        ("pyarrow hive", lambda: arrow(hive), arrow_runs),
-        ("pandas", lambda: frame(metrics, None), lambda: frame(runs, None)),
-        ("pandas hive", lambda: frame(metrics, hive), lambda: frame(runs, None)),
-        (
-            "polars",
-            lambda: read_polars(polars.read_parquet(pattern, hive_partitioning=False)),
-            polars_runs,
-        ),
-        (
-            "polars hive",
-            lambda: read_polars(
-                polars.read_parquet(
-                    pattern,
-                    hive_partitioning=True,
-                    hive_schema={"sweep": polars.String},
-                )
-            ),
-            polars_runs,
-        ),
-        (
-            "duckdb",
-            lambda: read_duckdb(duck.sql(sql.format(quoted, "false", ""))),
-            duckdb_runs,
-        ),
-        (
-            "duckdb hive",
-            lambda: read_duckdb(duck.sql(sql.format(quoted, "true", typed))),
-            duckdb_runs,
-        ),
-    ]
-
-
-def check_metrics(table, expected, sweeps):
-    wanted = [tuple(c) for c in expected["columns"]]
-    same("column names", [c[0] for c in table.columns], [c[0] for c in wanted])
-    same("column types", table.columns, wanted)
-    same("rows", table.rows, expected["rows"])
-    found, wanted = table.sum_test_loss, expected["sum_test_loss"]
-    if not math.isclose(found, wanted, rel_tol=1e-12):
-        raise Difference(f"sum of test_loss: {found!r}, expected {wanted!r}")
-    same("nulls in run_id", table.null_run_ids, 0)
-    same("sweeps", sorted(table.sweeps), sorted(sweeps))
-
-
-def check_runs(table, expected):
-    for found, wanted in zip(table.columns, expected["run_columns"]):
-        if isinstance(wanted, list):
-            same("type in runs.parquet", found, tuple(wanted))
-    names = [c if isinstance(c, str) else c[0] for c in expected["run_columns"]]
-    same("columns of runs.parquet", [c[0] for c in table.columns], names)
-    same("rows of runs.parquet", table.rows, expected["runs"])
+def check(what, columns, values, expected):
+    wanted = [(name, word(kind)) for name, kind in expected["run_columns" if what == "runs" else "columns"]]
+    if what != "runs":
+        wanted = [(name, kind) for name, kind in wanted if name != "sweep"]
+    found = dict(columns)
+    if what == "folder":
+        # Where it stands and how it is encoded is the reader's choice.
+        found.pop("sweep")
+        same("sweep", set(values["sweep"]), {expected["sweep"]})
+    found.pop("sweep", None) if what == "file" else None
+    same("columns", list(found), [name for name, _ in wanted])
+    for name, kind in wanted:
+        # A column of nulls alone has no type of its own in pandas.
+        if any(value is not None for value in values[name]):
+            same(f"type of {name}", found[name], kind)
+    same("nulls in run_id", [v for v in values["run_id"] if v is None], [])
+    if what == "runs":
+        same("rows", len(values["run_id"]), expected["runs"])
+    if what == "folder":
+        same("rows", len(values["run_id"]), expected["rows"])
+        total = math.fsum(values["test_loss"])
+        if not math.isclose(total, expected["sum_test_loss"], rel_tol=1e-12):
+            raise AssertionError(f"sum of test_loss: {total!r}, expected {expected['sum_test_loss']!r}")
 
 
 def main():
     root, expected = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text())
-    sweeps = {p.parent.name.partition("=")[2] for p in root.glob("metrics/*/*.parquet")}
-    if not sweeps:
-        sys.exit(f"no Parquet files under {root / 'metrics'}")
-    versions = {m.__name__: m.__version__ for m in (pyarrow, pandas, polars, duckdb)}
+    folder, runs = str(root / "metrics"), str(root / "runs.parquet")
+    one = str(min((root / "metrics").glob("*/*.parquet")))
+    versions = {module.__name__: module.__version__ for module in (pyarrow, pandas, polars, duckdb)}
     failed = False
-    for name, metrics, runs in readers(root):
+    for name, read, what in calls(folder, one, runs):
         try:
-            table = metrics()
-            check_metrics(table, expected, sweeps)
-            check_runs(runs(), expected)
+            check(what, *read(), expected)
         except Exception as error:  # whatever a reader raises is a failure of its own
             print(f"{name} FAILED: {type(error).__name__}: {error}")
             failed = True
         else:
-            version = versions[name.split()[0]]
-            print(f"{name} ok: {table.rows} rows, {len(table.columns)} columns ({version})")
+            print(f"{name} ok")
+    print(", ".join(f"{name} {version}" for name, version in versions.items()))
     sys.exit(failed)
 
 

@@ -106,9 +106,7 @@ pub fn fit_gap(temperature: &[f64], gap: &[f64]) -> Result<GapFit> {
         )));
     }
     let highest = distinct[distinct.len() - 1];
-    let sum = |p: &Vector3<f64>| -> f64 {
-        t.iter().zip(&y).map(|(&t, &y)| (model(p, t) - y).powi(2)).sum()
-    };
+    let sum = |p: &Vector3<f64>| -> f64 { t.iter().zip(&y).map(|(&t, &y)| (model(p, t) - y).powi(2)).sum() };
     // For a given c the best a and b are linear; the best starts of a scan over c are polished.
     let scale = y.iter().map(|y| y.abs()).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
     let floor = Vector3::new(1e-9 * scale * distinct[0], 1e-9 * scale, 0.0);
@@ -240,9 +238,11 @@ mod tests {
                 Some(c) => close("c", fit.c, c, 1e-6),
                 None => assert!(fit.c.is_infinite() && fit.c_error.is_nan(), "{}: {}", case.name, fit.c),
             }
-            for (what, found, stored) in
-                [("a_error", fit.a_error, case.se_a), ("b_error", fit.b_error, case.se_b), ("c_error", fit.c_error, case.se_c)]
-            {
+            for (what, found, stored) in [
+                ("a_error", fit.a_error, case.se_a),
+                ("b_error", fit.b_error, case.se_b),
+                ("c_error", fit.c_error, case.se_c),
+            ] {
                 match stored {
                     Some(0.0) => assert!(found < 1e-9, "{}: {what} is {found}", case.name),
                     Some(stored) => close(what, found, stored, 1e-5),

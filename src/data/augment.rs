@@ -114,11 +114,8 @@ impl ImageStore {
     /// normalised.
     pub(crate) fn gather(&self, starts: &Tensor, flips: &Tensor) -> Tensor {
         let [channels, height, width] = self.shape;
-        let offsets = if self.augment {
-            self.offsets.index_select(0, flips)
-        } else {
-            self.offsets.narrow(0, 0, 1)
-        };
+        let offsets =
+            if self.augment { self.offsets.index_select(0, flips) } else { self.offsets.narrow(0, 0, 1) };
         let index = starts.unsqueeze(1) + offsets;
         let bytes = self.bytes.take(&index).view([-1, channels, height, width]);
         bytes.to_kind(self.scale.kind()) * &self.scale + &self.shift

@@ -39,11 +39,8 @@ struct Decoded {
 /// The Parquet files that a file name, a folder or a glob means; training files first.
 fn files(path: &str) -> Result<Vec<PathBuf>> {
     let root = Path::new(path);
-    let pattern = if root.is_dir() {
-        root.join("*.parquet").to_string_lossy().into_owned()
-    } else {
-        path.to_owned()
-    };
+    let pattern =
+        if root.is_dir() { root.join("*.parquet").to_string_lossy().into_owned() } else { path.to_owned() };
     let mut found: Vec<PathBuf> = glob::glob(&pattern)
         .map_err(|error| Error::invalid(format!("{path}: not a path or glob: {error}")))?
         .flatten()
@@ -51,9 +48,8 @@ fn files(path: &str) -> Result<Vec<PathBuf>> {
     if found.is_empty() {
         return Err(Error::invalid(format!("{path}: expected Parquet files, found none")));
     }
-    let is_train = |file: &PathBuf| {
-        file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("train"))
-    };
+    let is_train =
+        |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("train"));
     found.sort_by_key(|file| (!is_train(file), file.clone()));
     Ok(found)
 }
@@ -80,7 +76,8 @@ fn read_file(path: &Path, image: Option<&str>, label: Option<&str>, into: &mut D
         crate::interrupt::check()?;
         let batch = batch.map_err(|error| fail(error.to_string()))?;
         let encoded = binary_column(&batch[image.as_str()]).map_err(fail)?;
-        let labels = cast(&batch[label.as_str()], &DataType::Int64).map_err(|error| fail(error.to_string()))?;
+        let labels =
+            cast(&batch[label.as_str()], &DataType::Int64).map_err(|error| fail(error.to_string()))?;
         let first = into.labels.len();
         read_labels(&labels, label, into).map_err(fail)?;
         decode_all(&encoded, first, into).map_err(fail)?;
@@ -97,9 +94,9 @@ fn find(
 ) -> std::result::Result<usize, String> {
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     if let Some(name) = name {
-        return schema
-            .index_of(name)
-            .map_err(|_| format!("no column `{name}`; {}", crate::error::suggestion(name, names.iter().copied())));
+        return schema.index_of(name).map_err(|_| {
+            format!("no column `{name}`; {}", crate::error::suggestion(name, names.iter().copied()))
+        });
     }
     let found: Vec<usize> = schema
         .fields()
@@ -128,7 +125,9 @@ fn is_image(_: &str, kind: &DataType) -> bool {
 
 fn binary_column(column: &ArrayRef) -> std::result::Result<ArrayRef, String> {
     let bytes = match column.as_struct_opt() {
-        Some(fields) => fields.column_by_name("bytes").cloned().ok_or("no field `bytes` in the image column")?,
+        Some(fields) => {
+            fields.column_by_name("bytes").cloned().ok_or("no field `bytes` in the image column")?
+        }
         None => column.clone(),
     };
     cast(&bytes, &DataType::LargeBinary).map_err(|error| error.to_string())
@@ -152,7 +151,11 @@ fn decode_all(encoded: &ArrayRef, first: usize, into: &mut Decoded) -> std::resu
         return Ok(());
     }
     let value = |row: usize| {
-        if encoded.is_null(row) { Err(format!("image {}: null", first + row)) } else { Ok(encoded.value(row)) }
+        if encoded.is_null(row) {
+            Err(format!("image {}: null", first + row))
+        } else {
+            Ok(encoded.value(row))
+        }
     };
     if into.shape == [0; 3] {
         into.shape = shape_of(&decode(value(0)?).map_err(|error| format!("image {first}: {error}"))?);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::{Device, Reduction, Tensor};
 
 use super::weights::{State, load_state, save_state};
 use super::{Model, Weights};
@@ -64,9 +64,9 @@ impl Network {
 
     /// Reads a safetensors file with PyTorch's names.
     pub fn load(&mut self, path: &Path) -> Result<()> {
-        self.weights.set_state(0, load_state(path)?).map_err(|error| {
-            crate::error::Error::invalid(format!("{}: {error}", path.display()))
-        })
+        self.weights
+            .set_state(0, load_state(path)?)
+            .map_err(|error| crate::error::Error::invalid(format!("{}: {error}", path.display())))
     }
 
     /// Logits, examples x classes, in evaluation mode, of normalised images.
@@ -75,6 +75,29 @@ impl Network {
             let images = images.to_kind(self.precision.compute());
             self.model.net.forward(&self.weights, &images, false).squeeze_dim(0)
         })
+    }
+
+    /// Mean cross-entropy of normalised images with their labels (0 and up) and its gradient by every
+    /// tensor, in training mode: batch norm uses the batch's statistics and updates its running ones.
+    pub fn loss_and_gradients(&self, images: &Tensor, labels: &Tensor) -> (f64, State) {
+        let images = images.to_kind(self.precision.compute());
+        let logits = self.model.net.forward(&self.weights, &images, true).squeeze_dim(0);
+        let loss = logits.to_kind(self.precision.master()).cross_entropy_loss(
+            labels,
+            None::<&Tensor>,
+            Reduction::Mean,
+            -100,
+            0.0,
+        );
+        let flat = self.weights.gradient(&loss);
+        let mut start = 0;
+        let mut gradients = State::new();
+        for tensor in &self.model.layout.tensors {
+            let gradient = flat.narrow(0, start, tensor.numel()).view(&tensor.shape[..]);
+            gradients.push((tensor.name.clone(), gradient));
+            start += tensor.numel();
+        }
+        (loss.double_value(&[]), gradients)
     }
 
     /// A line per layer: name, shape, parameters.

@@ -4,10 +4,10 @@
 
 use tch::Tensor;
 
+use super::Forward;
 use super::layers::{Conv, Dense, Norm, by_replica};
 use super::layout::Layout;
 use super::weights::Weights;
-use super::Forward;
 
 /// x ↦ conv2(relu(bn2(conv1(a)))) + s, with a = relu(bn1(x)) and s = x, or a projection of a where the
 /// shape changes.

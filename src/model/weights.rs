@@ -125,7 +125,8 @@ impl Weights {
     pub(crate) fn gradient(&self, loss: &Tensor) -> Tensor {
         let gradients = Tensor::run_backward(&[loss], &self.leaves, false, false);
         let kind = self.flat.kind();
-        let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1]).to_kind(kind)).collect();
+        let flat: Vec<Tensor> =
+            gradients.iter().map(|gradient| gradient.reshape([-1]).to_kind(kind)).collect();
         Tensor::cat(&flat, 0)
     }
 
@@ -245,7 +246,9 @@ pub(crate) fn save_state(state: &State, path: &Path) -> Result<()> {
     let aside = Path::new(&aside);
     let state: Vec<(&str, &Tensor)> = state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     let written = Tensor::write_safetensors(&state, aside)
-        .map_err(|error| Error::invalid(format!("{}: {}", path.display(), crate::error::first_line(&error.to_string()))))
+        .map_err(|error| {
+            Error::invalid(format!("{}: {}", path.display(), crate::error::first_line(&error.to_string())))
+        })
         .and_then(|()| std::fs::rename(aside, path).map_err(|error| Error::io(path, error)));
     if written.is_err() {
         // What is left of the attempt is of no use to anyone.

@@ -54,10 +54,7 @@ impl Sgd {
     /// Checks the options.
     pub fn check(&self) -> Result<()> {
         if !(0.0..1.0).contains(&self.momentum) {
-            return Err(Error::invalid(format!(
-                "sgd: momentum is {}, expected 0 to below 1",
-                self.momentum
-            )));
+            return Err(Error::invalid(format!("sgd: momentum is {}, expected 0 to below 1", self.momentum)));
         }
         for (name, value) in [("weight_decay", self.weight_decay), ("noise", self.noise)] {
             if !(value >= 0.0 && value.is_finite()) {
@@ -65,7 +62,9 @@ impl Sgd {
             }
         }
         if self.nesterov && self.momentum == 0.0 {
-            return Err(Error::invalid("sgd: nesterov needs a momentum above 0; write sgd(#{momentum: 0.9, nesterov: true})"));
+            return Err(Error::invalid(
+                "sgd: nesterov needs a momentum above 0; write sgd(#{momentum: 0.9, nesterov: true})",
+            ));
         }
         Ok(())
     }
@@ -104,7 +103,9 @@ impl SgdState {
         Self {
             options: options.clone(),
             descent,
-            weight_decay: Tensor::from_slice(&[options.weight_decay]).to_kind(flat.kind()).to_device(flat.device()),
+            weight_decay: Tensor::from_slice(&[options.weight_decay])
+                .to_kind(flat.kind())
+                .to_device(flat.device()),
             velocity: (options.momentum > 0.0).then(|| Tensor::zeros(flat.size(), options_of)),
         }
     }

@@ -47,7 +47,8 @@ impl Chart {
     pub fn curve_positions(&self, table: &Table) -> Result<Vec<f64>> {
         let xs = table.floats(&self.x)?;
         let usable = xs.into_iter().filter(|x| x.is_finite() && (!self.log_x || *x > 0.0));
-        let (low, high) = usable.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+        let (low, high) =
+            usable.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
         if low > high {
             return Ok(Vec::new());
         }
@@ -147,11 +148,16 @@ fn points(rows: &[usize], xs: &[f64], ys: &[f64], colors: &Groups, markers: &Gro
     let mut groups = Vec::new();
     for color in 0..colors.names.len() {
         for marker in 0..markers.names.len() {
-            let members = || rows.iter().copied().filter(|&row| colors.of_row[row] == color && markers.of_row[row] == marker);
+            let members = || {
+                rows.iter()
+                    .copied()
+                    .filter(|&row| colors.of_row[row] == color && markers.of_row[row] == marker)
+            };
             if members().next().is_none() {
                 continue;
             }
-            let mut labels: Vec<String> = colors.label(color).into_iter().chain(markers.label(marker)).collect();
+            let mut labels: Vec<String> =
+                colors.label(color).into_iter().chain(markers.label(marker)).collect();
             labels.dedup();
             groups.push(Points {
                 label: labels.join(", "),
@@ -226,7 +232,12 @@ mod tests {
 
     #[test]
     fn facets_are_panels_and_a_wrong_column_is_named() {
-        let chart = Chart { x: "temperature".into(), y: "gap".into(), facet: Some("batch".into()), ..Chart::default() };
+        let chart = Chart {
+            x: "temperature".into(),
+            y: "gap".into(),
+            facet: Some("batch".into()),
+            ..Chart::default()
+        };
         assert_eq!(chart.figure(&table(), &[]).unwrap().panels.len(), 2);
         let error = Chart { y: "gpa".into(), ..chart }.figure(&table(), &[]).unwrap_err();
         assert!(error.to_string().contains("did you mean `gap`?"), "{error}");

@@ -4,9 +4,7 @@ use std::path::Path;
 
 use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{
-    Color, FontFamily, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle,
-};
+use plotters::style::{Color, FontFamily, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle};
 
 use super::figure::Figure;
 use super::font;
@@ -34,9 +32,7 @@ pub struct Drawn {
 ///
 /// Missing folders are created. The file appears, or replaces an older one, only once complete.
 pub fn save(figure: &Figure, path: &Path) -> Result<Drawn> {
-    let ending = path
-        .extension()
-        .map(|ending| ending.to_string_lossy().to_lowercase());
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     let png = match ending.as_deref() {
         Some("svg") => false,
         Some("png") => true,
@@ -70,22 +66,16 @@ pub fn save(figure: &Figure, path: &Path) -> Result<Drawn> {
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    let unfinished = unfinished_file(folder, if png { ".png" } else { ".svg" })
-        .map_err(|e| Error::io(folder, e))?;
+    let unfinished =
+        unfinished_file(folder, if png { ".png" } else { ".svg" }).map_err(|e| Error::io(folder, e))?;
 
     if png {
-        write_png(&layout, unfinished.path())
-            .map_err(|text| Error::io(path, std::io::Error::other(text)))?;
+        write_png(&layout, unfinished.path()).map_err(|text| Error::io(path, std::io::Error::other(text)))?;
     } else {
-        std::fs::write(unfinished.path(), svg_text(figure, &layout))
-            .map_err(|e| Error::io(path, e))?;
+        std::fs::write(unfinished.path(), svg_text(figure, &layout)).map_err(|e| Error::io(path, e))?;
     }
-    unfinished
-        .persist(path)
-        .map_err(|e| Error::io(path, e.error))?;
-    Ok(Drawn {
-        left_out: layout.left_out,
-    })
+    unfinished.persist(path).map_err(|e| Error::io(path, e.error))?;
+    Ok(Drawn { left_out: layout.left_out })
 }
 
 /// Draws a figure as the text of an SVG file; the same figure always gives the same text.
@@ -120,12 +110,7 @@ fn svg_text(figure: &Figure, layout: &Layout) -> String {
         let background = background(layout.width, layout.height);
         canvas
             .paint(&background, (0.0, 0.0))
-            .and_then(|()| {
-                layout
-                    .scenes
-                    .iter()
-                    .try_for_each(|(corner, scene)| canvas.paint(scene, *corner))
-            })
+            .and_then(|()| layout.scenes.iter().try_for_each(|(corner, scene)| canvas.paint(scene, *corner)))
             .and_then(|()| canvas.backend.present().map_err(|e| e.to_string()))
             .expect("writing SVG into a string cannot fail");
     }
@@ -162,9 +147,7 @@ fn without_spaces_around_texts(svg: &str) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// Draws each scene in fine steps and averages them to dots, which smooths all edges.
@@ -176,8 +159,7 @@ fn write_png(layout: &Layout, path: &Path) -> std::result::Result<(), String> {
     let size = (dots(layout.width), dots(layout.height));
     let mut file = BitMapBackend::new(path, (size.0 as u32, size.1 as u32));
     let white = vec![u8::MAX; size.0 * size.1 * 3];
-    file.blit_bitmap((0, 0), (size.0 as u32, size.1 as u32), &white)
-        .map_err(|e| e.to_string())?;
+    file.blit_bitmap((0, 0), (size.0 as u32, size.1 as u32), &white).map_err(|e| e.to_string())?;
     for (corner, scene) in &layout.scenes {
         let (width, height) = (dots(scene.width), dots(scene.height));
         let fine = (width * STEPS_PER_DOT, height * STEPS_PER_DOT);
@@ -194,8 +176,7 @@ fn write_png(layout: &Layout, path: &Path) -> std::result::Result<(), String> {
         drop(canvas);
         let averaged = averaged(&pixels, width, height);
         let at = (dots(corner.0) as i32, dots(corner.1) as i32);
-        file.blit_bitmap(at, (width as u32, height as u32), &averaged)
-            .map_err(|e| e.to_string())?;
+        file.blit_bitmap(at, (width as u32, height as u32), &averaged).map_err(|e| e.to_string())?;
     }
     file.present().map_err(|e| e.to_string())
 }
@@ -224,12 +205,7 @@ fn averaged(fine: &[u8], width: usize, height: usize) -> Vec<u8> {
 
 fn background(width: f64, height: f64) -> Scene {
     let mut scene = Scene::new(width, height);
-    scene.shapes.push(Shape::Box {
-        from: (0.0, 0.0),
-        to: (width, height),
-        color: WHITE,
-        opacity: 1.0,
-    });
+    scene.shapes.push(Shape::Box { from: (0.0, 0.0), to: (width, height), color: WHITE, opacity: 1.0 });
     scene
 }
 
@@ -254,12 +230,7 @@ impl<B: DrawingBackend> Canvas<B> {
         let at = |place: &Place| (steps(corner.0 + place.0), steps(corner.1 + place.1));
         for shape in &scene.shapes {
             let done = match shape {
-                Shape::Box {
-                    from,
-                    to,
-                    color,
-                    opacity,
-                } => {
+                Shape::Box { from, to, color, opacity } => {
                     let style = rgb(*color).mix(*opacity).filled();
                     told(self.backend.draw_rect(at(from), at(to), &style, true))
                 }
@@ -267,22 +238,11 @@ impl<B: DrawingBackend> Canvas<B> {
                     let corners = corners.iter().map(at);
                     told(self.backend.fill_polygon(corners, &rgb(*color)))
                 }
-                Shape::Disc {
-                    center,
-                    radius,
-                    color,
-                } => {
+                Shape::Disc { center, radius, color } => {
                     let radius = steps(*radius).max(1) as u32;
-                    told(
-                        self.backend
-                            .draw_circle(at(center), radius, &rgb(*color), true),
-                    )
+                    told(self.backend.draw_circle(at(center), radius, &rgb(*color), true))
                 }
-                Shape::Path {
-                    places,
-                    color,
-                    width,
-                } => {
+                Shape::Path { places, color, width } => {
                     let style = rgb(*color).stroke_width(steps(*width).max(1) as u32);
                     let places: Vec<_> = places.iter().map(at).collect();
                     if self.vector {
@@ -291,14 +251,7 @@ impl<B: DrawingBackend> Canvas<B> {
                         self.draw_segments(&places, &style)
                     }
                 }
-                Shape::Text {
-                    text,
-                    at: place,
-                    size,
-                    color,
-                    align,
-                    upwards,
-                } => {
+                Shape::Text { text, at: place, size, color, align, upwards } => {
                     let em = size * STEPS;
                     let (x, y) = at(place);
                     let up = (self.baseline_per_em * em).round() as i32;
@@ -314,9 +267,7 @@ impl<B: DrawingBackend> Canvas<B> {
                         place = (x - up, y);
                     }
                     let color = rgb(*color);
-                    let style = TextStyle::from(letters)
-                        .color(&color)
-                        .pos(Pos::new(align, VPos::Top));
+                    let style = TextStyle::from(letters).color(&color).pos(Pos::new(align, VPos::Top));
                     told(self.backend.draw_text(text, &style, place))
                 }
             };
@@ -337,10 +288,7 @@ impl<B: DrawingBackend> Canvas<B> {
         let radius = style.stroke_width / 2;
         if radius > 1 && places.len() > 2 {
             for place in &places[1..places.len() - 1] {
-                told(
-                    self.backend
-                        .draw_circle(*place, radius, &style.filled(), true),
-                )?;
+                told(self.backend.draw_circle(*place, radius, &style.filled(), true))?;
             }
         }
         Ok(())
@@ -348,9 +296,7 @@ impl<B: DrawingBackend> Canvas<B> {
 }
 
 /// The error's text: errors have another type in each backend.
-fn told<E: std::fmt::Display>(
-    result: std::result::Result<(), E>,
-) -> std::result::Result<(), String> {
+fn told<E: std::fmt::Display>(result: std::result::Result<(), E>) -> std::result::Result<(), String> {
     result.map_err(|e| e.to_string())
 }
 
@@ -366,14 +312,8 @@ mod tests {
     fn figure() -> Figure {
         let panel = Panel {
             title: Some("one panel".into()),
-            x: Axis {
-                label: "temperature Δ".into(),
-                log: true,
-            },
-            y: Axis {
-                label: "gap <&>".into(),
-                log: false,
-            },
+            x: Axis { label: "temperature Δ".into(), log: true },
+            y: Axis { label: "gap <&>".into(), log: false },
             points: vec![Points {
                 label: "batch 32".into(),
                 xs: vec![0.001, 0.01, 0.1, 0.0, -1.0, f64::NAN],
@@ -388,11 +328,7 @@ mod tests {
                 style: LineStyle::Mean,
             }],
         };
-        Figure {
-            title: Some("gap & temperature".into()),
-            panels: vec![panel, Panel::default()],
-            columns: 0,
-        }
+        Figure { title: Some("gap & temperature".into()), panels: vec![panel, Panel::default()], columns: 0 }
     }
 
     #[test]
@@ -464,10 +400,7 @@ mod tests {
         let mut figure = Figure::default();
         for points in data {
             for log in [false, true] {
-                let axis = Axis {
-                    label: "\u{0}axis".into(),
-                    log,
-                };
+                let axis = Axis { label: "\u{0}axis".into(), log };
                 figure.panels.push(Panel {
                     x: axis.clone(),
                     y: axis,
@@ -491,13 +424,8 @@ mod tests {
             assert!(error.contains(".svg or .png"), "{error}");
             assert!(error.contains("figure.svg"), "{error}");
         }
-        let crowd = Figure {
-            panels: vec![Panel::default(); 300],
-            ..Figure::default()
-        };
-        let error = save(&crowd, Path::new("crowd.png"))
-            .unwrap_err()
-            .to_string();
+        let crowd = Figure { panels: vec![Panel::default(); 300], ..Figure::default() };
+        let error = save(&crowd, Path::new("crowd.png")).unwrap_err().to_string();
         assert!(error.contains("300 panels"), "{error}");
         assert!(error.contains("crowd.svg"), "{error}");
     }

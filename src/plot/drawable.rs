@@ -30,16 +30,8 @@ impl Drawable {
                 runs.into_iter().flatten().collect()
             })
             .collect();
-        let lines = panel
-            .lines
-            .iter()
-            .map(|line| runs(panel, &line.xs, &line.ys, &mut left_out))
-            .collect();
-        Drawable {
-            points,
-            lines,
-            left_out,
-        }
+        let lines = panel.lines.iter().map(|line| runs(panel, &line.xs, &line.ys, &mut left_out)).collect();
+        Drawable { points, lines, left_out }
     }
 
     /// All positions, of points and lines alike.
@@ -80,10 +72,7 @@ mod tests {
     #[test]
     fn leaves_out_what_no_axis_shows() {
         let panel = Panel {
-            x: Axis {
-                label: String::new(),
-                log: true,
-            },
+            x: Axis { label: String::new(), log: true },
             points: vec![Points {
                 xs: vec![1.0, 0.0, -1.0, f64::NAN, 2.0, 3.0],
                 ys: vec![1.0, 1.0, 1.0, 1.0, f64::INFINITY, -3.0],
@@ -99,10 +88,7 @@ mod tests {
         };
         let drawable = Drawable::new(&panel);
         assert_eq!(drawable.points, vec![vec![(1.0, 1.0), (3.0, -3.0)]]);
-        assert_eq!(
-            drawable.lines,
-            vec![vec![vec![(1.0, 1.0)], vec![(3.0, 3.0)]]]
-        );
+        assert_eq!(drawable.lines, vec![vec![vec![(1.0, 1.0)], vec![(3.0, 3.0)]]]);
         assert_eq!(drawable.left_out, 6);
         assert_eq!(drawable.all().count(), 4);
     }

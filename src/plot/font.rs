@@ -11,8 +11,7 @@ use plotters::style::{FontFamily, FontStyle, IntoFont, register_font};
 /// The name under which plotters knows the embedded font.
 pub(super) const EMBEDDED: FontFamily<'static> = FontFamily::SansSerif;
 /// The families that an SVG viewer tries, in this order.
-pub(super) const SVG_FAMILIES: FontFamily<'static> =
-    FontFamily::Name("DejaVu Sans, Arial, sans-serif");
+pub(super) const SVG_FAMILIES: FontFamily<'static> = FontFamily::Name("DejaVu Sans, Arial, sans-serif");
 /// What plotters calls the size of the embedded font, from ascent to descent, per em.
 pub(super) const HEIGHT_PER_EM: f64 = 1.164;
 
@@ -86,8 +85,7 @@ mod tests {
     #[test]
     fn has_the_letters_figures_need() {
         let missing = width("\u{4e2d}", 16.0);
-        for letter in "ΔλµΣβ²⁻⁹₀−×·≈≤∞→√∂∇…–●■▲◆▼○".chars()
-        {
+        for letter in "ΔλµΣβ²⁻⁹₀−×·≈≤∞→√∂∇…–●■▲◆▼○".chars() {
             // The box for a missing letter has one width; few real letters share it.
             assert_ne!(width(&letter.to_string(), 16.0), missing, "{letter}");
         }

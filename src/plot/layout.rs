@@ -51,11 +51,8 @@ impl Layout {
         if top > 0.0 {
             scenes.push(((0.0, 0.0), title_scene(&title, width, top)));
         }
-        let plans: Vec<Plan> = figure
-            .panels
-            .iter()
-            .map(|panel| Plan::new(panel, (panel_width, panel_height)))
-            .collect();
+        let plans: Vec<Plan> =
+            figure.panels.iter().map(|panel| Plan::new(panel, (panel_width, panel_height))).collect();
         let margins = Margins::around(&plans);
         for (index, plan) in plans.iter().enumerate() {
             let column = (index % columns) as f64;
@@ -63,12 +60,7 @@ impl Layout {
             let corner = (column * panel_width, top + row * panel_height);
             scenes.push((corner, plan.scene((panel_width, panel_height), margins)));
         }
-        Layout {
-            width,
-            height,
-            scenes,
-            left_out: plans.iter().map(|plan| plan.drawable.left_out).sum(),
-        }
+        Layout { width, height, scenes, left_out: plans.iter().map(|plan| plan.drawable.left_out).sum() }
     }
 }
 
@@ -100,12 +92,7 @@ struct Margins {
 impl Margins {
     /// The same margins for all panels, so that their frames line up.
     fn around(plans: &[Plan]) -> Self {
-        let mut margins = Margins {
-            left: 40.0,
-            right: 22.0,
-            top: 22.0,
-            bottom: 40.0,
-        };
+        let mut margins = Margins { left: 40.0, right: 22.0, top: 22.0, bottom: 40.0 };
         for plan in plans {
             let label = match plan.panel.y.label.trim() {
                 "" => 0.0,
@@ -113,8 +100,8 @@ impl Margins {
             };
             margins.left = margins.left.max(14.0 + label + plan.beside_frame());
             if let Some((value, text)) = plan.x_ticks.labelled.last() {
-                let beyond = font::width(text, TICK) / 2.0
-                    - (1.0 - plan.x.fraction(*value)) * NARROWEST_FRAME;
+                let beyond =
+                    font::width(text, TICK) / 2.0 - (1.0 - plan.x.fraction(*value)) * NARROWEST_FRAME;
                 margins.right = margins.right.max(beyond + 6.0);
             }
             if plan.legend_outside {
@@ -175,15 +162,9 @@ impl<'a> Plan<'a> {
     /// How far the vertical axis's ticks and their texts reach out of the frame.
     fn beside_frame(&self) -> f64 {
         let texts = self.y_ticks.labelled.iter();
-        let widest = texts.fold(0.0, |most: f64, (_, text)| {
-            most.max(font::width(text, TICK))
-        });
+        let widest = texts.fold(0.0, |most: f64, (_, text)| most.max(font::width(text, TICK)));
         let empty = self.drawable.all().next().is_none();
-        if empty {
-            0.0
-        } else {
-            widest + TICK_LENGTH + 5.0
-        }
+        if empty { 0.0 } else { widest + TICK_LENGTH + 5.0 }
     }
 
     fn has_title(&self) -> bool {
@@ -208,17 +189,9 @@ impl<'a> Plan<'a> {
             self.draw_grid(&mut scene, &frame);
             self.draw_data(&mut scene, &frame);
         }
-        scene.outline(
-            (frame.left, frame.top),
-            (frame.right(), frame.bottom()),
-            FRAME,
-            1.25,
-        );
+        scene.outline((frame.left, frame.top), (frame.right(), frame.bottom()), FRAME, 1.25);
         if empty {
-            let middle = (
-                frame.left + frame.width / 2.0,
-                frame.top + frame.height / 2.0 + 6.0,
-            );
+            let middle = (frame.left + frame.width / 2.0, frame.top + frame.height / 2.0 + 6.0);
             scene.text("no data", middle, LABEL, FRAME, Align::Middle);
         } else {
             self.draw_ticks(&mut scene, &frame);
@@ -343,13 +316,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn draw_runs(
-    scene: &mut Scene,
-    frame: &Frame,
-    runs: &[Vec<Position>],
-    color: palette::Rgb,
-    width: f64,
-) {
+fn draw_runs(scene: &mut Scene, frame: &Frame, runs: &[Vec<Position>], color: palette::Rgb, width: f64) {
     for run in runs {
         if run.len() > 1 {
             let places = run.iter().map(|&position| frame.place(position)).collect();
@@ -426,10 +393,8 @@ fn spread(scale: Scale, length: f64) -> Ticks {
             used = right;
         }
     }
-    let (labelled, bare): (Vec<_>, Vec<_>) = ticks
-        .labelled
-        .into_iter()
-        .partition(|(_, text)| !text.is_empty());
+    let (labelled, bare): (Vec<_>, Vec<_>) =
+        ticks.labelled.into_iter().partition(|(_, text)| !text.is_empty());
     let mut minor = ticks.minor;
     minor.extend(bare.into_iter().map(|(value, _)| value));
     Ticks { labelled, minor }
@@ -449,17 +414,11 @@ fn occupied(drawable: &Drawable, x: Scale, y: Scale) -> Occupied {
             let steps = (way / STEP).ceil().clamp(1.0, 200.0) as usize;
             for step in 1..=steps {
                 let part = step as f64 / steps as f64;
-                lines.push((
-                    from.0 + part * (to.0 - from.0),
-                    from.1 + part * (to.1 - from.1),
-                ));
+                lines.push((from.0 + part * (to.0 - from.0), from.1 + part * (to.1 - from.1)));
             }
         }
     }
-    Occupied {
-        points: drawable.points.iter().flatten().map(place).collect(),
-        lines,
-    }
+    Occupied { points: drawable.points.iter().flatten().map(place).collect(), lines }
 }
 
 #[cfg(test)]
@@ -469,25 +428,14 @@ mod tests {
 
     fn panel() -> Panel {
         Panel {
-            x: Axis {
-                label: "T".into(),
-                log: false,
-            },
-            points: vec![Points {
-                xs: vec![1.0, 2.0, 3.0],
-                ys: vec![1.0, 4.0, 9.0],
-                ..Points::default()
-            }],
+            x: Axis { label: "T".into(), log: false },
+            points: vec![Points { xs: vec![1.0, 2.0, 3.0], ys: vec![1.0, 4.0, 9.0], ..Points::default() }],
             ..Panel::default()
         }
     }
 
     fn figure(panels: usize) -> Figure {
-        Figure {
-            title: Some("title".into()),
-            panels: vec![panel(); panels],
-            columns: 0,
-        }
+        Figure { title: Some("title".into()), panels: vec![panel(); panels], columns: 0 }
     }
 
     #[test]
@@ -513,21 +461,9 @@ mod tests {
         figure.panels[0].points[0].label = long;
         for (_, scene) in Layout::new(&figure).scenes {
             for shape in &scene.shapes {
-                if let Shape::Text {
-                    text,
-                    at,
-                    size,
-                    align,
-                    upwards,
-                    ..
-                } = shape
-                {
+                if let Shape::Text { text, at, size, align, upwards, .. } = shape {
                     let length = font::width(text, *size);
-                    let (start, end) = if *upwards {
-                        (at.1, scene.height)
-                    } else {
-                        (at.0, scene.width)
-                    };
+                    let (start, end) = if *upwards { (at.1, scene.height) } else { (at.0, scene.width) };
                     let start = match align {
                         Align::Start => start,
                         Align::Middle => start - length / 2.0,
@@ -541,11 +477,7 @@ mod tests {
 
     #[test]
     fn horizontal_labels_do_not_touch() {
-        let scale = Scale {
-            low: 1_000_000_000.0,
-            high: 1_000_000_010.0,
-            log: false,
-        };
+        let scale = Scale { low: 1_000_000_000.0, high: 1_000_000_010.0, log: false };
         assert!(!spread(scale, 500.0).labelled.is_empty());
         assert!(spread(scale, 500.0).labelled.len() <= 4);
     }

@@ -52,10 +52,7 @@ impl Legend {
         };
         for points in &panel.points {
             let marker = palette::marker(points.marker);
-            add(
-                Key::Marker(marker, palette::color(points.color)),
-                &points.label,
-            );
+            add(Key::Marker(marker, palette::color(points.color)), &points.label);
         }
         for line in &panel.lines {
             let key = match line.style {
@@ -67,9 +64,7 @@ impl Legend {
         }
         let rows = ((0.8 * frame.1 - 2.0 * PADDING) / ROW).max(1.0) as usize;
         let widest = |entries: &[(Key, String)]| {
-            entries.iter().fold(0.0, |most: f64, entry| {
-                most.max(font::width(&entry.1, SIZE))
-            })
+            entries.iter().fold(0.0, |most: f64, entry| most.max(font::width(&entry.1, SIZE)))
         };
         if entries.len() > rows {
             let more = entries.len() + 1 - rows;
@@ -94,12 +89,7 @@ impl Legend {
     pub fn best_corner(&self, frame: Place, occupied: &Occupied) -> (Place, (usize, usize)) {
         let right = frame.0 - self.width - DISTANCE;
         let bottom = frame.1 - self.height - DISTANCE;
-        let corners = [
-            (right, DISTANCE),
-            (DISTANCE, DISTANCE),
-            (right, bottom),
-            (DISTANCE, bottom),
-        ];
+        let corners = [(right, DISTANCE), (DISTANCE, DISTANCE), (right, bottom), (DISTANCE, bottom)];
         let covered = |corner: Place| {
             let count = |places: &[Place]| {
                 places
@@ -135,10 +125,7 @@ impl Legend {
             let lowered = |places: &[Place]| -> Vec<Place> {
                 places.iter().map(|(x, y)| (*x, y / (1.0 + room))).collect()
             };
-            let occupied = Occupied {
-                points: lowered(&occupied.points),
-                lines: lowered(&occupied.lines),
-            };
+            let occupied = Occupied { points: lowered(&occupied.points), lines: lowered(&occupied.lines) };
             if self.best_corner(frame, &occupied).1 == (0, 0) {
                 return room;
             }
@@ -152,12 +139,7 @@ impl Legend {
             return;
         }
         let to = (at.0 + self.width, at.1 + self.height);
-        scene.shapes.push(Shape::Box {
-            from: at,
-            to,
-            color: palette::WHITE,
-            opacity: 0.85,
-        });
+        scene.shapes.push(Shape::Box { from: at, to, color: palette::WHITE, opacity: 0.85 });
         scene.outline(at, to, (0xc8, 0xc8, 0xc8), 1.0);
         for (row, (key, label)) in self.entries.iter().enumerate() {
             let y = at.1 + PADDING + (row as f64 + 0.5) * ROW;
@@ -184,14 +166,8 @@ mod tests {
     use crate::plot::figure::Points;
 
     fn legend() -> Legend {
-        let points = Points {
-            label: "batch 32".into(),
-            ..Points::default()
-        };
-        let panel = Panel {
-            points: vec![points.clone(), points, Points::default()],
-            ..Panel::default()
-        };
+        let points = Points { label: "batch 32".into(), ..Points::default() };
+        let panel = Panel { points: vec![points.clone(), points, Points::default()], ..Panel::default() };
         Legend::new(&panel, (600.0, 400.0))
     }
 
@@ -202,10 +178,7 @@ mod tests {
 
     #[test]
     fn avoids_the_points() {
-        let occupied = Occupied {
-            points: vec![(0.95, 0.95), (0.05, 0.95), (0.05, 0.05)],
-            lines: Vec::new(),
-        };
+        let occupied = Occupied { points: vec![(0.95, 0.95), (0.05, 0.95), (0.05, 0.05)], lines: Vec::new() };
         let (corner, cost) = legend().best_corner((600.0, 400.0), &occupied);
         assert!(corner.0 > 300.0 && corner.1 > 200.0, "lower right");
         assert_eq!(cost, (0, 0));

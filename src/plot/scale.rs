@@ -83,11 +83,7 @@ impl Scale {
     /// Round values inside the range: about `wanted` of them labelled, at least 3.
     pub fn ticks(&self, wanted: usize) -> Ticks {
         let wanted = wanted.max(3);
-        if self.log {
-            self.log_ticks(wanted)
-        } else {
-            self.linear_ticks(wanted)
-        }
+        if self.log { self.log_ticks(wanted) } else { self.linear_ticks(wanted) }
     }
 
     fn linear_ticks(&self, wanted: usize) -> Ticks {
@@ -103,10 +99,7 @@ impl Scale {
             .map(|k| multiple(k, step / f64::from(parts)))
             .collect();
         let texts = linear_texts(&values, step);
-        Ticks {
-            labelled: values.into_iter().zip(texts).collect(),
-            minor,
-        }
+        Ticks { labelled: values.into_iter().zip(texts).collect(), minor }
     }
 
     /// The most multiples of 1, 2 or 5 times a power of ten that are at most `wanted`, or at
@@ -119,10 +112,8 @@ impl Scale {
         'search: loop {
             for digit in [1.0, 2.0, 5.0] {
                 let step = digit * 10f64.powi(exponent);
-                let values: Vec<f64> = multiples(step, self.low, self.high)
-                    .into_iter()
-                    .map(|k| multiple(k, step))
-                    .collect();
+                let values: Vec<f64> =
+                    multiples(step, self.low, self.high).into_iter().map(|k| multiple(k, step)).collect();
                 if values.len() < 3 {
                     break 'search;
                 }
@@ -142,10 +133,7 @@ impl Scale {
         let last = self.high.log10().floor() as i32;
         let inside = |value: &f64| (self.low..=self.high).contains(value);
         let with_digits = |digits: &[u8]| -> Vec<f64> {
-            (first - 1..=last)
-                .flat_map(|e| digits.iter().map(move |&d| power(d, e)))
-                .filter(inside)
-                .collect()
+            (first - 1..=last).flat_map(|e| digits.iter().map(move |&d| power(d, e))).filter(inside).collect()
         };
         let decades = with_digits(&[1]);
         let all = with_digits(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
@@ -159,36 +147,22 @@ impl Scale {
                 .filter(|v| (v.log10().round() as i32).rem_euclid(every as i32) == 0)
                 .collect()
         } else {
-            let choices: [&[u8]; 4] = [
-                &[1, 2, 5],
-                &[1, 2, 3, 5],
-                &[1, 2, 3, 4, 6, 8],
-                &[1, 2, 3, 4, 5, 6, 7, 8, 9],
-            ];
+            let choices: [&[u8]; 4] =
+                [&[1, 2, 5], &[1, 2, 3, 5], &[1, 2, 3, 4, 6, 8], &[1, 2, 3, 4, 5, 6, 7, 8, 9]];
             let mut choices = choices.into_iter().map(with_digits);
             match choices.find(|values| values.len() >= 3) {
                 Some(values) => values,
                 None => {
                     let (step, values) = self.round_values(wanted);
                     let texts = linear_texts(&values, step);
-                    return Ticks {
-                        labelled: values.into_iter().zip(texts).collect(),
-                        minor: Vec::new(),
-                    };
+                    return Ticks { labelled: values.into_iter().zip(texts).collect(), minor: Vec::new() };
                 }
             }
         };
         let between = if decades.len() <= 12 { &all } else { &decades };
-        let minor = between
-            .iter()
-            .copied()
-            .filter(|v| !values.contains(v))
-            .collect();
+        let minor = between.iter().copied().filter(|v| !values.contains(v)).collect();
         let texts = log_texts(&values);
-        Ticks {
-            labelled: values.into_iter().zip(texts).collect(),
-            minor,
-        }
+        Ticks { labelled: values.into_iter().zip(texts).collect(), minor }
     }
 }
 
@@ -253,11 +227,7 @@ fn linear_texts(values: &[f64], step: f64) -> Vec<String> {
 
 /// "0" for "0.00".
 fn trim_zero(number: String) -> String {
-    if number.chars().all(|c| matches!(c, '0' | '.' | '−')) {
-        "0".to_string()
-    } else {
-        number
-    }
+    if number.chars().all(|c| matches!(c, '0' | '.' | '−')) { "0".to_string() } else { number }
 }
 
 /// Texts for the round values of a log axis, all plain or all as powers of ten.
@@ -331,21 +301,10 @@ mod tests {
             ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"].map(|s| if s == "0.0" { "0" } else { s })
         );
         assert_eq!(texts(scale(-2.1, 2.1, false)), ["−2", "−1", "0", "1", "2"]);
-        assert_eq!(
-            texts(scale(1.9e-5, 6.1e-5, false)),
-            ["2×10⁻⁵", "3×10⁻⁵", "4×10⁻⁵", "5×10⁻⁵", "6×10⁻⁵"]
-        );
+        assert_eq!(texts(scale(1.9e-5, 6.1e-5, false)), ["2×10⁻⁵", "3×10⁻⁵", "4×10⁻⁵", "5×10⁻⁵", "6×10⁻⁵"]);
         assert_eq!(
             texts(scale(0.0, 3e6, false)),
-            [
-                "0",
-                "0.5×10⁶",
-                "1.0×10⁶",
-                "1.5×10⁶",
-                "2.0×10⁶",
-                "2.5×10⁶",
-                "3.0×10⁶"
-            ]
+            ["0", "0.5×10⁶", "1.0×10⁶", "1.5×10⁶", "2.0×10⁶", "2.5×10⁶", "3.0×10⁶"]
         );
     }
 
@@ -360,10 +319,7 @@ mod tests {
 
     #[test]
     fn short_log_axes_label_twos_and_fives() {
-        assert_eq!(
-            texts(scale(1.8e-4, 6.4e-3, true)),
-            ["2×10⁻⁴", "5×10⁻⁴", "10⁻³", "2×10⁻³", "5×10⁻³"]
-        );
+        assert_eq!(texts(scale(1.8e-4, 6.4e-3, true)), ["2×10⁻⁴", "5×10⁻⁴", "10⁻³", "2×10⁻³", "5×10⁻³"]);
         assert_eq!(texts(scale(0.9, 21.0, true)), ["1", "2", "5", "10", "20"]);
         assert_eq!(texts(scale(0.068, 0.47, true)), ["0.1", "0.2", "0.3"]);
     }
@@ -384,10 +340,7 @@ mod tests {
             for log in [false, true] {
                 let ticks = scale(low, high, log).ticks(6);
                 let count = ticks.labelled.len();
-                assert!(
-                    (3..=9).contains(&count),
-                    "{low} to {high}, {log}: {ticks:?}"
-                );
+                assert!((3..=9).contains(&count), "{low} to {high}, {log}: {ticks:?}");
                 let mut texts: Vec<_> = ticks.labelled.iter().map(|t| &t.1).collect();
                 texts.dedup();
                 assert_eq!(texts.len(), count, "equal texts: {texts:?}");

@@ -20,26 +20,13 @@ pub(super) struct Scene {
 #[derive(Debug, Clone)]
 pub(super) enum Shape {
     /// A filled rectangle with its upper left and lower right corners.
-    Box {
-        from: Place,
-        to: Place,
-        color: Rgb,
-        opacity: f64,
-    },
+    Box { from: Place, to: Place, color: Rgb, opacity: f64 },
     /// A filled polygon.
     Polygon { corners: Vec<Place>, color: Rgb },
     /// A line through places.
-    Path {
-        places: Vec<Place>,
-        color: Rgb,
-        width: f64,
-    },
+    Path { places: Vec<Place>, color: Rgb, width: f64 },
     /// A filled circle.
-    Disc {
-        center: Place,
-        radius: f64,
-        color: Rgb,
-    },
+    Disc { center: Place, radius: f64, color: Rgb },
     /// A text in one line.
     Text {
         text: String,
@@ -65,20 +52,12 @@ pub(super) enum Align {
 impl Scene {
     /// An empty drawing of this size in pixels.
     pub fn new(width: f64, height: f64) -> Self {
-        Scene {
-            width,
-            height,
-            shapes: Vec::new(),
-        }
+        Scene { width, height, shapes: Vec::new() }
     }
 
     /// Adds a line through places.
     pub fn path(&mut self, places: Vec<Place>, color: Rgb, width: f64) {
-        self.shapes.push(Shape::Path {
-            places,
-            color,
-            width,
-        });
+        self.shapes.push(Shape::Path { places, color, width });
     }
 
     /// Adds the outline of a rectangle.
@@ -89,23 +68,12 @@ impl Scene {
 
     /// Adds a horizontal text.
     pub fn text(&mut self, text: &str, at: Place, size: f64, color: Rgb, align: Align) {
-        self.shapes.push(Shape::Text {
-            text: text.to_string(),
-            at,
-            size,
-            color,
-            align,
-            upwards: false,
-        });
+        self.shapes.push(Shape::Text { text: text.to_string(), at, size, color, align, upwards: false });
     }
 
     /// Adds a filled circle.
     pub fn disc(&mut self, center: Place, radius: f64, color: Rgb) {
-        self.shapes.push(Shape::Disc {
-            center,
-            radius,
-            color,
-        });
+        self.shapes.push(Shape::Disc { center, radius, color });
     }
 
     /// Adds a marker about `2 * radius` pixels wide.
@@ -113,10 +81,7 @@ impl Scene {
         // Each shape gets a factor that makes all of them look equally large.
         let scaled = |factor: f64, corners: &[Place]| -> Vec<Place> {
             let length = factor * radius;
-            corners
-                .iter()
-                .map(|(x, y)| (center.0 + x * length, center.1 + y * length))
-                .collect()
+            corners.iter().map(|(x, y)| (center.0 + x * length, center.1 + y * length)).collect()
         };
         const SQUARE: [Place; 4] = [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)];
         const DIAMOND: [Place; 4] = [(0.0, -1.0), (1.0, 0.0), (0.0, 1.0), (-1.0, 0.0)];
@@ -158,10 +123,7 @@ impl Scene {
 
     fn open(&mut self, corners: Vec<Place>, color: Rgb) {
         let edge = closed(&corners);
-        self.shapes.push(Shape::Polygon {
-            corners,
-            color: WHITE,
-        });
+        self.shapes.push(Shape::Polygon { corners, color: WHITE });
         self.path(edge, color, 1.7);
     }
 }

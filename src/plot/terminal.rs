@@ -204,11 +204,7 @@ fn legend(panel: &Panel, width: usize, color: bool) -> Vec<String> {
 }
 
 fn painted(text: &str, code: u8, color: bool) -> String {
-    if color {
-        format!("\u{1b}[38;5;{code}m{text}\u{1b}[0m")
-    } else {
-        text.to_string()
-    }
+    if color { format!("\u{1b}[38;5;{code}m{text}\u{1b}[0m") } else { text.to_string() }
 }
 
 /// A text in the middle between a column and the right end, without spaces after it.
@@ -250,11 +246,7 @@ struct Dots {
 
 impl Dots {
     fn new(columns: usize, rows: usize) -> Self {
-        Dots {
-            columns,
-            rows,
-            cells: vec![Cell::default(); columns * rows],
-        }
+        Dots { columns, rows, cells: vec![Cell::default(); columns * rows] }
     }
 
     /// Sets the dot at a place given as fractions from the lower left.
@@ -301,10 +293,7 @@ impl Dots {
         cells
             .iter()
             .map(|cell| match cell {
-                Cell {
-                    character: Some(character),
-                    ..
-                } => character.to_string(),
+                Cell { character: Some(character), .. } => character.to_string(),
                 Cell { dots: 0, .. } => " ".to_string(),
                 Cell { dots, color: c, .. } => {
                     let braille = char::from_u32(0x2800 + u32::from(*dots)).unwrap_or(' ');
@@ -323,14 +312,8 @@ mod tests {
     fn figure() -> Figure {
         let panel = Panel {
             title: Some("panel".into()),
-            x: Axis {
-                label: "temperature".into(),
-                log: true,
-            },
-            y: Axis {
-                label: "gap".into(),
-                log: false,
-            },
+            x: Axis { label: "temperature".into(), log: true },
+            y: Axis { label: "gap".into(), log: false },
             points: vec![Points {
                 label: "batch 32".into(),
                 xs: vec![1e-4, 1e-3, 1e-2, -1.0],
@@ -345,11 +328,7 @@ mod tests {
                 style: LineStyle::Curve,
             }],
         };
-        Figure {
-            title: Some("a title".into()),
-            panels: vec![panel, Panel::default()],
-            columns: 0,
-        }
+        Figure { title: Some("a title".into()), panels: vec![panel, Panel::default()], columns: 0 }
     }
 
     #[test]
@@ -358,10 +337,7 @@ mod tests {
             let drawn = text(&figure(), width, height, false);
             let lines: Vec<&str> = drawn.lines().collect();
             assert!(lines.iter().all(|line| length(line) <= width), "{drawn}");
-            let framed: Vec<_> = lines
-                .iter()
-                .filter(|line| line.ends_with(['┐', '│', '┘']))
-                .collect();
+            let framed: Vec<_> = lines.iter().filter(|line| line.ends_with(['┐', '│', '┘'])).collect();
             assert_eq!(framed.len(), 2 * height, "{drawn}");
             assert!(framed.iter().all(|line| length(line) == width), "{drawn}");
         }
@@ -386,11 +362,7 @@ mod tests {
         ] {
             assert!(drawn.contains(part), "{part} is missing:\n{drawn}");
         }
-        assert!(
-            drawn
-                .chars()
-                .any(|c| ('\u{2801}'..='\u{28ff}').contains(&c))
-        );
+        assert!(drawn.chars().any(|c| ('\u{2801}'..='\u{28ff}').contains(&c)));
         assert!(!drawn.contains('\u{1b}'));
         assert!(text(&figure(), 80, 20, true).contains("\u{1b}[38;5;74m"));
     }

@@ -102,7 +102,10 @@ pub(super) fn known_keys<'a>(
 ) -> Result<()> {
     for key in map.keys() {
         if !known.clone().into_iter().any(|name| name == key.as_str()) {
-            return Err(Error::invalid(format!("{call}: unknown option `{key}`; {}", suggestion(key, known))));
+            return Err(Error::invalid(format!(
+                "{call}: unknown option `{key}`; {}",
+                suggestion(key, known)
+            )));
         }
     }
     Ok(())

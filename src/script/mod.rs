@@ -74,15 +74,15 @@ pub fn functions(engine: &Engine) -> Vec<Function> {
     let mut found = engine.collect_fn_metadata(
         None,
         |info| {
-            let doc: Vec<&str> =
-                info.metadata.comments.iter().map(|line| line.trim_start_matches("///").trim()).collect();
+            let lines = info.metadata.comments.iter().flat_map(|comment| comment.lines());
+            let doc: Vec<&str> = lines.map(|line| line.trim_start_matches("///").trim()).collect();
             // Getters are called get$name; only documented functions are kelvin's.
             if doc.is_empty() || info.metadata.name.contains('$') {
                 return None;
             }
             Some(Function {
                 name: info.metadata.name.to_string(),
-                signature: info.metadata.gen_signature(|name| info_type(name).into()),
+                signature: signature(&info.metadata.gen_signature(|name| info_type(name).into())),
                 doc: doc.join(" "),
             })
         },
@@ -92,7 +92,25 @@ pub fn functions(engine: &Engine) -> Vec<Function> {
     found
 }
 
-/// A type's name without its Rust path.
+/// A signature without the result that every fallible function returns.
+fn signature(text: &str) -> String {
+    let Some((call, result)) = text.split_once(" -> ") else { return text.to_owned() };
+    let bare =
+        result.trim_start_matches("Scripted").trim().trim_start_matches('<').trim_end_matches('>').trim();
+    if bare == "()" { call.to_owned() } else { format!("{call} -> {}", info_type(bare)) }
+}
+
+/// A type's name as scripts see it.
 fn info_type(name: &str) -> String {
-    name.rsplit("::").next().unwrap_or(name).to_owned()
+    let name =
+        name.rsplit("::").next().unwrap_or(name).trim_start_matches("&mut ").trim_end_matches("Handle");
+    match name {
+        "i64" => "integer",
+        "f64" => "number",
+        "& str" | "&str" | "ImmutableString" | "String" => "text",
+        "FnPtr" => "function",
+        "Dynamic" => "any",
+        name => name,
+    }
+    .to_owned()
 }

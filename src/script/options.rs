@@ -165,8 +165,16 @@ pub const RUN_OPTIONS: &[RunOption] = &[
             Ok(())
         }),
     },
-    RunOption { name: "seed", doc: "a number, or a map of the streams split, init, order, augment, noise; default 1", set: None },
-    RunOption { name: "epochs", doc: "passes over the training set, or a function of the run: |run| paper_epochs(run.temperature); required", set: None },
+    RunOption {
+        name: "seed",
+        doc: "a number, or a map of the streams split, init, order, augment, noise; default 1",
+        set: None,
+    },
+    RunOption {
+        name: "epochs",
+        doc: "passes over the training set, or a function of the run: |run| paper_epochs(run.temperature); required",
+        set: None,
+    },
 ];
 
 fn epochs(key: &str, value: &Dynamic) -> Result<u32> {
@@ -234,10 +242,12 @@ fn drafts(call: &str, options: &Map) -> Result<Vec<Draft>> {
         drafts = match (option.name, option.set) {
             (_, Some(set)) => product(drafts, &axis(option.name, value)?, set)?,
             ("seed", _) => seeds(drafts, value)?,
-            ("epochs", _) if !value.is_fnptr() => product(drafts, &axis("epochs", value)?, |draft, value| {
-                draft.epochs = Some(epochs("epochs", value)?);
-                Ok(())
-            })?,
+            ("epochs", _) if !value.is_fnptr() => {
+                product(drafts, &axis("epochs", value)?, |draft, value| {
+                    draft.epochs = Some(epochs("epochs", value)?);
+                    Ok(())
+                })?
+            }
             _ => drafts,
         };
     }

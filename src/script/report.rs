@@ -35,7 +35,9 @@ pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, 
 
 fn root(error: &EvalAltResult) -> &EvalAltResult {
     match error {
-        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) | EvalAltResult::ErrorInModule(_, inner, _) => root(inner),
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) | EvalAltResult::ErrorInModule(_, inner, _) => {
+            root(inner)
+        }
         error => error,
     }
 }
@@ -55,7 +57,9 @@ fn innermost(error: &EvalAltResult) -> (String, Position, Vec<(String, Position)
         EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
         EvalAltResult::ErrorParsing(kind, _) => kind.to_string(),
         EvalAltResult::ErrorVariableNotFound(name, _) => {
-            format!("unknown variable `{name}`; functions see their arguments only: hand it over, fn f({name}) {{ … }}")
+            format!(
+                "unknown variable `{name}`; functions see their arguments only: hand it over, fn f({name}) {{ … }}"
+            )
         }
         EvalAltResult::ErrorFunctionNotFound(signature, _) => format!("unknown function {signature}"),
         other => {

@@ -36,7 +36,16 @@ impl Progress {
     fn new(terminal: bool) -> Self {
         let work = Work { runs: 0, skipped: 0, epochs: 0 };
         let now = Instant::now();
-        Self { terminal, bar: ProgressBar::hidden(), work, runs: 0, epochs: 0, images: 0, started: now, last_line: now }
+        Self {
+            terminal,
+            bar: ProgressBar::hidden(),
+            work,
+            runs: 0,
+            epochs: 0,
+            images: 0,
+            started: now,
+            last_line: now,
+        }
     }
 
     fn speed(&self) -> f64 {
@@ -50,7 +59,12 @@ impl Progress {
 
     fn numbers(&self) -> String {
         let left = self.left().map_or_else(|| "?".to_owned(), |left| HumanDuration(left).to_string());
-        format!("{}/{} runs, {} images/s, {left} left", self.runs, self.work.runs, HumanCount(self.speed() as u64))
+        format!(
+            "{}/{} runs, {} images/s, {left} left",
+            self.runs,
+            self.work.runs,
+            HumanCount(self.speed() as u64)
+        )
     }
 
     fn line(&self, text: &str) {
@@ -108,6 +122,11 @@ impl Observer for Progress {
         self.bar.finish_and_clear();
         let time = self.started.elapsed().as_secs_f64();
         let runs = if self.work.runs == 1 { "run" } else { "runs" };
-        eprintln!("{} of {} {runs} ended in {time:.1} s, {} images/s", self.runs, self.work.runs, HumanCount(self.speed() as u64));
+        eprintln!(
+            "{} of {} {runs} ended in {time:.1} s, {} images/s",
+            self.runs,
+            self.work.runs,
+            HumanCount(self.speed() as u64)
+        );
     }
 }

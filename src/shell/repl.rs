@@ -38,7 +38,10 @@ pub(super) fn run(engine: &Engine, session: &Rc<Session>, quiet: bool) -> u8 {
         let _ = editor.load_history(file);
     }
     if !quiet {
-        println!("kelvin {}. Ctrl-C stops what runs, Ctrl-D leaves; help() lists the functions.", super::VERSION.as_str());
+        println!(
+            "kelvin {}. Ctrl-C stops what runs, Ctrl-D leaves; help() lists the functions.",
+            super::VERSION.as_str()
+        );
     }
     let mut scope = Scope::new();
     let mut functions = AST::empty();
@@ -121,8 +124,14 @@ impl Prompt {
 impl Completer for Prompt {
     type Candidate = Pair;
 
-    fn complete(&self, line: &str, position: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let start = line[..position].rfind(|c: char| !(c.is_alphanumeric() || c == '_')).map_or(0, |at| at + 1);
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let start =
+            line[..position].rfind(|c: char| !(c.is_alphanumeric() || c == '_')).map_or(0, |at| at + 1);
         let word = &line[start..position];
         let pair = |name: &String| Pair { display: name.clone(), replacement: name.clone() };
         let fits = |name: &&String| !word.is_empty() && name.starts_with(word);
@@ -142,7 +151,11 @@ impl Highlighter for Prompt {
 
 impl Validator for Prompt {
     fn validate(&self, context: &mut ValidationContext) -> rustyline::Result<ValidationResult> {
-        Ok(if is_open(context.input()) { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
+        Ok(if is_open(context.input()) {
+            ValidationResult::Incomplete
+        } else {
+            ValidationResult::Valid(None)
+        })
     }
 }
 

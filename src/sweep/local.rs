@@ -85,7 +85,12 @@ pub fn run(
     Ok(summary)
 }
 
-fn train_all(store: &Store, todo: &[&PlannedRun], settings: Settings, observer: &mut dyn Observer) -> Result<()> {
+fn train_all(
+    store: &Store,
+    todo: &[&PlannedRun],
+    settings: Settings,
+    observer: &mut dyn Observer,
+) -> Result<()> {
     let tasks: Vec<Task> =
         todo.iter().map(|run| Task { spec: run.spec.clone(), choice: run.choice }).collect();
     if tasks.is_empty() {
@@ -106,7 +111,8 @@ fn train_all(store: &Store, todo: &[&PlannedRun], settings: Settings, observer: 
                     store.publish(planned, &records[run])?;
                 }
                 let error = outcome.error.clone();
-                let ended = Ended::here(outcome.status, outcome.error, outcome.started, outcome.ended, &device);
+                let ended =
+                    Ended::here(outcome.status, outcome.error, outcome.started, outcome.ended, &device);
                 store.note_ended(planned, &ended)?;
                 observer.ended(&planned.id, outcome.status, error.as_deref());
             }
@@ -119,10 +125,7 @@ fn train_all(store: &Store, todo: &[&PlannedRun], settings: Settings, observer: 
 }
 
 fn work(todo: &[&PlannedRun], skipped: usize) -> Work {
-    let epochs = todo
-        .iter()
-        .map(|run| u64::from(run.spec.epochs.div_ceil(run.spec.evaluate_every)))
-        .sum();
+    let epochs = todo.iter().map(|run| u64::from(run.spec.epochs.div_ceil(run.spec.evaluate_every))).sum();
     Work { runs: todo.len(), skipped, epochs }
 }
 

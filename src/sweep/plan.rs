@@ -82,9 +82,13 @@ impl Plan {
         let (own, others) = (ids(self), ids(other));
         if own == others {
             let digest = |plan: &Self| {
-                plan.runs.iter().map(|run| (run.id.clone(), run.data_digest.clone())).collect::<HashMap<_, _>>()
+                plan.runs
+                    .iter()
+                    .map(|run| (run.id.clone(), run.data_digest.clone()))
+                    .collect::<HashMap<_, _>>()
             };
-            return (digest(self) != digest(other)).then(|| "the images of its data set are others".to_owned());
+            return (digest(self) != digest(other))
+                .then(|| "the images of its data set are others".to_owned());
         }
         let keys = differing_keys(&self.runs, &other.runs);
         Some(format!(
@@ -111,7 +115,8 @@ fn differing_keys(own: &[PlannedRun], others: &[PlannedRun]) -> Vec<String> {
         values
     };
     let (own, others) = (values(own), values(others));
-    let mut keys: Vec<String> = own.iter().filter(|(key, set)| others.get(*key) != Some(set)).map(|(key, _)| key.clone()).collect();
+    let mut keys: Vec<String> =
+        own.iter().filter(|(key, set)| others.get(*key) != Some(set)).map(|(key, _)| key.clone()).collect();
     keys.sort();
     keys
 }

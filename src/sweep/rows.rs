@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::plan::PlannedRun;
@@ -14,12 +16,15 @@ use crate::optim::OptimizerSpec;
 use crate::table::Table;
 use crate::train::{EpochRecord, RunSpec};
 
+/// What a column says of a row.
+type Of<T> = Box<dyn Fn(&Row) -> T>;
+
 /// A column of one value per row.
 enum Column {
-    Text(Box<dyn Fn(&Row) -> Option<String>>),
-    Int(Box<dyn Fn(&Row) -> Option<i64>>),
-    Float(Box<dyn Fn(&Row) -> f64>),
-    Bool(Box<dyn Fn(&Row) -> bool>),
+    Text(Of<Option<String>>),
+    Int(Of<Option<i64>>),
+    Float(Of<f64>),
+    Bool(Of<bool>),
 }
 
 /// A run, and the epoch that a row is about.
@@ -133,7 +138,9 @@ fn build(columns: Vec<(&'static str, Column)>, rows: &[Row]) -> Result<(Vec<Fiel
                 Column::Text(value) => Arc::new(StringArray::from_iter(rows.iter().map(value))),
                 Column::Int(value) => Arc::new(Int64Array::from_iter(rows.iter().map(value))),
                 Column::Float(value) => Arc::new(Float64Array::from_iter_values(rows.iter().map(value))),
-                Column::Bool(value) => Arc::new(BooleanArray::from_iter(rows.iter().map(|row| Some(value(row))))),
+                Column::Bool(value) => {
+                    Arc::new(BooleanArray::from_iter(rows.iter().map(|row| Some(value(row)))))
+                }
             };
             (Field::new(name, array.data_type().clone(), true), array)
         })
@@ -177,7 +184,7 @@ pub fn plan(sweep: &str, runs: &[PlannedRun]) -> Result<Table> {
     table(build(parameters(), &rows)?)
 }
 
-/// The runs table: parameters, `status`, `error`, times, host, device and versions of every run that has
+/// The runs table: parameters, `status`, `error`, times (UTC), host, device and versions of every run that has
 /// ended.
 pub fn runs(sweep: &str, runs: &[(&PlannedRun, Ended)]) -> Result<Table> {
     let rows: Vec<Row> = runs.iter().map(|(run, _)| Row { run, sweep, record: None }).collect();
@@ -193,7 +200,8 @@ pub fn runs(sweep: &str, runs: &[(&PlannedRun, Ended)]) -> Result<Table> {
         let micros = runs.iter().map(|(_, ended)| {
             value(ended).duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
         });
-        Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
+        // Without a time zone: some readers need more packages for one.
+        Arc::new(TimestampMicrosecondArray::from_iter_values(micros))
     };
     add("status", strings(&|ended| Some(ended.status.name().to_owned())));
     add("error", strings(&|ended| ended.error.clone()));

@@ -81,7 +81,8 @@ impl Provenance {
 
 /// This host's name.
 fn host() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }
 
 /// How a run ended, where and when.
@@ -107,7 +108,13 @@ pub struct Ended {
 
 impl Ended {
     /// A run that ended on this host.
-    pub fn here(status: Status, error: Option<String>, started: SystemTime, ended: SystemTime, device: &str) -> Self {
+    pub fn here(
+        status: Status,
+        error: Option<String>,
+        started: SystemTime,
+        ended: SystemTime,
+        device: &str,
+    ) -> Self {
         let Provenance { kelvin, libtorch, host, .. } = Provenance::here();
         Self { status, error, started, ended, host, device: device.to_owned(), kelvin, libtorch }
     }
@@ -141,8 +148,9 @@ impl Store {
             )),
             _ => Error::io(&path, error),
         })?;
-        let frozen: Frozen = serde_json::from_str(&text)
-            .map_err(|error| Error::invalid(format!("{}: not a plan of this version of kelvin: {error}", path.display())))?;
+        let frozen: Frozen = serde_json::from_str(&text).map_err(|error| {
+            Error::invalid(format!("{}: not a plan of this version of kelvin: {error}", path.display()))
+        })?;
         if frozen.schema != SCHEMA_VERSION {
             return Err(Error::invalid(format!(
                 "{}: schema {}, expected {SCHEMA_VERSION}; use the version of kelvin that wrote it ({})",
@@ -177,10 +185,13 @@ impl Store {
                 provenance: provenance.clone(),
                 runs: plan.runs.clone(),
             };
-            let text = serde_json::to_string_pretty(&frozen).map_err(|error| Error::invalid(error.to_string()))?;
+            let text =
+                serde_json::to_string_pretty(&frozen).map_err(|error| Error::invalid(error.to_string()))?;
             let staging = dir.join("staging");
             fs::create_dir_all(&staging).map_err(|error| Error::io(&staging, error))?;
-            let aside = write_aside(&staging, |file| file.write_all(text.as_bytes()).map_err(|error| Error::io(dir, error)))?;
+            let aside = write_aside(&staging, |file| {
+                file.write_all(text.as_bytes()).map_err(|error| Error::io(dir, error))
+            })?;
             link(aside, &dir.join("sweep.json"))?;
         }
         let store = Self::open(dir)?;
@@ -232,7 +243,8 @@ impl Store {
     /// Publishes a finished run: its metrics appear whole, once.
     pub fn publish(&self, run: &PlannedRun, records: &[EpochRecord]) -> Result<()> {
         let table = rows::epochs(&self.id, run, records)?;
-        let keep: Vec<usize> = (0..table.columns().len()).filter(|&index| table.columns()[index] != "sweep").collect();
+        let keep: Vec<usize> =
+            (0..table.columns().len()).filter(|&index| table.columns()[index] != "sweep").collect();
         let batch = table.batch().project(&keep).map_err(|error| Error::invalid(error.to_string()))?;
         let staging = self.dir.join("staging");
         let metrics = self.metrics();
@@ -249,7 +261,9 @@ impl Store {
         fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
         let text = serde_json::to_string(ended).map_err(|error| Error::invalid(error.to_string()))?;
         let path = folder.join("ended.json");
-        let aside = write_aside(&folder, |file| file.write_all(text.as_bytes()).map_err(|error| Error::io(&path, error)))?;
+        let aside = write_aside(&folder, |file| {
+            file.write_all(text.as_bytes()).map_err(|error| Error::io(&path, error))
+        })?;
         aside.persist(&path).map_err(|error| Error::io(&path, error.error))?;
         sync_folder(&folder)
     }
@@ -268,12 +282,19 @@ impl Store {
             let columns: Vec<usize> = schema
                 .fields()
                 .iter()
-                .map(|field| table.column(field.name()).map(|_| table.batch().schema_ref().index_of(field.name())))
+                .map(|field| {
+                    table.column(field.name()).map(|_| table.batch().schema_ref().index_of(field.name()))
+                })
                 .collect::<Result<Vec<_>>>()?
                 .into_iter()
                 .flatten()
                 .collect();
-            batches.push(table.batch().project(&columns).map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?);
+            batches.push(
+                table
+                    .batch()
+                    .project(&columns)
+                    .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?,
+            );
         }
         let batches = batches
             .into_iter()
@@ -297,7 +318,10 @@ impl Store {
 }
 
 /// Writes a new file in a folder and makes it durable.
-fn write_aside(folder: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<tempfile::NamedTempFile> {
+fn write_aside(
+    folder: &Path,
+    write: impl FnOnce(&mut File) -> Result<()>,
+) -> Result<tempfile::NamedTempFile> {
     let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(|error| Error::io(folder, error))?;
     write(aside.as_file_mut())?;
     crate::table::make_readable(aside.as_file(), folder)?;

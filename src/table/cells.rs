@@ -114,7 +114,11 @@ pub fn number(value: f64) -> String {
         let text = format!("{value:.5e}");
         match text.split_once('e') {
             Some((digits, power)) => {
-                let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+                let digits = if digits.contains('.') {
+                    digits.trim_end_matches('0').trim_end_matches('.')
+                } else {
+                    digits
+                };
                 format!("{digits}e{power}")
             }
             None => text,

@@ -49,8 +49,11 @@ impl Table {
     /// One row per combination of the keys, sorted by them, with the aggregates.
     pub fn group(&self, keys: &[String], aggregates: &[String]) -> Result<Self> {
         let keys = keys.join(", ");
-        let columns: Vec<&str> =
-            Some(keys.as_str()).into_iter().filter(|keys| !keys.is_empty()).chain(aggregates.iter().map(String::as_str)).collect();
+        let columns: Vec<&str> = Some(keys.as_str())
+            .into_iter()
+            .filter(|keys| !keys.is_empty())
+            .chain(aggregates.iter().map(String::as_str))
+            .collect();
         let columns = columns.join(", ");
         if keys.is_empty() {
             return self.sql(&format!("SELECT {columns} FROM t"));
@@ -70,7 +73,8 @@ impl Table {
             self.column(column)?;
             other.column(column)?;
         }
-        let mut columns: Vec<String> = self.columns().into_iter().map(|name| format!("t.{}", quote(name))).collect();
+        let mut columns: Vec<String> =
+            self.columns().into_iter().map(|name| format!("t.{}", quote(name))).collect();
         for name in other.columns() {
             if !on.iter().any(|column| column == name) {
                 let twin = self.columns().contains(&name);
@@ -80,8 +84,7 @@ impl Table {
         }
         let condition: Vec<String> =
             on.iter().map(|name| format!("t.{0} = other.{0}", quote(name))).collect();
-        let query =
-            format!("SELECT {} FROM t JOIN other ON {}", columns.join(", "), condition.join(" AND "));
+        let query = format!("SELECT {} FROM t JOIN other ON {}", columns.join(", "), condition.join(" AND "));
         Self::query(&[("t", self), ("other", other)], &query)
     }
 

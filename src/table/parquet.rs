@@ -107,8 +107,7 @@ impl Table {
             .set_created_by(format!("kelvin {}", env!("CARGO_PKG_VERSION")))
             .build();
         let fail = |error: parquet::errors::ParquetError| Error::invalid(format!("writing Parquet: {error}"));
-        let mut writer =
-            ArrowWriter::try_new(file, self.batch.schema(), Some(properties)).map_err(fail)?;
+        let mut writer = ArrowWriter::try_new(file, self.batch.schema(), Some(properties)).map_err(fail)?;
         writer.write(&self.batch).map_err(fail)?;
         writer.close().map_err(fail)?;
         Ok(())

@@ -114,7 +114,11 @@ struct Shared {
 ///
 /// A run that fails or diverges ends alone. [`Error::Interrupted`] when the user asked to stop: what was
 /// reported as ended until then has ended. An error of `on_event` stops the training and is returned.
-pub fn run(tasks: Vec<Task>, settings: Settings, on_event: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+pub fn run(
+    tasks: Vec<Task>,
+    settings: Settings,
+    on_event: &mut dyn FnMut(Event) -> Result<()>,
+) -> Result<()> {
     crate::torch::initialize();
     let mut left = tasks.len();
     let pieces = pieces(&tasks, settings.workers);
@@ -168,7 +172,9 @@ pub fn run(tasks: Vec<Task>, settings: Settings, on_event: &mut dyn FnMut(Event)
     }
     match stop {
         Some((_, error)) => Err(error),
-        None if left > 0 => Err(Error::invalid(format!("a worker thread died and left {left} runs untrained"))),
+        None if left > 0 => {
+            Err(Error::invalid(format!("a worker thread died and left {left} runs untrained")))
+        }
         None => Ok(()),
     }
 }
@@ -253,7 +259,8 @@ fn train(
     let (data, store) = shared.dataset(&specs[0])?;
     let mut stack = Stack::new(&specs, &data, store, device)?;
     let send = |event| events.send(event).map_err(|_| Error::Interrupted);
-    let ended = |status, error, weights| Outcome { status, error, started, ended: SystemTime::now(), weights };
+    let ended =
+        |status, error, weights| Outcome { status, error, started, ended: SystemTime::now(), weights };
     for _ in 0..specs[0].epochs {
         let mut poll = |images: u64| {
             shared.images.fetch_add(images, Ordering::Relaxed);
@@ -300,7 +307,8 @@ impl Shared {
             return Ok((data.clone(), store.share()));
         }
         let data = Dataset::open(&spec.data)?;
-        let store = ImageStore::new(data.images(), augmentation, self.settings.device, spec.precision.master());
+        let store =
+            ImageStore::new(data.images(), augmentation, self.settings.device, spec.precision.master());
         let shared = (data.clone(), store.share());
         datasets.insert(key, (data, store));
         Ok(shared)

@@ -53,7 +53,8 @@ pub(super) fn evaluate(
         for (r, (examples, rng)) in sets.iter_mut().enumerate() {
             for b in 0..count {
                 let view = store.draw(rng);
-                (starts[b * replicas + r], flips[b * replicas + r]) = store.start(examples.rows[start + b], view);
+                (starts[b * replicas + r], flips[b * replicas + r]) =
+                    store.start(examples.rows[start + b], view);
                 labels[r * count + b] = i64::from(examples.labels[start + b]);
             }
         }
@@ -68,7 +69,9 @@ pub(super) fn evaluate(
             let labels = tensor(&labels);
             let each = logits.cross_entropy_loss(&labels, None::<&Tensor>, Reduction::None, -100, 0.0);
             losses.push(each.to_kind(Kind::Double).view([replicas as i64, -1]));
-            hits.push(logits.argmax(-1, false).eq_tensor(&labels).to_kind(Kind::Double).view([replicas as i64, -1]));
+            hits.push(
+                logits.argmax(-1, false).eq_tensor(&labels).to_kind(Kind::Double).view([replicas as i64, -1]),
+            );
         });
     }
     if losses.is_empty() {

@@ -189,7 +189,10 @@ impl RunSpec {
     /// Checks everything that can be checked without training; `len`, `shape` are the data set's.
     pub fn check(&self, len: usize, shape: [usize; 3]) -> Result<()> {
         let expect = |holds: bool, message: String| if holds { Ok(()) } else { Err(Error::invalid(message)) };
-        expect(self.lr > 0.0 && self.lr.is_finite(), format!("lr is {}, expected a finite number above 0", self.lr))?;
+        expect(
+            self.lr > 0.0 && self.lr.is_finite(),
+            format!("lr is {}, expected a finite number above 0", self.lr),
+        )?;
         self.sampling.check(len, self.train, self.test)?;
         expect(self.batch >= 1, "batch is 0, expected at least 1".to_owned())?;
         expect(

@@ -61,7 +61,10 @@ impl Stack {
 
     /// Trains one epoch and returns a record per replica, or none at an epoch without metrics.
     /// `poll` is called at every step; its error ends the epoch.
-    pub(super) fn train_epoch(&mut self, poll: &mut dyn FnMut(u64) -> Result<()>) -> Result<Option<Vec<EpochRecord>>> {
+    pub(super) fn train_epoch(
+        &mut self,
+        poll: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<Option<Vec<EpochRecord>>> {
         let start = Instant::now();
         self.epoch += 1;
         let spec = self.replicas[0].spec.clone();
@@ -122,7 +125,9 @@ impl Stack {
                 (if test { &replica.test } else { &replica.train }, rng)
             })
             .collect();
-        evaluate(&self.model, &self.weights, &self.store, self.replicas[0].spec.precision, sets, &mut || poll(0))
+        evaluate(&self.model, &self.weights, &self.store, self.replicas[0].spec.precision, sets, &mut || {
+            poll(0)
+        })
     }
 
     /// The epoch's order, crops, flips and labels of all replicas, on the device.
@@ -154,7 +159,8 @@ impl Stack {
                 if let Some(place) = flips.get_mut(image) {
                     *place = flip;
                 }
-                labels[(step * replicas + r) * batch + b] = i64::from(replica.train.labels[position as usize]);
+                labels[(step * replicas + r) * batch + b] =
+                    i64::from(replica.train.labels[position as usize]);
             }
         }
         let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(self.device);
@@ -232,7 +238,8 @@ impl Sums {
         let Some(sums) = &mut self.sums else { return };
         tch::no_grad(|| {
             let losses = losses.detach().to_kind(Kind::Double).view([self.replicas, -1]);
-            let hits = logits.argmax(-1, false).eq_tensor(labels).to_kind(Kind::Double).view([self.replicas, -1]);
+            let hits =
+                logits.argmax(-1, false).eq_tensor(labels).to_kind(Kind::Double).view([self.replicas, -1]);
             let sum = |values: &Tensor| values.sum_dim_intlist(&[1i64][..], false, Kind::Double);
             let step = Tensor::stack(&[sum(&losses), sum(&losses.square()), sum(&hits)], 0);
             let _ = sums.g_add_(&step);

@@ -27,16 +27,11 @@ pub struct Input<'a> {
 /// Returns the schema and batches of the answer; `Err` holds the engine's message, for instance
 /// about a column that does not exist.
 pub fn query(inputs: Vec<Input<'_>>, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
     runtime.block_on(run(inputs, sql))
 }
 
-async fn run(
-    inputs: Vec<Input<'_>>,
-    sql: &str,
-) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
+async fn run(inputs: Vec<Input<'_>>, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
     // One partition: rows keep their order, and results do not depend on the number of cores.
     let config = SessionConfig::new()
         .with_target_partitions(1)
@@ -45,18 +40,13 @@ async fn run(
     let context = SessionContext::new_with_config(config);
     for input in inputs {
         let table = MemTable::try_new(input.schema, vec![input.batches]).map_err(message)?;
-        context
-            .register_table(input.name, Arc::new(table))
-            .map_err(message)?;
+        context.register_table(input.name, Arc::new(table)).map_err(message)?;
     }
     let options = datafusion::execution::context::SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
         .with_allow_statements(false);
-    let frame = context
-        .sql_with_options(sql, options)
-        .await
-        .map_err(message)?;
+    let frame = context.sql_with_options(sql, options).await.map_err(message)?;
     let schema = Arc::clone(frame.schema().inner());
     let batches = frame.collect().await.map_err(message)?;
     // The plan's schema and the batches' may differ in nullability: the batches tell.

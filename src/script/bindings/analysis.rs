@@ -3,7 +3,9 @@
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map};
 
-use crate::analysis::{GapFit, Statistic, SteadyOptions, fit_gap as fit, paper_epochs as epochs, steady as estimate};
+use crate::analysis::{
+    GapFit, Statistic, SteadyOptions, fit_gap as fit, paper_epochs as epochs, steady as estimate,
+};
 use crate::error::{Error, Result};
 use crate::script::convert::{Scripted, at, choice, count, flag, known_keys, number, text};
 use crate::table::Table;

@@ -26,10 +26,7 @@ fn divide(data: &Dataset, sampling: Sampling, options: &Map) -> Result<Map, Erro
     let size = |key: &str, default| options.get(key).map_or(Ok(default), |value| count(key, value));
     let (train, test) =
         data.divide(sampling, size("train", official.0)?, size("test", official.1)?, seed_of(options)?)?;
-    Ok(Map::from_iter([
-        ("train".into(), Dynamic::from(train)),
-        ("test".into(), Dynamic::from(test)),
-    ]))
+    Ok(Map::from_iter([("train".into(), Dynamic::from(train)), ("test".into(), Dynamic::from(test))]))
 }
 
 /// An image in a terminal: two pixels per character, in true colour.
@@ -69,7 +66,9 @@ pub mod functions {
     #[rhai_fn(name = "cifar10", return_raw)]
     pub fn cifar10_found(context: NativeCallContext) -> Scripted<Dataset> {
         let folder = std::env::var(DATA_VARIABLE).map_err(|_| {
-            let message = format!("cifar10(): set {DATA_VARIABLE} to the folder that holds cifar10/, or write cifar10(path)");
+            let message = format!(
+                "cifar10(): set {DATA_VARIABLE} to the folder that holds cifar10/, or write cifar10(path)"
+            );
             at(&context, Error::invalid(message))
         })?;
         cifar10(context, &format!("{folder}/cifar10"))
@@ -93,7 +92,11 @@ pub mod functions {
         let load = || {
             known_keys("images", &options, ["image", "label"])?;
             let name = |key: &str| options.get(key).map(|value| text(key, value)).transpose();
-            Dataset::load(Source::Images { path: path.to_owned(), image: name("image")?, label: name("label")? })
+            Dataset::load(Source::Images {
+                path: path.to_owned(),
+                image: name("image")?,
+                label: name("label")?,
+            })
         };
         load().map_err(|error| at(&context, error))
     }
@@ -109,7 +112,8 @@ pub mod functions {
                 None => [1, 8, 8],
                 Some(value) => {
                     let sizes = value.clone().try_cast::<Array>().unwrap_or_default();
-                    let sizes = sizes.iter().map(|size| count("shape", size)).collect::<Result<Vec<_>, _>>()?;
+                    let sizes =
+                        sizes.iter().map(|size| count("shape", size)).collect::<Result<Vec<_>, _>>()?;
                     <[usize; 3]>::try_from(sizes).map_err(|_| {
                         Error::invalid(format!("shape: expected [channels, height, width], found {value}"))
                     })?
@@ -164,7 +168,12 @@ pub mod functions {
 
     /// Replaces each label, with probability `p`, by another class drawn uniformly.
     #[rhai_fn(return_raw, pure)]
-    pub fn label_noise(context: NativeCallContext, data: &mut Dataset, p: Dynamic, seed: i64) -> Scripted<Dataset> {
+    pub fn label_noise(
+        context: NativeCallContext,
+        data: &mut Dataset,
+        p: Dynamic,
+        seed: i64,
+    ) -> Scripted<Dataset> {
         number("p", &p)
             .and_then(|p| data.apply(DataOp::LabelNoise { p, seed }))
             .map_err(|error| at(&context, error))

@@ -1,7 +1,10 @@
 //! kelvin's functions in Rhai, one file per topic.
+// Rhai's macro writes an `unwrap` around each argument, whose type the engine has checked.
+#![allow(clippy::unwrap_used)]
 
 mod analysis;
 mod data;
+mod help;
 mod model;
 mod numbers;
 mod plots;
@@ -22,6 +25,7 @@ pub(super) fn register(engine: &mut Engine) {
         exported_module!(analysis::functions),
         exported_module!(plots::functions),
         exported_module!(numbers::functions),
+        exported_module!(help::functions),
     ] {
         engine.register_global_module(module.into());
     }

@@ -41,7 +41,8 @@ impl ModelHandle {
     fn parameters(&self) -> Result<i64> {
         match self.spec {
             ModelSpec::Resnet { .. } => {
-                let model = self.spec.build([self.channels.unwrap_or(3), 32, 32], self.classes.unwrap_or(10))?;
+                let model =
+                    self.spec.build([self.channels.unwrap_or(3), 32, 32], self.classes.unwrap_or(10))?;
                 Ok(model.layout.parameters())
             }
             _ => Err(Error::invalid(format!(
@@ -100,12 +101,17 @@ fn make_network(model: &ModelHandle, options: &Map) -> Result<Network> {
                 [size("channels", model.channels)?.unwrap_or(3), 32, 32],
                 size("classes", model.classes)?.unwrap_or(10),
             ),
-            _ => return Err(Error::invalid("init: this model needs `data`, which gives the size of its input")),
+            _ => {
+                return Err(Error::invalid(
+                    "init: this model needs `data`, which gives the size of its input",
+                ));
+            }
         },
     };
     let seed = options.get("seed").map_or(Ok(1), |value| integer("seed", value))?;
-    let precision =
-        options.get("precision").map_or(Ok(Precision::Float32), |value| choice("precision", &Precision::ALL, value))?;
+    let precision = options
+        .get("precision")
+        .map_or(Ok(Precision::Float32), |value| choice("precision", &Precision::ALL, value))?;
     crate::torch::initialize();
     Ok(Network::draw(model.spec.build(shape, classes)?, seed, precision, Device::Cpu))
 }
@@ -118,7 +124,9 @@ pub mod functions {
     pub fn resnet(context: NativeCallContext, options: Map) -> Scripted<ModelHandle> {
         let make = || {
             known_keys("resnet", &options, ["width", "channels", "classes"])?;
-            let width = options.get("width").ok_or_else(|| Error::invalid("resnet: the option `width` is missing; write resnet(#{width: 8})"))?;
+            let width = options.get("width").ok_or_else(|| {
+                Error::invalid("resnet: the option `width` is missing; write resnet(#{width: 8})")
+            })?;
             let spec = ModelSpec::Resnet { width: integer("width", width)? };
             spec.check()?;
             let size = |key: &str| options.get(key).map(|value| count(key, value)).transpose();
@@ -133,7 +141,8 @@ pub mod functions {
         let make = || {
             known_keys("mlp", &options, ["hidden"])?;
             let hidden = options.get("hidden").and_then(|value| value.clone().try_cast::<Array>());
-            let hidden = hidden.ok_or_else(|| Error::invalid("mlp: expected hidden: an array of units such as [128, 64]"))?;
+            let hidden = hidden
+                .ok_or_else(|| Error::invalid("mlp: expected hidden: an array of units such as [128, 64]"))?;
             let hidden = hidden.iter().map(|units| integer("hidden", units)).collect::<Result<Vec<_>>>()?;
             let spec = ModelSpec::Mlp { hidden };
             spec.check()?;
@@ -156,7 +165,11 @@ pub mod functions {
     /// A network with initial weights drawn from `seed`, for the images of `data` or for `channels` and
     /// `classes`; `precision` as in run options.
     #[rhai_fn(return_raw, pure)]
-    pub fn init(context: NativeCallContext, model: &mut ModelHandle, options: Map) -> Scripted<NetworkHandle> {
+    pub fn init(
+        context: NativeCallContext,
+        model: &mut ModelHandle,
+        options: Map,
+    ) -> Scripted<NetworkHandle> {
         make_network(model, &options)
             .map(|network| Rc::new(RefCell::new(network)))
             .map_err(|error| at(&context, error))
@@ -173,7 +186,11 @@ pub mod functions {
     pub fn model_to_string(model: &mut ModelHandle) -> String {
         match &model.spec {
             ModelSpec::Resnet { width } => match model.parameters() {
-                Ok(parameters) => format!("resnet of width {width}: {parameters} parameters for {} channels and {} classes", model.channels.unwrap_or(3), model.classes.unwrap_or(10)),
+                Ok(parameters) => format!(
+                    "resnet of width {width}: {parameters} parameters for {} channels and {} classes",
+                    model.channels.unwrap_or(3),
+                    model.classes.unwrap_or(10)
+                ),
                 Err(_) => format!("resnet of width {width}"),
             },
             ModelSpec::Mlp { hidden } => format!("mlp with hidden layers {hidden:?}"),
@@ -212,7 +229,11 @@ pub mod functions {
 
     /// Reads weights from safetensors with PyTorch's names, and returns the network.
     #[rhai_fn(return_raw, pure)]
-    pub fn load(context: NativeCallContext, network: &mut NetworkHandle, path: &str) -> Scripted<NetworkHandle> {
+    pub fn load(
+        context: NativeCallContext,
+        network: &mut NetworkHandle,
+        path: &str,
+    ) -> Scripted<NetworkHandle> {
         network.borrow_mut().load(Path::new(path)).map_err(|error| at(&context, error))?;
         Ok(Rc::clone(network))
     }
@@ -248,6 +269,12 @@ pub mod functions {
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn optimizer_to_string(optimizer: &mut OptimizerHandle) -> String {
         let OptimizerSpec::Sgd(sgd) = &optimizer.0;
-        format!("{}: momentum {}, weight decay {}, noise {}", sgd.label(), sgd.momentum, sgd.weight_decay, sgd.noise)
+        format!(
+            "{}: momentum {}, weight decay {}, noise {}",
+            sgd.label(),
+            sgd.momentum,
+            sgd.weight_decay,
+            sgd.noise
+        )
     }
 }

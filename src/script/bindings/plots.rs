@@ -41,10 +41,9 @@ impl PlotHandle {
         for curve in &self.curves {
             let xs = self.chart.curve_positions(&self.table).map_err(|error| at(context, error))?;
             curves.push(match curve {
-                CurveHandle::Fit(fit) => Curve {
-                    label: label(fit),
-                    points: xs.into_iter().map(|x| (x, fit.predict(x))).collect(),
-                },
+                CurveHandle::Fit(fit) => {
+                    Curve { label: label(fit), points: xs.into_iter().map(|x| (x, fit.predict(x))).collect() }
+                }
                 CurveHandle::Function(function) => Curve {
                     label: String::new(),
                     points: xs
@@ -144,7 +143,10 @@ pub mod functions {
         let figure = plot.figure(&context)?;
         let drawn = plot::save(&figure, Path::new(path)).map_err(|error| at(&context, error))?;
         if drawn.left_out > 0 {
-            eprintln!("{path}: {} points are not drawn: not finite, or not positive on a logarithmic axis", drawn.left_out);
+            eprintln!(
+                "{path}: {} points are not drawn: not finite, or not positive on a logarithmic axis",
+                drawn.left_out
+            );
         }
         Ok(())
     }
@@ -162,6 +164,11 @@ pub mod functions {
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn plot_to_string(plot: &mut PlotHandle) -> String {
         let chart = &plot.chart;
-        format!("plot of {} against {}, {} rows; .save(path) or .show() draws it", chart.y, chart.x, plot.table.len())
+        format!(
+            "plot of {} against {}, {} rows; .save(path) or .show() draws it",
+            chart.y,
+            chart.x,
+            plot.table.len()
+        )
     }
 }

@@ -76,16 +76,24 @@ fn device(name: &str) -> Result<tch::Device> {
         ("cpu", _) => Some(tch::Device::Cpu),
         ("auto", _) => Some(default_device()),
         (_, Some("")) => Some(tch::Device::Cuda(0)),
-        (_, Some(index)) => index.strip_prefix(':').and_then(|index| index.parse().ok()).map(tch::Device::Cuda),
+        (_, Some(index)) => {
+            index.strip_prefix(':').and_then(|index| index.parse().ok()).map(tch::Device::Cuda)
+        }
         _ => None,
     };
-    let found = found.ok_or_else(|| Error::invalid(format!("device: expected \"auto\", \"cpu\", \"cuda\" or \"cuda:0\", found \"{name}\"")))?;
+    let found = found.ok_or_else(|| {
+        Error::invalid(format!(
+            "device: expected \"auto\", \"cpu\", \"cuda\" or \"cuda:0\", found \"{name}\""
+        ))
+    })?;
     crate::torch::initialize();
     match found {
-        tch::Device::Cuda(index) if index as i64 >= tch::Cuda::device_count() => Err(Error::invalid(format!(
-            "device: \"{name}\" is not there, libtorch sees {} GPUs; write \"cpu\" or \"auto\"",
-            tch::Cuda::device_count()
-        ))),
+        tch::Device::Cuda(index) if index as i64 >= tch::Cuda::device_count() => {
+            Err(Error::invalid(format!(
+                "device: \"{name}\" is not there, libtorch sees {} GPUs; write \"cpu\" or \"auto\"",
+                tch::Cuda::device_count()
+            )))
+        }
         found => Ok(found),
     }
 }
@@ -167,7 +175,12 @@ pub mod functions {
     /// Trains what is left of the plan in a folder: `jobs` (stacks at the same time, default one per
     /// core), `device` ("auto", "cpu", "cuda:0"), `retry` ("failed").
     #[rhai_fn(name = "run", return_raw, pure)]
-    pub fn run_with(context: NativeCallContext, sweep: &mut SweepHandle, dir: &str, options: Map) -> Scripted<Table> {
+    pub fn run_with(
+        context: NativeCallContext,
+        sweep: &mut SweepHandle,
+        dir: &str,
+        options: Map,
+    ) -> Scripted<Table> {
         run_in(&context, sweep, dir, &options)
     }
 
@@ -188,7 +201,10 @@ pub mod functions {
     pub fn train(context: NativeCallContext, options: Map) -> Scripted<TrainedRun> {
         let specs = expand(&context, "train", &options)?;
         let [spec] = &specs[..] else {
-            let message = format!("train: expected one run, found {}; use sweep(#{{…}}).run(dir) for several", specs.len());
+            let message = format!(
+                "train: expected one run, found {}; use sweep(#{{…}}).run(dir) for several",
+                specs.len()
+            );
             return Err(at(&context, Error::invalid(message)));
         };
         let mut observer = Session::of(&context).observer();
@@ -218,7 +234,9 @@ pub mod functions {
     /// A trained run in a line.
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn trained_to_string(run: &mut TrainedRun) -> String {
-        let last = |name: &str| run.epochs.floats(name).ok().and_then(|values| values.last().copied()).unwrap_or(f64::NAN);
+        let last = |name: &str| {
+            run.epochs.floats(name).ok().and_then(|values| values.last().copied()).unwrap_or(f64::NAN)
+        };
         format!(
             "run of {} epochs: train loss {:.4}, test loss {:.4}, test accuracy {:.2} %",
             run.spec.epochs,

@@ -30,7 +30,10 @@ fn rows_of(rows: &Array) -> Result<(Vec<String>, Vec<Vec<Cell>>)> {
         .iter()
         .map(|row| {
             row.clone().try_cast::<Map>().ok_or_else(|| {
-                Error::invalid(format!("table: expected an array of maps, found a row of {}", row.type_name()))
+                Error::invalid(format!(
+                    "table: expected an array of maps, found a row of {}",
+                    row.type_name()
+                ))
             })
         })
         .collect::<Result<_>>()?;
@@ -49,7 +52,11 @@ fn rows_of(rows: &Array) -> Result<(Vec<String>, Vec<Vec<Cell>>)> {
             "i64" => Cell::Int(value.as_int().unwrap_or_default()),
             "f64" => Cell::Float(value.as_float().unwrap_or_default()),
             "string" => Cell::Text(value.to_string()),
-            kind => return Err(Error::invalid(format!("table: column `{name}` holds a {kind}, expected numbers, text, true or false"))),
+            kind => {
+                return Err(Error::invalid(format!(
+                    "table: column `{name}` holds a {kind}, expected numbers, text, true or false"
+                )));
+            }
         })
     };
     let columns = names
@@ -110,13 +117,23 @@ pub mod functions {
 
     /// One more column, or another one under its name: `runs.derive("log_t", "ln(temperature)")`.
     #[rhai_fn(return_raw, pure)]
-    pub fn derive(context: NativeCallContext, table: &mut Table, name: &str, expression: &str) -> Scripted<Table> {
+    pub fn derive(
+        context: NativeCallContext,
+        table: &mut Table,
+        name: &str,
+        expression: &str,
+    ) -> Scripted<Table> {
         table.derive(name, expression).map_err(|error| at(&context, error))
     }
 
     /// A row per combination of the keys: `runs.group(["lr"], ["avg(gap) as gap", "count(*) as n"])`.
     #[rhai_fn(return_raw, pure)]
-    pub fn group(context: NativeCallContext, table: &mut Table, keys: Dynamic, aggregates: Dynamic) -> Scripted<Table> {
+    pub fn group(
+        context: NativeCallContext,
+        table: &mut Table,
+        keys: Dynamic,
+        aggregates: Dynamic,
+    ) -> Scripted<Table> {
         texts("group", &keys)
             .and_then(|keys| table.group(&keys, &texts("group", &aggregates)?))
             .map_err(|error| at(&context, error))

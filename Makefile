@@ -1,0 +1,52 @@
+# kelvin: everything a user or a developer runs. `make demo` and `make test` need git, cargo, g++, python3
+# with pip and venv, and make; they fetch the rest into a cache folder outside the checkout ($KELVIN_CACHE,
+# default ~/.cache/kelvin).
+
+PYTHON ?= python3
+CARGO ?= cargo
+CACHE = $(or $(KELVIN_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kelvin)
+KELVIN = $(CACHE)/target/release/kelvin
+
+.PHONY: help setup build demo test repl bench stacks lint clean
+
+help:
+	@echo "make demo    fetch libtorch, build, run scripts/quickstart.rhai"
+	@echo "make test    the same set-up, then every test"
+	@echo "make repl    the prompt"
+	@echo "make bench   kelvin and eager PyTorch side by side, into results/bench.parquet"
+	@echo "make lint    format, clippy, the library without its features"
+
+setup:
+	@$(PYTHON) tools/setup.py
+
+build: setup
+	$(CARGO) build --release --locked
+
+demo: build
+	$(KELVIN) scripts/quickstart.rhai
+
+repl: build
+	$(KELVIN)
+
+# The readers that results must open in, and the tests that use them.
+test: setup
+	@$(PYTHON) tools/venv.py readers
+	KELVIN_PYTHON="$(CACHE)/readers/bin/python" $(CARGO) test --release --locked --workspace
+
+bench: build
+	@$(PYTHON) tools/venv.py torch
+	$(CARGO) build --release --locked --example bench
+	"$(CACHE)/target/release/examples/bench" "$(CACHE)/torch/bin/python"
+
+# Measures again which stacks are fastest on this machine, and writes the table that the program reads.
+stacks: setup
+	$(CARGO) run --release --locked --example measure_stacks > stacks.csv.new
+	mv stacks.csv.new src/train/stacks.csv
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked --lib --no-default-features -- -D warnings
+
+clean:
+	rm -rf results

@@ -1,0 +1,98 @@
+//! Measures which stacks of replicas train fastest on this machine's CPU and prints the table that
+//! `src/train/stacks.csv` holds: `make stacks`.
+//!
+//! Every worker trains stacks of one size at the same time, as in a sweep; the figure is images per second
+//! of one core. Each case is measured three times, in turn with the others, and the best is kept: what
+//! disturbs a measurement only ever slows it.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+use std::time::Instant;
+
+use kelvin::data::{DataSpec, Sampling, Source, SyntheticOptions};
+use kelvin::model::ModelSpec;
+use kelvin::optim::{OptimizerSpec, Schedule, Sgd};
+use kelvin::torch::Precision;
+use kelvin::train::engine::{Settings, Task, cores, run};
+use kelvin::train::{Choice, Order, RunSpec, Seeds, TrainMetrics};
+
+/// Seconds that a measurement should take.
+const SECONDS: f64 = 0.4;
+
+fn spec(model: &ModelSpec, side: usize, batch: usize, steps: usize, seed: i64) -> RunSpec {
+    let n = batch * steps;
+    let channels = if side == 8 { 1 } else { 3 };
+    let options =
+        SyntheticOptions { n: n + 2, classes: 10, shape: [channels, side, side], noise: 1.0, seed: 1 };
+    RunSpec {
+        data: DataSpec { source: Source::Synthetic(options), operations: Vec::new() },
+        sampling: Sampling::Fixed,
+        train: n,
+        test: 2,
+        augment: false,
+        model: model.clone(),
+        init: None,
+        optimizer: OptimizerSpec::Sgd(Sgd::default()),
+        schedule: Schedule::Constant,
+        lr: 0.01,
+        batch,
+        order: Order::Shuffled,
+        epochs: 1,
+        seeds: Seeds::all(seed),
+        precision: Precision::Float32,
+        evaluate_every: 1,
+        train_metrics: TrainMetrics::Running,
+    }
+}
+
+/// Images per second of one core.
+fn measure(model: &ModelSpec, side: usize, batch: usize, stack: usize, steps: usize) -> f64 {
+    let choice = Choice { stack, threads: 1 };
+    let tasks: Vec<Task> = (0..stack * cores())
+        .map(|seed| Task { spec: spec(model, side, batch, steps, seed as i64), choice })
+        .collect();
+    let images = tasks.len() * batch * steps;
+    let start = Instant::now();
+    run(tasks, Settings::on(tch::Device::Cpu), &mut |_| Ok(())).expect("the runs train");
+    images as f64 / start.elapsed().as_secs_f64() / cores() as f64
+}
+
+fn main() {
+    println!(
+        "# Images per second of one core, best of three; {} cores at once. Written by `make stacks`.",
+        cores()
+    );
+    println!("model,width,side,batch,stack,images_per_second");
+    let mut cases = Vec::new();
+    for (side, widths) in [(8, vec![2, 4, 8, 16, 32]), (32, vec![4, 8, 16, 32])] {
+        for width in widths {
+            for batch in if side == 8 { vec![8, 32, 128, 512] } else { vec![20, 128] } {
+                cases.push((ModelSpec::Resnet { width }, side, batch));
+            }
+        }
+    }
+    for batch in [8, 128] {
+        cases.push((ModelSpec::Mlp { hidden: vec![64] }, 8, batch));
+        cases.push((ModelSpec::Linear, 8, batch));
+    }
+    for (model, side, batch) in cases {
+        let stacks: Vec<usize> = [1, 2, 4, 6, 8, 12, 16, 24]
+            .into_iter()
+            .filter(|stack| stack * batch * side * side <= 1 << 18)
+            .collect();
+        let mut best = vec![0f64; stacks.len()];
+        // A first guess of the speed decides how many steps fill the time.
+        let speed = measure(&model, side, batch, 1, 2).max(1.0);
+        for _ in 0..3 {
+            for (&stack, best) in stacks.iter().zip(&mut best) {
+                let steps =
+                    (SECONDS * speed.max(*best) / (batch * stack) as f64).ceil().clamp(2.0, 400.0) as usize;
+                *best = best.max(measure(&model, side, batch, stack, steps));
+            }
+        }
+        for (stack, best) in stacks.iter().zip(best) {
+            println!("{},{},{side},{batch},{stack},{best:.0}", model.info().name, model.width());
+        }
+    }
+}

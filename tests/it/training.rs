@@ -1,0 +1,267 @@
+//! Reproducibility: seeds, cohorts, orders, and where a result may and may not depend on its neighbours.
+
+use kelvin::data::{DataOp, DataSpec, Sampling, Source};
+use kelvin::model::ModelSpec;
+use kelvin::optim::{OptimizerSpec, Schedule, Sgd};
+use kelvin::torch::Precision;
+use kelvin::train::engine::{Event, Settings, Task, run};
+use kelvin::train::{Choice, EpochRecord, Order, RunSpec, Seeds, TrainMetrics};
+use tch::Device;
+
+fn spec(width: i64, batch: usize, precision: Precision, seed: i64) -> RunSpec {
+    RunSpec {
+        data: DataSpec { source: Source::Digits, operations: Vec::new() },
+        sampling: Sampling::Split,
+        train: 300,
+        test: 100,
+        augment: false,
+        model: ModelSpec::Resnet { width },
+        init: None,
+        optimizer: OptimizerSpec::Sgd(Sgd::default()),
+        schedule: Schedule::Constant,
+        lr: 0.05,
+        batch,
+        order: Order::Shuffled,
+        epochs: 1,
+        seeds: Seeds::all(seed),
+        precision,
+        evaluate_every: 1,
+        train_metrics: TrainMetrics::Evaluate,
+    }
+}
+
+/// Trains specs together in stacks of at most `stack`; the last record of each.
+fn train(specs: &[RunSpec], stack: usize, workers: usize) -> Vec<EpochRecord> {
+    let choice = Choice { stack, threads: 1 };
+    let tasks = specs.iter().map(|spec| Task { spec: spec.clone(), choice }).collect();
+    let settings = Settings { workers, ..Settings::on(Device::Cpu) };
+    let mut last: Vec<Option<EpochRecord>> = vec![None; specs.len()];
+    run(tasks, settings, &mut |event| {
+        match event {
+            Event::Epoch { run, record } => last[run] = Some(record),
+            Event::Ended { outcome, .. } => assert_eq!(outcome.error, None),
+            Event::Tick { .. } => {}
+        }
+        Ok(())
+    })
+    .unwrap();
+    last.into_iter().map(Option::unwrap).collect()
+}
+
+/// The metrics without the time.
+fn bits(record: &EpochRecord) -> Vec<u64> {
+    [record.train, record.test]
+        .iter()
+        .flat_map(|scores| [scores.loss, scores.accuracy, scores.loss_std])
+        .map(f64::to_bits)
+        .collect()
+}
+
+/// Replicas with their own seed and learning rate agree with solo runs to 1e-10 in float64.
+#[test]
+fn cohort_and_solo_agree_in_float64() {
+    let specs: Vec<RunSpec> = (1..=5)
+        .map(|seed| RunSpec { lr: 0.01 * seed as f64, ..spec(2, 16, Precision::Float64, seed) })
+        .collect();
+    let together = train(&specs, 5, 1);
+    for (spec, together) in specs.iter().zip(&together) {
+        let alone = &train(std::slice::from_ref(spec), 1, 1)[0];
+        for (a, b) in [(together.train, alone.train), (together.test, alone.test)] {
+            assert!((a.loss - b.loss).abs() < 1e-10, "{} {}", a.loss, b.loss);
+            assert!((a.loss_std - b.loss_std).abs() < 1e-10);
+            assert_eq!(a.accuracy, b.accuracy);
+        }
+    }
+}
+
+/// In float32 a lone run equals a stacked one to rounding. Rounding grows with every step, so few steps.
+#[test]
+fn cohort_and_solo_agree_to_rounding_in_float32() {
+    let specs: Vec<RunSpec> =
+        (1..=4).map(|seed| RunSpec { train: 64, ..spec(4, 32, Precision::Float32, seed) }).collect();
+    let together = train(&specs, 4, 1);
+    for (spec, together) in specs.iter().zip(&together) {
+        let alone = &train(std::slice::from_ref(spec), 1, 1)[0];
+        assert!((together.train.loss - alone.train.loss).abs() < 1e-4 * alone.train.loss);
+    }
+}
+
+/// Stacks of two or more give the same bits whoever shares them: the plan may cut cohorts as it likes, and
+/// a sweep that is resumed with other neighbours gives the same rows.
+#[test]
+fn a_stack_of_two_or_more_gives_the_same_bits_whoever_shares_it() {
+    for (width, batch) in [(4, 8), (8, 32)] {
+        let specs: Vec<RunSpec> = (1..=7).map(|seed| spec(width, batch, Precision::Float32, seed)).collect();
+        let all = train(&specs, 7, 1);
+        for (count, stack, workers) in [(1, 7, 1), (2, 2, 1), (3, 3, 1), (5, 5, 2), (7, 4, 2)] {
+            let some = train(&specs[..count], stack, workers);
+            for (run, (a, b)) in all.iter().zip(&some).enumerate() {
+                assert_eq!(bits(a), bits(b), "width {width}, run {run} of {count} in stacks of {stack}");
+            }
+        }
+    }
+}
+
+/// The same run gives the same bits again, another seed does not, and each stream of seeds varies alone.
+#[test]
+fn each_stream_of_seeds_varies_alone() {
+    let base = RunSpec {
+        optimizer: OptimizerSpec::Sgd(Sgd { noise: 0.1, ..Sgd::default() }),
+        ..spec(2, 32, Precision::Float32, 1)
+    };
+    let with = |change: fn(&mut Seeds)| {
+        let mut spec = base.clone();
+        change(&mut spec.seeds);
+        spec
+    };
+    let specs = [
+        base.clone(),
+        with(|seeds| seeds.split = 2),
+        with(|seeds| seeds.init = 2),
+        with(|seeds| seeds.order = 2),
+        with(|seeds| seeds.noise = 2),
+        with(|seeds| seeds.augment = 2),
+    ];
+    let first: Vec<Vec<u64>> = train(&specs, 6, 1).iter().map(bits).collect();
+    let second: Vec<Vec<u64>> = train(&specs, 6, 1).iter().map(bits).collect();
+    assert_eq!(first, second);
+    for other in 1..5 {
+        assert_ne!(first[0], first[other], "stream {other} changes nothing");
+    }
+    assert_eq!(first[0], first[5], "digits are not augmented: that stream changes nothing");
+}
+
+/// Writes a data set's images as PNG in a Parquet file, and describes it.
+fn write_images(folder: &std::path::Path, data: &DataSpec) -> DataSpec {
+    use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch};
+    let data = kelvin::data::Dataset::open(data).unwrap();
+    let [channels, height, width] = data.shape();
+    let png = |row: usize| {
+        let image = image::RgbImage::from_fn(width as u32, height as u32, |x, y| {
+            let byte = |channel| {
+                data.images().bytes[((row * channels + channel) * height + y as usize) * width + x as usize]
+            };
+            image::Rgb([byte(0), byte(1), byte(2)])
+        });
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    };
+    let files: Vec<Vec<u8>> = (0..data.len()).map(png).collect();
+    let labels = data.labels().iter().map(|&label| i64::from(label));
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("image", std::sync::Arc::new(BinaryArray::from_iter_values(files))),
+        ("label", std::sync::Arc::new(Int64Array::from_iter_values(labels))),
+    ];
+    let path = folder.join("train.parquet");
+    kelvin::table::Table::new(RecordBatch::try_from_iter(columns).unwrap()).write(&path).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    DataSpec { source: Source::Images { path, image: None, label: None }, operations: Vec::new() }
+}
+
+/// Crops and flips depend on their own stream.
+#[test]
+fn augmentation_has_its_own_stream() {
+    let data = DataSpec {
+        source: Source::Synthetic(kelvin::data::SyntheticOptions {
+            n: 120,
+            classes: 4,
+            shape: [3, 12, 12],
+            noise: 1.0,
+            seed: 1,
+        }),
+        operations: Vec::new(),
+    };
+    // Synthetic images have no recipe of their own; images from files do. A folder of them is made here.
+    let folder = tempfile::tempdir().unwrap();
+    let images = write_images(folder.path(), &data);
+    let base =
+        RunSpec { data: images, train: 80, test: 40, augment: true, ..spec(1, 16, Precision::Float32, 1) };
+    let mut other = base.clone();
+    other.seeds.augment = 2;
+    let plain = RunSpec { augment: false, ..base.clone() };
+    let records = train(&[base.clone(), other, base, plain], 4, 1);
+    assert_eq!(bits(&records[0]), bits(&records[2]));
+    assert_ne!(bits(&records[0]), bits(&records[1]));
+    assert_ne!(bits(&records[0]), bits(&records[3]));
+}
+
+/// Sequential order depends on no seed; with replacement an epoch does not see every example.
+#[test]
+fn orders_do_what_they_say() {
+    let with = |order, seed| {
+        let mut spec = RunSpec { order, ..spec(1, 10, Precision::Float64, 1) };
+        spec.seeds.order = seed;
+        spec
+    };
+    let bits_of = |order, seed| bits(&train(&[with(order, seed)], 1, 1)[0]);
+    assert_eq!(bits_of(Order::Sequential, 1), bits_of(Order::Sequential, 2));
+    assert_ne!(bits_of(Order::Shuffled, 1), bits_of(Order::Sequential, 1));
+    assert_ne!(bits_of(Order::Replacement, 1), bits_of(Order::Replacement, 2));
+    assert_ne!(bits_of(Order::Replacement, 1), bits_of(Order::Shuffled, 1));
+}
+
+/// The isotropic noise of Eq. 15: with a vanishing gradient the weights diffuse by β √(λT) per step.
+#[test]
+fn noise_has_the_stated_strength() {
+    let (lr, batch, beta, steps) = (0.1, 10, 0.5, 30u32);
+    let quiet = RunSpec { lr, ..spec(1, batch, Precision::Float64, 1) };
+    let noisy = RunSpec {
+        optimizer: OptimizerSpec::Sgd(Sgd { noise: beta, weight_decay: 0.0, ..Sgd::default() }),
+        ..quiet.clone()
+    };
+    let quiet =
+        RunSpec { optimizer: OptimizerSpec::Sgd(Sgd { weight_decay: 0.0, ..Sgd::default() }), ..quiet };
+    // One epoch of one step: both start alike and see the same batch, so they differ by the noise alone.
+    let one = |spec: &RunSpec| RunSpec { train: batch, epochs: 1, ..spec.clone() };
+    let weights = |spec: &RunSpec| -> Vec<f64> {
+        let options = kelvin::sweep::RunOptions::default();
+        let (_, network) = kelvin::sweep::train(spec, &options, &mut kelvin::sweep::Silent).unwrap();
+        Vec::try_from(network.weights().flat()).unwrap()
+    };
+    let mut sum = 0.0;
+    let mut count = 0.0;
+    for seed in 1..=i64::from(steps) {
+        let (mut a, mut b) = (one(&quiet), one(&noisy));
+        (a.seeds, b.seeds) = (Seeds::all(seed), Seeds::all(seed));
+        for (a, b) in weights(&a).iter().zip(weights(&b)) {
+            sum += (b - a).powi(2);
+            count += 1.0;
+        }
+    }
+    let expected = beta * beta * lr * lr / batch as f64;
+    assert!(
+        (sum / count / expected - 1.0).abs() < 4.0 * (2.0f64 / count).sqrt(),
+        "{}",
+        sum / count / expected
+    );
+}
+
+/// bfloat16 learns as float32 does, to its few digits.
+#[test]
+fn bf16_follows_float32() {
+    let long = |precision| RunSpec { epochs: 5, ..spec(8, 32, precision, 1) };
+    let bf16 = &train(&[long(Precision::Bf16)], 1, 1)[0];
+    let float32 = &train(&[long(Precision::Float32)], 1, 1)[0];
+    assert!(
+        bf16.train.loss < 0.7 && (bf16.train.loss - float32.train.loss).abs() < 0.25,
+        "{bf16:?} {float32:?}"
+    );
+    assert_ne!(bits(bf16), bits(float32));
+}
+
+/// Label noise, subsets and other data operations are part of a run's identity; a path is not.
+#[test]
+fn ids_depend_on_what_decides_the_result() {
+    let base = spec(4, 8, Precision::Float32, 1);
+    let mut noisy = base.clone();
+    noisy.data.operations.push(DataOp::LabelNoise { p: 0.1, seed: 1 });
+    assert_ne!(base.id(), noisy.id());
+    assert_ne!(base.id(), RunSpec { lr: 0.06, ..base.clone() }.id());
+    let at = |path: &str| RunSpec {
+        data: DataSpec { source: Source::Cifar10 { path: path.to_owned() }, operations: Vec::new() },
+        ..base.clone()
+    };
+    assert_eq!(at("/a").id(), at("/b").id());
+    assert!(base.id().starts_with('r'));
+}
