@@ -3,6 +3,7 @@
 //! Binary layout (Krizhevsky 2009): a record is one label byte and 3,072 pixel bytes, channel by
 //! channel, row by row; six files of 10,000 records.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{Images, image_files};
@@ -22,7 +23,15 @@ const FILES: [&str; 6] = [
 ];
 
 pub(super) fn load(folder: &Path) -> Result<Images> {
-    let list = std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))?;
+    let list = std::fs::read_dir(folder).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::invalid(format!(
+            "{}: expected a folder with {} to {} (the official binary files) or *.parquet with encoded images, found none",
+            folder.display(),
+            FILES[0],
+            FILES[5]
+        )),
+        _ => Error::io(folder, error),
+    })?;
     let names: Vec<String> =
         list.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     // The official archive unpacks into a folder of this name.
@@ -49,14 +58,17 @@ fn load_binary(folder: &Path) -> Result<Images> {
     // Every size is checked before anything is read.
     for name in FILES {
         let path = folder.join(name);
-        let size = std::fs::metadata(&path).map_err(|error| Error::io(&path, error))?.len();
         let expected = (RECORD * RECORDS) as u64;
-        if size != expected {
-            return Err(Error::invalid(format!(
-                "{}: expected {expected} bytes ({RECORDS} records of {RECORD}), found {size}; fetch the file again",
-                path.display()
-            )));
-        }
+        let found = match std::fs::metadata(&path) {
+            Ok(about) if about.len() == expected => continue,
+            Ok(about) => about.len().to_string(),
+            Err(error) if error.kind() == ErrorKind::NotFound => "no file".to_owned(),
+            Err(error) => return Err(Error::io(&path, error)),
+        };
+        return Err(Error::invalid(format!(
+            "{}: expected {expected} bytes ({RECORDS} records of {RECORD}), found {found}; fetch the file again",
+            path.display()
+        )));
     }
     let mut bytes = Vec::with_capacity(FILES.len() * RECORDS * (RECORD - 1));
     let mut labels = Vec::with_capacity(FILES.len() * RECORDS);

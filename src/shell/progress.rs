@@ -76,13 +76,21 @@ impl Progress {
     }
 }
 
+/// `1 run`, `2 runs`.
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
 impl Observer for Progress {
     fn start(&mut self, work: Work) {
         self.work = work;
         self.started = Instant::now();
         self.last_line = self.started;
         if work.skipped > 0 {
-            eprintln!("{} runs had ended before, {} to do", work.skipped, work.runs);
+            eprintln!("{} had ended before, {} to do", count(work.skipped, "run"), work.runs);
+        }
+        if work.runs == 0 {
+            return;
         }
         if self.terminal {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} epochs, {msg}");
@@ -92,7 +100,7 @@ impl Observer for Progress {
             }
             self.bar.set_message(self.numbers());
         } else {
-            eprintln!("training {} runs, {} epochs", work.runs, work.epochs);
+            eprintln!("training {}, {}", count(work.runs, "run"), count(work.epochs as usize, "epoch"));
         }
     }
 
@@ -121,12 +129,7 @@ impl Observer for Progress {
     fn finish(&mut self) {
         self.bar.finish_and_clear();
         let time = self.started.elapsed().as_secs_f64();
-        let runs = if self.work.runs == 1 { "run" } else { "runs" };
-        eprintln!(
-            "{} of {} {runs} ended in {time:.1} s, {} images/s",
-            self.runs,
-            self.work.runs,
-            HumanCount(self.speed() as u64)
-        );
+        let runs = count(self.work.runs, "run");
+        eprintln!("{} of {runs} ended in {time:.1} s, {} images/s", self.runs, HumanCount(self.speed() as u64));
     }
 }

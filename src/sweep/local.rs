@@ -93,12 +93,12 @@ fn train_all(
 ) -> Result<()> {
     let tasks: Vec<Task> =
         todo.iter().map(|run| Task { spec: run.spec.clone(), choice: run.choice }).collect();
+    observer.start(work(todo, store.plan().runs.len() - todo.len()));
     if tasks.is_empty() {
         return Ok(());
     }
     let device = device_name(settings.device);
     let mut records: Vec<Vec<EpochRecord>> = vec![Vec::new(); todo.len()];
-    observer.start(work(todo, store.plan().runs.len() - todo.len()));
     let result = engine::run(tasks, settings, &mut |event| {
         match event {
             Event::Epoch { run, record } => {

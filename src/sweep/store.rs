@@ -178,7 +178,13 @@ impl Store {
     /// Opens a sweep's folder, or makes one for this plan. Another sweep's folder is an error.
     pub fn create(dir: &Path, plan: &Plan, provenance: &Provenance) -> Result<Self> {
         if !dir.join("sweep.json").exists() {
-            fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
+            let refused = |error| {
+                Error::invalid(format!(
+                    "{}: expected a folder for results that can be written, but: {error}; name another folder",
+                    dir.display()
+                ))
+            };
+            fs::create_dir_all(dir).map_err(refused)?;
             let frozen = Frozen {
                 schema: SCHEMA_VERSION,
                 sweep: plan.id(),
@@ -188,10 +194,8 @@ impl Store {
             let text =
                 serde_json::to_string_pretty(&frozen).map_err(|error| Error::invalid(error.to_string()))?;
             let staging = dir.join("staging");
-            fs::create_dir_all(&staging).map_err(|error| Error::io(&staging, error))?;
-            let aside = write_aside(&staging, |file| {
-                file.write_all(text.as_bytes()).map_err(|error| Error::io(dir, error))
-            })?;
+            fs::create_dir_all(&staging).map_err(refused)?;
+            let aside = write_aside(&staging, |file| file.write_all(text.as_bytes()).map_err(|error| Error::io(dir, error)))?;
             link(aside, &dir.join("sweep.json"))?;
         }
         let store = Self::open(dir)?;

@@ -23,6 +23,9 @@ pub const WORKER: &str = "kelvin-worker";
 /// How long an interrupted training may take to notice before it is left behind.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// Time from one [`Event::Tick`] to the next.
+const TICK: Duration = Duration::from_millis(50);
+
 /// A run to train.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -141,8 +144,10 @@ pub fn run(
     }
     drop(sender);
     let mut stop: Option<(Instant, Error)> = None;
+    let tick = || Event::Tick { images: shared.images.load(Ordering::Relaxed) };
+    let mut ticked = Instant::now();
     loop {
-        match receiver.recv_timeout(Duration::from_millis(50)) {
+        match receiver.recv_timeout(TICK) {
             Ok(event) => {
                 left -= usize::from(matches!(event, Event::Ended { .. }));
                 if stop.is_none()
@@ -151,13 +156,15 @@ pub fn run(
                     stop = Some((Instant::now(), error));
                 }
             }
-            Err(RecvTimeoutError::Timeout) if stop.is_none() => {
-                if let Err(error) = on_event(Event::Tick { images: shared.images.load(Ordering::Relaxed) }) {
-                    stop = Some((Instant::now(), error));
-                }
-            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
+        }
+        // By the clock, because epochs may come faster than any pause.
+        if stop.is_none() && ticked.elapsed() >= TICK {
+            ticked = Instant::now();
+            if let Err(error) = on_event(tick()) {
+                stop = Some((Instant::now(), error));
+            }
         }
         if stop.is_none() && crate::interrupt::raised() {
             stop = Some((Instant::now(), Error::Interrupted));
@@ -169,6 +176,9 @@ pub fn run(
                 break;
             }
         }
+    }
+    if stop.is_none() {
+        on_event(tick())?;
     }
     match stop {
         Some((_, error)) => Err(error),

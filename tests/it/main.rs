@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod cifar;
+mod cli;
+mod mistakes;
+mod prompt;
 mod readers;
 mod reference;
+mod support;
 mod training;

@@ -1,0 +1,400 @@
+//! The prompt at a real pseudo-terminal, and Ctrl-C everywhere.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::support::{DEADLINE, Lab, read_parquet, wait_until};
+
+const ROWS: u16 = 50;
+const COLUMNS: u16 = 100;
+
+/// What a terminal sends for these keys.
+const ENTER: &str = "\r";
+const CTRL_C: &str = "\x03";
+const CTRL_D: &str = "\x04";
+const UP: &str = "\x1b[A";
+
+/// The line editor switches bracketed paste on when it begins to read a line, and off when it has one.
+const READING: &str = "\x1b[?2004h";
+const READ: &str = "\x1b[?2004l";
+const PROMPT: &str = "kelvin> ";
+
+/// Training that takes hours.
+const LONG: &str = "train(#{data: digits(), model: resnet(#{width: 8}), lr: 0.05, batch: 32, epochs: 1000})";
+
+/// kelvin at a terminal of its own.
+struct Terminal {
+    child: Child,
+    keyboard: File,
+    written: Arc<(Mutex<Vec<u8>>, Condvar)>,
+    /// How much of what was written has been waited for.
+    seen: usize,
+}
+
+impl Terminal {
+    /// Starts kelvin and waits for its prompt.
+    fn start(lab: &Lab) -> Self {
+        let (master, slave) = open_terminal();
+        let stdio = || Stdio::from(slave.try_clone().unwrap());
+        let mut command = lab.kelvin();
+        command.env("TERM", "xterm-256color").stdin(stdio()).stdout(stdio()).stderr(stdio());
+        // SAFETY: between fork and exec only these two system calls are made.
+        unsafe {
+            command.pre_exec(|| {
+                // A session of its own, whose terminal this is: then Ctrl-C reaches it as a signal.
+                if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+                Ok(())
+            });
+        }
+        let child = command.spawn().unwrap();
+        drop(command);
+        drop(slave);
+        let written = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+        let (mut screen, shared) = (master.try_clone().unwrap(), Arc::clone(&written));
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // Linux ends a terminal that nobody holds open any more with an error.
+            while let Ok(count @ 1..) = screen.read(&mut buffer) {
+                shared.0.lock().unwrap().extend_from_slice(&buffer[..count]);
+                shared.1.notify_all();
+            }
+        });
+        let mut terminal = Self { child, keyboard: master, written, seen: 0 };
+        terminal.wait(READING);
+        terminal.wait(PROMPT);
+        terminal
+    }
+
+    fn send(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits for a text in what has not been waited for yet; returns what came before it.
+    fn wait(&mut self, text: &str) -> String {
+        let until = Instant::now() + DEADLINE;
+        let mut written = self.written.0.lock().unwrap();
+        loop {
+            let new = String::from_utf8_lossy(&written[self.seen..]).into_owned();
+            if let Some(at) = written[self.seen..].windows(text.len()).position(|part| part == text.as_bytes()) {
+                let before = String::from_utf8_lossy(&written[self.seen..self.seen + at]).into_owned();
+                self.seen += at + text.len();
+                return before;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "waited {DEADLINE:?} for {text:?}, found {new:?}");
+            written = self.written.1.wait_timeout(written, left).unwrap().0;
+        }
+    }
+
+    /// Types a line and waits until it runs.
+    fn begin(&mut self, line: &str) {
+        self.send(line);
+        self.send(ENTER);
+        self.wait(READ);
+    }
+
+    /// Waits for the next prompt; returns what was shown before it.
+    fn answer(&mut self) -> String {
+        let answer = self.wait(READING);
+        self.wait(PROMPT);
+        shown(answer.as_bytes())
+    }
+
+    /// Types a line and waits for its answer.
+    fn ask(&mut self, line: &str) -> String {
+        self.begin(line);
+        self.answer()
+    }
+
+    /// Presses Ctrl-C and waits for the next prompt; returns what was shown, and how long it took.
+    fn interrupt(&mut self) -> (String, Duration) {
+        let pressed = Instant::now();
+        self.send(CTRL_C);
+        let answer = self.answer();
+        (answer, pressed.elapsed())
+    }
+
+    /// Everything on the screen.
+    fn screen(&self) -> String {
+        shown(&self.written.0.lock().unwrap())
+    }
+
+    /// Presses Ctrl-D and waits for the end; returns the exit code, which a signal does not have.
+    fn leave(mut self) -> Option<i32> {
+        self.send(CTRL_D);
+        let mut code = None;
+        wait_until("kelvin to leave", || match self.child.try_wait().unwrap() {
+            Some(status) => {
+                code = status.code();
+                true
+            }
+            None => false,
+        });
+        code
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // A test that fails leaves nothing behind; after `leave` there is nothing to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A new pseudo-terminal: the side of keyboard and screen, and the program's side.
+fn open_terminal() -> (File, OwnedFd) {
+    let size = libc::winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+    let (mut master, mut slave) = (0, 0);
+    // SAFETY: the descriptors and the size outlive the call; name and settings may be null.
+    let opened =
+        unsafe { libc::openpty(&mut master, &mut slave, std::ptr::null_mut(), std::ptr::null(), &size) };
+    assert_eq!(opened, 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: openpty made both descriptors and nobody else owns them.
+    let (master, slave) = unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
+    for descriptor in [&master, &slave] {
+        // SAFETY: the descriptor is open. A program of another test that inherited it would keep it open.
+        unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    (File::from(master), slave)
+}
+
+/// What a terminal shows of these bytes, with all that moves the cursor and erases obeyed.
+fn shown(written: &[u8]) -> String {
+    let mut terminal = vt100::Parser::new(ROWS.try_into().unwrap(), COLUMNS.try_into().unwrap(), 0);
+    terminal.process(written);
+    terminal.screen().contents().trim_end().trim_start_matches('\n').to_owned()
+}
+
+#[test]
+fn values_variables_and_functions() {
+    let lab = Lab::new();
+    let mut terminal = Terminal::start(&lab);
+    assert!(terminal.screen().starts_with(concat!("kelvin ", env!("CARGO_PKG_VERSION"))), "{}", terminal.screen());
+    assert_eq!(terminal.ask("1 + 1"), "2");
+    assert_eq!(terminal.ask("let n = 3;"), "");
+    assert_eq!(terminal.ask("fn twice(x) { 2 * x }"), "");
+    assert_eq!(terminal.ask("twice(n) + ans"), "8");
+    assert_eq!(terminal.ask("fn twice(x) { 20 * x }"), "");
+    assert_eq!(terminal.ask("twice(n)"), "60");
+    assert_eq!(terminal.ask("digits().shape"), "[1, 8, 8]");
+    assert_eq!(terminal.ask("print(\"once\")"), "once");
+    assert_eq!(terminal.ask(""), "");
+    assert_eq!(terminal.leave(), Some(0));
+}
+
+#[test]
+fn an_open_bracket_asks_for_more_lines() {
+    let lab = Lab::new();
+    let mut terminal = Terminal::start(&lab);
+    for line in ["let s = sweep(#{", "data: digits(), model: linear(),", "lr: [0.1, 0.2], batch: 10, epochs: 1"] {
+        terminal.send(line);
+        terminal.send(ENTER);
+    }
+    assert_eq!(terminal.ask("});"), "");
+    assert_eq!(terminal.ask("s.len"), "2");
+    assert_eq!(terminal.ask("fn f(x) {\rx + 1\r}"), "");
+    assert_eq!(terminal.ask("f(2)"), "3");
+    assert_eq!(terminal.leave(), Some(0));
+}
+
+#[test]
+fn an_error_shows_and_the_prompt_comes_back() {
+    let lab = Lab::new();
+    let mut terminal = Terminal::start(&lab);
+    assert_eq!(terminal.ask("let n = 3;"), "");
+    let error = terminal.ask("n + lerning");
+    assert!(error.contains("unknown variable `lerning`") && error.contains("<prompt>:1:5 "), "{error}");
+    assert!(error.contains('┬'), "{error}");
+    let error = terminal.ask("sgd(#{momentm: 0.9})");
+    assert!(error.contains("did you mean `momentum`?"), "{error}");
+    let error = terminal.ask("1 + + ;");
+    assert!(error.contains("<prompt>:1:"), "{error}");
+    // A line that fails half way keeps what it did before.
+    terminal.ask("n = 4; n.nothing()");
+    assert_eq!(terminal.ask("n"), "4");
+    assert_eq!(terminal.leave(), Some(0));
+}
+
+#[test]
+fn the_history_outlives_the_session() {
+    let lab = Lab::new();
+    let mut first = Terminal::start(&lab);
+    assert_eq!(first.ask("fn g(x) {\r  x * 7\r}"), "");
+    assert_eq!(first.ask("40 + 2"), "42");
+    assert_eq!(first.leave(), Some(0));
+
+    let mut second = Terminal::start(&lab);
+    second.send(UP);
+    second.wait("40 + 2");
+    assert_eq!(second.ask(""), "42");
+    second.send(UP);
+    second.wait("40 + 2");
+    second.send(UP);
+    // Lines that were typed as one input come back as one.
+    second.wait("x * 7");
+    assert_eq!(second.ask(""), "");
+    assert_eq!(second.ask("g(2)"), "14");
+    assert_eq!(second.leave(), Some(0));
+}
+
+#[test]
+fn ctrl_c_at_the_prompt_drops_the_line() {
+    let lab = Lab::new();
+    let mut terminal = Terminal::start(&lab);
+    assert_eq!(terminal.ask("let n = 3;"), "");
+    terminal.interrupt();
+    terminal.interrupt();
+    terminal.send("n = 4;");
+    terminal.wait("n = 4;");
+    terminal.interrupt();
+    assert_eq!(terminal.ask("n"), "3");
+    assert_eq!(terminal.leave(), Some(0));
+}
+
+#[test]
+fn ctrl_c_stops_a_script_that_loops() {
+    let lab = Lab::new();
+    let mut terminal = Terminal::start(&lab);
+    assert_eq!(terminal.ask("let n = 3;"), "");
+    // The second cannot hold on to it.
+    for endless in ["loop {}", "loop { try { loop {} } catch {} }"] {
+        terminal.begin(&format!("print(\"begun\"); {endless}"));
+        terminal.wait("begun");
+        let (answer, time) = terminal.interrupt();
+        println!("Ctrl-C stopped `{endless}` in {time:?}");
+        assert!(answer.contains("interrupted"), "{answer}");
+        assert!(time < Duration::from_secs(1), "{time:?}");
+    }
+    assert_eq!(terminal.ask("n"), "3");
+    assert_eq!(terminal.leave(), Some(0));
+}
+
+#[test]
+fn ctrl_c_stops_training() {
+    let lab = Lab::new();
+    let mut terminal = Terminal::start(&lab);
+    assert_eq!(terminal.ask("let n = 3;"), "");
+    for _ in 0..2 {
+        terminal.begin(LONG);
+        terminal.wait("images/s");
+        let (answer, time) = terminal.interrupt();
+        println!("Ctrl-C stopped training in {time:?}");
+        assert!(answer.contains("interrupted"), "{answer}");
+        assert!(time < Duration::from_secs(1), "{time:?}");
+        assert_eq!(terminal.ask("n"), "3");
+    }
+    // And the next training is not stopped by the last Ctrl-C.
+    let answer = terminal.ask("train(#{data: digits().take(200), model: linear(), lr: 0.1, batch: 10, epochs: 2})");
+    assert!(answer.contains("run of 2 epochs"), "{answer}");
+    assert_eq!(terminal.leave(), Some(0));
+}
+
+/// Each step of this takes longer than anybody wants to wait, so the prompt cannot wait for it.
+const SLOW_STEPS: &str = "data: synthetic(#{n: 700, shape: [3, 32, 32]}), model: resnet(#{width: 24}), \
+    train: 600, test: 100, lr: 0.01, batch: 600, epochs: 10";
+
+#[test]
+fn ctrl_c_does_not_wait_for_a_long_step() {
+    let lab = Lab::new();
+    let mut terminal = Terminal::start(&lab);
+    assert_eq!(terminal.ask("let n = 3;"), "");
+    terminal.begin(&format!("train(#{{{SLOW_STEPS}}})"));
+    terminal.wait("images/s");
+    // Nothing tells that the first step has begun; by now it has, and is far from its end.
+    std::thread::sleep(Duration::from_secs(1));
+    let (answer, time) = terminal.interrupt();
+    println!("Ctrl-C stopped training of long steps in {time:?}");
+    assert!(answer.contains("interrupted"), "{answer}");
+    assert!(time < Duration::from_secs(1), "{time:?}");
+    assert_eq!(terminal.ask("n"), "3");
+    // The step may still be computed while the program ends.
+    assert_eq!(terminal.leave(), Some(0));
+}
+
+#[test]
+fn an_interrupted_sweep_keeps_whole_files_and_goes_on_later() {
+    let lab = Lab::new();
+    let mut terminal = Terminal::start(&lab);
+    // Two workers: one ends its run at once, the other is busy for seconds.
+    terminal.ask(
+        "let s = sweep(#{data: digits().take(200), model: resnet(#{width: 2}), train: 100, test: 50, \
+         lr: 0.05, batch: 10, epochs: [1, 150]});",
+    );
+    terminal.begin("let t = s.run(\"results\", #{jobs: 2});");
+    wait_until("the first finished run", || !lab.files_under("metrics").is_empty());
+    let (answer, time) = terminal.interrupt();
+    println!("Ctrl-C stopped a sweep in {time:?}");
+    assert!(answer.contains("interrupted"), "{answer}");
+    assert!(time < Duration::from_secs(1), "{time:?}");
+    let before = lab.metrics();
+    let [(first, _)] = &before[..] else { panic!("expected one file: {before:?}") };
+    assert_eq!(read_parquet(first).num_rows(), 1);
+    assert_eq!(terminal.ask("results(\"results\").len"), "1");
+
+    let answer = terminal.ask("let t = s.run(\"results\", #{jobs: 2});");
+    assert!(answer.contains("1 run had ended before, 1 to do"), "{answer}");
+    assert_eq!(terminal.ask("t.len"), "151");
+    let after = lab.metrics();
+    assert_eq!(after.len(), 2);
+    assert!(after.contains(&before[0]), "the run that was finished before was trained again");
+    let mut rows: Vec<usize> = after.iter().map(|(path, _)| read_parquet(path).num_rows()).collect();
+    rows.sort();
+    assert_eq!(rows, [1, 150]);
+    assert_eq!(lab.files_under("staging"), [] as [std::path::PathBuf; 0]);
+    assert_eq!(terminal.leave(), Some(0));
+}
+
+#[test]
+fn the_progress_bar_leaves_no_trace() {
+    let lab = Lab::new();
+    let mut terminal = Terminal::start(&lab);
+    terminal.ask("let options = #{data: digits().take(400), model: resnet(#{width: 2}), lr: 0.05, batch: 10, epochs: 20};");
+    let before = terminal.screen();
+    terminal.begin("let r = train(options);");
+    // The bar was there, with all that it is to tell.
+    let bar = terminal.wait("images/s");
+    assert!(bar.contains("/20 epochs, 0/1 runs, "), "{bar:?}");
+    terminal.wait(" left");
+    terminal.answer();
+    assert_eq!(terminal.ask("1 + 1"), "2");
+    let screen = terminal.screen();
+    let new: Vec<&str> = screen.strip_prefix(&before).expect("nothing above is changed").lines().collect();
+    let [typed, summary, question, answer, prompt] = new[..] else { panic!("{screen}") };
+    assert_eq!(typed.trim(), "let r = train(options);");
+    assert!(summary.starts_with("1 of 1 run ended in ") && summary.ends_with(" images/s"), "{screen}");
+    assert_eq!([question, answer, prompt.trim_end()], ["kelvin> 1 + 1", "2", PROMPT.trim_end()], "{screen}");
+    assert_eq!(terminal.leave(), Some(0));
+}
+
+#[test]
+fn an_interrupted_script_exits_with_130() {
+    let lab = Lab::new();
+    let train = [LONG.to_owned(), format!("train(#{{{SLOW_STEPS}}})")];
+    for script in train.iter().map(String::as_str).chain(["debug(\"training\"); loop {}"]) {
+        for signal in [libc::SIGINT, libc::SIGTERM] {
+            lab.write("script.rhai", script);
+            let run = lab.start(["script.rhai"]);
+            run.wait_for("training");
+            if script.contains(SLOW_STEPS) {
+                // Into the first step, as above.
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            let sent = Instant::now();
+            run.signal(signal);
+            let run = run.end();
+            let time = sent.elapsed();
+            println!("signal {signal} ended `{script:.30}…` in {time:?}");
+            assert_eq!(run.code, Some(130), "{}", run.stderr);
+            assert!(run.stderr.contains("interrupted"), "{}", run.stderr);
+            assert!(time < Duration::from_secs(1), "{time:?}");
+        }
+    }
+}

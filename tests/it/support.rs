@@ -1,0 +1,183 @@
+//! Running the real binary in a folder of its own.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+/// Longer than anything here takes on a busy machine: whoever waits this long has hung.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The name under which [`Lab::script`] saves and runs a script.
+pub const SCRIPT: &str = "script.rhai";
+
+/// A temporary folder that a script runs in, and that is also its home.
+pub struct Lab {
+    folder: tempfile::TempDir,
+    /// What the program writes; outside of the folder, so that this holds nothing but its results.
+    output: tempfile::TempDir,
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), output: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The program, with nothing of the tester's own surroundings that could change what it does.
+    pub fn kelvin(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kelvin"));
+        command
+            .current_dir(self.folder.path())
+            .env("HOME", self.output.path())
+            .env("XDG_DATA_HOME", self.output.path().join("share"))
+            .env("NO_COLOR", "1")
+            .env_remove("KELVIN_DATA");
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+        self.start(arguments).end()
+    }
+
+    /// Runs a script to its end.
+    pub fn script(&self, text: &str) -> Run {
+        self.write(SCRIPT, text);
+        self.run([SCRIPT])
+    }
+
+    /// Starts the program. Its output goes to files: not a terminal, and nothing to be emptied meanwhile.
+    pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Started {
+        let output = tempfile::tempdir_in(self.output.path()).unwrap().keep();
+        let child = self
+            .kelvin()
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(File::create(output.join("stdout")).unwrap())
+            .stderr(File::create(output.join("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        Started { child, output, started: Instant::now() }
+    }
+
+    /// Every file under a folder of this name, wherever it lies, sorted.
+    pub fn files_under(&self, folder: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(next) = folders.pop() {
+            for entry in fs::read_dir(next).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.iter().any(|part| part == OsStr::new(folder)) {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// The files under `metrics/`, with what they hold.
+    pub fn metrics(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        self.files_under("metrics").into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    }
+}
+
+/// The program while it runs.
+pub struct Started {
+    child: Child,
+    output: PathBuf,
+    started: Instant,
+}
+
+/// How the program ended.
+#[derive(Debug)]
+pub struct Run {
+    /// The exit code; none where a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub time: Duration,
+    /// The most memory that it ever held, in bytes.
+    pub peak: u64,
+}
+
+impl Started {
+    /// Waits until this text is on standard error.
+    pub fn wait_for(&self, text: &str) {
+        let written = || fs::read_to_string(self.output.join("stderr")).unwrap();
+        wait_until(&format!("`{text}` on standard error"), || written().contains(text));
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: the process is our child and was not waited for yet, so the id is still its own.
+        let sent = unsafe { libc::kill(self.child.id() as i32, signal) };
+        assert_eq!(sent, 0);
+    }
+
+    /// Waits for the end.
+    pub fn end(self) -> Run {
+        let Self { child, output, started } = self;
+        let mut status = 0;
+        // SAFETY: all zeros is a valid rusage.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // wait4 and not `Child::wait`, because it also tells how much memory was used.
+        wait_until("the end of the program", || {
+            // SAFETY: both pointers are to variables that outlive the call.
+            let ended = unsafe { libc::wait4(child.id() as i32, &mut status, libc::WNOHANG, &mut usage) };
+            assert!(ended >= 0, "wait4: {}", std::io::Error::last_os_error());
+            ended > 0
+        });
+        Run {
+            code: ExitStatus::from_raw(status).code(),
+            stdout: fs::read_to_string(output.join("stdout")).unwrap(),
+            stderr: fs::read_to_string(output.join("stderr")).unwrap(),
+            time: started.elapsed(),
+            peak: usage.ru_maxrss as u64 * 1024,
+        }
+    }
+}
+
+/// Waits until something holds, or fails the test.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A whole Parquet file; a torn one fails the test.
+pub fn read_parquet(path: &Path) -> RecordBatch {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap())
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let schema = builder.schema().clone();
+    let batches: Vec<RecordBatch> = builder.build().unwrap().map(Result::unwrap).collect();
+    arrow::compute::concat_batches(&schema, &batches).unwrap()
+}
+
+/// A column of texts; nulls are empty.
+pub fn texts(batch: &RecordBatch, name: &str) -> Vec<String> {
+    let column = batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}"));
+    let column = arrow::compute::cast(column, &arrow::datatypes::DataType::Utf8).unwrap();
+    let column = column.as_string::<i32>();
+    (0..column.len()).map(|row| if column.is_null(row) { String::new() } else { column.value(row).to_owned() }).collect()
+}
