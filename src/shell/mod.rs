@@ -3,7 +3,7 @@
 mod progress;
 mod repl;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -74,7 +74,16 @@ pub fn main() -> ExitCode {
         (None, Some(expression)) => run_text(&engine, &session, "<expression>", expression, true),
         (None, None) => repl::run(&engine, &session, options.quiet),
     };
-    ExitCode::from(code)
+    leave(code)
+}
+
+/// Ends the program at once. A step that was left behind may still be computed, and libtorch must not be
+/// taken apart under it.
+fn leave(code: u8) -> ! {
+    // Where nobody reads any more there is nobody to tell.
+    let _ = std::io::stdout().flush();
+    // SAFETY: nothing that this skips is needed: files were written whole, and output was flushed.
+    unsafe { libc::_exit(code.into()) }
 }
 
 /// libtorch's panics in worker threads become a run's error; they need no message of their own.

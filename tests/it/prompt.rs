@@ -126,12 +126,13 @@ impl Terminal {
         shown(&self.written.0.lock().unwrap())
     }
 
-    /// Presses Ctrl-D and waits for the end; returns the exit code, which a signal does not have.
+    /// Presses Ctrl-D and waits for the end; returns the exit code.
     fn leave(mut self) -> Option<i32> {
         self.send(CTRL_D);
         let mut code = None;
         wait_until("kelvin to leave", || match self.child.try_wait().unwrap() {
             Some(status) => {
+                assert!(status.code().is_some(), "kelvin ended by {status}:\n{}", self.screen());
                 code = status.code();
                 true
             }
