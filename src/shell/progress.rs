@@ -130,6 +130,10 @@ impl Observer for Progress {
         self.bar.finish_and_clear();
         let time = self.started.elapsed().as_secs_f64();
         let runs = count(self.work.runs, "run");
-        eprintln!("{} of {runs} ended in {time:.1} s, {} images/s", self.runs, HumanCount(self.speed() as u64));
+        eprintln!(
+            "{} of {runs} ended in {time:.1} s, {} images/s",
+            self.runs,
+            HumanCount(self.speed() as u64)
+        );
     }
 }

@@ -195,7 +195,9 @@ impl Store {
                 serde_json::to_string_pretty(&frozen).map_err(|error| Error::invalid(error.to_string()))?;
             let staging = dir.join("staging");
             fs::create_dir_all(&staging).map_err(refused)?;
-            let aside = write_aside(&staging, |file| file.write_all(text.as_bytes()).map_err(|error| Error::io(dir, error)))?;
+            let aside = write_aside(&staging, |file| {
+                file.write_all(text.as_bytes()).map_err(|error| Error::io(dir, error))
+            })?;
             link(aside, &dir.join("sweep.json"))?;
         }
         let store = Self::open(dir)?;

@@ -19,7 +19,15 @@ fn help_and_version() {
     for flag in ["--help", "-h"] {
         let help = lab.run([flag]);
         assert_eq!((help.code, &help.stderr[..]), (Some(0), ""));
-        for part in ["Usage: kelvin", "-D <NAME=VALUE>", "--eval", "--quiet", "kelvin scripts/quickstart.rhai", "Exit codes: 0, 1", "130"] {
+        for part in [
+            "Usage: kelvin",
+            "-D <NAME=VALUE>",
+            "--eval",
+            "--quiet",
+            "kelvin scripts/quickstart.rhai",
+            "Exit codes: 0, 1",
+            "130",
+        ] {
             assert!(help.stdout.contains(part), "no `{part}` in\n{}", help.stdout);
         }
     }
@@ -66,7 +74,12 @@ fn an_argument_has_the_type_of_its_default() {
     assert_eq!((defaults.code, &defaults.stdout[..]), (Some(0), "i64 3\nf64 0.5\nbool false\nstring a\n"));
     // 2 is a number where a number is the default, 7 is text where text is; the last of two counts.
     let typed = given(&["-D", "n=4", "-D", "n=5", "-Dx=2", "-D", "on=true", "-D", "name=7=7"]);
-    assert_eq!((typed.code, &typed.stdout[..]), (Some(0), "i64 5\nf64 2.0\nbool true\nstring 7=7\n"), "{}", typed.stderr);
+    assert_eq!(
+        (typed.code, &typed.stdout[..]),
+        (Some(0), "i64 5\nf64 2.0\nbool true\nstring 7=7\n"),
+        "{}",
+        typed.stderr
+    );
     assert_eq!(typed.stderr, "");
 
     for (argument, says) in [
@@ -86,7 +99,11 @@ fn an_argument_without_default_must_be_given() {
     let lab = Lab::new();
     let missing = lab.script("print(arg(\"dir\"));");
     assert_eq!(missing.code, Some(1));
-    assert!(missing.stderr.contains("-D dir=") && missing.stderr.contains("script.rhai:1:7 "), "{}", missing.stderr);
+    assert!(
+        missing.stderr.contains("-D dir=") && missing.stderr.contains("script.rhai:1:7 "),
+        "{}",
+        missing.stderr
+    );
     let given = lab.run([SCRIPT, "-D", "dir=out/1"]);
     assert_eq!((given.code, &given.stdout[..]), (Some(0), "out/1\n"));
 }
@@ -97,7 +114,11 @@ fn an_argument_that_is_not_read_is_warned_of() {
     lab.write(SCRIPT, "print(arg(\"epochs\", 3));");
     let run = lab.run([SCRIPT, "-D", "epoch=4"]);
     assert_eq!((run.code, &run.stdout[..]), (Some(0), "3\n"));
-    assert!(run.stderr.contains("warning: -D epoch=4 was not used; did you mean `epochs`?"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("warning: -D epoch=4 was not used; did you mean `epochs`?"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -106,15 +127,29 @@ fn usage_errors() {
     lab.write(SCRIPT, "1");
     let missing = lab.run(["nowhere.rhai"]);
     assert_eq!((missing.code, &missing.stdout[..]), (Some(1), ""));
-    assert!(missing.stderr.contains("nowhere.rhai: ") && missing.stderr.contains("expected a script"), "{}", missing.stderr);
+    assert!(
+        missing.stderr.contains("nowhere.rhai: ") && missing.stderr.contains("expected a script"),
+        "{}",
+        missing.stderr
+    );
     // A folder, and bytes that are no text.
     lab.write("folder/binary.rhai", [0xff, 0xfe]);
     for file in ["folder", "folder/binary.rhai"] {
         let run = lab.run([file]);
         assert_eq!(run.code, Some(1));
-        assert!(run.stderr.contains(&format!("{file}: ")) && run.stderr.contains("expected a script"), "{}", run.stderr);
+        assert!(
+            run.stderr.contains(&format!("{file}: ")) && run.stderr.contains("expected a script"),
+            "{}",
+            run.stderr
+        );
     }
-    for arguments in [&["--nope"][..], &[SCRIPT, "-D", "n"], &[SCRIPT, "-D", "=1"], &["-e", "1", SCRIPT], &[SCRIPT, SCRIPT]] {
+    for arguments in [
+        &["--nope"][..],
+        &[SCRIPT, "-D", "n"],
+        &[SCRIPT, "-D", "=1"],
+        &["-e", "1", SCRIPT],
+        &[SCRIPT, SCRIPT],
+    ] {
         let run = lab.run(arguments);
         assert_eq!((run.code, &run.stdout[..]), (Some(2), ""), "{arguments:?}");
         assert!(run.stderr.contains("error: "), "{}", run.stderr);
@@ -129,7 +164,11 @@ fn output_is_the_scripts_own_and_progress_goes_to_standard_error() {
     let lines: Vec<&str> = run.stderr.lines().collect();
     assert_eq!(lines.len(), 2, "{}", run.stderr);
     assert_eq!(lines[0], "training 2 runs, 4 epochs");
-    assert!(lines[1].starts_with("2 of 2 runs ended in ") && lines[1].ends_with(" images/s"), "{}", run.stderr);
+    assert!(
+        lines[1].starts_with("2 of 2 runs ended in ") && lines[1].ends_with(" images/s"),
+        "{}",
+        run.stderr
+    );
     // 400 images take some time and not forever.
     let speed = lines[1].trim_end_matches(" images/s").rsplit(' ').next().unwrap().replace(',', "");
     assert!(speed.parse::<u64>().unwrap() > 0, "{}", run.stderr);

@@ -87,24 +87,42 @@ fn fail_all(mistakes: impl IntoIterator<Item = Mistake>) {
 #[test]
 fn wrong_options() {
     fail_all([
-        sweep(&[("lr", ""), ("lerning_rate", "0.1")], &["unknown option `lerning_rate`", "did you mean `lr`?"]),
+        sweep(
+            &[("lr", ""), ("lerning_rate", "0.1")],
+            &["unknown option `lerning_rate`", "did you mean `lr`?"],
+        ),
         sweep(&[("btach", "10")], &["unknown option `btach`", "did you mean `batch`?"]),
         sweep(&[("zebra", "1")], &["unknown option `zebra`", "known: data, sampling, train"]),
         sweep(&[("lr", "\"fast\"")], &["lr: expected a number, found the text \"fast\""]),
         sweep(&[("batch", "10.5")], &["batch: expected an integer, found the number 10.5"]),
         sweep(&[("batch", "-1")], &["batch: expected an integer ≥ 0, found the integer -1"]),
-        sweep(&[("data", "\"digits\"")], &["data: expected a data set such as digits()", "found the text \"digits\""]),
-        sweep(&[("model", "8")], &["model: expected a model such as resnet(#{width: 8})", "found the integer 8"]),
+        sweep(
+            &[("data", "\"digits\"")],
+            &["data: expected a data set such as digits()", "found the text \"digits\""],
+        ),
+        sweep(
+            &[("model", "8")],
+            &["model: expected a model such as resnet(#{width: 8})", "found the integer 8"],
+        ),
         sweep(&[("augment", "1")], &["augment: expected true or false, found the integer 1"]),
         sweep(&[("lr", "")], &["the option `lr` is missing"]),
         sweep(&[("data", "")], &["the option `data` is missing"]),
         sweep(&[("lr", "[]")], &["lr: an axis without values", "expected at least one"]),
         sweep(
             &[("sampling", "\"splt\"")],
-            &["sampling: expected \"split\", \"random\", \"fixed\", found \"splt\"", "did you mean \"split\"?"],
+            &[
+                "sampling: expected \"split\", \"random\", \"fixed\", found \"splt\"",
+                "did you mean \"split\"?",
+            ],
         ),
-        sweep(&[("sampling", "\"bootstrap\"")], &["expected \"split\", \"random\", \"fixed\", found \"bootstrap\""]),
-        mistake("sgd();\n§sgd(#{momentm: 0.9})", &["sgd: unknown option `momentm`", "did you mean `momentum`?"]),
+        sweep(
+            &[("sampling", "\"bootstrap\"")],
+            &["expected \"split\", \"random\", \"fixed\", found \"bootstrap\""],
+        ),
+        mistake(
+            "sgd();\n§sgd(#{momentm: 0.9})",
+            &["sgd: unknown option `momentm`", "did you mean `momentum`?"],
+        ),
         mistake(
             format!("§train(#{{{}}})", options(&[("lr", "[0.1, 0.2]")])),
             &["train: expected one run, found 2", "use sweep(#{…}).run(dir)"],
@@ -132,7 +150,10 @@ fn numbers_out_of_range() {
             &["train 150 and test 51", "train + test must be at most the 200 examples"],
         ),
         sweep(&[("train", "0")], &["train 0 and test 50", "expected at least one example"]),
-        sweep(&[("train", "9223372036854775807")], &["train 9223372036854775807", "at most the 200 examples"]),
+        sweep(
+            &[("train", "9223372036854775807")],
+            &["train 9223372036854775807", "at most the 200 examples"],
+        ),
         mistake("digits().§take(5000)", &["expected 1 to 1797 examples, found 5000"]),
         mistake("§sgd(#{momentum: 1.5})", &["momentum is 1.5, expected 0 to below 1"]),
     ]);
@@ -145,7 +166,10 @@ fn wrong_scripts() {
         // Columns count characters, not bytes.
         mistake("let a = \"é\"; let d = digits().§tak(3);", &["unknown function tak"]),
         mistake("let a = 1;\nprint(a + §bb);\n", &["unknown variable `bb`"]),
-        mistake("let n = 3;\nfn f() {\n  §n\n}\nf()", &["unknown variable `n`", "fn f(n)", "called from script.rhai:5: f()"]),
+        mistake(
+            "let n = 3;\nfn f() {\n  §n\n}\nf()",
+            &["unknown variable `n`", "fn f(n)", "called from script.rhai:5: f()"],
+        ),
         mistake("let a = 1;\nlet b = (2 + §;\n", &["Unexpected ';'"]),
     ]);
 }
@@ -153,7 +177,8 @@ fn wrong_scripts() {
 /// A folder with CIFAR-10's six files: all zero, sparse, of the right size but for one of them.
 fn cifar(lab: &Lab, folder: &str, odd: &str, size: u64) {
     fs::create_dir(lab.path(folder)).unwrap();
-    for name in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"] {
+    for name in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
+    {
         let file = File::create(lab.path(folder).join(format!("{name}.bin"))).unwrap();
         file.set_len(if name == odd { size } else { 30_730_000 }).unwrap();
     }
@@ -164,13 +189,25 @@ fn wrong_cifar_files() {
     let lab = Lab::new();
     let peak_of_nothing = lab.run(["-e", "digits()"]).peak;
 
-    fail(&lab, &mistake("let d = §cifar10(\"nowhere\");", &["nowhere: expected a folder", "data_batch_1.bin", "found none"]));
+    fail(
+        &lab,
+        &mistake(
+            "let d = §cifar10(\"nowhere\");",
+            &["nowhere: expected a folder", "data_batch_1.bin", "found none"],
+        ),
+    );
     fs::create_dir(lab.path("empty")).unwrap();
-    fail(&lab, &mistake("§cifar10(\"empty\")", &["empty: expected data_batch_1.bin", "*.parquet", "found neither"]));
+    fail(
+        &lab,
+        &mistake("§cifar10(\"empty\")", &["empty: expected data_batch_1.bin", "*.parquet", "found neither"]),
+    );
 
     cifar(&lab, "five", "data_batch_4", 30_730_000);
     fs::remove_file(lab.path("five/data_batch_4.bin")).unwrap();
-    fail(&lab, &mistake("§cifar10(\"five\")", &["data_batch_4.bin: expected 30730000 bytes", "found no file"]));
+    fail(
+        &lab,
+        &mistake("§cifar10(\"five\")", &["data_batch_4.bin: expected 30730000 bytes", "found no file"]),
+    );
 
     // The last file is the short one: whoever reads before checking has read the others by then.
     for (folder, size) in [("short", 30_729_999), ("nothing", 0), ("long", 30_730_001)] {
@@ -188,7 +225,10 @@ fn wrong_cifar_files() {
     file.write_all(&[200]).unwrap();
     fail(
         &lab,
-        &mistake("§cifar10(\"label\")", &["label/data_batch_2.bin: record 3 has the label 200, expected 0 to 9"]),
+        &mistake(
+            "§cifar10(\"label\")",
+            &["label/data_batch_2.bin: record 3 has the label 200, expected 0 to 9"],
+        ),
     );
 }
 
@@ -219,7 +259,8 @@ fn png_that_boasts() -> Vec<u8> {
 fn write_images(path: &Path, images: &[Option<&[u8]>], labels: &[Option<i64>]) {
     let images: ArrayRef = Arc::new(BinaryArray::from_iter(images.iter().copied()));
     let labels: ArrayRef = Arc::new(Int64Array::from(labels.to_vec()));
-    let batch = RecordBatch::try_from_iter_with_nullable([("image", images, true), ("label", labels, true)]).unwrap();
+    let batch =
+        RecordBatch::try_from_iter_with_nullable([("image", images, true), ("label", labels, true)]).unwrap();
     let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
@@ -259,14 +300,20 @@ fn wrong_image_files() {
     let whole = fs::read(&file).unwrap();
     fs::write(&file, &whole[..whole.len() / 2]).unwrap();
     fail(&lab, &mistake(read, &["images.parquet: not a readable Parquet file"]));
-    fail(&lab, &mistake("§images(\"nowhere.parquet\")", &["nowhere.parquet: expected Parquet files, found none"]));
+    fail(
+        &lab,
+        &mistake("§images(\"nowhere.parquet\")", &["nowhere.parquet: expected Parquet files, found none"]),
+    );
 
     // A folder of images of the wrong size is not CIFAR-10.
     fs::create_dir(lab.path("folder")).unwrap();
     write_images(&lab.path("folder/train.parquet"), &[good], &[Some(0)]);
     fail(
         &lab,
-        &mistake("§cifar10(\"folder\")", &["expected [3, 32, 32] images of 10 classes, found [3, 8, 8]", "images(path)"]),
+        &mistake(
+            "§cifar10(\"folder\")",
+            &["expected [3, 32, 32] images of 10 classes, found [3, 8, 8]", "images(path)"],
+        ),
     );
 }
 
@@ -288,10 +335,19 @@ fn wrong_results_folders() {
     assert_eq!(lab.metrics().len(), 1);
     let plan = fs::read(lab.path("results/sweep.json")).unwrap();
     // `fail` checks that the files of the first sweep stay as they are.
-    fail(&lab, &run_in("results", "0.2", &["results: holds another sweep", "differ in lr", "another folder"]));
+    fail(
+        &lab,
+        &run_in("results", "0.2", &["results: holds another sweep", "differ in lr", "another folder"]),
+    );
     assert_eq!(fs::read(lab.path("results/sweep.json")).unwrap(), plan);
 
-    fail(&lab, &mistake("§results(\"nowhere\")", &["nowhere: expected a folder with a sweep", "sweep(#{…}).run(dir)"]));
+    fail(
+        &lab,
+        &mistake(
+            "§results(\"nowhere\")",
+            &["nowhere: expected a folder with a sweep", "sweep(#{…}).run(dir)"],
+        ),
+    );
     lab.write("torn/sweep.json", &plan[..plan.len() / 2]);
     fail(&lab, &run_in("torn", "0.1", &["torn/sweep.json: not a plan"]));
 }
@@ -299,7 +355,10 @@ fn wrong_results_folders() {
 #[test]
 fn a_diverging_run_ends_alone() {
     let lab = Lab::new();
-    let script = format!("let runs = sweep(#{{{}}}).run(\"results\");\nprint(runs.len);\n", options(&[("lr", "[1e6, 0.05]"), ("epochs", "5")]));
+    let script = format!(
+        "let runs = sweep(#{{{}}}).run(\"results\");\nprint(runs.len);\n",
+        options(&[("lr", "[1e6, 0.05]"), ("epochs", "5")])
+    );
     let first = lab.script(&script);
     assert_eq!(first.code, Some(1), "{}", first.stderr);
     for part in ["1 of 2 runs done, 1 diverged, 0 failed", "results/runs.parquet"] {
@@ -326,7 +385,9 @@ fn a_diverging_run_ends_alone() {
 
     let state = || {
         use std::os::unix::fs::MetadataExt;
-        let about = |path: &std::path::PathBuf| (path.clone(), path.metadata().unwrap().ino(), fs::read(path).unwrap());
+        let about = |path: &std::path::PathBuf| {
+            (path.clone(), path.metadata().unwrap().ino(), fs::read(path).unwrap())
+        };
         lab.files_under("metrics").iter().chain(&lab.files_under("state")).map(about).collect::<Vec<_>>()
     };
     let before = state();

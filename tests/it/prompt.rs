@@ -82,7 +82,9 @@ impl Terminal {
         let mut written = self.written.0.lock().unwrap();
         loop {
             let new = String::from_utf8_lossy(&written[self.seen..]).into_owned();
-            if let Some(at) = written[self.seen..].windows(text.len()).position(|part| part == text.as_bytes()) {
+            if let Some(at) =
+                written[self.seen..].windows(text.len()).position(|part| part == text.as_bytes())
+            {
                 let before = String::from_utf8_lossy(&written[self.seen..self.seen + at]).into_owned();
                 self.seen += at + text.len();
                 return before;
@@ -178,7 +180,11 @@ fn shown(written: &[u8]) -> String {
 fn values_variables_and_functions() {
     let lab = Lab::new();
     let mut terminal = Terminal::start(&lab);
-    assert!(terminal.screen().starts_with(concat!("kelvin ", env!("CARGO_PKG_VERSION"))), "{}", terminal.screen());
+    assert!(
+        terminal.screen().starts_with(concat!("kelvin ", env!("CARGO_PKG_VERSION"))),
+        "{}",
+        terminal.screen()
+    );
     assert_eq!(terminal.ask("1 + 1"), "2");
     assert_eq!(terminal.ask("let n = 3;"), "");
     assert_eq!(terminal.ask("fn twice(x) { 2 * x }"), "");
@@ -188,6 +194,11 @@ fn values_variables_and_functions() {
     assert_eq!(terminal.ask("digits().shape"), "[1, 8, 8]");
     assert_eq!(terminal.ask("print(\"once\")"), "once");
     assert_eq!(terminal.ask(""), "");
+    // The banner says so.
+    assert!(terminal.screen().contains("help() lists"), "{}", terminal.screen());
+    assert!(terminal.ask("help()").contains("help(\"name\") explains a function"));
+    let help = terminal.ask("help(\"digits\")");
+    assert!(help.contains("handwritten digits"), "{help}");
     assert_eq!(terminal.leave(), Some(0));
 }
 
@@ -195,7 +206,9 @@ fn values_variables_and_functions() {
 fn an_open_bracket_asks_for_more_lines() {
     let lab = Lab::new();
     let mut terminal = Terminal::start(&lab);
-    for line in ["let s = sweep(#{", "data: digits(), model: linear(),", "lr: [0.1, 0.2], batch: 10, epochs: 1"] {
+    for line in
+        ["let s = sweep(#{", "data: digits(), model: linear(),", "lr: [0.1, 0.2], batch: 10, epochs: 1"]
+    {
         terminal.send(line);
         terminal.send(ENTER);
     }
@@ -293,7 +306,8 @@ fn ctrl_c_stops_training() {
         assert_eq!(terminal.ask("n"), "3");
     }
     // And the next training is not stopped by the last Ctrl-C.
-    let answer = terminal.ask("train(#{data: digits().take(200), model: linear(), lr: 0.1, batch: 10, epochs: 2})");
+    let answer =
+        terminal.ask("train(#{data: digits().take(200), model: linear(), lr: 0.1, batch: 10, epochs: 2})");
     assert!(answer.contains("run of 2 epochs"), "{answer}");
     assert_eq!(terminal.leave(), Some(0));
 }

@@ -179,5 +179,7 @@ pub fn texts(batch: &RecordBatch, name: &str) -> Vec<String> {
     let column = batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}"));
     let column = arrow::compute::cast(column, &arrow::datatypes::DataType::Utf8).unwrap();
     let column = column.as_string::<i32>();
-    (0..column.len()).map(|row| if column.is_null(row) { String::new() } else { column.value(row).to_owned() }).collect()
+    (0..column.len())
+        .map(|row| if column.is_null(row) { String::new() } else { column.value(row).to_owned() })
+        .collect()
 }
