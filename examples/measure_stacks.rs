@@ -18,7 +18,7 @@ use kelvin::train::engine::{Settings, Task, cores, run};
 use kelvin::train::{Choice, Order, RunSpec, Seeds, TrainMetrics};
 
 /// Seconds that a measurement should take.
-const SECONDS: f64 = 0.4;
+const SECONDS: f64 = 0.3;
 
 fn spec(model: &ModelSpec, side: usize, batch: usize, steps: usize, seed: i64) -> RunSpec {
     let n = batch * steps;

@@ -14,6 +14,7 @@ pub use options::RUN_OPTIONS;
 pub use report::{Failure, Source, report};
 pub use session::{ObserverFactory, Session};
 
+use std::io::Write;
 use std::rc::Rc;
 
 use rhai::module_resolvers::DummyModuleResolver;
@@ -30,10 +31,22 @@ pub fn engine(session: &Rc<Session>) -> Engine {
     engine.set_module_resolver(DummyModuleResolver::new());
     engine.set_default_tag(Dynamic::from(Rc::clone(session)));
     engine.on_progress(|_| crate::interrupt::raised().then(|| Dynamic::from("interrupted")));
-    engine.on_print(|text| println!("{text}"));
-    engine.on_debug(|text, _, _| eprintln!("{text}"));
+    engine.on_print(print);
+    engine.on_debug(|text, _, _| tell(text));
     bindings::register(&mut engine);
     engine
+}
+
+/// Prints a line on standard output. Where nobody reads any more, what runs is stopped.
+pub(crate) fn print(text: &str) {
+    if writeln!(std::io::stdout(), "{text}").is_err() {
+        crate::interrupt::raise();
+    }
+}
+
+/// Says something on standard error, if anybody listens: a sweep goes on when its terminal is gone.
+pub(crate) fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Compiles and evaluates a script; what it defines stays in the scope.
@@ -57,6 +70,13 @@ pub(crate) fn width() -> usize {
 /// The names of kelvin's functions.
 pub fn function_names(engine: &Engine) -> Vec<String> {
     functions(engine).into_iter().map(|function| function.name).collect()
+}
+
+/// The names of kelvin's functions and of a scope's variables.
+pub fn known_names(engine: &Engine, scope: &Scope) -> Vec<String> {
+    let mut names = function_names(engine);
+    names.extend(scope.iter().map(|(name, ..)| name.to_owned()));
+    names
 }
 
 /// A function as help shows it.

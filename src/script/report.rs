@@ -3,12 +3,16 @@
 use ariadne::{Config, IndexType, Label, Report, ReportKind, Source as Text};
 use rhai::{EvalAltResult, Position};
 
+use crate::error::nearest;
+
 /// A script's name and text.
 pub struct Source<'a> {
     /// What errors call it: a path, or `<prompt>`.
     pub name: &'a str,
     /// Its text.
     pub text: &'a str,
+    /// The functions and variables that it may have meant.
+    pub known: &'a [String],
 }
 
 /// Why a script ended early.
@@ -22,7 +26,7 @@ pub enum Failure {
 
 /// Lays an error out for a terminal.
 pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, String) {
-    let (message, position, calls) = innermost(error);
+    let (message, position, calls) = innermost(error, source.known, false);
     if matches!(root(error), EvalAltResult::ErrorTerminated(..)) {
         return (Failure::Interrupted, "interrupted".to_owned());
     }
@@ -43,9 +47,13 @@ fn root(error: &EvalAltResult) -> &EvalAltResult {
 }
 
 /// The error's own message and place, and the script's functions that it went through.
-fn innermost(error: &EvalAltResult) -> (String, Position, Vec<(String, Position)>) {
+fn innermost(
+    error: &EvalAltResult,
+    known: &[String],
+    in_function: bool,
+) -> (String, Position, Vec<(String, Position)>) {
     if let EvalAltResult::ErrorInFunctionCall(function, _, inner, position) = error {
-        let (message, place, mut calls) = innermost(inner);
+        let (message, place, mut calls) = innermost(inner, known, true);
         if place.is_none() {
             return (message, *position, calls);
         }
@@ -57,11 +65,16 @@ fn innermost(error: &EvalAltResult) -> (String, Position, Vec<(String, Position)
         EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
         EvalAltResult::ErrorParsing(kind, _) => kind.to_string(),
         EvalAltResult::ErrorVariableNotFound(name, _) => {
-            format!(
-                "unknown variable `{name}`; functions see their arguments only: hand it over, fn f({name}) {{ … }}"
-            )
+            let hint = match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => format!("; did you mean `{near}`?"),
+                None if in_function => {
+                    format!("; a function sees its arguments only: hand it over, fn f({name}) {{ … }}")
+                }
+                None => String::new(),
+            };
+            format!("unknown variable `{name}`{hint}")
         }
-        EvalAltResult::ErrorFunctionNotFound(signature, _) => format!("unknown function {signature}"),
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => unknown_function(signature, known),
         other => {
             let mut bare = other.to_string();
             if let Some(cut) = bare.rfind(" (line ") {
@@ -71,6 +84,18 @@ fn innermost(error: &EvalAltResult) -> (String, Position, Vec<(String, Position)
         }
     };
     (message, root.position(), Vec::new())
+}
+
+/// `signature` is the call as Rhai saw it: `take (Dataset, f64)`.
+fn unknown_function(signature: &str, known: &[String]) -> String {
+    let (name, arguments) = signature.split_once(" (").unwrap_or((signature, ")"));
+    if known.iter().any(|known| known == name) {
+        return format!("`{name}` does not take ({arguments}; help(\"{name}\") shows what it takes");
+    }
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("unknown function `{name}`; did you mean `{near}`?"),
+        None => format!("unknown function {name}({arguments}; help() lists the functions"),
+    }
 }
 
 fn render(message: &str, position: Position, source: &Source, color: bool) -> String {
@@ -99,7 +124,9 @@ fn offset(position: Position, text: &str) -> Option<usize> {
     let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
     let line = text[start..].split('\n').next()?;
     let byte = line.char_indices().nth(column - 1).map_or(line.len(), |(at, _)| at);
-    Some(start + byte)
+    // What ends too early is shown at its last character.
+    let last = text.trim_end().char_indices().next_back().map_or(0, |(at, _)| at);
+    Some((start + byte).min(last))
 }
 
 #[cfg(test)]
@@ -110,7 +137,12 @@ mod tests {
         let session = crate::script::Session::silent();
         let engine = crate::script::engine(&session);
         let error = crate::script::evaluate(&engine, &mut rhai::Scope::new(), script).unwrap_err();
-        report(&error, &Source { name: "x.rhai", text: script }, false).1
+        report(
+            &error,
+            &Source { name: "x.rhai", text: script, known: &crate::script::function_names(&engine) },
+            false,
+        )
+        .1
     }
 
     #[test]
@@ -119,6 +151,14 @@ mod tests {
         assert!(text.contains("did you mean `width`?"), "{text}");
         assert!(text.contains("x.rhai:2:9"), "{text}");
         assert!(text.contains("───┬──"), "{text}");
+    }
+
+    #[test]
+    fn a_slip_in_a_name_finds_it() {
+        assert!(message("digit()").contains("did you mean `digits`?"), "{}", message("digit()"));
+        assert!(message("sweep(3)").contains("`sweep` does not take (i64)"), "{}", message("sweep(3)"));
+        assert!(!message("print(a1)").contains("arguments"), "{}", message("print(a1)"));
+        assert!(message("let n = 3; fn f() { n } f()").contains("fn f(n)"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use clap::Parser;
 use rhai::{Dynamic, Engine, EvalAltResult, Scope};
 
-use crate::script::{self, Arguments, Failure, Session, Source};
+use crate::script::{self, Arguments, Failure, Session, Source, print, tell};
 
 /// A research shell for the thermodynamics of learning.
 ///
@@ -64,7 +64,7 @@ pub fn main() -> ExitCode {
     let options = Options::parse();
     quiet_workers();
     if let Err(error) = crate::interrupt::install() {
-        eprintln!("{error}");
+        tell(&error.to_string());
         return ExitCode::from(FAILED);
     }
     let session = Session::new(Arguments::new(options.define), progress::observers(options.quiet));
@@ -98,32 +98,41 @@ fn quiet_workers() {
 
 fn run_file(engine: &Engine, session: &Rc<Session>, file: &Path) -> u8 {
     match std::fs::read_to_string(file) {
-        Ok(text) => run_text(engine, session, &file.to_string_lossy(), &text, false),
+        Ok(text) => run_text(engine, session, &file.to_string_lossy(), &plain(text), false),
         Err(error) => {
-            eprintln!("{}: {error}; expected a script", file.display());
+            tell(&format!("{}: {error}; expected a script", file.display()));
             FAILED
         }
     }
 }
 
-fn run_text(engine: &Engine, session: &Rc<Session>, name: &str, text: &str, print: bool) -> u8 {
+/// A script without a byte-order mark; `#!/usr/bin/env kelvin` becomes a comment of the same length.
+fn plain(text: String) -> String {
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    match text.strip_prefix("#!") {
+        Some(rest) => format!("//{rest}"),
+        None => text,
+    }
+}
+
+fn run_text(engine: &Engine, session: &Rc<Session>, name: &str, text: &str, show_value: bool) -> u8 {
     session.set_script(name, text);
     let mut scope = Scope::new();
     match script::evaluate(engine, &mut scope, text) {
         Ok(value) => {
-            if print && !value.is_unit() {
-                println!("{}", show(engine, value));
+            if show_value && !value.is_unit() {
+                print(&show(engine, value));
             }
             for warning in session.arguments.unread() {
-                eprintln!("warning: {warning}");
+                tell(&format!("warning: {warning}"));
             }
             let problems = session.take_problems();
             for problem in &problems {
-                eprintln!("{problem}");
+                tell(&problem);
             }
             if problems.is_empty() { 0 } else { FAILED }
         }
-        Err(error) => complain(&error, &Source { name, text }),
+        Err(error) => complain(&error, &Source { name, text, known: &script::known_names(engine, &scope) }),
     }
 }
 
@@ -131,7 +140,7 @@ fn run_text(engine: &Engine, session: &Rc<Session>, name: &str, text: &str, prin
 fn complain(error: &EvalAltResult, source: &Source) -> u8 {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (failure, text) = script::report(error, source, color);
-    eprintln!("{text}");
+    tell(&text);
     match failure {
         Failure::Interrupted => INTERRUPTED,
         Failure::Error => FAILED,

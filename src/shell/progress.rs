@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
-use crate::script::ObserverFactory;
+use crate::script::{ObserverFactory, tell};
 use crate::sweep::{Observer, Silent, Work};
 use crate::train::{EpochRecord, Status};
 
@@ -69,9 +69,9 @@ impl Progress {
 
     fn line(&self, text: &str) {
         if self.terminal {
-            self.bar.suspend(|| eprintln!("{text}"));
+            self.bar.suspend(|| tell(text));
         } else {
-            eprintln!("{text}");
+            tell(text);
         }
     }
 }
@@ -87,7 +87,7 @@ impl Observer for Progress {
         self.started = Instant::now();
         self.last_line = self.started;
         if work.skipped > 0 {
-            eprintln!("{} had ended before, {} to do", count(work.skipped, "run"), work.runs);
+            tell(&format!("{} had ended before, {} to do", count(work.skipped, "run"), work.runs));
         }
         if work.runs == 0 {
             return;
@@ -100,7 +100,7 @@ impl Observer for Progress {
             }
             self.bar.set_message(self.numbers());
         } else {
-            eprintln!("training {}, {}", count(work.runs, "run"), count(work.epochs as usize, "epoch"));
+            tell(&format!("training {}, {}", count(work.runs, "run"), count(work.epochs as usize, "epoch")));
         }
     }
 
@@ -122,7 +122,7 @@ impl Observer for Progress {
             self.bar.set_message(self.numbers());
         } else if self.last_line.elapsed() >= PLAIN_INTERVAL {
             self.last_line = Instant::now();
-            eprintln!("{}/{} epochs, {}", self.epochs, self.work.epochs, self.numbers());
+            tell(&format!("{}/{} epochs, {}", self.epochs, self.work.epochs, self.numbers()));
         }
     }
 
@@ -130,10 +130,10 @@ impl Observer for Progress {
         self.bar.finish_and_clear();
         let time = self.started.elapsed().as_secs_f64();
         let runs = count(self.work.runs, "run");
-        eprintln!(
+        tell(&format!(
             "{} of {runs} ended in {time:.1} s, {} images/s",
             self.runs,
             HumanCount(self.speed() as u64)
-        );
+        ));
     }
 }

@@ -12,7 +12,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Cmd, Config, Context, Editor, EventHandler, Helper, Hinter, KeyCode, KeyEvent, Modifiers};
 
 use super::{FAILED, complain, show};
-use crate::script::{Session, Source};
+use crate::script::{Session, Source, known_names, print, tell};
 
 /// Lines that the history keeps.
 const HISTORY: usize = 10_000;
@@ -38,10 +38,10 @@ pub(super) fn run(engine: &Engine, session: &Rc<Session>, quiet: bool) -> u8 {
         let _ = editor.load_history(file);
     }
     if !quiet {
-        println!(
+        print(&format!(
             "kelvin {}. Ctrl-C stops what runs, Ctrl-D leaves; help() lists the functions.",
             super::VERSION.as_str()
-        );
+        ));
     }
     let mut scope = Scope::new();
     let mut functions = AST::empty();
@@ -61,7 +61,7 @@ pub(super) fn run(engine: &Engine, session: &Rc<Session>, quiet: bool) -> u8 {
 }
 
 fn fail(error: &ReadlineError) -> u8 {
-    eprintln!("the prompt cannot be shown: {error}");
+    tell(&format!("the prompt cannot be shown: {error}"));
     FAILED
 }
 
@@ -91,16 +91,16 @@ fn evaluate(engine: &Engine, session: &Rc<Session>, scope: &mut Scope, functions
     match result {
         Ok(value) if value.is_unit() => {}
         Ok(value) => {
-            println!("{}", show(engine, value.clone()));
+            print(&show(engine, value.clone()));
             // The last value, under the name that Julia gives it.
             scope.set_value("ans", value);
         }
         Err(error) => {
-            complain(&error, &Source { name: NAME, text: line });
+            complain(&error, &Source { name: NAME, text: line, known: &known_names(engine, scope) });
         }
     }
     for problem in session.take_problems() {
-        eprintln!("{problem}");
+        tell(&problem);
     }
 }
 

@@ -6,6 +6,7 @@ use rhai::{Array, Dynamic, Map};
 use crate::data::{DataOp, Dataset, Sampling, Source, SyntheticOptions};
 use crate::error::Error;
 use crate::script::convert::{Scripted, at, count, integer, known_keys, number, text};
+use crate::script::print;
 
 /// Names the types as scripts see them.
 pub(super) fn name_types(engine: &mut rhai::Engine) {
@@ -196,7 +197,7 @@ pub mod functions {
     pub fn show(context: NativeCallContext, data: &mut Dataset, i: i64) -> Scripted<()> {
         match usize::try_from(i) {
             Ok(index) if index < data.len() => {
-                println!("{}", draw(data, index));
+                print(&draw(data, index));
                 Ok(())
             }
             _ => Err(at(&context, Error::invalid(format!("show({i}): expected 0 to {}", data.len() - 1)))),

@@ -8,7 +8,7 @@ use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;
 use crate::script::convert::{Scripted, at};
 use crate::script::options::RUN_OPTIONS;
-use crate::script::{Function, functions as all};
+use crate::script::{Function, functions as all, print};
 
 /// Name and meaning, aligned.
 fn options<'a>(title: &str, list: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> String {
@@ -60,10 +60,10 @@ pub mod functions {
         for function in &functions {
             if !names.contains(&function.name.as_str()) && !function.name.starts_with("to_") {
                 names.push(&function.name);
-                println!("{:width$}  {}", function.name, first_sentence(&function.doc));
+                print(&format!("{:width$}  {}", function.name, first_sentence(&function.doc)));
             }
         }
-        println!("\nhelp(\"sweep\") lists the run options; help(\"name\") explains a function.");
+        print(&format!("\nhelp(\"sweep\") lists the run options; help(\"name\") explains a function."));
     }
 
     /// Explains a function, with its options.
@@ -82,7 +82,7 @@ pub mod functions {
                 .map_or_else(|| "help() lists the functions".to_owned(), |_| suggestion(name, known.clone()));
             return Err(at(&context, Error::invalid(format!("nothing is called `{name}`; {hint}"))));
         }
-        println!("{}{}", text, details(name));
+        print(&format!("{}{}", text, details(name)));
         Ok(())
     }
 }

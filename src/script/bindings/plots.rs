@@ -8,6 +8,7 @@ use rhai::{Dynamic, FnPtr};
 use crate::analysis::GapFit;
 use crate::plot::{self, Chart, Curve, Figure};
 use crate::script::convert::{Scripted, at, number};
+use crate::script::{print, tell};
 use crate::table::{Table, number as short};
 
 /// A plot in the making.
@@ -143,10 +144,10 @@ pub mod functions {
         let figure = plot.figure(&context)?;
         let drawn = plot::save(&figure, Path::new(path)).map_err(|error| at(&context, error))?;
         if drawn.left_out > 0 {
-            eprintln!(
+            tell(&format!(
                 "{path}: {} points are not drawn: not finite, or not positive on a logarithmic axis",
                 drawn.left_out
-            );
+            ));
         }
         Ok(())
     }
@@ -156,7 +157,7 @@ pub mod functions {
     pub fn show(context: NativeCallContext, plot: &mut PlotHandle) -> Scripted<()> {
         use std::io::IsTerminal;
         let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        println!("{}", plot::text(&plot.figure(&context)?, crate::script::width().min(100), 20, color));
+        print(&plot::text(&plot.figure(&context)?, crate::script::width().min(100), 20, color));
         Ok(())
     }
 
