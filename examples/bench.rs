@@ -38,10 +38,10 @@ struct Case {
 }
 
 const CASES: [Case; 4] = [
-    Case { width: 4, batch: 8, replicas: 12, epochs: 4 },
-    Case { width: 4, batch: 32, replicas: 12, epochs: 4 },
-    Case { width: 8, batch: 32, replicas: 12, epochs: 4 },
-    Case { width: 8, batch: 128, replicas: 12, epochs: 4 },
+    Case { width: 4, batch: 8, replicas: 12, epochs: 1 },
+    Case { width: 4, batch: 32, replicas: 12, epochs: 2 },
+    Case { width: 8, batch: 32, replicas: 12, epochs: 2 },
+    Case { width: 8, batch: 128, replicas: 12, epochs: 2 },
 ];
 
 fn spec(case: &Case, seed: i64) -> RunSpec {

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::error::{Error, Result};
-use crate::model::Weights;
 
 /// The two ways to write momentum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,70 +82,57 @@ impl Sgd {
 /// What stochastic gradient descent remembers between steps, for stacked replicas.
 pub struct SgdState {
     options: Sgd,
-    /// −λ per parameter, with the initial learning rates.
+    /// −λ, with the initial learning rates.
     descent: Tensor,
     weight_decay: Tensor,
     velocity: Option<Tensor>,
 }
 
 impl SgdState {
-    /// At rest, with one initial learning rate per replica.
-    pub fn new(options: &Sgd, lr: &[f64], weights: &Weights) -> Self {
-        let flat = weights.flat();
-        let options_of = (flat.kind(), flat.device());
-        let descent: Vec<f64> = lr.iter().map(|lr| -lr).collect();
-        let descent = if descent.windows(2).all(|pair| pair[0] == pair[1]) {
-            Tensor::from_slice(&descent[..1]).to_kind(flat.kind()).to_device(flat.device())
-        } else {
-            weights.per_parameter(&descent)
-        };
+    /// At rest. `lr` is the initial learning rate, one number or one per element of the weights `theta`.
+    pub fn new(options: &Sgd, lr: &Tensor, theta: &Tensor) -> Self {
+        let weight_decay = Tensor::from_slice(&[options.weight_decay]);
         Self {
             options: options.clone(),
-            descent,
-            weight_decay: Tensor::from_slice(&[options.weight_decay])
-                .to_kind(flat.kind())
-                .to_device(flat.device()),
-            velocity: (options.momentum > 0.0).then(|| Tensor::zeros(flat.size(), options_of)),
+            descent: -lr,
+            weight_decay: weight_decay.to_kind(theta.kind()).to_device(theta.device()),
+            velocity: (options.momentum > 0.0).then(|| theta.zeros_like()),
         }
     }
 
-    /// One update. `factor` is the schedule's, `gradient` is consumed, `noise` is β √(λT) w per
-    /// parameter.
-    pub fn step(&mut self, weights: &mut Weights, mut gradient: Tensor, factor: f64, noise: Option<Tensor>) {
+    /// One update of the weights. `factor` is the schedule's, `gradient` is consumed, `noise` is β √(λT) w
+    /// per parameter.
+    pub fn step(&mut self, theta: &mut Tensor, mut gradient: Tensor, factor: f64, noise: Option<Tensor>) {
         let Sgd { momentum, form, nesterov, weight_decay, .. } = self.options;
         let scaled = (factor != 1.0).then(|| &self.descent * factor);
         let descent = scaled.as_ref().unwrap_or(&self.descent);
-        let decay = &self.weight_decay;
-        let velocity = self.velocity.as_mut();
-        weights.update(|theta| {
-            if weight_decay != 0.0 {
-                let _ = gradient.addcmul_(theta, decay);
-            }
-            let _ = match (velocity, form) {
-                (None, _) => theta.addcmul_(descent, &gradient),
-                (Some(velocity), Form::Pytorch) => {
-                    let _ = velocity.g_mul_scalar_(momentum).g_add_(&gradient);
-                    if nesterov {
-                        let ahead = gradient + &*velocity * momentum;
-                        theta.addcmul_(descent, &ahead)
-                    } else {
-                        theta.addcmul_(descent, velocity)
-                    }
+        if weight_decay != 0.0 {
+            let _ = gradient.addcmul_(theta, &self.weight_decay);
+        }
+        let _ = match (&mut self.velocity, form) {
+            (None, _) => theta.addcmul_(descent, &gradient),
+            (Some(velocity), Form::Pytorch) => {
+                let _ = velocity.g_mul_scalar_(momentum).g_add_(&gradient);
+                if nesterov {
+                    let ahead = gradient + &*velocity * momentum;
+                    theta.addcmul_(descent, &ahead)
+                } else {
+                    theta.addcmul_(descent, velocity)
                 }
-                (Some(velocity), Form::Sutskever) => {
-                    let _ = velocity.g_mul_scalar_(momentum).addcmul_(descent, &gradient);
-                    if nesterov {
-                        let _ = theta.g_add_(&(&*velocity * momentum));
-                        theta.addcmul_(descent, &gradient)
-                    } else {
-                        theta.g_add_(velocity)
-                    }
-                }
-            };
-            if let Some(noise) = noise {
-                let _ = theta.g_add_(&noise);
             }
-        });
+            (Some(velocity), Form::Sutskever) => {
+                let _ = velocity.g_mul_scalar_(momentum).addcmul_(descent, &gradient);
+                if nesterov {
+                    let _ = theta.g_add_(&(&*velocity * momentum));
+                    theta.addcmul_(descent, &gradient)
+                } else {
+                    theta.g_add_(velocity)
+                }
+            }
+        };
+        if let Some(noise) = noise {
+            let _ = theta.g_add_(&noise);
+        }
     }
 
     /// The velocity v, ordered as the weights; none without momentum.

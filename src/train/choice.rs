@@ -25,6 +25,9 @@ pub struct Choice {
     pub threads: usize,
 }
 
+/// Stacks this near to the fastest one's speed count as equally fast.
+const ENOUGH: f64 = 0.95;
+
 /// One measured case.
 #[derive(Clone, Debug)]
 struct Case {
@@ -80,10 +83,46 @@ fn fastest(cases: &[Case], spec: &RunSpec, shape: [usize; 3]) -> usize {
     let name = spec.model.info().name;
     let same_model = |case: &&Case| case.model == name || !cases.iter().any(|case| case.model == name);
     let nearest = cases.iter().filter(same_model).map(distance).fold(f64::INFINITY, f64::min);
-    cases
-        .iter()
-        .filter(same_model)
-        .filter(|case| distance(case) <= nearest)
-        .max_by(|a, b| a.images_per_second.total_cmp(&b.images_per_second))
-        .map_or(1, |case| case.stack)
+    let near: Vec<&Case> = cases.iter().filter(same_model).filter(|case| distance(case) <= nearest).collect();
+    let best = near.iter().map(|case| case.images_per_second).fold(0.0, f64::max);
+    // The smallest of those that are as fast: small stacks are shared out more evenly.
+    near.iter()
+        .filter(|case| case.images_per_second >= ENOUGH * best)
+        .map(|case| case.stack)
+        .min()
+        .unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cohort_takes_the_smallest_of_the_fastest_stacks_of_the_nearest_case() {
+        let text = "resnet,4,8,8,1,100\nresnet,4,8,8,4,390\nresnet,4,8,8,8,400\nresnet,32,32,128,1,9\nresnet,32,32,128,2,8\n";
+        let cases = parse(text).unwrap();
+        let spec = |width, batch| {
+            let mut spec = crate::train::spec::example();
+            spec.model = crate::model::ModelSpec::Resnet { width };
+            spec.batch = batch;
+            spec
+        };
+        assert_eq!(fastest(&cases, &spec(5, 16), [1, 8, 8]), 4);
+        assert_eq!(fastest(&cases, &spec(32, 100), [3, 32, 32]), 1);
+        assert!(parse("resnet,4\n").is_err());
+    }
+
+    #[test]
+    fn the_measured_table_stacks_small_nets_and_not_wide_ones() {
+        let spec = |width, batch| RunSpec {
+            model: crate::model::ModelSpec::Resnet { width },
+            batch,
+            ..crate::train::spec::example()
+        };
+        assert!(Choice::measured(&spec(4, 8), [1, 8, 8], 12, 2).unwrap().stack >= 6);
+        assert_eq!(
+            Choice::measured(&spec(32, 128), [3, 32, 32], 1, 2).unwrap(),
+            Choice { stack: 1, threads: 2 }
+        );
+    }
 }

@@ -217,6 +217,30 @@ impl RunSpec {
     }
 }
 
+/// A small run on the digits, for tests.
+#[cfg(test)]
+pub(super) fn example() -> RunSpec {
+    RunSpec {
+        data: DataSpec { source: Source::Digits, operations: Vec::new() },
+        sampling: Sampling::Split,
+        train: 100,
+        test: 50,
+        augment: false,
+        model: ModelSpec::Linear,
+        init: None,
+        optimizer: OptimizerSpec::Sgd(crate::optim::Sgd::default()),
+        schedule: Schedule::Constant,
+        lr: 0.1,
+        batch: 10,
+        order: Order::Shuffled,
+        epochs: 1,
+        seeds: Seeds::all(1),
+        precision: Precision::Float32,
+        evaluate_every: 1,
+        train_metrics: TrainMetrics::Evaluate,
+    }
+}
+
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

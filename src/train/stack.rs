@@ -55,7 +55,8 @@ impl Stack {
         }
         let lr: Vec<f64> = specs.iter().map(|spec| spec.lr).collect();
         let OptimizerSpec::Sgd(sgd) = &first.optimizer;
-        let optimizer = SgdState::new(sgd, &lr, &weights);
+        // One per parameter even where all are equal: a replica's rounding must not depend on its neighbours'.
+        let optimizer = SgdState::new(sgd, &weights.per_parameter(&lr), weights.flat());
         Ok(Self { replicas, store, model, weights, optimizer, device, epoch: 0 })
     }
 
@@ -85,7 +86,8 @@ impl Stack {
             let gradient = self.weights.gradient(&(total / spec.batch as f64));
             sums.add(&losses, &logits, &labels);
             let noise = self.noise(done, factor);
-            self.optimizer.step(&mut self.weights, gradient, factor, noise);
+            let optimizer = &mut self.optimizer;
+            self.weights.update(|theta| optimizer.step(theta, gradient, factor, noise));
             self.weights.batches += 1;
         }
         if !spec.evaluates(self.epoch) {

@@ -76,3 +76,32 @@ fn run(script: &str) -> (String, f64, u64) {
         watch.join().unwrap(),
     )
 }
+
+/// The official binary files: six of 10,000 records, the training files in order, then the test file.
+#[test]
+fn official_binary_files_load_in_order() {
+    use kelvin::data::{Dataset, Source};
+    use std::io::{Seek, SeekFrom, Write};
+    let folder = tempfile::tempdir().unwrap();
+    let names =
+        ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
+    for (number, name) in names.iter().enumerate() {
+        let mut file = std::fs::File::create(folder.path().join(format!("{name}.bin"))).unwrap();
+        // The second record: its label, the first pixel of red and the last of blue.
+        file.seek(SeekFrom::Start(3073)).unwrap();
+        file.write_all(&[number as u8, 10 + number as u8]).unwrap();
+        file.seek(SeekFrom::Start(2 * 3073 - 1)).unwrap();
+        file.write_all(&[100 + number as u8]).unwrap();
+        file.set_len(30_730_000).unwrap();
+    }
+    let path = folder.path().to_str().unwrap().to_owned();
+    let data = Dataset::load(Source::Cifar10 { path }).unwrap();
+    assert_eq!((data.len(), data.shape(), data.classes()), (60_000, [3, 32, 32], 10));
+    assert_eq!(data.default_sizes(), (50_000, 10_000));
+    for number in 0..6 {
+        let row = number * 10_000 + 1;
+        assert_eq!(data.labels()[row], number as u16);
+        let image = &data.images().bytes[row * 3072..(row + 1) * 3072];
+        assert_eq!((image[0], image[1], image[3071]), (10 + number as u8, 0, 100 + number as u8));
+    }
+}
