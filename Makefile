@@ -5,7 +5,7 @@
 PYTHON ?= python3
 CARGO ?= cargo
 CACHE = $(or $(KELVIN_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kelvin)
-KELVIN = $(CACHE)/target/release/kelvin
+KELVIN = target/release/kelvin
 
 .PHONY: help setup build demo test repl bench stacks lint clean
 
@@ -28,15 +28,15 @@ demo: build
 repl: build
 	$(KELVIN)
 
-# The readers that results must open in, and the tests that use them.
+# The readers that results must open in, and every test; one at a time, because some measure times.
 test: setup
 	@$(PYTHON) tools/venv.py readers
-	KELVIN_PYTHON="$(CACHE)/readers/bin/python" $(CARGO) test --release --locked --workspace
+	KELVIN_PYTHON="$(CACHE)/readers/bin/python" $(CARGO) test --release --locked --workspace -- --test-threads=1
 
 bench: build
 	@$(PYTHON) tools/venv.py torch
 	$(CARGO) build --release --locked --example bench
-	"$(CACHE)/target/release/examples/bench" "$(CACHE)/torch/bin/python"
+	target/release/examples/bench "$(CACHE)/torch/bin/python"
 
 # Measures again which stacks are fastest on this machine, and writes the table that the program reads.
 stacks: setup

@@ -46,7 +46,7 @@ const CASES: [Case; 4] = [
 
 fn spec(case: &Case, seed: i64) -> RunSpec {
     RunSpec {
-        data: DataSpec { source: Source::Digits, operations: Vec::new() },
+        data: DataSpec::new(Source::Digits),
         sampling: Sampling::Fixed,
         train: TRAIN,
         test: 297,

@@ -26,7 +26,7 @@ fn spec(model: &ModelSpec, side: usize, batch: usize, steps: usize, seed: i64) -
     let options =
         SyntheticOptions { n: n + 2, classes: 10, shape: [channels, side, side], noise: 1.0, seed: 1 };
     RunSpec {
-        data: DataSpec { source: Source::Synthetic(options), operations: Vec::new() },
+        data: DataSpec::new(Source::Synthetic(options)),
         sampling: Sampling::Fixed,
         train: n,
         test: 2,

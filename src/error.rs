@@ -63,7 +63,8 @@ pub fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
             let abbreviated = if name.len() > 1 && initials(found) == name { 1 } else { usize::MAX };
             (spelled.min(abbreviated), name)
         })
-        .filter(|(distance, name)| *distance <= (name.len().max(found.len()) / 3).max(1))
+        // One letter in three may be wrong; of one or two letters, none.
+        .filter(|(distance, name)| *distance <= name.len().max(found.len()) / 3)
         .min()
         .map(|(_, name)| name)
 }

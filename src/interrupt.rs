@@ -8,13 +8,30 @@ use crate::error::{Error, Result};
 
 static RAISED: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::new(false)));
 
-/// Lets SIGINT and SIGTERM raise the flag from now on, instead of ending the process.
+/// Nothing runs that could be stopped.
+static IDLE: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::new(false)));
+
+/// Exit code of a process that SIGTERM ends.
+const TERMINATED: i32 = 128 + libc::SIGTERM;
+
+/// Lets SIGINT and SIGTERM raise the flag from now on, instead of ending the process. A second SIGTERM, or one
+/// while nothing runs, ends it.
 pub fn install() -> Result<()> {
-    for signal in [libc::SIGINT, libc::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&RAISED))
-            .map_err(|error| Error::invalid(format!("cannot handle signal {signal}: {error}")))?;
-    }
-    Ok(())
+    let register = || -> std::io::Result<()> {
+        for when in [&RAISED, &IDLE] {
+            signal_hook::flag::register_conditional_shutdown(libc::SIGTERM, TERMINATED, Arc::clone(when))?;
+        }
+        for signal in [libc::SIGINT, libc::SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&RAISED))?;
+        }
+        Ok(())
+    };
+    register().map_err(|error| Error::invalid(format!("cannot handle signals: {error}")))
+}
+
+/// Says whether something runs that an interrupt could stop.
+pub fn set_idle(idle: bool) {
+    IDLE.store(idle, Ordering::Relaxed);
 }
 
 /// Whether the user asked to stop.

@@ -14,6 +14,7 @@
 pub mod analysis;
 pub mod data;
 pub mod error;
+mod hash;
 pub mod interrupt;
 pub mod model;
 pub mod optim;

@@ -9,14 +9,18 @@ SHA-256 below, and a folder appears under its final name only when it is complet
     CACHE/libtorch-2.11.0/site/      the wheels, unpacked side by side as pip lays them out
     CACHE/libtorch-2.11.0/link/      what torch-sys links against: the CPU libraries alone
     CACHE/cuda-2.11.0/               the same torch with its CUDA packages (NVIDIA driver only)
-    CACHE/target/                    cargo's target folder, shared by all clones
+    CACHE/target/                    what cargo compiled, shared by all clones; programs are in ./target
 
 CACHE is $KELVIN_CACHE, else $XDG_CACHE_HOME/kelvin, else ~/.cache/kelvin. The last step
 writes .cargo/config.toml (not tracked), so that plain `cargo build` works with no variable.
 """
 
+import contextlib
+import errno
+import fcntl
 import hashlib
 import html.parser
+import http.client
 import json
 import os
 import platform
@@ -55,6 +59,18 @@ def say(message):
     print(f"setup: {message}", flush=True)
 
 
+@contextlib.contextmanager
+def alone():
+    """Wait until no other set-up works in the cache folder."""
+    with open(CACHE / "setup.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another set-up in the same cache folder")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def pip_setting(name):
     """A setting of pip (index-url, cert), from the environment or pip's files, or None."""
     value = os.environ.get("PIP_" + name.upper().replace("-", "_"))
@@ -68,8 +84,9 @@ def pip_setting(name):
 def index_url():
     """The package index that pip would ask."""
     default = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
-    return pip_setting("index-url") or subprocess.run(
-        [sys.executable, "-c", default], capture_output=True, text=True, check=True).stdout.strip()
+    found = pip_setting("index-url") or subprocess.run(
+        [sys.executable, "-c", default], capture_output=True, text=True).stdout.strip()
+    return found or fail(f"{sys.executable} has no pip; install it (Debian: python3-pip python3-venv)")
 
 
 class Links(html.parser.HTMLParser):
@@ -115,6 +132,7 @@ def fetch(index, context, project, name, expected):
     part = target.with_suffix(".part")
     url = file_url(index, project, name, context)
     for attempt in range(5):
+        total = None
         have = part.stat().st_size if part.exists() else 0
         request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
         try:
@@ -127,14 +145,17 @@ def fetch(index, context, project, name, expected):
         except urllib.error.HTTPError as error:
             if error.code != 416:  # 416: the whole file was there already
                 fail(f"downloading {name}: {error}")
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
+            if getattr(error, "errno", None) == errno.ENOSPC:
+                fail(f"the disk of {CACHE} is full; free {DISK_GB} GB, or set KELVIN_CACHE to a folder on a larger disk")
             say(f"{name}: {error}; trying again" if attempt < 4 else f"{name}: {error}")
             continue
         found = sha256(part)
         if found == expected:
             part.replace(target)
             return target
-        if part.stat().st_size >= total:
+        # Cut off, it goes on from here; whole and wrong, it starts over.
+        if total is None or part.stat().st_size >= total:
             part.unlink()
             say(f"{name}: SHA-256 is {found}, expected {expected}; starting over")
     fail(f"could not download {name}; what came so far is kept in {part}. Run the same command again.")
@@ -184,7 +205,10 @@ def libtorch():
     except (urllib.error.URLError, TimeoutError) as error:
         fail(f"no answer from the package index {index} ({getattr(error, 'reason', error)}). "
              f"libtorch {VERSION} (0.55 GB) is fetched once; check the network, or pip's index-url and cert, and run this again.")
-    unpack(wheels)
+    try:
+        unpack(wheels)
+    except OSError as error:
+        fail(f"unpacking libtorch into {CACHE}: {error}. Free {DISK_GB} GB, or set KELVIN_CACHE to a folder on a larger disk.")
     return final
 
 
@@ -209,7 +233,7 @@ def write_cargo_config(torch, lib):
     text = "\n".join([
         "# Written by tools/setup.py; not tracked.",
         "[build]",
-        f"target-dir = {json.dumps(str(CACHE / 'target'))}",
+        f"build-dir = {json.dumps(str(CACHE / 'target'))}",
         "",
         "[env]",
         f"LIBTORCH = {json.dumps(str(torch / 'link'))}",
@@ -229,8 +253,9 @@ def main():
         (CACHE / "wheels").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fail(f"cannot write the cache folder {CACHE}: {error}. Set KELVIN_CACHE to a folder that can be written.")
-    torch = libtorch()
-    with_cuda = cuda()
+    with alone():
+        torch = libtorch()
+        with_cuda = cuda()
     write_cargo_config(torch, (with_cuda or torch / "site") / "torch" / "lib")
     say(f"libtorch {VERSION} is in {torch}")
 

@@ -11,18 +11,28 @@ import shutil
 import subprocess
 import sys
 
-from setup import CACHE, VERSION, fail, say
+from setup import CACHE, VERSION, alone, fail, say
 
 PACKAGES = {
     "readers": ["pyarrow==26.0.1", "pandas==3.1.1", "polars==2.1.0", "duckdb==2.0.0", "numpy==2.4.6"],
     "torch": [f"torch=={VERSION}", "numpy==2.4.6"],
 }
 
+OLDEST = (3, 11)
+
 
 def main():
     if len(sys.argv) != 2 or sys.argv[1] not in PACKAGES:
         fail(f"usage: venv.py {'|'.join(PACKAGES)}")
-    name = sys.argv[1]
+    if sys.version_info < OLDEST:
+        fail(f"these packages need Python {OLDEST[0]}.{OLDEST[1]}, and this is {sys.version.split()[0]}; "
+             "name another with make PYTHON=…")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with alone():
+        make(sys.argv[1])
+
+
+def make(name):
     wanted = "\n".join(PACKAGES[name]) + "\n"
     folder = CACHE / name
     complete = folder / "packages.txt"

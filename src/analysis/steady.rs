@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::DataType;
 
 use crate::error::{Error, Result};
 use crate::table::Table;
@@ -63,20 +62,17 @@ const BEFORE: usize = 25;
 /// Columns that say where in a run a row stands; they have no steady state.
 const PROGRESS: [&str; 4] = ["epoch", "steps", "lr_now", "seconds"];
 
-/// Columns of metrics; of all others a run has one value.
-fn is_metric(name: &str, kind: &DataType) -> bool {
-    const METRICS: [&str; 8] = [
-        "train_loss",
-        "train_accuracy",
-        "test_loss",
-        "test_accuracy",
-        "gap",
-        "accuracy_gap",
-        "train_loss_std",
-        "test_loss_std",
-    ];
-    METRICS.contains(&name) && kind.is_numeric()
-}
+/// The epochs table's own metrics: floats even where a run has one row.
+const METRICS: [&str; 8] = [
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "gap",
+    "accuracy_gap",
+    "train_loss_std",
+    "test_loss_std",
+];
 
 /// One row per run of an epochs table: the parameters, the metrics' statistics, `epochs_used`, `spiked`.
 pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
@@ -126,8 +122,13 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
         if PROGRESS.contains(&name.as_str()) {
             continue;
         }
-        let values: ArrayRef = if is_metric(name, column.data_type()) {
-            let values = epochs.floats(name)?;
+        let varies = METRICS.contains(&name.as_str()) || varies(&epochs.strings(name)?, &windows);
+        let values: ArrayRef = if varies {
+            let values = epochs.floats(name).map_err(|_| {
+                Error::invalid(format!(
+                    "steady: column `{name}` varies within a run and is not a number; leave it out with select"
+                ))
+            })?;
             Arc::new(Float64Array::from_iter_values(windows.iter().map(|rows| {
                 options.statistic.of(&mut rows.iter().map(|&row| values[row]).collect::<Vec<_>>())
             })))
@@ -144,6 +145,11 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
     )
     .map_err(|error| Error::invalid(error.to_string()))?;
     Ok(Table::new(batch))
+}
+
+/// Whether a column has more than one value within a run.
+fn varies(values: &[String], runs: &[Vec<usize>]) -> bool {
+    runs.iter().any(|rows| rows.iter().any(|&row| values[row] != values[rows[0]]))
 }
 
 /// The number of epochs to keep: up to where the last [`SPIKE`] epochs' mean began to exceed the last
@@ -194,6 +200,19 @@ mod tests {
         assert_eq!(steady_loss(&run(32, &losses[..1]), &SteadyOptions::default()), (1.0, 1, false));
         let mean = SteadyOptions { last: 4, statistic: Statistic::Mean, ..Default::default() };
         assert_eq!(steady_loss(&run(32, &losses), &mean), (298.5, 4, false));
+    }
+
+    #[test]
+    fn a_column_that_varies_is_a_metric_and_one_that_does_not_is_a_parameter() {
+        let table = run(32, &[4.0, 3.0, 2.0, 1.0, 1.0, 1.0])
+            .derive("square", "train_loss * train_loss + epoch")
+            .and_then(|table| table.derive("label", "'a'"))
+            .unwrap();
+        let steady = steady(&table, &SteadyOptions::default()).unwrap();
+        assert_eq!(steady.floats("square").unwrap(), [6.5]);
+        assert_eq!(steady.strings("label").unwrap(), ["a"]);
+        let text = table.derive("label", "CASE WHEN epoch > 5 THEN 'a' ELSE 'b' END").unwrap();
+        assert!(super::steady(&text, &SteadyOptions::default()).is_err());
     }
 
     #[test]

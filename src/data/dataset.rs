@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Images, Sampling, Source};
+use super::{Augmentation, Images, Sampling, Source};
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
 
@@ -14,6 +14,10 @@ use crate::rng::{Rng, Stream};
 pub struct DataSpec {
     /// Where the images come from.
     pub source: Source,
+    /// SHA-256 of the images and labels ([`Images::digest`]), once they were loaded: a data set is what its
+    /// files hold, not where they lie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// What is done to them, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<DataOp>,
@@ -58,6 +62,11 @@ pub enum DataOp {
 }
 
 impl DataSpec {
+    /// A whole source that was not loaded yet.
+    pub fn new(source: Source) -> Self {
+        Self { source, digest: None, operations: Vec::new() }
+    }
+
     /// The name in tables: the source's.
     pub fn name(&self) -> &'static str {
         self.source.info().name
@@ -73,18 +82,22 @@ pub struct Dataset {
     labels: Arc<Vec<u16>>,
 }
 
+/// The images of one source while anybody holds them.
+type Slot = Arc<Mutex<Weak<Images>>>;
+
 /// Images in memory, by source, so that a plan's data sets are read once.
-static LOADED: LazyLock<Mutex<HashMap<String, Weak<Images>>>> = LazyLock::new(Mutex::default);
+static LOADED: LazyLock<Mutex<HashMap<String, Slot>>> = LazyLock::new(Mutex::default);
 
 fn load(source: &Source) -> Result<Arc<Images>> {
     let key = serde_json::to_string(source).map_err(|error| Error::invalid(error.to_string()))?;
-    // The lock is held while loading: whoever asks for the same images meanwhile waits for them.
-    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(images) = loaded.get(&key).and_then(Weak::upgrade) {
+    let slot = Arc::clone(LOADED.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
+    // Held while loading: whoever asks for the same images meanwhile waits for them, and nobody else does.
+    let mut loaded = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(images) = loaded.upgrade() {
         return Ok(images);
     }
     let images = Arc::new(source.load()?);
-    loaded.insert(key, Arc::downgrade(&images));
+    *loaded = Arc::downgrade(&images);
     Ok(images)
 }
 
@@ -94,14 +107,23 @@ impl Dataset {
         let images = load(&source)?;
         let rows = Arc::new((0..images.len() as u32).collect());
         let labels = Arc::new(images.labels.clone());
-        Ok(Self { spec: DataSpec { source, operations: Vec::new() }, images, rows, labels })
+        let spec = DataSpec { digest: Some(images.digest.clone()), ..DataSpec::new(source) };
+        Ok(Self { spec, images, rows, labels })
     }
 
-    /// Loads the data set that a description means.
+    /// Loads the data set that a description means, and checks that it is still the same.
     pub fn open(spec: &DataSpec) -> Result<Self> {
-        spec.operations
-            .iter()
-            .try_fold(Self::load(spec.source.clone())?, |data, operation| data.apply(operation.clone()))
+        let whole = Self::load(spec.source.clone())?;
+        if let Some(digest) = &spec.digest
+            && *digest != whole.images.digest
+        {
+            return Err(Error::invalid(format!(
+                "the images of {} have changed since the plan was made (SHA-256 {}, expected {digest}); restore the files or make another plan",
+                spec.name(),
+                whole.images.digest
+            )));
+        }
+        spec.operations.iter().try_fold(whole, |data, operation| data.apply(operation.clone()))
     }
 
     /// The data set as plain data.
@@ -122,6 +144,11 @@ impl Dataset {
     /// The labels of the rows; with label noise they differ from the images' own.
     pub fn labels(&self) -> &[u16] {
         &self.labels
+    }
+
+    /// The crops and flips that `augment: true` means: the source's, for colour images.
+    pub fn augmentation(&self) -> Augmentation {
+        if self.shape()[0] == 3 { self.spec.source.info().augmentation } else { Augmentation::None }
     }
 
     /// How many examples.

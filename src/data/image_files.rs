@@ -17,7 +17,10 @@ use super::Images;
 use crate::error::{Error, Result};
 
 /// Larger images than this are refused: a header may claim any size.
-const LARGEST_SIDE: u32 = 4096;
+const LARGEST_SIDE: u32 = 1024;
+
+/// More bytes than this, decoded, are refused.
+const LARGEST: usize = 16 << 30;
 
 pub(super) fn load(path: &str, image: Option<&str>, label: Option<&str>) -> Result<Images> {
     let mut decoded = Decoded::default();
@@ -39,8 +42,15 @@ struct Decoded {
 /// The Parquet files that a file name, a folder or a glob means; training files first.
 fn files(path: &str) -> Result<Vec<PathBuf>> {
     let root = Path::new(path);
-    let pattern =
-        if root.is_dir() { root.join("*.parquet").to_string_lossy().into_owned() } else { path.to_owned() };
+    // Brackets in the name of something that exists are not a pattern.
+    let literal = glob::Pattern::escape(path);
+    let pattern = if root.is_dir() {
+        format!("{literal}/*.parquet")
+    } else if root.exists() {
+        literal
+    } else {
+        path.to_owned()
+    };
     let mut found: Vec<PathBuf> = glob::glob(&pattern)
         .map_err(|error| Error::invalid(format!("{path}: not a path or glob: {error}")))?
         .flatten()
@@ -69,7 +79,7 @@ fn read_file(path: &Path, image: Option<&str>, label: Option<&str>, into: &mut D
     let (image, label) = (schema.field(image).name(), schema.field(label).name());
     let batches = builder
         .with_projection(mask)
-        .with_batch_size(1024)
+        .with_batch_size(128)
         .build()
         .map_err(|error| fail(error.to_string()))?;
     for batch in batches {
@@ -163,6 +173,9 @@ fn decode_all(encoded: &ArrayRef, first: usize, into: &mut Decoded) -> std::resu
     let shape = into.shape;
     let size: usize = shape.iter().product();
     let start = into.bytes.len();
+    if start + count * size > LARGEST {
+        return Err(format!("more than {} GiB of images; take fewer or smaller ones", LARGEST >> 30));
+    }
     into.bytes.resize(start + count * size, 0);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let share = count.div_ceil(workers);

@@ -61,7 +61,7 @@ impl Images {
         for label in &labels {
             digest.update(label.to_le_bytes());
         }
-        let digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = crate::hash::hex(&digest.finalize());
         Ok(Self { bytes, labels, classes, shape, full_scale, mean, std, digest })
     }
 

@@ -25,14 +25,15 @@ pub struct Options {
 const BYTES_PER_STD: f64 = 32.0;
 
 /// More bytes than this are refused.
-const LARGEST: usize = 8 << 30;
+const LARGEST: usize = 4 << 30;
 
 pub(super) fn load(options: &Options) -> Result<Images> {
     let [channels, height, width] = options.shape;
     let size = channels
         .checked_mul(height)
         .and_then(|plane| plane.checked_mul(width))
-        .and_then(|image| image.checked_mul(options.n));
+        // A byte per pixel of the images, a float per pixel of the classes' patterns.
+        .and_then(|image| image.checked_mul(options.n.checked_add(options.classes.checked_mul(8)?)?));
     match size {
         Some(1..=LARGEST) if options.classes >= 1 && options.classes <= 1 << 16 => {}
         _ => {

@@ -80,6 +80,12 @@ pub const MODELS: &[ModelInfo] = &[
     },
 ];
 
+/// Larger images, and more classes, are taken for a mistake.
+const LARGEST_SIZE: usize = 65_536;
+
+/// More parameters are refused before any is allocated.
+const MOST_PARAMETERS: i64 = 1 << 29;
+
 /// The forward pass of a model on stacked replicas.
 pub(crate) trait Forward: Send + Sync {
     /// Logits, replicas x batch x classes, of images, batch x (replicas · channels) x height x width.
@@ -139,6 +145,13 @@ impl ModelSpec {
     /// Builds the model for images of this shape (channels, height, width).
     pub fn build(&self, shape: [usize; 3], classes: usize) -> Result<Model> {
         self.check()?;
+        let sizes = [shape[0], shape[1], shape[2], classes];
+        if !sizes.iter().all(|size| (1..=LARGEST_SIZE).contains(size)) {
+            return Err(Error::invalid(format!(
+                "{}: images of {shape:?} (channels, height, width) and {classes} classes; expected each from 1 to {LARGEST_SIZE}",
+                self.info().name
+            )));
+        }
         let mut layout = Layout::default();
         let net: Arc<dyn Forward> = match self {
             Self::Resnet { width } => {
@@ -156,6 +169,13 @@ impl ModelSpec {
                 classes as i64,
             )),
         };
+        if layout.parameters() > MOST_PARAMETERS {
+            return Err(Error::invalid(format!(
+                "{}: {} parameters; expected at most {MOST_PARAMETERS}, make it narrower",
+                self.info().name,
+                layout.parameters()
+            )));
+        }
         Ok(Model { spec: self.clone(), shape, classes, layout: Arc::new(layout), net })
     }
 

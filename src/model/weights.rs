@@ -180,6 +180,8 @@ impl Weights {
     /// Sets one replica's tensors by their PyTorch names; float kinds are converted.
     pub fn set_state(&mut self, replica: i64, state: State) -> Result<()> {
         let mut given: HashMap<String, Tensor> = state.into_iter().collect();
+        let batches = given.iter().find(|(name, _)| name.ends_with("num_batches_tracked"));
+        let batches = batches.map(|(_, tensor)| tensor.int64_value(&[]));
         let mut take = |name: &str, shape: &[i64]| {
             let tensor = given
                 .remove(name)
@@ -218,6 +220,7 @@ impl Weights {
                 crate::error::suggestion(name, layout.tensors.iter().map(|tensor| tensor.name.as_str()))
             )));
         }
+        self.batches = batches.unwrap_or(self.batches);
         let replicas = self.replicas;
         self.update(|flat| {
             let mut start = 0;

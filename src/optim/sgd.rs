@@ -6,7 +6,8 @@
 //! - PyTorch's momentum (Eq. 16): v ← μ v + g + α θ, θ ← θ − λ v; Nesterov: θ ← θ − λ (g + α θ + μ v)
 //! - Sutskever's momentum (Eq. 45): v ← μ v − λ (g + α θ), θ ← θ + v; Nesterov: θ ← θ + μ v − λ (g + α θ)
 //!
-//! and with β, in every form, θ ← θ + β √(λT) w with standard normal w and T = λ / batch.
+//! and with β, in every form, θ ← θ + β √(λT) w with standard normal w and T = λ₀ / batch, λ₀ the initial
+//! learning rate.
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;

@@ -126,6 +126,16 @@ pub(super) fn axis(key: &str, value: &Dynamic) -> Result<Vec<Dynamic>> {
         range(values.start, values.end)?
     } else if let Some(values) = value.clone().try_cast::<std::ops::RangeInclusive<i64>>() {
         range(*values.start(), values.end().saturating_add(1))?
+    } else if value.type_name().contains("StepRange") {
+        // range(from, to, step) has no public type; a script can walk it.
+        let mut scope = rhai::Scope::new();
+        scope.push("values", value.clone());
+        let walk = "let all = []; for value in values { all.push(value); } all";
+        let mut engine = rhai::Engine::new();
+        engine.set_max_array_size(LONGEST as usize);
+        engine
+            .eval_with_scope::<Array>(&mut scope, walk)
+            .map_err(|error| Error::invalid(format!("{key}: not a range of values: {error}")))?
     } else {
         vec![value.clone()]
     };

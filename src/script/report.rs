@@ -65,11 +65,12 @@ fn innermost(
         EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
         EvalAltResult::ErrorParsing(kind, _) => kind.to_string(),
         EvalAltResult::ErrorVariableNotFound(name, _) => {
-            let hint = match nearest(name, known.iter().map(String::as_str)) {
+            // A variable of the script itself is known, and a function does not see it.
+            let others = known.iter().map(String::as_str).filter(|known| known != name);
+            let hint = match nearest(name, others) {
+                _ if in_function && known.contains(name) => hand_over(name),
                 Some(near) => format!("; did you mean `{near}`?"),
-                None if in_function => {
-                    format!("; a function sees its arguments only: hand it over, fn f({name}) {{ … }}")
-                }
+                None if in_function => hand_over(name),
                 None => String::new(),
             };
             format!("unknown variable `{name}`{hint}")
@@ -84,6 +85,11 @@ fn innermost(
         }
     };
     (message, root.position(), Vec::new())
+}
+
+/// What to write instead of a variable that a function does not see.
+fn hand_over(name: &str) -> String {
+    format!("; a function sees its arguments only: hand it over, fn f({name}) {{ … }}")
 }
 
 /// `signature` is the call as Rhai saw it: `take (Dataset, f64)`.

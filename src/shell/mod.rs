@@ -128,7 +128,7 @@ fn run_text(engine: &Engine, session: &Rc<Session>, name: &str, text: &str, show
             }
             let problems = session.take_problems();
             for problem in &problems {
-                tell(&problem);
+                tell(problem);
             }
             if problems.is_empty() { 0 } else { FAILED }
         }

@@ -46,7 +46,10 @@ pub(super) fn run(engine: &Engine, session: &Rc<Session>, quiet: bool) -> u8 {
     let mut scope = Scope::new();
     let mut functions = AST::empty();
     loop {
-        match editor.readline("kelvin> ") {
+        crate::interrupt::set_idle(true);
+        let line = editor.readline("kelvin> ");
+        crate::interrupt::set_idle(false);
+        match line {
             Ok(line) => {
                 evaluate(engine, session, &mut scope, &mut functions, &line);
                 if let Some(file) = &history {

@@ -1,6 +1,8 @@
 //! Running a plan on this machine.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::time::SystemTime;
 
 use tch::Device;
 
@@ -61,25 +63,32 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Result<Summary> {
     let store = Store::create(dir, plan, provenance)?;
-    let todo: Vec<&PlannedRun> = store
+    // How a run is executed is frozen; where its files lie is this plan's to say.
+    let todo: Vec<PlannedRun> = store
         .plan()
         .runs
         .iter()
-        .filter(|run| match store.ended(run) {
-            Some(ended) => ended.status == Status::Failed && options.retry_failed,
-            None => !store.metrics_file(&run.id).exists(),
+        .filter(|run| match store.ended(run).map(|ended| ended.status) {
+            None | Some(Status::Interrupted) => true,
+            Some(Status::Failed) => options.retry_failed,
+            Some(Status::Done | Status::Diverged) => false,
+        })
+        .map(|frozen| {
+            let own = plan.runs.iter().find(|run| run.id == frozen.id).unwrap_or(frozen);
+            PlannedRun { spec: own.spec.clone(), ..frozen.clone() }
         })
         .collect();
-    let result = train_all(&store, &todo, options.settings(), observer);
-    store.write_runs()?;
-    result?;
+    let trained = train_all(&store, &todo, options.settings(), observer);
+    let noted = if todo.is_empty() { Ok(()) } else { store.write_runs() };
+    // Why the training ended comes first.
+    trained.and(noted)?;
     let mut summary = Summary { runs: store.plan().runs.len(), ..Summary::default() };
     for run in &store.plan().runs {
         match store.ended(run).map(|ended| ended.status) {
             Some(Status::Diverged) => summary.diverged += 1,
             Some(Status::Failed) => summary.failed += 1,
-            _ if store.metrics_file(&run.id).exists() => summary.done += 1,
-            _ => {}
+            Some(Status::Done) => summary.done += 1,
+            Some(Status::Interrupted) | None => {}
         }
     }
     Ok(summary)
@@ -87,7 +96,7 @@ pub fn run(
 
 fn train_all(
     store: &Store,
-    todo: &[&PlannedRun],
+    todo: &[PlannedRun],
     settings: Settings,
     observer: &mut dyn Observer,
 ) -> Result<()> {
@@ -97,16 +106,22 @@ fn train_all(
     if tasks.is_empty() {
         return Ok(());
     }
+    store.prepare()?;
     let device = device_name(settings.device);
     let mut records: Vec<Vec<EpochRecord>> = vec![Vec::new(); todo.len()];
+    let mut begun: HashMap<usize, SystemTime> = HashMap::new();
     let result = engine::run(tasks, settings, &mut |event| {
         match event {
+            Event::Began { run } => {
+                begun.insert(run, SystemTime::now());
+            }
             Event::Epoch { run, record } => {
                 observer.epoch(&todo[run].id, &record);
                 records[run].push(record);
             }
             Event::Ended { run, outcome } => {
-                let planned = todo[run];
+                begun.remove(&run);
+                let planned = &todo[run];
                 if outcome.status == Status::Done {
                     store.publish(planned, &records[run])?;
                 }
@@ -121,10 +136,16 @@ fn train_all(
         Ok(())
     });
     observer.finish();
+    if matches!(result, Err(Error::Interrupted)) {
+        for (run, started) in begun {
+            let ended = Ended::here(Status::Interrupted, None, started, SystemTime::now(), &device);
+            store.note_ended(&todo[run], &ended)?;
+        }
+    }
     result
 }
 
-fn work(todo: &[&PlannedRun], skipped: usize) -> Work {
+fn work(todo: &[PlannedRun], skipped: usize) -> Work {
     let epochs = todo.iter().map(|run| u64::from(run.spec.epochs.div_ceil(run.spec.evaluate_every))).sum();
     Work { runs: todo.len(), skipped, epochs }
 }
@@ -141,7 +162,7 @@ pub fn train(spec: &RunSpec, options: &RunOptions, observer: &mut dyn Observer) 
     let settings = Settings { keep_weights: true, ..options.settings() };
     let mut records = Vec::new();
     let mut outcome = None;
-    observer.start(work(&[run], 0));
+    observer.start(work(&plan.runs, 0));
     let result = engine::run(vec![Task { spec: spec.clone(), choice: run.choice }], settings, &mut |event| {
         match event {
             Event::Epoch { record, .. } => {
@@ -153,6 +174,7 @@ pub fn train(spec: &RunSpec, options: &RunOptions, observer: &mut dyn Observer) 
                 outcome = Some(ended);
             }
             Event::Tick { images } => observer.tick(images),
+            Event::Began { .. } => {}
         }
         Ok(())
     });

@@ -178,10 +178,12 @@ pub fn epochs_schema() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// The runs of a plan: their parameters.
+/// The runs of a plan: their parameters and the cost expected, `images` and `core_seconds`.
 pub fn plan(sweep: &str, runs: &[PlannedRun]) -> Result<Table> {
     let rows: Vec<Row> = runs.iter().map(|run| Row { run, sweep, record: None }).collect();
-    table(build(parameters(), &rows)?)
+    let cost =
+        [("images", int(|row| row.run.images as i64)), ("core_seconds", float(|row| row.run.core_seconds))];
+    table(build(parameters().into_iter().chain(cost).collect(), &rows)?)
 }
 
 /// The runs table: parameters, `status`, `error`, times (UTC), host, device and versions of every run that has

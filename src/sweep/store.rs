@@ -60,8 +60,7 @@ pub struct Script {
 impl Script {
     /// A script's path and text, with its hash.
     pub fn new(path: &str, text: &str) -> Self {
-        use sha2::{Digest, Sha256};
-        let sha256 = crate::train::hex(&Sha256::digest(text));
+        let sha256 = crate::hash::sha256(text);
         Self { path: path.to_owned(), sha256, text: text.to_owned() }
     }
 }
@@ -88,7 +87,7 @@ fn host() -> String {
 /// How a run ended, where and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ended {
-    /// Done, diverged or failed.
+    /// Done, diverged, failed or interrupted.
     pub status: Status,
     /// Why it did not end as done.
     pub error: Option<String>,
@@ -240,10 +239,23 @@ impl Store {
 
     /// How a run ended; none where it has not.
     pub fn ended(&self, run: &PlannedRun) -> Option<Ended> {
-        let text = fs::read_to_string(self.state(&run.id).join("ended.json")).ok()?;
-        let ended: Ended = serde_json::from_str(&text).ok()?;
+        let published = fs::metadata(self.metrics_file(&run.id)).and_then(|about| about.modified()).ok();
+        let noted = fs::read_to_string(self.state(&run.id).join("ended.json")).ok();
+        let noted: Option<Ended> = noted.and_then(|text| serde_json::from_str(&text).ok());
         // Done is what was published, whatever else is said.
-        (ended.status != Status::Done || self.metrics_file(&run.id).exists()).then_some(ended)
+        match (published, noted) {
+            (None, noted) => noted.filter(|ended| ended.status != Status::Done),
+            (Some(_), Some(noted)) if noted.status == Status::Done => Some(noted),
+            (Some(time), _) => Some(Ended::here(Status::Done, None, time, time, "")),
+        }
+    }
+
+    /// Makes the folders that publishing needs; whoever cannot write there learns it before training.
+    pub fn prepare(&self) -> Result<()> {
+        for folder in [self.dir.join("staging"), self.metrics()] {
+            fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
+        }
+        write_aside(&self.dir.join("staging"), |_| Ok(())).map(|_| ())
     }
 
     /// Publishes a finished run: its metrics appear whole, once.
@@ -252,12 +264,7 @@ impl Store {
         let keep: Vec<usize> =
             (0..table.columns().len()).filter(|&index| table.columns()[index] != "sweep").collect();
         let batch = table.batch().project(&keep).map_err(|error| Error::invalid(error.to_string()))?;
-        let staging = self.dir.join("staging");
-        let metrics = self.metrics();
-        for folder in [&staging, &metrics] {
-            fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
-        }
-        let aside = write_aside(&staging, |file| Table::new(batch).encode_parquet(file))?;
+        let aside = write_aside(&self.dir.join("staging"), |file| Table::new(batch).encode_parquet(file))?;
         link(aside, &self.metrics_file(&run.id))
     }
 

@@ -48,6 +48,8 @@ impl Table {
 
     /// One row per combination of the keys, sorted by them, with the aggregates.
     pub fn group(&self, keys: &[String], aggregates: &[String]) -> Result<Self> {
+        let positions: Vec<String> = (1..=keys.len()).map(|position| position.to_string()).collect();
+        let positions = positions.join(", ");
         let keys = keys.join(", ");
         let columns: Vec<&str> = Some(keys.as_str())
             .into_iter()
@@ -58,7 +60,7 @@ impl Table {
         if keys.is_empty() {
             return self.sql(&format!("SELECT {columns} FROM t"));
         }
-        self.sql(&format!("SELECT {columns} FROM t GROUP BY {keys} ORDER BY {keys}"))
+        self.sql(&format!("SELECT {columns} FROM t GROUP BY {positions} ORDER BY {positions}"))
     }
 
     /// The rows in the order of these expressions; `"x DESC"` reverses.
@@ -161,6 +163,8 @@ mod tests {
         assert_eq!(grouped.columns(), ["batch", "mean", "n"]);
         assert_eq!(grouped.floats("mean").unwrap(), [0.3, 0.2]);
         assert_eq!(grouped.floats("n").unwrap(), [3.0, 2.0]);
+        let by_expression = table().group(&text(&["batch * 2 AS twice"]), &text(&["count(*) AS n"])).unwrap();
+        assert_eq!(by_expression.floats("twice").unwrap(), [32.0, 64.0]);
         assert_eq!(table().filter("lr > 0.15 AND batch = 16").unwrap().len(), 2);
         let derived = table().derive("T", "lr / batch").unwrap().sort(&text(&["T DESC NULLS LAST"])).unwrap();
         assert_eq!(derived.floats("T").unwrap()[0], 0.5 / 16.0);

@@ -43,7 +43,13 @@ impl Table {
     /// Reads Parquet files: a file, a folder (with the folders in it), or a glob. All files must have the
     /// same columns.
     pub fn read_parquet_files(path: &str) -> Result<Self> {
-        let pattern = if Path::new(path).is_dir() { format!("{path}/**/*.parquet") } else { path.to_owned() };
+        // Brackets in the name of something that exists are not a pattern.
+        let literal = glob::Pattern::escape(path);
+        let pattern = match Path::new(path) {
+            folder if folder.is_dir() => format!("{literal}/**/*.parquet"),
+            file if file.exists() => literal,
+            _ => path.to_owned(),
+        };
         let mut files: Vec<PathBuf> = glob::glob(&pattern)
             .map_err(|error| Error::invalid(format!("{path}: not a path or glob: {error}")))?
             .flatten()
@@ -135,8 +141,9 @@ pub(crate) fn make_readable(file: &File, path: &Path) -> Result<()> {
 
 /// Adds a text column for every folder `key=value` above a file, unless the file has it.
 fn with_folders(mut table: Table, path: &Path) -> Result<Table> {
-    for folder in path.parent().into_iter().flat_map(Path::components) {
-        let folder = folder.as_os_str().to_string_lossy();
+    // The nearest folder of a key is the one that counts.
+    for folder in path.ancestors().skip(1).filter_map(Path::file_name) {
+        let folder = folder.to_string_lossy();
         let Some((key, value)) = folder.split_once('=') else { continue };
         if !key.is_empty() && table.batch.column_by_name(key).is_none() {
             let values: ArrayRef = Arc::new(StringArray::from_iter_values((0..table.len()).map(|_| value)));

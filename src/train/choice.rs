@@ -5,6 +5,7 @@
 //! measured case nearest to it. The choice decides rounding, so it is frozen with a sweep's plan: a
 //! table gives the same choice every time, a measurement at each start would not.
 
+use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,39 @@ fn parse(text: &str) -> Result<Vec<Case>> {
         .collect()
 }
 
+/// What a run is expected to cost, from the measured table.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Images trained on, all epochs together.
+    pub images: u64,
+    /// Time of one core for training and evaluation, on a machine as fast as the measured one.
+    pub core_seconds: f64,
+}
+
+impl Cost {
+    /// The cost of one run of a stack.
+    pub fn expected(spec: &RunSpec, shape: [usize; 3], choice: Choice) -> Result<Self> {
+        let cases = CASES.as_ref().map_err(|error| Error::invalid(error.to_string()))?;
+        let near = nearest(cases, spec, shape);
+        let Some(case) = near.iter().min_by_key(|case| case.stack.abs_diff(choice.stack)) else {
+            return Err(Error::invalid("stacks.csv holds no measured case"));
+        };
+        // Work per image grows with the pixels and, for convolutions, with the square of the width.
+        let work = |width: f64, pixels: f64| width * width * pixels;
+        let width = spec.model.width().max(1) as f64;
+        let ratio = work(width, (shape[1] * shape[2]) as f64) / work(case.width.max(1.0), case.pixels);
+        let images = spec.steps() * spec.batch as u64;
+        let evaluations = u64::from(spec.epochs.div_ceil(spec.evaluate_every));
+        let evaluated = match spec.train_metrics {
+            super::spec::TrainMetrics::Evaluate => spec.train + spec.test,
+            super::spec::TrainMetrics::Running => spec.test,
+        };
+        // A forward pass is a third of a training step.
+        let passes = images as f64 + (evaluations * evaluated as u64) as f64 / 3.0;
+        Ok(Self { images, core_seconds: passes * ratio / case.images_per_second })
+    }
+}
+
 impl Choice {
     /// The fastest way for runs like this one, of which there are `runs`, on `cores` cores.
     pub fn measured(spec: &RunSpec, shape: [usize; 3], runs: usize, cores: usize) -> Result<Self> {
@@ -72,7 +106,8 @@ impl Choice {
     }
 }
 
-fn fastest(cases: &[Case], spec: &RunSpec, shape: [usize; 3]) -> usize {
+/// The rows of the measured case nearest to a run.
+fn nearest<'a>(cases: &'a [Case], spec: &RunSpec, shape: [usize; 3]) -> Vec<&'a Case> {
     let width = spec.model.width().max(1) as f64;
     let (pixels, batch) = ((shape[1] * shape[2]) as f64, spec.batch as f64);
     // What a layer has to do per launch decides; how it divides into width, pixels and batch less so.
@@ -82,8 +117,20 @@ fn fastest(cases: &[Case], spec: &RunSpec, shape: [usize; 3]) -> usize {
     };
     let name = spec.model.info().name;
     let same_model = |case: &&Case| case.model == name || !cases.iter().any(|case| case.model == name);
-    let nearest = cases.iter().filter(same_model).map(distance).fold(f64::INFINITY, f64::min);
-    let near: Vec<&Case> = cases.iter().filter(same_model).filter(|case| distance(case) <= nearest).collect();
+    // Of cases that are equally near, the one with the smaller batch.
+    let order = |a: &&Case, b: &&Case| {
+        (distance(a), a.batch).partial_cmp(&(distance(b), b.batch)).unwrap_or(Ordering::Equal)
+    };
+    let Some(nearest) = cases.iter().filter(same_model).min_by(order) else { return Vec::new() };
+    let same = |case: &&Case| {
+        (&case.model, case.width, case.pixels, case.batch)
+            == (&nearest.model, nearest.width, nearest.pixels, nearest.batch)
+    };
+    cases.iter().filter(same).collect()
+}
+
+fn fastest(cases: &[Case], spec: &RunSpec, shape: [usize; 3]) -> usize {
+    let near = nearest(cases, spec, shape);
     let best = near.iter().map(|case| case.images_per_second).fold(0.0, f64::max);
     // The smallest of those that are as fast: small stacks are shared out more evenly.
     near.iter()

@@ -61,6 +61,11 @@ pub fn cores() -> usize {
 
 /// What happens while training. `run` is a position in the tasks.
 pub enum Event {
+    /// A run begins.
+    Began {
+        /// The run.
+        run: usize,
+    },
     /// An epoch with metrics ended.
     Epoch {
         /// The run.
@@ -157,7 +162,13 @@ pub fn run(
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Disconnected) => {
+                // Workers that were loading data notice the interrupt first.
+                if stop.is_none() && left > 0 && crate::interrupt::raised() {
+                    stop = Some((Instant::now(), Error::Interrupted));
+                }
+                break;
+            }
         }
         // By the clock, because epochs may come faster than any pause.
         if stop.is_none() && ticked.elapsed() >= TICK {
@@ -261,14 +272,19 @@ fn train(
     events: &Sender<Event>,
 ) -> Result<()> {
     let device = shared.settings.device;
+    // The first look at the number sets it to the process's own, so look before setting this thread's.
+    tch::get_num_threads();
     tch::set_num_threads(piece.choice.threads as i32);
     let mut specs: Vec<RunSpec> = piece.runs.iter().map(|&run| shared.tasks[run].spec.clone()).collect();
     if piece.choice.stack > 1 && specs.len() == 1 {
         specs.push(specs[0].clone());
     }
     let (data, store) = shared.dataset(&specs[0])?;
-    let mut stack = Stack::new(&specs, &data, store, device)?;
+    let mut stack = Stack::new(&specs, piece.runs.len(), &data, store, device)?;
     let send = |event| events.send(event).map_err(|_| Error::Interrupted);
+    for &run in &piece.runs {
+        send(Event::Began { run })?;
+    }
     let ended =
         |status, error, weights| Outcome { status, error, started, ended: SystemTime::now(), weights };
     for _ in 0..specs[0].epochs {
@@ -309,14 +325,13 @@ fn train(
 impl Shared {
     /// The data set of a run, with its images on the device: loaded once, shared by all workers.
     fn dataset(&self, spec: &RunSpec) -> Result<(Dataset, ImageStore)> {
-        let augmentation =
-            if spec.augment { spec.data.source.info().augmentation } else { Augmentation::None };
-        let key = format!("{:?} {augmentation:?} {:?}", spec.data, spec.precision.master());
+        let key = format!("{:?} {} {:?}", spec.data, spec.augment, spec.precision.master());
         let mut datasets = self.datasets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((data, store)) = datasets.get(&key) {
             return Ok((data.clone(), store.share()));
         }
         let data = Dataset::open(&spec.data)?;
+        let augmentation = if spec.augment { data.augmentation() } else { Augmentation::None };
         let store =
             ImageStore::new(data.images(), augmentation, self.settings.device, spec.precision.master());
         let shared = (data.clone(), store.share());

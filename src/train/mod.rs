@@ -12,9 +12,8 @@ mod record;
 mod spec;
 mod stack;
 
-pub use choice::{Choice, MEASURED};
+pub use choice::{Choice, Cost, MEASURED};
 pub use engine::{Event, Outcome};
 pub use evaluate::scores;
 pub use record::{EpochRecord, Status};
-pub(crate) use spec::hex;
 pub use spec::{InitFile, Order, RunSpec, Seeds, TrainMetrics};

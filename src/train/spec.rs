@@ -1,10 +1,10 @@
 //! A run as plain data: everything that decides its result, and nothing else.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::data::{DataSpec, Sampling, Source};
 use crate::error::{Error, Result};
+use crate::hash::sha256;
 use crate::model::ModelSpec;
 use crate::optim::{OptimizerSpec, Schedule};
 use crate::torch::Precision;
@@ -102,7 +102,18 @@ impl InitFile {
     /// Describes a file that exists now.
     pub fn of(path: &str) -> Result<Self> {
         let content = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-        Ok(Self { path: path.to_owned(), sha256: hex(&Sha256::digest(content)) })
+        Ok(Self { path: path.to_owned(), sha256: sha256(content) })
+    }
+
+    /// Whether the file still holds what it held.
+    pub fn check(&self) -> Result<()> {
+        if Self::of(&self.path)?.sha256 == self.sha256 {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "{}: its content has changed since the plan was made; restore the file or make another plan",
+            self.path
+        )))
     }
 }
 
@@ -166,11 +177,13 @@ impl RunSpec {
         epoch.is_multiple_of(self.evaluate_every) || epoch == self.epochs
     }
 
-    /// The canonical JSON of what decides the result: keys sorted, no paths of files whose content is
-    /// known otherwise.
+    /// The canonical JSON of what decides the result: keys sorted, files by their content's hash and not
+    /// by their path.
     pub fn canonical(&self) -> String {
         let mut spec = self.clone();
-        if let Source::Cifar10 { path } = &mut spec.data.source {
+        if spec.data.digest.is_some()
+            && let Source::Cifar10 { path } | Source::Images { path, .. } = &mut spec.data.source
+        {
             path.clear();
         }
         if let Some(init) = &mut spec.init {
@@ -182,8 +195,7 @@ impl RunSpec {
 
     /// The run's id: a letter and 16 hex digits of the canonical JSON's SHA-256.
     pub fn id(&self) -> String {
-        let digest = hex(&Sha256::digest(self.canonical()));
-        format!("r{}", &digest[..16])
+        format!("r{}", &sha256(self.canonical())[..16])
     }
 
     /// Checks everything that can be checked without training; `len`, `shape` are the data set's.
@@ -221,7 +233,7 @@ impl RunSpec {
 #[cfg(test)]
 pub(super) fn example() -> RunSpec {
     RunSpec {
-        data: DataSpec { source: Source::Digits, operations: Vec::new() },
+        data: DataSpec::new(Source::Digits),
         sampling: Sampling::Split,
         train: 100,
         test: 50,
@@ -239,9 +251,4 @@ pub(super) fn example() -> RunSpec {
         evaluate_every: 1,
         train_metrics: TrainMetrics::Evaluate,
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

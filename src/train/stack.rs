@@ -28,13 +28,22 @@ pub(super) struct Stack {
     weights: Weights,
     optimizer: SgdState,
     device: Device,
+    /// Replicas that are runs; another one is padding.
+    runs: usize,
     /// Epochs done.
     epoch: u32,
 }
 
 impl Stack {
-    /// Draws data and initial weights. `specs` are of one cohort; `data` is their data set.
-    pub(super) fn new(specs: &[RunSpec], data: &Dataset, store: ImageStore, device: Device) -> Result<Self> {
+    /// Draws data and initial weights. `specs` are of one cohort, and `data` is their data set; the first `runs`
+    /// of them are wanted, the others pad the stack.
+    pub(super) fn new(
+        specs: &[RunSpec],
+        runs: usize,
+        data: &Dataset,
+        store: ImageStore,
+        device: Device,
+    ) -> Result<Self> {
         let first = specs.first().ok_or_else(|| Error::invalid("a stack of no runs"))?;
         let model = first.model.build(data.shape(), data.classes())?;
         let replicas = specs
@@ -48,6 +57,7 @@ impl Stack {
         let mut weights = Weights::draw(&model.layout, &seeds, first.precision, device);
         for (replica, spec) in specs.iter().enumerate() {
             if let Some(init) = &spec.init {
+                init.check()?;
                 weights
                     .set_state(replica as i64, load_state(init.path.as_ref())?)
                     .map_err(|error| Error::invalid(format!("{}: {error}", init.path)))?;
@@ -57,7 +67,7 @@ impl Stack {
         let OptimizerSpec::Sgd(sgd) = &first.optimizer;
         // One per parameter even where all are equal: a replica's rounding must not depend on its neighbours'.
         let optimizer = SgdState::new(sgd, &weights.per_parameter(&lr), weights.flat());
-        Ok(Self { replicas, store, model, weights, optimizer, device, epoch: 0 })
+        Ok(Self { replicas, store, model, weights, optimizer, device, runs, epoch: 0 })
     }
 
     /// Trains one epoch and returns a record per replica, or none at an epoch without metrics.
@@ -74,7 +84,7 @@ impl Stack {
         let mut sums = Sums::new(self.replicas.len(), running, self.device);
         let first = u64::from(self.epoch - 1) * spec.steps_per_epoch();
         for step in 0..spec.steps_per_epoch() {
-            poll(spec.batch as u64 * self.replicas.len() as u64)?;
+            poll((spec.batch * self.runs) as u64)?;
             let done = first + step;
             let factor = spec.schedule.factor(done, spec.steps());
             let (images, labels) = batches.step(step as i64, &self.store, &spec);
@@ -98,7 +108,7 @@ impl Stack {
             false => self.evaluate(false, poll)?,
         };
         let test = self.evaluate(true, poll)?;
-        let seconds = start.elapsed().as_secs_f64() / self.replicas.len() as f64;
+        let seconds = start.elapsed().as_secs_f64() / self.runs as f64;
         let steps = first + spec.steps_per_epoch();
         let factor = spec.schedule.factor(steps - 1, spec.steps());
         let record = |(replica, (train, test)): (&Replica, (Scores, Scores))| EpochRecord {
@@ -175,7 +185,8 @@ impl Stack {
         }
     }
 
-    /// β √(λT) w for every parameter (Eq. 15), or nothing where β is 0.
+    /// β √(λT) w for every parameter (Eq. 15), with the learning rate λ of now and the run's temperature T, or
+    /// nothing where β is 0.
     fn noise(&self, done: u64, factor: f64) -> Option<Tensor> {
         let OptimizerSpec::Sgd(sgd) = &self.replicas[0].spec.optimizer;
         if sgd.noise == 0.0 {
@@ -186,8 +197,7 @@ impl Stack {
             .replicas
             .iter()
             .map(|Replica { spec, .. }| {
-                let lr = spec.lr * factor;
-                let scale = sgd.noise * (lr * lr / spec.batch as f64).sqrt();
+                let scale = sgd.noise * (spec.lr * factor * spec.temperature()).sqrt();
                 let mut values = vec![0.0; parameters];
                 Rng::new(spec.seeds.noise, Stream::Noise, done).fill_normal(&mut values);
                 values.iter_mut().for_each(|value| *value *= scale);

@@ -8,4 +8,5 @@ mod prompt;
 mod readers;
 mod reference;
 mod support;
+mod sweeps;
 mod training;

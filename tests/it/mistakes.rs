@@ -162,9 +162,12 @@ fn numbers_out_of_range() {
 #[test]
 fn wrong_scripts() {
     fail_all([
-        mistake("let a = 1;\nlet d = §digit();\n", &["unknown function digit"]),
+        mistake("let a = 1;\nlet d = §digit();\n", &["unknown function `digit`", "did you mean `digits`?"]),
         // Columns count characters, not bytes.
-        mistake("let a = \"é\"; let d = digits().§tak(3);", &["unknown function tak"]),
+        mistake(
+            "let a = \"é\"; let d = digits().§tak(3);",
+            &["unknown function `tak`", "did you mean `take`?"],
+        ),
         mistake("let a = 1;\nprint(a + §bb);\n", &["unknown variable `bb`"]),
         mistake(
             "let n = 3;\nfn f() {\n  §n\n}\nf()",

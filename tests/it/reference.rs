@@ -56,7 +56,7 @@ fn stored<T: for<'a> Deserialize<'a>>(name: &str) -> T {
 fn spec(stored: &Stored, case: &Case) -> RunSpec {
     let form = if case.rule == "pytorch" { Form::Pytorch } else { Form::Sutskever };
     RunSpec {
-        data: DataSpec { source: Source::Digits, operations: Vec::new() },
+        data: DataSpec::new(Source::Digits),
         sampling: Sampling::Fixed,
         train: stored.train_examples,
         test: stored.test_examples,
@@ -89,7 +89,7 @@ fn train(spec: RunSpec, stack: usize) -> Vec<EpochRecord> {
         match event {
             Event::Epoch { record, .. } => records.push(record),
             Event::Ended { outcome, .. } => assert_eq!(outcome.error, None),
-            Event::Tick { .. } => {}
+            Event::Began { .. } | Event::Tick { .. } => {}
         }
         Ok(())
     })

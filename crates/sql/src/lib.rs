@@ -1,7 +1,7 @@
 //! SQL over Arrow record batches, through DataFusion.
 //!
 //! The engine is compiled in this crate and nowhere else: it is generic, asynchronous and slow to
-//! compile, so its users see two plain functions.
+//! compile, so its users see one plain function.
 #![deny(missing_docs)]
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use rhai::{Array, Dynamic, Map};
 use crate::analysis::{
     GapFit, Statistic, SteadyOptions, fit_gap as fit, paper_epochs as epochs, steady as estimate,
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::script::convert::{Scripted, at, choice, count, flag, known_keys, number, text};
 use crate::table::Table;
 
@@ -137,19 +137,5 @@ pub mod functions {
             .and_then(epochs)
             .map(i64::from)
             .map_err(|error| at(&context, error))
-    }
-
-    /// The argument `-D name=value` of the command line, typed like its default.
-    #[rhai_fn(return_raw)]
-    pub fn arg(context: NativeCallContext, name: &str, default: Dynamic) -> Scripted<Dynamic> {
-        let session = crate::script::session::Session::of(&context);
-        session.arguments.get_or(name, default).map_err(|error| at(&context, error))
-    }
-
-    /// The argument `-D name=value` of the command line, which must be given.
-    #[rhai_fn(name = "arg", return_raw)]
-    pub fn arg_required(context: NativeCallContext, name: &str) -> Scripted<Dynamic> {
-        let session = crate::script::session::Session::of(&context);
-        session.arguments.get(name).map_err(|error: Error| at(&context, error))
     }
 }

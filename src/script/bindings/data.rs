@@ -192,6 +192,12 @@ pub mod functions {
         divide(data, Sampling::Random, &options).map_err(|error| at(&context, error))
     }
 
+    /// The first rows are `train`, the next are `test`.
+    #[rhai_fn(return_raw, pure)]
+    pub fn fixed(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Map> {
+        divide(data, Sampling::Fixed, &options).map_err(|error| at(&context, error))
+    }
+
     /// Draws example `i` in the terminal.
     #[rhai_fn(return_raw, pure)]
     pub fn show(context: NativeCallContext, data: &mut Dataset, i: i64) -> Scripted<()> {

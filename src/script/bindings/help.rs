@@ -63,7 +63,7 @@ pub mod functions {
                 print(&format!("{:width$}  {}", function.name, first_sentence(&function.doc)));
             }
         }
-        print(&format!("\nhelp(\"sweep\") lists the run options; help(\"name\") explains a function."));
+        print("\nhelp(\"sweep\") lists the run options; help(\"name\") explains a function.");
     }
 
     /// Explains a function, with its options.

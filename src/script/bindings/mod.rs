@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod analysis;
+mod arguments;
 mod data;
 mod help;
 mod model;
@@ -23,6 +24,7 @@ pub(super) fn register(engine: &mut Engine) {
         exported_module!(sweeps::functions),
         exported_module!(tables::functions),
         exported_module!(analysis::functions),
+        exported_module!(arguments::functions),
         exported_module!(plots::functions),
         exported_module!(numbers::functions),
         exported_module!(help::functions),

@@ -93,7 +93,12 @@ fn make_network(model: &ModelHandle, options: &Map) -> Result<Network> {
     };
     let (shape, classes) = match data {
         Some(data) => {
-            model.check(&data)?;
+            let sizes = ModelHandle {
+                spec: model.spec.clone(),
+                channels: size("channels", model.channels)?,
+                classes: size("classes", model.classes)?,
+            };
+            sizes.check(&data)?;
             (data.shape(), data.classes())
         }
         None => match model.spec {

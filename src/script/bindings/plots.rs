@@ -61,13 +61,11 @@ impl PlotHandle {
     }
 }
 
-/// The formula with its fitted parameters.
+/// The fitted parameters to two digits, as a legend has room for.
 fn label(fit: &GapFit) -> String {
-    let three = |value: f64| short(format!("{value:.2e}").parse().unwrap_or(value));
-    if fit.c.is_infinite() {
-        return format!("a/T + b, a = {}, b = {}", three(fit.a), three(fit.b));
-    }
-    format!("(a/T + b) exp(−T/c), a = {}, b = {}, c = {}", three(fit.a), three(fit.b), three(fit.c))
+    let two = |value: f64| short(format!("{value:.1e}").parse().unwrap_or(value));
+    let c = if fit.c.is_infinite() { "∞".to_owned() } else { two(fit.c) };
+    format!("Eq. 1: a = {}, b = {}, c = {c}", two(fit.a), two(fit.b))
 }
 
 #[export_module]

@@ -19,7 +19,11 @@ use crate::train::RunSpec;
 
 /// A plan.
 #[derive(Clone)]
-pub struct SweepHandle(Rc<Plan>);
+pub struct SweepHandle {
+    plan: Rc<Plan>,
+    /// Holds the data sets in memory until the sweep has run.
+    _options: Rc<Vec<Map>>,
+}
 
 /// A run that was trained in memory.
 #[derive(Clone)]
@@ -118,8 +122,13 @@ fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, options: 
     let run = || {
         let options = run_options(options)?;
         let mut observer = session.observer();
-        let summary =
-            crate::sweep::run(&sweep.0, Path::new(dir), &session.provenance(), &options, observer.as_mut())?;
+        let summary = crate::sweep::run(
+            &sweep.plan,
+            Path::new(dir),
+            &session.provenance(),
+            &options,
+            observer.as_mut(),
+        )?;
         if let Some(problem) = problems(&summary, dir) {
             session.note_problem(problem);
         }
@@ -128,8 +137,10 @@ fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, options: 
     run().map_err(|error| raise(error, context.call_position()))
 }
 
-fn plan(context: &NativeCallContext, specs: Vec<RunSpec>) -> Scripted<SweepHandle> {
-    Plan::new(specs).map(|plan| SweepHandle(Rc::new(plan))).map_err(|error| at(context, error))
+fn plan(context: &NativeCallContext, specs: Vec<RunSpec>, options: Vec<Map>) -> Scripted<SweepHandle> {
+    Plan::new(specs)
+        .map(|plan| SweepHandle { plan: Rc::new(plan), _options: Rc::new(options) })
+        .map_err(|error| at(context, error))
 }
 
 #[export_module]
@@ -138,32 +149,34 @@ pub mod functions {
     #[rhai_fn(return_raw)]
     pub fn sweep(context: NativeCallContext, options: Map) -> Scripted<SweepHandle> {
         let specs = expand(&context, "sweep", &options)?;
-        plan(&context, specs)
+        plan(&context, specs, vec![options])
     }
 
     /// A plan of the runs of several maps of options, together.
     #[rhai_fn(name = "sweep", return_raw)]
     pub fn sweep_several(context: NativeCallContext, options: Array) -> Scripted<SweepHandle> {
         let mut specs = Vec::new();
+        let mut maps = Vec::new();
         for options in options {
             let options = options.try_cast::<Map>().ok_or_else(|| {
                 at(&context, Error::invalid("sweep: expected an array of option maps, [#{…}, #{…}]"))
             })?;
             specs.extend(expand(&context, "sweep", &options)?);
+            maps.push(options);
         }
-        plan(&context, specs)
+        plan(&context, specs, maps)
     }
 
     /// How many runs.
     #[rhai_fn(get = "len", pure)]
     pub fn sweep_len(sweep: &mut SweepHandle) -> i64 {
-        sweep.0.runs.len() as i64
+        sweep.plan.runs.len() as i64
     }
 
     /// The runs as a table.
     #[rhai_fn(name = "plan", return_raw, pure)]
     pub fn sweep_plan(context: NativeCallContext, sweep: &mut SweepHandle) -> Scripted<Table> {
-        rows::plan(&sweep.0.id(), &sweep.0.runs).map_err(|error| at(&context, error))
+        rows::plan(&sweep.plan.id(), &sweep.plan.runs).map_err(|error| at(&context, error))
     }
 
     /// Trains what is left of the plan in a folder and returns the epochs table of its finished runs.
@@ -187,7 +200,7 @@ pub mod functions {
     /// A plan in a line.
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn sweep_to_string(sweep: &mut SweepHandle) -> String {
-        format!("sweep of {} runs ({})", sweep.0.runs.len(), sweep.0.id())
+        format!("sweep of {} runs ({})", sweep.plan.runs.len(), sweep.plan.id())
     }
 
     /// The epochs table of the finished runs in a sweep's folder.

@@ -1,0 +1,117 @@
+//! Whole sweeps: the quickstart script, the same rows again, data that moved or changed.
+
+use std::path::Path;
+
+use kelvin::data::{DataSpec, Dataset, Source, SyntheticOptions};
+use kelvin::table::Table;
+
+use crate::support::Lab;
+
+/// Metric columns of a sweep's folder as text, bit for bit; the time is not a result.
+fn metrics(lab: &Lab, dir: &str) -> Vec<Vec<String>> {
+    let table = kelvin::sweep::open(&lab.path(dir)).unwrap();
+    let columns: Vec<&str> = table.columns().into_iter().filter(|name| *name != "seconds").collect();
+    let bits = |name: &str| match table.floats(name) {
+        Ok(values) => values.iter().map(|value| value.to_bits().to_string()).collect(),
+        Err(_) => table.strings(name).unwrap(),
+    };
+    columns.into_iter().map(bits).collect()
+}
+
+/// `scripts/quickstart.rhai`, shortened: 36 runs, the fit and the figure; twice the same bits.
+#[test]
+fn quickstart_gives_its_figure_and_the_same_rows_twice() {
+    let lab = Lab::new();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/quickstart.rhai");
+    let script = script.to_str().unwrap();
+    for dir in ["first", "second"] {
+        let run = lab.run([script, "-D", "epochs=2", "-D", &format!("dir={dir}")]);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(run.stdout.contains("gap = (a/T + b) exp(−T/c), 36 points"), "{}", run.stdout);
+        let figure = std::fs::read_to_string(lab.path(dir).join("gap.svg")).unwrap();
+        for text in ["<svg", "batch 16", "batch 128", "temperature", "mean", "Eq. 1"] {
+            assert!(figure.contains(text), "the figure lacks {text}");
+        }
+    }
+    let first = metrics(&lab, "first");
+    assert_eq!(first, metrics(&lab, "second"));
+    assert_eq!(first[0].len(), 72);
+}
+
+/// Writes 60 images of a seed as Parquet.
+fn write_images(lab: &Lab, folder: &str, seed: i64) {
+    let options = SyntheticOptions { n: 60, classes: 3, shape: [3, 8, 8], noise: 1.0, seed };
+    std::fs::create_dir_all(lab.path(folder)).unwrap();
+    crate::training::write_images(&lab.path(folder), &DataSpec::new(Source::Synthetic(options)));
+}
+
+fn sweep(folder: &str, dir: &str) -> String {
+    format!(
+        "sweep(#{{ data: images(\"{folder}\"), train: 40, test: 20, model: linear(), lr: [0.1, 0.2], batch: 10, \
+         epochs: 2 }}).run(\"{dir}\")"
+    )
+}
+
+/// A run is what its files hold: they may move, and a sweep goes on; they may not change.
+#[test]
+fn data_may_move_but_not_change() {
+    let lab = Lab::new();
+    write_images(&lab, "here", 1);
+    assert_eq!(lab.script(&sweep("here", "out")).code, Some(0));
+    let whole = metrics(&lab, "out");
+    // One run is to be trained again.
+    std::fs::remove_file(&lab.files_under("metrics")[0]).unwrap();
+    std::fs::rename(lab.path("here"), lab.path("there")).unwrap();
+    let moved = lab.script(&sweep("there", "out"));
+    assert_eq!(moved.code, Some(0), "{}", moved.stderr);
+    assert_eq!(metrics(&lab, "out"), whole);
+
+    write_images(&lab, "other", 2);
+    let changed = lab.script(&sweep("other", "out"));
+    assert_eq!(changed.code, Some(1));
+    assert!(changed.stderr.contains("holds another sweep"), "{}", changed.stderr);
+}
+
+/// Folders of one kind with different images are different data sets.
+#[test]
+fn two_folders_are_two_data_sets() {
+    let lab = Lab::new();
+    write_images(&lab, "a", 1);
+    write_images(&lab, "b", 2);
+    let script = "let s = sweep(#{ data: [images(\"a\"), images(\"b\")], train: 40, test: 20, model: linear(), lr: 0.1, \
+                  batch: 10, epochs: 2 }); print(s.len); let t = s.run(\"out\"); print(t.column(\"test_loss\"));";
+    let run = lab.script(script);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stdout.starts_with("2\n"), "{}", run.stdout);
+    let losses = kelvin::sweep::open(&lab.path("out")).unwrap().floats("test_loss").unwrap();
+    assert_ne!(losses[..2], losses[2..]);
+}
+
+/// Each run of a plan with what it is expected to cost.
+#[test]
+fn a_plan_is_a_table_with_its_cost() {
+    let lab = Lab::new();
+    let run = lab.run([
+        "-e",
+        "let p = sweep(#{ data: digits(), model: resnet(#{ width: 4 }), lr: range(0.1, 0.35, 0.1), batch: 8, \
+         epochs: |run| paper_epochs(run.temperature) }).plan(); p.write(\"plan.parquet\"); p.len",
+    ]);
+    assert_eq!((run.code, run.stdout.trim()), (Some(0), "3"), "{}", run.stderr);
+    let plan = Table::read_parquet(&lab.path("plan.parquet")).unwrap();
+    assert_eq!(plan.floats("images").unwrap(), [300.0 * 1496.0; 3]);
+    assert!(plan.floats("core_seconds").unwrap().iter().all(|&seconds| seconds > 1.0 && seconds < 1000.0));
+}
+
+/// A data set that changed after the plan was made is refused where it is opened.
+#[test]
+fn opening_checks_the_content() {
+    let lab = Lab::new();
+    write_images(&lab, "a", 1);
+    let source =
+        || Source::Images { path: lab.path("a").to_str().unwrap().to_owned(), image: None, label: None };
+    let spec = Dataset::load(source()).unwrap().spec().clone();
+    assert!(Dataset::open(&spec).is_ok());
+    write_images(&lab, "a", 2);
+    let error = Dataset::open(&spec).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("have changed"), "{error}");
+}
