@@ -51,6 +51,14 @@ pub(crate) fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().to_owned()
 }
 
+/// Reads a file whose reader may panic on a broken or hostile one: that too is an error, and the session goes on.
+pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        let path = path.display();
+        Err(Error::invalid(format!("{path}: the file is broken in a way that its reader does not expect")))
+    })
+}
+
 /// Of `known` names the one nearest to `found`, if it is near enough to be a slip of the pen.
 pub fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let initials =

@@ -122,7 +122,11 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
         if PROGRESS.contains(&name.as_str()) {
             continue;
         }
-        let varies = METRICS.contains(&name.as_str()) || varies(&epochs.strings(name)?, &windows);
+        let varies = METRICS.contains(&name.as_str())
+            || match epochs.floats(name) {
+                Ok(values) => varies(&values.into_iter().map(f64::to_bits).collect::<Vec<_>>(), &windows),
+                Err(_) => varies(&epochs.strings(name)?, &windows),
+            };
         let values: ArrayRef = if varies {
             let values = epochs.floats(name).map_err(|_| {
                 Error::invalid(format!(
@@ -148,7 +152,7 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
 }
 
 /// Whether a column has more than one value within a run.
-fn varies(values: &[String], runs: &[Vec<usize>]) -> bool {
+fn varies<T: PartialEq>(values: &[T], runs: &[Vec<usize>]) -> bool {
     runs.iter().any(|rows| rows.iter().any(|&row| values[row] != values[rows[0]]))
 }
 

@@ -26,7 +26,7 @@ pub(super) fn load(path: &str, image: Option<&str>, label: Option<&str>) -> Resu
     let mut decoded = Decoded::default();
     for file in files(path)? {
         crate::interrupt::check()?;
-        read_file(&file, image, label, &mut decoded)?;
+        crate::error::guarded(&file, || read_file(&file, image, label, &mut decoded))?;
     }
     let classes = decoded.labels.iter().max().map_or(0, |&label| usize::from(label) + 1);
     Images::new(decoded.bytes, decoded.labels, classes, decoded.shape, 255.0)

@@ -119,3 +119,24 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The list's names are those that plans store.
+    #[test]
+    fn every_source_finds_its_entry() {
+        let path = String::new;
+        let sources = [
+            Source::Digits,
+            Source::Cifar10 { path: path() },
+            Source::Images { path: path(), image: None, label: None },
+            Source::Synthetic(SyntheticOptions { n: 1, classes: 1, shape: [1, 1, 1], noise: 0.0, seed: 1 }),
+        ];
+        assert_eq!(sources.len(), SOURCES.len());
+        for source in sources {
+            assert_eq!(serde_json::to_value(&source).unwrap()["name"], source.info().name);
+        }
+    }
+}

@@ -187,3 +187,26 @@ impl ModelSpec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The list's names are those that plans store.
+    #[test]
+    fn every_model_finds_its_entry() {
+        let models = [ModelSpec::Resnet { width: 1 }, ModelSpec::Mlp { hidden: vec![2] }, ModelSpec::Linear];
+        assert_eq!(models.len(), MODELS.len());
+        for model in models {
+            assert_eq!(serde_json::to_value(&model).unwrap()["name"], model.info().name);
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_reason_are_refused_before_anything_is_allocated() {
+        let resnet = |width| ModelSpec::Resnet { width };
+        assert!(resnet(2048).build([3, 32, 32], 10).is_err());
+        assert!(resnet(8).build([1 << 40, 32, 32], 10).is_err());
+        assert!(resnet(8).build([3, 32, 32], 0).is_err());
+    }
+}

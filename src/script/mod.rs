@@ -5,6 +5,7 @@
 mod arguments;
 mod bindings;
 mod convert;
+mod handles;
 mod options;
 mod report;
 mod session;

@@ -2,8 +2,8 @@
 
 use rhai::{Dynamic, FnPtr, Map, NativeCallContext};
 
-use super::bindings::{ModelHandle, OptimizerHandle};
 use super::convert::{at, axis, choice, count, flag, handle, integer, known_keys, number, text};
+use super::handles::{ModelHandle, OptimizerHandle};
 use crate::data::{Dataset, Sampling};
 use crate::error::{Error, Result};
 use crate::optim::{OptimizerSpec, Schedule, Sgd};

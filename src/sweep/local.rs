@@ -8,8 +8,9 @@ use tch::Device;
 
 use super::observer::{Observer, Work};
 use super::plan::{Plan, PlannedRun};
+use super::provenance::{Ended, Provenance};
 use super::rows;
-use super::store::{Ended, Provenance, Store};
+use super::store::Store;
 use crate::error::{Error, Result};
 use crate::model::Network;
 use crate::table::Table;

@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::plan::PlannedRun;
-use super::store::Ended;
+use super::provenance::Ended;
 use crate::data::DataOp;
 use crate::error::{Error, Result};
 use crate::optim::OptimizerSpec;

@@ -16,11 +16,11 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Plan, PlannedRun};
+use super::provenance::{Ended, Provenance};
 use super::rows;
 use crate::error::{Error, Result};
 use crate::table::Table;
@@ -28,96 +28,6 @@ use crate::train::{EpochRecord, Status};
 
 /// The layout of the folder; another number means another layout.
 const SCHEMA_VERSION: u32 = 1;
-
-/// Where a sweep comes from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Provenance {
-    /// kelvin's version.
-    pub kelvin: String,
-    /// kelvin's git commit, if it was built from a checkout.
-    pub commit: String,
-    /// libtorch's version.
-    pub libtorch: String,
-    /// The host that made the plan.
-    pub host: String,
-    /// The script that made the plan.
-    pub script: Option<Script>,
-    /// The `-D name=value` arguments.
-    pub arguments: Vec<(String, String)>,
-}
-
-/// A script as it was when it made a plan.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Script {
-    /// Its path as given.
-    pub path: String,
-    /// SHA-256 of its text, in hex.
-    pub sha256: String,
-    /// Its text.
-    pub text: String,
-}
-
-impl Script {
-    /// A script's path and text, with its hash.
-    pub fn new(path: &str, text: &str) -> Self {
-        let sha256 = crate::hash::sha256(text);
-        Self { path: path.to_owned(), sha256, text: text.to_owned() }
-    }
-}
-
-impl Provenance {
-    /// This program on this host.
-    pub fn here() -> Self {
-        Self {
-            kelvin: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: env!("KELVIN_GIT_COMMIT").to_owned(),
-            libtorch: crate::torch::LIBTORCH_VERSION.to_owned(),
-            host: host(),
-            ..Self::default()
-        }
-    }
-}
-
-/// This host's name.
-fn host() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
-}
-
-/// How a run ended, where and when.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Ended {
-    /// Done, diverged, failed or interrupted.
-    pub status: Status,
-    /// Why it did not end as done.
-    pub error: Option<String>,
-    /// When its training began.
-    pub started: SystemTime,
-    /// When it ended.
-    pub ended: SystemTime,
-    /// The host that trained it.
-    pub host: String,
-    /// The device that trained it.
-    pub device: String,
-    /// kelvin's version.
-    pub kelvin: String,
-    /// libtorch's version.
-    pub libtorch: String,
-}
-
-impl Ended {
-    /// A run that ended on this host.
-    pub fn here(
-        status: Status,
-        error: Option<String>,
-        started: SystemTime,
-        ended: SystemTime,
-        device: &str,
-    ) -> Self {
-        let Provenance { kelvin, libtorch, host, .. } = Provenance::here();
-        Self { status, error, started, ended, host, device: device.to_owned(), kelvin, libtorch }
-    }
-}
 
 /// `sweep.json`.
 #[derive(Serialize, Deserialize)]

@@ -11,9 +11,9 @@ pub(crate) use parquet::make_readable;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Float64Type, SchemaRef};
 
 use crate::error::{Error, Result, suggestion};
 
@@ -82,13 +82,18 @@ impl Table {
             )));
         }
         let floats = cast(column, &DataType::Float64).map_err(arrow)?;
-        let floats = arrow::array::AsArray::as_primitive::<arrow::datatypes::Float64Type>(&floats);
+        let floats = floats.as_primitive::<Float64Type>();
         Ok(floats.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
     }
 
     /// A column as text, one string per row; nulls become empty.
     pub fn strings(&self, name: &str) -> Result<Vec<String>> {
         let column = self.column(name)?;
+        if matches!(column.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
+            let text = cast(column, &DataType::Utf8).map_err(arrow)?;
+            let text = text.as_string::<i32>();
+            return Ok(text.iter().map(|value| value.unwrap_or_default().to_owned()).collect());
+        }
         Ok((0..self.len()).map(|row| Cell::of(column, row).to_string()).collect())
     }
 

@@ -19,25 +19,7 @@ impl Table {
     /// Reads one Parquet file. Folders named `key=value` above it become columns, as other readers
     /// understand them.
     pub fn read_parquet(path: &Path) -> Result<Self> {
-        let fail = |error: &dyn std::fmt::Display| {
-            Error::invalid(format!("{}: not a readable Parquet file: {error}", path.display()))
-        };
-        let file = File::open(path).map_err(|error| Error::io(path, error))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| fail(&error))?;
-        let schema = builder.schema().clone();
-        let batches = builder
-            .build()
-            .map_err(|error| fail(&error))?
-            .collect::<std::result::Result<Vec<_>, _>>()
-            .map_err(|error| fail(&error))?;
-        // The schema of the file's metadata (pandas' index, for instance) is not the table's.
-        let schema = Arc::new(Schema::new(schema.fields().clone()));
-        let batches = batches
-            .into_iter()
-            .map(|batch| batch.with_schema(Arc::clone(&schema)))
-            .collect::<std::result::Result<Vec<_>, _>>()
-            .map_err(arrow)?;
-        with_folders(Self::concat(&schema, &batches)?, path)
+        crate::error::guarded(path, || read_file(path))
     }
 
     /// Reads Parquet files: a file, a folder (with the folders in it), or a glob. All files must have the
@@ -130,6 +112,28 @@ impl Table {
         drop(writer);
         file.write_all(b"\n").map_err(|error| Error::io("the JSON file", error))
     }
+}
+
+fn read_file(path: &Path) -> Result<Table> {
+    let fail = |error: &dyn std::fmt::Display| {
+        Error::invalid(format!("{}: not a readable Parquet file: {error}", path.display()))
+    };
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| fail(&error))?;
+    let schema = builder.schema().clone();
+    let batches = builder
+        .build()
+        .map_err(|error| fail(&error))?
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(|error| fail(&error))?;
+    // The schema of the file's metadata (pandas' index, for instance) is not the table's.
+    let schema = Arc::new(Schema::new(schema.fields().clone()));
+    let batches = batches
+        .into_iter()
+        .map(|batch| batch.with_schema(Arc::clone(&schema)))
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(arrow)?;
+    with_folders(Table::concat(&schema, &batches)?, path)
 }
 
 /// Temporary files are private; results are as readable as any new file.

@@ -12,8 +12,6 @@ mod plots;
 mod sweeps;
 mod tables;
 
-pub(super) use model::{ModelHandle, OptimizerHandle};
-
 use rhai::{Engine, exported_module};
 
 /// Every topic of functions with its module.

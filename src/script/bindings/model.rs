@@ -13,52 +13,8 @@ use crate::error::{Error, Result};
 use crate::model::{ModelSpec, Network};
 use crate::optim::{Form, OptimizerSpec, Sgd};
 use crate::script::convert::{Scripted, at, choice, count, flag, handle, integer, known_keys, number};
+use crate::script::handles::{ModelHandle, NetworkHandle, OptimizerHandle};
 use crate::torch::Precision;
-
-/// A model with the sizes that a script gave it; the data set gives the others.
-#[derive(Clone)]
-pub struct ModelHandle {
-    pub(crate) spec: ModelSpec,
-    channels: Option<usize>,
-    classes: Option<usize>,
-}
-
-impl ModelHandle {
-    /// Whether the sizes agree with a data set.
-    pub(crate) fn check(&self, data: &Dataset) -> Result<()> {
-        let name = self.spec.info().name;
-        let agree = |what: &str, own: Option<usize>, found: usize| match own {
-            Some(own) if own != found => Err(Error::invalid(format!(
-                "{name}(#{{{what}: {own}}}): the data set has {found}; leave `{what}` out and it is taken from the data set"
-            ))),
-            _ => Ok(()),
-        };
-        agree("channels", self.channels, data.shape()[0])?;
-        agree("classes", self.classes, data.classes())
-    }
-
-    /// Trainable parameters; defaults of 3 channels and 10 classes, as for CIFAR-10.
-    fn parameters(&self) -> Result<i64> {
-        match self.spec {
-            ModelSpec::Resnet { .. } => {
-                let model =
-                    self.spec.build([self.channels.unwrap_or(3), 32, 32], self.classes.unwrap_or(10))?;
-                Ok(model.layout.parameters())
-            }
-            _ => Err(Error::invalid(format!(
-                "{}: its parameters depend on the data set; ask model.init(#{{data}}).parameters",
-                self.spec.info().name
-            ))),
-        }
-    }
-}
-
-/// An optimizer.
-#[derive(Clone)]
-pub struct OptimizerHandle(pub(crate) OptimizerSpec);
-
-/// A network; copies share the weights.
-pub type NetworkHandle = Rc<RefCell<Network>>;
 
 /// Names the types as scripts see them.
 pub(super) fn name_types(engine: &mut rhai::Engine) {

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map};
 
-use super::model::NetworkHandle;
 use crate::error::{Error, Result};
 use crate::script::convert::{Scripted, at, count, known_keys, number, raise, text};
+use crate::script::handles::NetworkHandle;
 use crate::script::options::expand;
 use crate::script::session::Session;
 use crate::sweep::{Plan, RunOptions, Summary, rows};
