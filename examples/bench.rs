@@ -69,8 +69,7 @@ fn spec(case: &Case, seed: i64) -> RunSpec {
 /// Images per second of kelvin, the making of data and weights included.
 fn kelvin(case: &Case) -> Outcome<f64> {
     let plan = Plan::new((0..case.replicas as i64).map(|seed| spec(case, seed)).collect())?;
-    let tasks: Vec<Task> =
-        plan.runs.into_iter().map(|run| Task { spec: run.spec, choice: run.choice }).collect();
+    let tasks: Vec<Task> = plan.runs.into_iter().map(|run| Task::new(run.spec, run.choice)).collect();
     let steps: u64 = tasks.iter().map(|task| task.spec.steps()).sum();
     let start = Instant::now();
     run(tasks, Settings::on(tch::Device::Cpu), &mut |event| {

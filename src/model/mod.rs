@@ -14,8 +14,8 @@ mod weights;
 
 pub use layout::{Init, Layout, TensorInfo};
 pub use network::{Network, Scores};
-pub use weights::Weights;
 pub(crate) use weights::load_state;
+pub use weights::{State, Weights};
 
 use std::sync::Arc;
 
@@ -177,6 +177,18 @@ impl ModelSpec {
             )));
         }
         Ok(Model { spec: self.clone(), shape, classes, layout: Arc::new(layout), net })
+    }
+
+    /// Numbers per image that the backward pass wants kept, for images of this shape.
+    pub fn activations(&self, shape: [usize; 3]) -> u64 {
+        let [channels, height, width] = shape.map(|size| size as u64);
+        let image = channels * height * width;
+        match self {
+            Self::Resnet { width: filters } => resnet::activations(*filters as u64, height, width) + image,
+            // Each layer's sums and what ReLU makes of them.
+            Self::Mlp { hidden } => image + 2 * hidden.iter().map(|&units| units as u64).sum::<u64>(),
+            Self::Linear => image,
+        }
     }
 
     /// The fewest examples of a batch: batch norm needs two values per channel in every layer.

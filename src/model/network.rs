@@ -14,11 +14,37 @@ use crate::torch::Precision;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Mean cross-entropy, in nats.
+    #[serde(with = "any_float")]
     pub loss: f64,
     /// Fraction of examples classified correctly.
+    #[serde(with = "any_float")]
     pub accuracy: f64,
     /// Population standard deviation of the loss over examples, in nats.
+    #[serde(with = "any_float")]
     pub loss_std: f64,
+}
+
+/// Floats in JSON, which has no infinities: those are written as text.
+mod any_float {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        Number(f64),
+        Text(String),
+    }
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        if value.is_finite() { serializer.serialize_f64(*value) } else { serializer.collect_str(value) }
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(deserializer: D) -> Result<f64, D::Error> {
+        match Any::deserialize(deserializer)? {
+            Any::Number(value) => Ok(value),
+            Any::Text(text) => text.parse().map_err(de::Error::custom),
+        }
+    }
 }
 
 /// A model with the weights of one replica.

@@ -43,6 +43,14 @@ impl Block {
     }
 }
 
+/// Numbers per image that the backward pass wants kept: each block's input, first convolution and what batch
+/// norm and ReLU make of both.
+pub(super) fn activations(width: u64, height: u64, columns: u64) -> u64 {
+    let pixels = |stage: u32| height.div_ceil(1 << stage) * columns.div_ceil(1 << stage);
+    let size = |stage: u32| (width << stage) * pixels(stage);
+    (0..4u32).map(|stage| 2 * size(stage.saturating_sub(1)) + 2 * size(stage) + 4 * size(stage)).sum()
+}
+
 pub(super) struct Resnet {
     stem: Conv,
     blocks: Vec<Block>,

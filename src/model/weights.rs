@@ -155,19 +155,47 @@ impl Weights {
         Tensor::from_slice(&values).to_kind(self.flat.kind()).to_device(self.flat.device())
     }
 
+    /// One replica's part of a buffer ordered as [`Weights::flat`], copied to the CPU, with PyTorch's names.
+    pub(crate) fn split(&self, buffer: &Tensor, replica: i64) -> State {
+        let mut start = 0;
+        self.layout
+            .tensors
+            .iter()
+            .map(|tensor| {
+                let length = tensor.numel();
+                let own = buffer.narrow(0, start + replica * length, length);
+                start += self.replicas * length;
+                (tensor.name.clone(), own.detach().to_device(Device::Cpu).copy().view(&tensor.shape[..]))
+            })
+            .collect()
+    }
+
+    /// Sets one replica's part of a buffer ordered as [`Weights::flat`] from tensors in the layout's order.
+    fn fill(&self, buffer: &Tensor, replica: i64, tensors: &[Tensor]) {
+        tch::no_grad(|| {
+            let mut start = 0;
+            for (info, tensor) in self.layout.tensors.iter().zip(tensors) {
+                let length = info.numel();
+                buffer.narrow(0, start + replica * length, length).copy_(&tensor.reshape([-1]));
+                start += self.replicas * length;
+            }
+        });
+    }
+
+    /// Sets one replica's part of a buffer ordered as [`Weights::flat`] by PyTorch's names.
+    pub(crate) fn join(&self, buffer: &Tensor, replica: i64, state: State) -> Result<()> {
+        let mut given = Given(state.into_iter().collect());
+        let tensors = given.take_all(&self.layout)?;
+        self.fill(buffer, replica, &tensors);
+        Ok(())
+    }
+
     /// One replica's tensors, copied to the CPU, with PyTorch's names.
     pub fn state(&self, replica: i64) -> State {
         let cut = |tensor: &Tensor, size: i64| {
             tensor.narrow(0, replica * size, size).detach().to_device(Device::Cpu).copy()
         };
-        let mut state = State::new();
-        let mut start = 0;
-        for tensor in &self.layout.tensors {
-            let length = tensor.numel();
-            let stack = self.flat.narrow(0, start, self.replicas * length);
-            state.push((tensor.name.clone(), cut(&stack, length).view(&tensor.shape[..])));
-            start += self.replicas * length;
-        }
+        let mut state = self.split(&self.flat, replica);
         for (norm, (mean, variance)) in self.layout.norms.iter().zip(&self.running) {
             state.push((format!("{}.running_mean", norm.name), cut(mean, norm.channels)));
             state.push((format!("{}.running_var", norm.name), cut(variance, norm.channels)));
@@ -179,58 +207,33 @@ impl Weights {
 
     /// Sets one replica's tensors by their PyTorch names; float kinds are converted.
     pub fn set_state(&mut self, replica: i64, state: State) -> Result<()> {
-        let mut given: HashMap<String, Tensor> = state.into_iter().collect();
-        let batches = given.iter().find(|(name, _)| name.ends_with("num_batches_tracked"));
+        let mut given = Given(state.into_iter().collect());
+        let batches = given.0.iter().find(|(name, _)| name.ends_with("num_batches_tracked"));
         let batches = batches.map(|(_, tensor)| tensor.int64_value(&[]));
-        let mut take = |name: &str, shape: &[i64]| {
-            let tensor = given
-                .remove(name)
-                .ok_or_else(|| Error::invalid(format!("expected a tensor `{name}`, found none")))?;
-            if tensor.size() != shape {
-                return Err(Error::invalid(format!(
-                    "`{name}`: expected shape {shape:?}, found {:?}; is it another width, or another number of channels or classes?",
-                    tensor.size()
-                )));
-            }
-            if !tensor.is_floating_point() {
-                return Err(Error::invalid(format!("`{name}`: expected floats, found {:?}", tensor.kind())));
-            }
-            Ok(tensor)
-        };
         // Everything is checked before anything is changed.
         let layout = Arc::clone(&self.layout);
-        let tensors = layout
-            .tensors
-            .iter()
-            .map(|tensor| take(&tensor.name, &tensor.shape))
-            .collect::<Result<Vec<_>>>()?;
+        let tensors = given.take_all(&layout)?;
         let running = layout
             .norms
             .iter()
             .map(|norm| {
                 Ok((
-                    take(&format!("{}.running_mean", norm.name), &[norm.channels])?,
-                    take(&format!("{}.running_var", norm.name), &[norm.channels])?,
+                    given.take(&format!("{}.running_mean", norm.name), &[norm.channels])?,
+                    given.take(&format!("{}.running_var", norm.name), &[norm.channels])?,
                 ))
             })
             .collect::<Result<Vec<_>>>()?;
-        if let Some(name) = given.keys().find(|name| !name.ends_with("num_batches_tracked")) {
+        if let Some(name) = given.0.keys().find(|name| !name.ends_with("num_batches_tracked")) {
             return Err(Error::invalid(format!(
                 "`{name}` is not a tensor of this model; {}",
                 crate::error::suggestion(name, layout.tensors.iter().map(|tensor| tensor.name.as_str()))
             )));
         }
         self.batches = batches.unwrap_or(self.batches);
-        let replicas = self.replicas;
-        self.update(|flat| {
-            let mut start = 0;
-            for (info, tensor) in layout.tensors.iter().zip(&tensors) {
-                let length = info.numel();
-                let mut target = flat.narrow(0, start + replica * length, length);
-                target.copy_(&tensor.reshape([-1]));
-                start += replicas * length;
-            }
-        });
+        let flat = self.flat.shallow_clone();
+        self.fill(&flat, replica, &tensors);
+        // Where products are computed in lower precision, its copy follows.
+        self.update(|_| {});
         tch::no_grad(|| {
             for ((norm, own), given) in layout.norms.iter().zip(&self.running).zip(&running) {
                 let start = replica * norm.channels;
@@ -239,6 +242,33 @@ impl Weights {
             }
         });
         Ok(())
+    }
+}
+
+/// Tensors by name, taken one by one.
+struct Given(HashMap<String, Tensor>);
+
+impl Given {
+    fn take(&mut self, name: &str, shape: &[i64]) -> Result<Tensor> {
+        let tensor = self
+            .0
+            .remove(name)
+            .ok_or_else(|| Error::invalid(format!("expected a tensor `{name}`, found none")))?;
+        if tensor.size() != shape {
+            return Err(Error::invalid(format!(
+                "`{name}`: expected shape {shape:?}, found {:?}; is it another width, or another number of channels or classes?",
+                tensor.size()
+            )));
+        }
+        if !tensor.is_floating_point() {
+            return Err(Error::invalid(format!("`{name}`: expected floats, found {:?}", tensor.kind())));
+        }
+        Ok(tensor)
+    }
+
+    /// The trainable tensors in the layout's order.
+    fn take_all(&mut self, layout: &Layout) -> Result<Vec<Tensor>> {
+        layout.tensors.iter().map(|tensor| self.take(&tensor.name, &tensor.shape)).collect()
     }
 }
 

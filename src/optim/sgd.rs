@@ -136,7 +136,7 @@ impl SgdState {
         }
     }
 
-    /// The velocity v, ordered as the weights; none without momentum.
+    /// The velocity v, ordered as the weights; none without momentum. What a checkpoint keeps.
     pub fn velocity(&self) -> Option<&Tensor> {
         self.velocity.as_ref()
     }

@@ -1,12 +1,16 @@
 //! What a running script or prompt knows beyond its variables.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use rhai::NativeCallContext;
 
 use super::arguments::Arguments;
-use crate::sweep::{Observer, Provenance, Script, Silent};
+use crate::sweep::{Observer, Provenance, RunOptions, Script, Silent};
+
+/// Whoever presses Ctrl-C at the prompt has it back within a second.
+const AT_THE_PROMPT: Duration = Duration::from_millis(500);
 
 /// Makes an observer for each training.
 pub type ObserverFactory = Box<dyn Fn() -> Box<dyn Observer>>;
@@ -18,12 +22,19 @@ pub struct Session {
     script: RefCell<Option<Script>>,
     observer: ObserverFactory,
     problems: RefCell<Vec<String>>,
+    interactive: Cell<bool>,
 }
 
 impl Session {
     /// A session with these arguments, which shows training as `observer` does.
     pub fn new(arguments: Arguments, observer: ObserverFactory) -> Rc<Self> {
-        Rc::new(Self { arguments, script: RefCell::default(), observer, problems: RefCell::default() })
+        Rc::new(Self {
+            arguments,
+            script: RefCell::default(),
+            observer,
+            problems: RefCell::default(),
+            interactive: Cell::new(false),
+        })
     }
 
     /// A session without arguments that shows nothing.
@@ -34,6 +45,21 @@ impl Session {
     /// The session of the engine that makes this call.
     pub(super) fn of(context: &NativeCallContext) -> Rc<Self> {
         context.tag().and_then(|tag| tag.clone().try_cast::<Rc<Self>>()).unwrap_or_else(Self::silent)
+    }
+
+    /// Says that somebody waits for the prompt.
+    pub fn set_interactive(&self) {
+        self.interactive.set(true);
+    }
+
+    /// How long an interrupted training may take to finish its step and its checkpoints.
+    pub(super) fn patience(&self) -> Duration {
+        if self.interactive.get() { AT_THE_PROMPT } else { RunOptions::default().patience }
+    }
+
+    /// Says something that is no result, where progress is shown.
+    pub(super) fn tell(&self, text: &str) {
+        self.observer().say(text);
     }
 
     /// Notes the script that runs, for the provenance of its sweeps.

@@ -1,5 +1,6 @@
 //! The command line and the prompt.
 
+mod commands;
 mod progress;
 mod repl;
 
@@ -12,14 +13,24 @@ use std::sync::LazyLock;
 use clap::Parser;
 use rhai::{Dynamic, Engine, EvalAltResult, Scope};
 
+use crate::error::Error;
 use crate::script::{self, Arguments, Failure, Session, Source, print, tell};
 
 /// A research shell for the thermodynamics of learning.
 ///
 /// Without a file or an expression it starts the prompt.
 #[derive(Parser)]
-#[command(name = "kelvin", version = VERSION.as_str(), after_help = AFTER_HELP)]
+#[command(name = "kelvin", version = VERSION.as_str(), after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+/// Running a script, an expression or the prompt.
+#[derive(clap::Args)]
+struct Run {
     /// The script to run
     file: Option<PathBuf>,
     /// Evaluate an expression and print its value
@@ -33,10 +44,19 @@ struct Options {
     quiet: bool,
 }
 
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Run a script; `kelvin FILE` does the same
+    Run(Run),
+    #[command(flatten)]
+    Sweeps(commands::Command),
+}
+
 const AFTER_HELP: &str = "\
 Examples:
   kelvin scripts/quickstart.rhai -D epochs=10
   kelvin -e 'resnet(#{ width: 32 }).parameters'
+  kelvin ls results/quickstart
 
 Exit codes: 0, 1 (the script failed, or runs of it diverged or failed), 2 (usage), 130 (interrupted).";
 
@@ -67,14 +87,31 @@ pub fn main() -> ExitCode {
         tell(&error.to_string());
         return ExitCode::from(FAILED);
     }
+    leave(match options.command {
+        None => run(options.run),
+        Some(Command::Run(options)) => run(options),
+        Some(Command::Sweeps(command)) => match commands::run(&command) {
+            Ok(code) => code,
+            Err(Error::Interrupted) => {
+                tell("interrupted");
+                INTERRUPTED
+            }
+            Err(error) => {
+                tell(&error.to_string());
+                FAILED
+            }
+        },
+    })
+}
+
+fn run(options: Run) -> u8 {
     let session = Session::new(Arguments::new(options.define), progress::observers(options.quiet));
     let engine = script::engine(&session);
-    let code = match (&options.file, &options.eval) {
+    match (&options.file, &options.eval) {
         (Some(file), _) => run_file(&engine, &session, file),
         (None, Some(expression)) => run_text(&engine, &session, "<expression>", expression, true),
         (None, None) => repl::run(&engine, &session, options.quiet),
-    };
-    leave(code)
+    }
 }
 
 /// Ends the program at once. A step that was left behind may still be computed, and libtorch must not be

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::script::{ObserverFactory, tell};
-use crate::sweep::{Observer, Silent, Work};
+use crate::sweep::{Observer, Process, Silent, Work};
 use crate::train::{EpochRecord, Status};
 
 /// The observers of a session.
@@ -34,7 +34,7 @@ struct Progress {
 
 impl Progress {
     fn new(terminal: bool) -> Self {
-        let work = Work { runs: 0, skipped: 0, epochs: 0 };
+        let work = Work { runs: 0, skipped: 0, resumed: 0, epochs: 0 };
         let now = Instant::now();
         Self {
             terminal,
@@ -89,6 +89,9 @@ impl Observer for Progress {
         if work.skipped > 0 {
             tell(&format!("{} had ended before, {} to do", count(work.skipped, "run"), work.runs));
         }
+        if work.resumed > 0 {
+            tell(&format!("{} of them from a checkpoint", count(work.resumed, "run")));
+        }
         if work.runs == 0 {
             return;
         }
@@ -124,6 +127,23 @@ impl Observer for Progress {
             self.last_line = Instant::now();
             tell(&format!("{}/{} epochs, {}", self.epochs, self.work.epochs, self.numbers()));
         }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.line(text);
+    }
+
+    fn stopping(&mut self) {
+        self.line("finishing the step and writing checkpoints; Ctrl-C again leaves without them");
+    }
+
+    fn waiting(&mut self, runs: usize, process: &Process) {
+        self.line(&format!(
+            "waiting for {} that other processes train (one is process {} on {}); Ctrl-C leaves them to it",
+            count(runs, "run"),
+            process.pid,
+            process.host
+        ));
     }
 
     fn finish(&mut self) {

@@ -43,6 +43,7 @@ pub(super) fn run(engine: &Engine, session: &Rc<Session>, quiet: bool) -> u8 {
             super::VERSION.as_str()
         ));
     }
+    session.set_interactive();
     let mut scope = Scope::new();
     let mut functions = AST::empty();
     loop {

@@ -1,25 +1,32 @@
 //! Running a plan on this machine.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use tch::Device;
 
+use super::attempt::Attempt;
+use super::files::Files;
 use super::observer::{Observer, Work};
 use super::plan::{Plan, PlannedRun};
+use super::process::HEARTBEAT;
 use super::provenance::{Ended, Provenance};
 use super::rows;
-use super::store::Store;
+use super::store::{Standing, Store};
 use crate::error::{Error, Result};
 use crate::model::Network;
 use crate::table::Table;
 use crate::torch::{default_device, device_name};
-use crate::train::engine::{self, Event, Settings, Task};
-use crate::train::{EpochRecord, RunSpec, Status};
+use crate::train::engine::{self, Event, Settings, Start, Starts, Task};
+use crate::train::{Outcome, Position, RunSpec, Status};
+
+/// How often processes that train what is left here are looked after.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// How a plan is run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone)]
 pub struct RunOptions {
     /// Stacks that train at the same time; none: one per core, or per GPU.
     pub jobs: Option<usize>,
@@ -27,22 +34,46 @@ pub struct RunOptions {
     pub device: Option<Device>,
     /// Whether runs that failed before are tried again.
     pub retry_failed: bool,
+    /// Whether runs may be added to a plan that is frozen.
+    pub extend: bool,
+    /// Time from one checkpoint of a run to the next; zero: every epoch.
+    pub checkpoint_every: Duration,
+    /// How long an interrupted training may take to finish its step and its checkpoints.
+    pub patience: Duration,
+    /// The file system.
+    pub files: Files,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            jobs: None,
+            device: None,
+            retry_failed: false,
+            extend: false,
+            checkpoint_every: Duration::from_secs(60),
+            patience: Duration::from_secs(10),
+            files: Files::default(),
+        }
+    }
 }
 
 impl RunOptions {
     fn settings(&self) -> Settings {
-        let mut settings = Settings::on(self.device.unwrap_or_else(default_device));
-        if let Some(jobs) = self.jobs {
-            settings.workers = jobs.max(1);
+        let settings = Settings::on(self.device.unwrap_or_else(default_device));
+        Settings {
+            workers: self.jobs.map_or(settings.workers, |jobs| jobs.max(1)),
+            checkpoint_every: Some(self.checkpoint_every),
+            patience: self.patience,
+            ..settings
         }
-        settings
     }
 }
 
 /// How the runs of a plan ended, those of earlier calls included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Runs in the plan.
+    /// Runs in the plan, or in the share of it that was asked for.
     pub runs: usize,
     /// Runs trained to their end.
     pub done: usize,
@@ -52,10 +83,11 @@ pub struct Summary {
     pub failed: usize,
 }
 
-/// Runs what is left of a plan in a folder: finished runs are skipped, each run is published as it ends.
+/// Runs what is left of a plan in a folder: finished runs are skipped, those that were begun go on, each run is
+/// published as it ends.
 ///
 /// Runs end alone: one that fails or diverges is noted and the others go on. [`Error::Interrupted`] when
-/// the user asks to stop; what was published stays.
+/// the user asks to stop; what was published stays, what was under way has a checkpoint.
 pub fn run(
     plan: &Plan,
     dir: &Path,
@@ -63,92 +95,243 @@ pub fn run(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Result<Summary> {
-    let store = Store::create(dir, plan, provenance)?;
+    let store = Store::create(options.files.clone(), dir, plan, provenance, options.extend)?;
     // How a run is executed is frozen; where its files lie is this plan's to say.
-    let todo: Vec<PlannedRun> = store
+    let own: HashMap<&str, &RunSpec> = plan.runs.iter().map(|run| (run.id.as_str(), &run.spec)).collect();
+    let runs = store
         .plan()
         .runs
         .iter()
-        .filter(|run| match store.ended(run).map(|ended| ended.status) {
-            None | Some(Status::Interrupted) => true,
-            Some(Status::Failed) => options.retry_failed,
-            Some(Status::Done | Status::Diverged) => false,
-        })
-        .map(|frozen| {
-            let own = plan.runs.iter().find(|run| run.id == frozen.id).unwrap_or(frozen);
-            PlannedRun { spec: own.spec.clone(), ..frozen.clone() }
+        .map(|frozen| PlannedRun {
+            spec: own.get(frozen.id.as_str()).map_or(&frozen.spec, |spec| spec).to_owned().clone(),
+            ..frozen.clone()
         })
         .collect();
-    let trained = train_all(&store, &todo, options.settings(), observer);
-    let noted = if todo.is_empty() { Ok(()) } else { store.write_runs() };
-    // Why the training ended comes first.
-    trained.and(noted)?;
-    let mut summary = Summary { runs: store.plan().runs.len(), ..Summary::default() };
-    for run in &store.plan().runs {
-        match store.ended(run).map(|ended| ended.status) {
-            Some(Status::Diverged) => summary.diverged += 1,
-            Some(Status::Failed) => summary.failed += 1,
-            Some(Status::Done) => summary.done += 1,
-            Some(Status::Interrupted) | None => {}
+    train_rest(&Arc::new(store), runs, options, observer)
+}
+
+/// Trains what is left of these runs of a sweep. Runs that other processes train are left to them and waited
+/// for; if such a process ends before its run does, the run goes on here.
+pub fn train_rest(
+    store: &Arc<Store>,
+    runs: Vec<PlannedRun>,
+    options: &RunOptions,
+    observer: &mut dyn Observer,
+) -> Result<Summary> {
+    let mut tried: HashSet<String> = HashSet::new();
+    let mut told = false;
+    let (survey, mut noted) = loop {
+        let survey = standings(store, &runs)?;
+        let mut todo: Vec<(&PlannedRun, Position)> = Vec::new();
+        let mut elsewhere = Vec::new();
+        for (run, standing) in runs.iter().zip(&survey) {
+            match standing {
+                Standing::Training { process, .. } => elsewhere.push(process),
+                Standing::Begun { position, .. } => todo.push((run, *position)),
+                open if open.is_open(options.retry_failed) && !tried.contains(&run.id) => {
+                    todo.push((run, Position::default()));
+                }
+                _ => {}
+            }
+        }
+        if todo.is_empty() {
+            let Some(&process) = elsewhere.first() else { break (survey, Ok(())) };
+            if !told {
+                observer.waiting(elsewhere.len(), process);
+                told = true;
+            }
+            crate::interrupt::check()?;
+            std::thread::sleep(GLANCE);
+            continue;
+        }
+        let others = runs.len() - todo.len();
+        tried.extend(todo.iter().map(|(run, _)| run.id.clone()));
+        let trained = train_all(store, &todo, others, options, observer);
+        if trained.is_err() {
+            // Why the training ended comes first.
+            let noted = store.write_runs();
+            return trained.and(noted).map(|()| Summary::default());
+        }
+    };
+    if !tried.is_empty() || !store.dir().join("runs.parquet").exists() {
+        noted = store.write_runs();
+    }
+    noted?;
+    let mut summary = Summary { runs: runs.len(), ..Summary::default() };
+    for standing in survey {
+        match standing {
+            Standing::Published => summary.done += 1,
+            Standing::Ended(ended) if ended.status == Status::Diverged => summary.diverged += 1,
+            Standing::Ended(_) => summary.failed += 1,
+            _ => {}
         }
     }
     Ok(summary)
 }
 
-fn train_all(
-    store: &Store,
-    todo: &[PlannedRun],
-    settings: Settings,
-    observer: &mut dyn Observer,
-) -> Result<()> {
-    let tasks: Vec<Task> =
-        todo.iter().map(|run| Task { spec: run.spec.clone(), choice: run.choice }).collect();
-    observer.start(work(todo, store.plan().runs.len() - todo.len()));
-    if tasks.is_empty() {
-        return Ok(());
+/// Where these runs stand.
+fn standings(store: &Store, runs: &[PlannedRun]) -> Result<Vec<Standing>> {
+    let all: HashMap<String, Standing> =
+        store.plan().runs.iter().map(|run| run.id.clone()).zip(store.survey()?).collect();
+    Ok(runs.iter().map(|run| all.get(&run.id).cloned().unwrap_or(Standing::ToDo)).collect())
+}
+
+/// Keeps what runs leave behind. Workers ask it where runs start; the thread that started them tells it what
+/// happens.
+struct Recorder {
+    store: Arc<Store>,
+    runs: Vec<PlannedRun>,
+    retry_failed: bool,
+    /// Attempts whose runs are about to begin.
+    begun: Mutex<HashMap<usize, Attempt>>,
+}
+
+impl Starts for Recorder {
+    fn start(&self, run: usize) -> Result<Start> {
+        let id = &self.runs[run].id;
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.remove(&run);
+        let standing = self.store.standing(id)?;
+        let elsewhere = match &standing {
+            // A stack that was cut in two: until the new attempt has begun, the old one is still open.
+            Standing::Training { process, .. } => *process != super::process::Process::this(),
+            standing => !standing.is_open(self.retry_failed),
+        };
+        if elsewhere {
+            return Ok(Start::Leave);
+        }
+        let (attempt, snapshot) = self.store.begin(id)?;
+        begun.insert(run, attempt);
+        Ok(snapshot.map_or(Start::Fresh, |snapshot| Start::From(Box::new(snapshot))))
     }
-    store.prepare()?;
-    let device = device_name(settings.device);
-    let mut records: Vec<Vec<EpochRecord>> = vec![Vec::new(); todo.len()];
-    let mut begun: HashMap<usize, SystemTime> = HashMap::new();
-    let result = engine::run(tasks, settings, &mut |event| {
+}
+
+/// Attempts under way, on the thread that started them.
+struct Open<'a> {
+    recorder: &'a Recorder,
+    device: String,
+    attempts: HashMap<usize, Attempt>,
+    /// When this process last gave a sign of life.
+    alive: Instant,
+}
+
+impl Open<'_> {
+    fn handle(&mut self, event: Event, observer: &mut dyn Observer) -> Result<()> {
+        let id = |run: usize| self.recorder.runs[run].id.as_str();
         match event {
-            Event::Began { run } => {
-                begun.insert(run, SystemTime::now());
+            Event::Began { run, .. } => {
+                // Reports of an attempt before it have all come.
+                let mut begun = self.recorder.begun.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(attempt) = begun.remove(&run) {
+                    self.attempts.insert(run, attempt);
+                }
             }
             Event::Epoch { run, record } => {
-                observer.epoch(&todo[run].id, &record);
-                records[run].push(record);
+                observer.epoch(id(run), &record);
+                if let Some(attempt) = self.attempts.get_mut(&run) {
+                    attempt.epoch(&record)?;
+                }
+            }
+            Event::Checkpoint { runs } => {
+                for (run, snapshot) in &runs {
+                    if let Some(attempt) = self.attempts.get_mut(run) {
+                        attempt.checkpoint(snapshot)?;
+                    }
+                }
             }
             Event::Ended { run, outcome } => {
-                begun.remove(&run);
-                let planned = &todo[run];
-                if outcome.status == Status::Done {
-                    store.publish(planned, &records[run])?;
-                }
-                let error = outcome.error.clone();
-                let ended =
-                    Ended::here(outcome.status, outcome.error, outcome.started, outcome.ended, &device);
-                store.note_ended(planned, &ended)?;
-                observer.ended(&planned.id, outcome.status, error.as_deref());
+                let (status, error) = (outcome.status, outcome.error.clone());
+                self.end(run, outcome)?;
+                observer.ended(id(run), status, error.as_deref());
             }
-            Event::Tick { images } => observer.tick(images),
+            Event::Left { .. } => {}
+            Event::Flush => {
+                for attempt in self.attempts.values_mut() {
+                    attempt.flush()?;
+                }
+            }
+            Event::Tick { images } => {
+                if self.alive.elapsed() >= HEARTBEAT {
+                    self.alive = Instant::now();
+                    self.attempts.values().for_each(Attempt::touch);
+                }
+                observer.tick(images);
+            }
+            Event::Stopping => observer.stopping(),
         }
         Ok(())
+    }
+
+    fn end(&mut self, run: usize, outcome: Outcome) -> Result<()> {
+        let about_to_begin =
+            || self.recorder.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
+        let Some(attempt) = about_to_begin().or_else(|| self.attempts.remove(&run)) else { return Ok(()) };
+        let Outcome { status, error, started, ended, digest, .. } = outcome;
+        let ended =
+            Ended { weights_sha256: digest, ..Ended::here(status, error, started, ended, &self.device) };
+        if status == Status::Done {
+            self.recorder.store.publish(&self.recorder.runs[run], attempt.epochs(), &ended)?;
+        }
+        attempt.end(ended)
+    }
+
+    /// Notes of every run under way that it was interrupted.
+    fn interrupt(mut self) -> Result<()> {
+        self.attempts.extend(self.recorder.begun.lock().unwrap_or_else(PoisonError::into_inner).drain());
+        let now = SystemTime::now();
+        for attempt in self.attempts.into_values() {
+            attempt.end(Ended::here(Status::Interrupted, None, now, now, &self.device))?;
+        }
+        Ok(())
+    }
+}
+
+fn train_all(
+    store: &Arc<Store>,
+    todo: &[(&PlannedRun, Position)],
+    others: usize,
+    options: &RunOptions,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    store.prepare()?;
+    let settings = options.settings();
+    let tasks = todo
+        .iter()
+        .map(|(run, position)| Task { spec: run.spec.clone(), choice: run.choice, position: *position })
+        .collect();
+    observer.start(work(todo, others));
+    let recorder = Arc::new(Recorder {
+        store: Arc::clone(store),
+        runs: todo.iter().map(|(run, _)| (*run).clone()).collect(),
+        retry_failed: options.retry_failed,
+        begun: Mutex::default(),
     });
+    let mut open = Open {
+        recorder: &recorder,
+        device: device_name(settings.device),
+        attempts: HashMap::new(),
+        alive: Instant::now(),
+    };
+    let starts: Arc<dyn Starts> = Arc::clone(&recorder) as Arc<dyn Starts>;
+    let result = engine::resume(tasks, starts, settings, &mut |event| open.handle(event, observer));
     observer.finish();
     if matches!(result, Err(Error::Interrupted)) {
-        for (run, started) in begun {
-            let ended = Ended::here(Status::Interrupted, None, started, SystemTime::now(), &device);
-            store.note_ended(&todo[run], &ended)?;
-        }
+        open.interrupt()?;
     }
     result
 }
 
-fn work(todo: &[PlannedRun], skipped: usize) -> Work {
-    let epochs = todo.iter().map(|run| u64::from(run.spec.epochs.div_ceil(run.spec.evaluate_every))).sum();
-    Work { runs: todo.len(), skipped, epochs }
+fn work(todo: &[(&PlannedRun, Position)], skipped: usize) -> Work {
+    let epochs = |run: &PlannedRun, position: &Position| {
+        let every = u64::from(run.spec.evaluate_every);
+        u64::from(run.spec.epochs).div_ceil(every) - u64::from(position.epoch) / every
+    };
+    Work {
+        runs: todo.len(),
+        skipped,
+        resumed: todo.iter().filter(|(_, position)| *position != Position::default()).count(),
+        epochs: todo.iter().map(|(run, position)| epochs(run, position)).sum(),
+    }
 }
 
 /// Opens the finished runs of a sweep's folder as an epochs table.
@@ -160,11 +343,12 @@ pub fn open(dir: &Path) -> Result<Table> {
 pub fn train(spec: &RunSpec, options: &RunOptions, observer: &mut dyn Observer) -> Result<(Table, Network)> {
     let plan = Plan::new(vec![spec.clone()])?;
     let run = &plan.runs[0];
-    let settings = Settings { keep_weights: true, ..options.settings() };
+    let settings = Settings { keep_weights: true, checkpoint_every: None, ..options.settings() };
     let mut records = Vec::new();
     let mut outcome = None;
-    observer.start(work(&plan.runs, 0));
-    let result = engine::run(vec![Task { spec: spec.clone(), choice: run.choice }], settings, &mut |event| {
+    observer.start(work(&[(run, Position::default())], 0));
+    let task = Task::new(spec.clone(), run.choice);
+    let result = engine::run(vec![task], settings, &mut |event| {
         match event {
             Event::Epoch { record, .. } => {
                 observer.epoch(&run.id, &record);
@@ -175,7 +359,8 @@ pub fn train(spec: &RunSpec, options: &RunOptions, observer: &mut dyn Observer) 
                 outcome = Some(ended);
             }
             Event::Tick { images } => observer.tick(images),
-            Event::Began { .. } => {}
+            Event::Stopping => observer.stopping(),
+            Event::Began { .. } | Event::Checkpoint { .. } | Event::Left { .. } | Event::Flush => {}
         }
         Ok(())
     });

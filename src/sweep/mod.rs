@@ -1,14 +1,50 @@
-//! Sweeps: a plan of runs, where it is stored, and its execution on this machine.
+//! Sweeps: a plan of runs, where it is stored, and its execution on this machine or a cluster.
 
+mod attempt;
+mod compact;
+mod files;
+mod frozen;
+mod journal;
 mod local;
 mod observer;
+mod outlook;
 mod plan;
+mod process;
 mod provenance;
 pub mod rows;
+pub mod slurm;
 mod store;
 
-pub use local::{RunOptions, Summary, open, run, train};
+pub use attempt::Past;
+pub use compact::{Compacted, compact};
+pub use files::{Call, Fault, Files, Hook};
+pub use journal::{Checkpoint, Record, parse as parse_journal};
+pub use local::{RunOptions, Summary, open, run, train, train_rest};
 pub use observer::{Observer, Silent, Work};
+pub use outlook::outlook;
 pub use plan::{Plan, PlannedRun};
-pub use provenance::{Ended, Provenance, Script};
-pub use store::Store;
+pub use process::Process;
+pub use provenance::{Ended, Provenance, Script, time_text};
+pub use store::{Standing, Store};
+
+use crate::error::{Error, Result};
+
+/// Does something with every item on all cores; results come in the order of the items.
+fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+    /// Below this, threads cost more than they give.
+    const FEW: usize = 64;
+    let cores = if items.len() < FEW { 1 } else { crate::train::engine::cores() };
+    let size = items.len().div_ceil(cores).max(1);
+    let one = |items: &[T]| {
+        items
+            .iter()
+            .map(|item| crate::interrupt::check().and_then(|()| work(item)))
+            .collect::<Result<Vec<R>>>()
+    };
+    let parts = std::thread::scope(|scope| {
+        let threads: Vec<_> = items.chunks(size).map(|items| scope.spawn(|| one(items))).collect();
+        let panicked = |_| Err(Error::invalid("a thread that read files died"));
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect::<Result<Vec<_>>>()
+    })?;
+    Ok(parts.into_iter().flatten().collect())
+}

@@ -1,5 +1,6 @@
 //! What a progress display is told.
 
+use super::process::Process;
 use crate::train::{EpochRecord, Status};
 
 /// How much there is to do.
@@ -9,7 +10,9 @@ pub struct Work {
     pub runs: usize,
     /// Runs of the plan that had ended before.
     pub skipped: usize,
-    /// Epochs with metrics of the runs that train now, all together.
+    /// Runs that go on from a checkpoint.
+    pub resumed: usize,
+    /// Epochs with metrics of the runs that train now, all together, that are still to do.
     pub epochs: u64,
 }
 
@@ -33,6 +36,19 @@ pub trait Observer {
     /// Called a few times a second with the images trained on so far.
     fn tick(&mut self, images: u64) {
         let _ = images;
+    }
+
+    /// Training was asked to stop and finishes its step.
+    fn stopping(&mut self) {}
+
+    /// What is left trains in other processes, of which this is one; waiting for them.
+    fn waiting(&mut self, runs: usize, process: &Process) {
+        let _ = (runs, process);
+    }
+
+    /// Something worth a line.
+    fn say(&mut self, text: &str) {
+        let _ = text;
     }
 
     /// Training ended, by itself or not.

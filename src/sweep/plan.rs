@@ -1,6 +1,6 @@
 //! A plan: the runs of a sweep, as data.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::train::cohort::cohorts;
 use crate::train::engine::cores;
-use crate::train::{Choice, Cost, RunSpec};
+use crate::train::{Choice, RunSpec};
 
 /// One run of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,10 +19,6 @@ pub struct PlannedRun {
     pub choice: Choice,
     /// Trainable parameters.
     pub parameters: i64,
-    /// Images that the run trains on, all epochs together.
-    pub images: u64,
-    /// Expected time of one core, in seconds, on a machine as fast as the one that `stacks.csv` was measured on.
-    pub core_seconds: f64,
     /// What is trained.
     pub spec: RunSpec,
 }
@@ -56,15 +52,8 @@ impl Plan {
             for index in cohort {
                 let spec = specs[index].clone();
                 spec.check(data.len(), data.shape())?;
-                let cost = Cost::expected(&spec, data.shape(), choice)?;
-                runs[index] = Some(PlannedRun {
-                    id: spec.id(),
-                    choice,
-                    parameters: model.layout.parameters(),
-                    images: cost.images,
-                    core_seconds: cost.core_seconds,
-                    spec,
-                });
+                runs[index] =
+                    Some(PlannedRun { id: spec.id(), choice, parameters: model.layout.parameters(), spec });
             }
         }
         Ok(Self { runs: runs.into_iter().flatten().collect() })
@@ -76,40 +65,52 @@ impl Plan {
         format!("s{}", &crate::hash::sha256(ids)[..16])
     }
 
-    /// What distinguishes this plan from another, in a line; none where they hold the same runs.
-    pub fn difference(&self, other: &Self) -> Option<String> {
-        let ids = |plan: &Self| plan.runs.iter().map(|run| run.id.clone()).collect::<HashSet<_>>();
-        let (own, others) = (ids(self), ids(other));
-        if own == others {
-            return None;
-        }
-        let keys = differing_keys(&self.runs, &other.runs);
-        Some(format!(
-            "it has {} runs and this plan {}, {} of them the same{}",
-            others.len(),
-            own.len(),
-            own.intersection(&others).count(),
-            if keys.is_empty() { String::new() } else { format!("; they differ in {}", keys.join(", ")) }
-        ))
+    /// The runs that only this plan has, and those that only the other has.
+    pub fn difference<'a>(&'a self, other: &'a Self) -> (Vec<&'a PlannedRun>, Vec<&'a PlannedRun>) {
+        let ids = |plan: &'a Self| plan.runs.iter().map(|run| run.id.as_str()).collect::<HashSet<_>>();
+        let only = |plan: &'a Self, others: HashSet<&str>| {
+            plan.runs.iter().filter(|run| !others.contains(run.id.as_str())).collect()
+        };
+        (only(self, ids(other)), only(other, ids(self)))
+    }
+
+    /// The options whose values differ from another plan's, with these values.
+    pub fn differing_options(&self, other: &Self) -> Vec<String> {
+        let (own, others) = (values(self), values(other));
+        let empty = BTreeSet::new();
+        let keys: BTreeSet<&String> = own.keys().chain(others.keys()).collect();
+        let list = |values: Vec<&String>| {
+            let shown: Vec<&str> = values.iter().take(4).map(|value| value.as_str()).collect();
+            format!("{}{}", shown.join(", "), if values.len() > 4 { ", …" } else { "" })
+        };
+        let differs: Vec<String> = keys
+            .into_iter()
+            .filter_map(|key| {
+                let (own, others) = (own.get(key).unwrap_or(&empty), others.get(key).unwrap_or(&empty));
+                let new: Vec<&String> = own.difference(others).collect();
+                let missing: Vec<&String> = others.difference(own).collect();
+                match (new.is_empty(), missing.is_empty()) {
+                    (true, true) => None,
+                    (false, true) => Some(format!("{key}: {} is new", list(new))),
+                    (true, false) => Some(format!("{key}: {} is missing", list(missing))),
+                    (false, false) => Some(format!("{key}: {} instead of {}", list(new), list(missing))),
+                }
+            })
+            .collect();
+        if differs.is_empty() { vec!["the same values in other combinations".to_owned()] } else { differs }
     }
 }
 
-/// The top-level options whose sets of values differ.
-fn differing_keys(own: &[PlannedRun], others: &[PlannedRun]) -> Vec<String> {
-    let values = |runs: &[PlannedRun]| {
-        let mut values: HashMap<String, HashSet<String>> = HashMap::new();
-        for run in runs {
-            if let Ok(serde_json::Value::Object(options)) = serde_json::to_value(&run.spec) {
-                for (key, value) in options {
-                    values.entry(key).or_default().insert(value.to_string());
-                }
+/// The values of every option over a plan's runs.
+fn values(plan: &Plan) -> BTreeMap<String, BTreeSet<String>> {
+    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for run in &plan.runs {
+        for (key, value) in super::frozen::flat(&run.spec).unwrap_or_default() {
+            // Where a file lies is not what a run is.
+            if !key.ends_with(".path") {
+                values.entry(key).or_default().insert(value);
             }
         }
-        values
-    };
-    let (own, others) = (values(own), values(others));
-    let mut keys: Vec<String> =
-        own.iter().filter(|(key, set)| others.get(*key) != Some(set)).map(|(key, _)| key.clone()).collect();
-    keys.sort();
-    keys
+    }
+    values
 }

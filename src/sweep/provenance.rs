@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::train::Status;
 
 /// Where a sweep comes from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
+    /// When the plan was frozen.
+    pub created: SystemTime,
     /// kelvin's version.
     pub kelvin: String,
     /// kelvin's git commit, if it was built from a checkout.
@@ -51,19 +53,21 @@ impl Provenance {
             commit: env!("KELVIN_GIT_COMMIT").to_owned(),
             libtorch: crate::torch::LIBTORCH_VERSION.to_owned(),
             host: host(),
-            ..Self::default()
+            created: SystemTime::now(),
+            script: None,
+            arguments: Vec::new(),
         }
     }
 }
 
 /// This host's name.
-fn host() -> String {
+pub(super) fn host() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }
 
 /// How a run ended, where and when.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ended {
     /// Done, diverged, failed or interrupted.
     pub status: Status,
@@ -79,8 +83,12 @@ pub struct Ended {
     pub device: String,
     /// kelvin's version.
     pub kelvin: String,
+    /// kelvin's git commit.
+    pub commit: String,
     /// libtorch's version.
     pub libtorch: String,
+    /// SHA-256 of the final weights of a run that is done.
+    pub weights_sha256: Option<String>,
 }
 
 impl Ended {
@@ -92,7 +100,13 @@ impl Ended {
         ended: SystemTime,
         device: &str,
     ) -> Self {
-        let Provenance { kelvin, libtorch, host, .. } = Provenance::here();
-        Self { status, error, started, ended, host, device: device.to_owned(), kelvin, libtorch }
+        let Provenance { kelvin, commit, libtorch, host, .. } = Provenance::here();
+        let device = device.to_owned();
+        Self { status, error, started, ended, host, device, kelvin, commit, libtorch, weights_sha256: None }
     }
+}
+
+/// A time as people read it: `2026-11-23 14:30:05 UTC`.
+pub fn time_text(time: SystemTime) -> String {
+    chrono::DateTime::<chrono::Utc>::from(time).format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

@@ -9,12 +9,13 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::plan::PlannedRun;
-use super::provenance::Ended;
+use super::provenance::{Ended, Provenance};
+use super::store::Standing;
 use crate::data::DataOp;
 use crate::error::{Error, Result};
 use crate::optim::OptimizerSpec;
 use crate::table::Table;
-use crate::train::{EpochRecord, RunSpec};
+use crate::train::{EpochRecord, Expected, RunSpec};
 
 /// What a column says of a row.
 type Of<T> = Box<dyn Fn(&Row) -> T>;
@@ -178,19 +179,63 @@ pub fn epochs_schema() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// The runs of a plan: their parameters and the cost expected, `images` and `core_seconds`.
-pub fn plan(sweep: &str, runs: &[PlannedRun]) -> Result<Table> {
+/// The runs of a plan: their parameters, where each stands in its folder, and what it is expected to cost.
+///
+/// `status` (done, diverged, failed, interrupted, training, begun, to do), `epoch` (the one that it goes on after),
+/// `why` (whether and why a sweep that is run again trains it), `images` (trained on in the whole run),
+/// `core_seconds` (of one core, or GPU, for what is left) and `memory` (bytes, of its stack); `dir` is the folder.
+pub fn plan(
+    sweep: &str,
+    dir: &str,
+    runs: &[PlannedRun],
+    standings: &[Standing],
+    costs: &[Option<Expected>],
+) -> Result<Table> {
     let rows: Vec<Row> = runs.iter().map(|run| Row { run, sweep, record: None }).collect();
-    let cost =
-        [("images", int(|row| row.run.images as i64)), ("core_seconds", float(|row| row.run.core_seconds))];
-    table(build(parameters().into_iter().chain(cost).collect(), &rows)?)
+    let images = [("images", int(|row| row.spec().images() as i64))];
+    let (mut fields, mut columns) = build(parameters().into_iter().chain(images).collect(), &rows)?;
+    let mut add = |name: &str, array: ArrayRef| {
+        fields.push(Field::new(name, array.data_type().clone(), true));
+        columns.push(array);
+    };
+    let done = |run: &PlannedRun, standing: &Standing| match standing {
+        Standing::Published => run.spec.epochs,
+        Standing::Training { epoch, .. } => *epoch,
+        Standing::Begun { position, .. } => position.epoch,
+        Standing::Ended(_) | Standing::ToDo => 0,
+    };
+    let epochs = || runs.iter().zip(standings).map(|(run, standing)| done(run, standing));
+    let left = |run: &PlannedRun, standing: &Standing| match standing.is_open(false) {
+        true => 1.0 - f64::from(done(run, standing)) / f64::from(run.spec.epochs),
+        false => 0.0,
+    };
+    let seconds = runs.iter().zip(standings).zip(costs).map(|((run, standing), cost)| match cost {
+        Some(cost) => Some(cost.core_seconds * left(run, standing)),
+        None => (left(run, standing) == 0.0).then_some(0.0),
+    });
+    let why = runs.iter().zip(standings).map(|(run, standing)| Some(standing.why(run)));
+    add("core_seconds", Arc::new(Float64Array::from_iter(seconds)));
+    add(
+        "memory",
+        Arc::new(Int64Array::from_iter(costs.iter().map(|cost| cost.map(|cost| cost.memory as i64)))),
+    );
+    add("status", Arc::new(StringArray::from_iter_values(standings.iter().map(Standing::name))));
+    add("epoch", Arc::new(Int64Array::from_iter_values(epochs().map(i64::from))));
+    add("why", Arc::new(StringArray::from_iter(why)));
+    add("dir", Arc::new(StringArray::from_iter_values(runs.iter().map(|_| dir))));
+    table((fields, columns))
 }
 
-/// The runs table: parameters, `status`, `error`, times (UTC), host, device and versions of every run that has
-/// ended.
-pub fn runs(sweep: &str, runs: &[(&PlannedRun, Ended)]) -> Result<Table> {
+/// The runs table: parameters, `status`, `error`, times (UTC), host, device, versions and hashes of every run that
+/// began and is not training now.
+pub fn runs(sweep: &str, provenance: &Provenance, runs: &[(&PlannedRun, Ended)]) -> Result<Table> {
     let rows: Vec<Row> = runs.iter().map(|(run, _)| Row { run, sweep, record: None }).collect();
-    let (mut fields, mut columns) = build(parameters(), &rows)?;
+    let more = [
+        ("seed_augment", int(|row| row.spec().seeds.augment)),
+        ("seed_noise", int(|row| row.spec().seeds.noise)),
+        ("data_sha256", Column::Text(Box::new(|row| row.spec().data.digest.clone()))),
+    ];
+    let (mut fields, mut columns) = build(parameters().into_iter().chain(more).collect(), &rows)?;
     let mut add = |name: &str, array: ArrayRef| {
         fields.push(Field::new(name, array.data_type().clone(), true));
         columns.push(array);
@@ -212,6 +257,10 @@ pub fn runs(sweep: &str, runs: &[(&PlannedRun, Ended)]) -> Result<Table> {
     add("host", strings(&|ended| Some(ended.host.clone())));
     add("device", strings(&|ended| Some(ended.device.clone())));
     add("kelvin", strings(&|ended| Some(ended.kelvin.clone())));
+    add("commit", strings(&|ended| Some(ended.commit.clone())));
     add("libtorch", strings(&|ended| Some(ended.libtorch.clone())));
+    let script = provenance.script.as_ref().map(|script| script.sha256.clone());
+    add("script_sha256", strings(&|_| script.clone()));
+    add("weights_sha256", strings(&|ended| ended.weights_sha256.clone()));
     table((fields, columns))
 }

@@ -1,122 +1,215 @@
 //! A sweep's folder.
 //!
 //! ```text
-//! DIR/sweep.json                      the plan, frozen, with its provenance
-//! DIR/state/RUN/ended.json            how a run ended
-//! DIR/staging/                        files being written
-//! DIR/metrics/sweep=ID/RUN.parquet    finished runs only
-//! DIR/runs.parquet                    a row per run that ended; rebuilt, never the truth
+//! DIR/sweep.json                              the plan, frozen, with its provenance
+//! DIR/sweep.2.json …                          runs that `extend: true` added to it
+//! DIR/state/RUN/attempt-UUID/journal.jsonl    one writer: a line per epoch, checkpoint and end (journal.rs)
+//! DIR/state/RUN/attempt-UUID/ckpt-E.safetensors   after epoch E (ckpt-E-S: and S steps); the last two
+//! DIR/staging/                                files being written
+//! DIR/metrics/sweep=ID/RUN.parquet            finished runs only
+//! DIR/runs.parquet                            a row per run that began; rebuilt, never the truth
+//! DIR/compact/sweep=ID/epochs.parquet         what `kelvin compact` makes of the finished runs
+//! DIR/submissions/                            what was sent to a cluster, and its logs
 //! ```
 //!
-//! Files are written aside and appear whole. Nothing that is not a finished Parquet file ever lies
-//! under `metrics/`: other readers glob that folder. The files there leave out the column `sweep`, which
-//! the folder's name gives to every reader that knows hive partitions; some of them refuse files that
+//! There is no lock. Files are written aside and appear whole, under names that nobody takes from another; a
+//! run that two processes train is published by the first. Nothing that is not a finished Parquet file
+//! ever lies under `metrics/`: other readers glob that folder. The files there leave out the column `sweep`,
+//! which the folder's name gives to every reader that knows hive partitions; some of them refuse files that
 //! hold it too.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::collections::HashSet;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
-
+use super::attempt::{Attempt, Past, remove_checkpoints};
+use super::files::Files;
+use super::frozen::{self, Frozen};
 use super::plan::{Plan, PlannedRun};
+use super::process::Process;
 use super::provenance::{Ended, Provenance};
 use super::rows;
 use crate::error::{Error, Result};
 use crate::table::Table;
-use crate::train::{EpochRecord, Status};
+use crate::train::{EpochRecord, Position, Snapshot, Status};
 
-/// The layout of the folder; another number means another layout.
-const SCHEMA_VERSION: u32 = 1;
-
-/// `sweep.json`.
-#[derive(Serialize, Deserialize)]
-struct Frozen {
-    schema: u32,
-    sweep: String,
-    provenance: Provenance,
-    runs: Vec<PlannedRun>,
-}
+/// The key in a Parquet file's metadata under which a run says how it ended.
+const ENDED: &str = "kelvin.ended";
 
 /// A sweep's folder, open.
 pub struct Store {
     dir: PathBuf,
     id: String,
     plan: Plan,
-    provenance: Provenance,
+    provenance: Vec<Provenance>,
+    pub(super) files: Files,
+}
+
+/// Where a run stands.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// Its metrics are published.
+    Published,
+    /// It diverged or failed.
+    Ended(Ended),
+    /// Another process, or another part of this one, trains it.
+    Training {
+        /// Who.
+        process: Process,
+        /// Its last epoch with metrics.
+        epoch: u32,
+    },
+    /// It began and can go on from a checkpoint, or from its beginning where it has none.
+    Begun {
+        /// Where it goes on from.
+        position: Position,
+        /// How the last attempt ended, if it says so.
+        ended: Option<Ended>,
+        /// The process that began it last.
+        process: Process,
+        /// When it began.
+        started: SystemTime,
+    },
+    /// Nobody began it.
+    ToDo,
+}
+
+impl Standing {
+    /// The status in tables: a run's own, or `training`, `begun`, `to do`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Published => Status::Done.name(),
+            Self::Ended(ended) => ended.status.name(),
+            Self::Training { .. } => "training",
+            Self::Begun { ended: Some(ended), .. } if ended.status == Status::Interrupted => {
+                ended.status.name()
+            }
+            Self::Begun { .. } => "begun",
+            Self::ToDo => "to do",
+        }
+    }
+
+    /// Whether a sweep that is run again trains it.
+    pub fn is_open(&self, retry_failed: bool) -> bool {
+        match self {
+            Self::Published => false,
+            Self::Ended(ended) => retry_failed && ended.status == Status::Failed,
+            Self::Training { .. } | Self::Begun { .. } | Self::ToDo => true,
+        }
+    }
+
+    /// Whether and why a sweep that is run again would train it, in a sentence.
+    pub fn why(&self, run: &PlannedRun) -> String {
+        let epochs = run.spec.epochs;
+        match self {
+            Self::Published => "is skipped: its metrics are published".to_owned(),
+            Self::Ended(ended) => {
+                let error = ended.error.as_deref().unwrap_or("no error is known");
+                match ended.status {
+                    Status::Failed => {
+                        format!(
+                            "is skipped: it failed ({error}); run(dir, #{{retry: \"failed\"}}) tries it again"
+                        )
+                    }
+                    status => format!("is skipped: it {} ({error}) and would again", status.name()),
+                }
+            }
+            Self::Training { process, epoch } => format!(
+                "is left to process {} on {}, which trains it and has done {epoch} of {epochs} epochs; it goes on here if that process ends",
+                process.pid, process.host
+            ),
+            Self::Begun { position, ended, process, .. } => {
+                let how = match ended {
+                    Some(ended) if ended.status == Status::Done => {
+                        "was done, but its metrics are gone".to_owned()
+                    }
+                    Some(_) => "was interrupted".to_owned(),
+                    None => {
+                        format!("was begun by process {} on {}, which is gone", process.pid, process.host)
+                    }
+                };
+                let from = match *position == Position::default() {
+                    true => "starts again: it has no checkpoint".to_owned(),
+                    false => format!("goes on from {position} of {epochs} epochs"),
+                };
+                format!("{from}; it {how}")
+            }
+            Self::ToDo => "trains from its beginning: nobody began it".to_owned(),
+        }
+    }
 }
 
 impl Store {
     /// Opens a sweep's folder.
     pub fn open(dir: &Path) -> Result<Self> {
-        let path = dir.join("sweep.json");
-        let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::invalid(format!(
-                "{}: expected a folder with a sweep (sweep.json), found none; make one with sweep(#{{…}}).run(dir)",
-                dir.display()
-            )),
-            _ => Error::io(&path, error),
-        })?;
-        let frozen: Frozen = serde_json::from_str(&text).map_err(|error| {
-            Error::invalid(format!("{}: not a plan of this version of kelvin: {error}", path.display()))
-        })?;
-        if frozen.schema != SCHEMA_VERSION {
-            return Err(Error::invalid(format!(
-                "{}: schema {}, expected {SCHEMA_VERSION}; use the version of kelvin that wrote it ({})",
-                path.display(),
-                frozen.schema,
-                frozen.provenance.kelvin
-            )));
-        }
-        if let Some(run) = frozen.runs.iter().find(|run| run.id != run.spec.id()) {
-            return Err(Error::invalid(format!(
-                "{}: the run {} was changed after the plan was made (its specification now has the id {}); restore the file",
-                path.display(),
-                run.id,
-                run.spec.id()
-            )));
-        }
-        Ok(Self {
-            dir: dir.to_owned(),
-            id: frozen.sweep,
-            plan: Plan { runs: frozen.runs },
-            provenance: frozen.provenance,
-        })
+        Self::open_with(Files::default(), dir)
     }
 
-    /// Opens a sweep's folder, or makes one for this plan. Another sweep's folder is an error.
-    pub fn create(dir: &Path, plan: &Plan, provenance: &Provenance) -> Result<Self> {
-        if !dir.join("sweep.json").exists() {
-            let refused = |error| {
-                Error::invalid(format!(
-                    "{}: expected a folder for results that can be written, but: {error}; name another folder",
-                    dir.display()
-                ))
-            };
-            fs::create_dir_all(dir).map_err(refused)?;
-            let frozen = Frozen {
-                schema: SCHEMA_VERSION,
-                sweep: plan.id(),
-                provenance: provenance.clone(),
-                runs: plan.runs.clone(),
-            };
-            let text =
-                serde_json::to_string_pretty(&frozen).map_err(|error| Error::invalid(error.to_string()))?;
-            let staging = dir.join("staging");
-            fs::create_dir_all(&staging).map_err(refused)?;
-            let aside = write_aside(&staging, |file| {
-                file.write_all(text.as_bytes()).map_err(|error| Error::io(dir, error))
-            })?;
-            link(aside, &dir.join("sweep.json"))?;
+    /// Opens a sweep's folder through these files.
+    pub fn open_with(files: Files, dir: &Path) -> Result<Self> {
+        let frozen = frozen::read_all(&files, dir)?;
+        for (path, frozen) in &frozen {
+            frozen.check(path, None)?;
         }
-        let store = Self::open(dir)?;
-        if let Some(difference) = plan.difference(&store.plan) {
-            return Err(Error::invalid(format!(
-                "{}: holds another sweep: {difference}. Run this one in another folder",
-                dir.display()
-            )));
+        Ok(Self::of(files, dir, frozen))
+    }
+
+    fn of(files: Files, dir: &Path, frozen: Vec<(PathBuf, Frozen)>) -> Self {
+        let mut store = Self {
+            dir: dir.to_owned(),
+            id: String::new(),
+            plan: Plan { runs: Vec::new() },
+            provenance: Vec::new(),
+            files,
+        };
+        let mut seen = HashSet::new();
+        for (_, frozen) in frozen {
+            store.id = frozen.sweep;
+            store.provenance.push(frozen.provenance);
+            store.plan.runs.extend(frozen.runs.into_iter().filter(|run| seen.insert(run.id.clone())));
         }
-        Ok(store)
+        store
+    }
+
+    /// Opens a sweep's folder, or makes one for this plan. A folder with another plan is an error that says what
+    /// differs, unless `extend` is set and this plan only adds runs.
+    pub fn create(
+        files: Files,
+        dir: &Path,
+        plan: &Plan,
+        provenance: &Provenance,
+        extend: bool,
+    ) -> Result<Self> {
+        loop {
+            if !dir.join(frozen::FIRST).exists() {
+                let refused = |error: Error| {
+                    Error::invalid(format!(
+                        "{}: expected a folder for results that can be written, but: {error}; name another folder",
+                        dir.display()
+                    ))
+                };
+                files.create_folders(&dir.join("staging")).map_err(refused)?;
+                let frozen = Frozen::new(plan.id(), provenance, plan.runs.clone())?;
+                files.publish(&dir.join("staging"), &dir.join(frozen::FIRST), frozen.text()?.as_bytes())?;
+            }
+            let frozen = frozen::read_all(&files, dir)?;
+            for (path, frozen) in &frozen {
+                frozen.check(path, Some(plan))?;
+            }
+            let count = frozen.len();
+            let store = Self::of(files.clone(), dir, frozen);
+            let (new, missing) = plan.difference(&store.plan);
+            if new.is_empty() && missing.is_empty() {
+                return Ok(store);
+            }
+            if !missing.is_empty() || !extend {
+                return Err(differs(dir, plan, &store.plan, new.len(), missing.len(), extend));
+            }
+            let frozen = Frozen::new(store.id.clone(), provenance, new.into_iter().cloned().collect())?;
+            // Where another process was faster, look again.
+            files.publish(&dir.join("staging"), &frozen::path(dir, count + 1), frozen.text()?.as_bytes())?;
+        }
     }
 
     /// The sweep's id.
@@ -124,14 +217,37 @@ impl Store {
         &self.id
     }
 
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The frozen plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Where the plan comes from.
-    pub fn provenance(&self) -> &Provenance {
+    /// Where the plan comes from, and then each extension of it.
+    pub fn provenance(&self) -> &[Provenance] {
         &self.provenance
+    }
+
+    /// The run with this id, or with the only id that begins so.
+    pub fn find(&self, id: &str) -> Result<&PlannedRun> {
+        let mut found = self.plan.runs.iter().filter(|run| run.id.starts_with(id));
+        match (found.next(), found.next()) {
+            (Some(run), None) => Ok(run),
+            (Some(run), Some(_)) if run.id == id => Ok(run),
+            (Some(_), Some(_)) => Err(Error::invalid(format!(
+                "{}: several runs begin with {id}; write more of it",
+                self.dir.display()
+            ))),
+            (None, _) => Err(Error::invalid(format!(
+                "{}: no run {id}; `kelvin ls {}` lists them",
+                self.dir.display(),
+                self.dir.display()
+            ))),
+        }
     }
 
     /// Where a finished run's Parquet file lies.
@@ -143,126 +259,195 @@ impl Store {
         self.dir.join("metrics").join(format!("sweep={}", self.id))
     }
 
-    fn state(&self, run: &str) -> PathBuf {
+    fn staging(&self) -> PathBuf {
+        self.dir.join("staging")
+    }
+
+    /// A run's folder of attempts.
+    pub fn state(&self, run: &str) -> PathBuf {
         self.dir.join("state").join(run)
     }
 
-    /// How a run ended; none where it has not.
-    pub fn ended(&self, run: &PlannedRun) -> Option<Ended> {
-        let published = fs::metadata(self.metrics_file(&run.id)).and_then(|about| about.modified()).ok();
-        let noted = fs::read_to_string(self.state(&run.id).join("ended.json")).ok();
-        let noted: Option<Ended> = noted.and_then(|text| serde_json::from_str(&text).ok());
-        // Done is what was published, whatever else is said.
-        match (published, noted) {
-            (None, noted) => noted.filter(|ended| ended.status != Status::Done),
-            (Some(_), Some(noted)) if noted.status == Status::Done => Some(noted),
-            (Some(time), _) => Some(Ended::here(Status::Done, None, time, time, "")),
-        }
+    /// Every attempt at a run, the oldest first.
+    pub fn attempts(&self, run: &str) -> Result<Vec<Past>> {
+        Past::all(&self.files, run, &self.state(run))
     }
 
-    /// Makes the folders that publishing needs; whoever cannot write there learns it before training.
-    pub fn prepare(&self) -> Result<()> {
-        for folder in [self.dir.join("staging"), self.metrics()] {
-            fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
+    /// The file system's time: clocks of hosts differ.
+    fn now(&self) -> SystemTime {
+        let probe = tempfile::tempfile_in(self.staging());
+        let now = probe.and_then(|file| file.metadata()).and_then(|about| about.modified());
+        now.unwrap_or_else(|_| SystemTime::now())
+    }
+
+    /// Where a run stands.
+    pub fn standing(&self, run: &str) -> Result<Standing> {
+        if self.metrics_file(run).exists() {
+            return Ok(Standing::Published);
         }
-        write_aside(&self.dir.join("staging"), |_| Ok(())).map(|_| ())
+        self.unpublished(run, self.now())
+    }
+
+    fn unpublished(&self, run: &str, now: SystemTime) -> Result<Standing> {
+        let attempts = self.attempts(run)?;
+        let Some(last) = attempts.last() else { return Ok(Standing::ToDo) };
+        // To diverge is a result, whoever else tried.
+        let diverged =
+            |past: &&Past| past.ended.as_ref().is_some_and(|ended| ended.status == Status::Diverged);
+        if let Some(ended) = attempts.iter().find(diverged).and_then(|past| past.ended.clone()) {
+            return Ok(Standing::Ended(ended));
+        }
+        if let Some(past) = attempts.iter().find(|past| past.is_written(now)) {
+            let epoch = past.epochs.last().map_or(0, |record| record.epoch);
+            return Ok(Standing::Training { process: past.process.clone(), epoch });
+        }
+        if let Some(ended) = last.ended.as_ref().filter(|ended| ended.status == Status::Failed) {
+            return Ok(Standing::Ended(ended.clone()));
+        }
+        Ok(Standing::Begun {
+            position: attempts.iter().map(Past::resumable).max().unwrap_or_default(),
+            ended: last.ended.clone(),
+            process: last.process.clone(),
+            started: attempts[0].started,
+        })
+    }
+
+    /// Where every run of the plan stands.
+    pub fn survey(&self) -> Result<Vec<Standing>> {
+        let published: HashSet<String> = self.files.names(&self.metrics())?.into_iter().collect();
+        let begun: HashSet<String> = self.files.names(&self.dir.join("state"))?.into_iter().collect();
+        let now = self.now();
+        let standing = |run: &PlannedRun| {
+            if published.contains(&format!("{}.parquet", run.id)) {
+                Ok(Standing::Published)
+            } else if begun.contains(&run.id) {
+                self.unpublished(&run.id, now)
+            } else {
+                Ok(Standing::ToDo)
+            }
+        };
+        self.plan.runs.iter().map(standing).collect()
+    }
+
+    /// Makes the folders that publishing needs, and removes what crashes left in staging long ago. Whoever cannot
+    /// write there learns it before training.
+    pub fn prepare(&self) -> Result<()> {
+        const FORGOTTEN: std::time::Duration = std::time::Duration::from_secs(86_400);
+        for folder in [self.staging(), self.metrics(), self.dir.join("state")] {
+            self.files.create_folders(&folder)?;
+        }
+        let now = self.now();
+        for name in self.files.names(&self.staging())? {
+            let path = self.staging().join(name);
+            let touched = fs::metadata(&path).and_then(|about| about.modified()).unwrap_or(now);
+            if now.duration_since(touched).unwrap_or_default() > FORGOTTEN {
+                // Somebody else may have removed it.
+                let _ = self.files.remove(&path);
+            }
+        }
+        tempfile::tempfile_in(self.staging()).map(|_| ()).map_err(|error| Error::io(self.staging(), error))
+    }
+
+    /// Begins an attempt at a run.
+    pub fn begin(&self, run: &str) -> Result<(Attempt, Option<Snapshot>)> {
+        Attempt::begin(&self.files, run, &self.state(run), self.now())
     }
 
     /// Publishes a finished run: its metrics appear whole, once.
-    pub fn publish(&self, run: &PlannedRun, records: &[EpochRecord]) -> Result<()> {
+    pub fn publish(&self, run: &PlannedRun, records: &[EpochRecord], ended: &Ended) -> Result<()> {
         let table = rows::epochs(&self.id, run, records)?;
         let keep: Vec<usize> =
             (0..table.columns().len()).filter(|&index| table.columns()[index] != "sweep").collect();
         let batch = table.batch().project(&keep).map_err(|error| Error::invalid(error.to_string()))?;
-        let aside = write_aside(&self.dir.join("staging"), |file| Table::new(batch).encode_parquet(file))?;
-        link(aside, &self.metrics_file(&run.id))
+        let ended = serde_json::to_string(ended).map_err(|error| Error::invalid(error.to_string()))?;
+        let mut bytes = Vec::new();
+        Table::new(batch).encode_parquet(&mut bytes, &[(ENDED, ended)])?;
+        self.files.publish(&self.staging(), &self.metrics_file(&run.id), &bytes)?;
+        remove_checkpoints(&self.files, &self.state(&run.id));
+        Ok(())
     }
 
-    /// Notes how a run ended.
-    pub fn note_ended(&self, run: &PlannedRun, ended: &Ended) -> Result<()> {
-        let folder = self.state(&run.id);
-        fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
-        let text = serde_json::to_string(ended).map_err(|error| Error::invalid(error.to_string()))?;
-        let path = folder.join("ended.json");
-        let aside = write_aside(&folder, |file| {
-            file.write_all(text.as_bytes()).map_err(|error| Error::io(&path, error))
-        })?;
-        aside.persist(&path).map_err(|error| Error::io(&path, error.error))?;
-        sync_folder(&folder)
+    /// How a published run ended: what its file says.
+    fn published(&self, run: &str) -> Result<Ended> {
+        let path = self.metrics_file(run);
+        let said = Table::parquet_note(&path, ENDED)?.and_then(|text| serde_json::from_str(&text).ok());
+        match said {
+            Some(ended) => Ok(ended),
+            None => {
+                let about = fs::metadata(&path).and_then(|about| about.modified());
+                let time = about.map_err(|error| Error::io(&path, error))?;
+                Ok(Ended::here(Status::Done, None, time, time, ""))
+            }
+        }
     }
 
     /// The epochs table of every finished run, in the order of the plan.
     pub fn epochs(&self) -> Result<Table> {
-        let schema = rows::epochs_schema();
-        let mut batches = Vec::new();
-        for run in &self.plan.runs {
-            let path = self.metrics_file(&run.id);
-            if !path.exists() {
-                continue;
-            }
-            crate::interrupt::check()?;
-            let table = Table::read_parquet(&path)?;
-            let columns: Vec<usize> = schema
-                .fields()
-                .iter()
-                .map(|field| {
-                    table.column(field.name()).map(|_| table.batch().schema_ref().index_of(field.name()))
-                })
-                .collect::<Result<Vec<_>>>()?
-                .into_iter()
-                .flatten()
-                .collect();
-            batches.push(
-                table
-                    .batch()
-                    .project(&columns)
-                    .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?,
-            );
-        }
-        let batches = batches
-            .into_iter()
-            .map(|batch| batch.with_schema(schema.clone()))
-            .collect::<std::result::Result<Vec<_>, _>>()
-            .map_err(|error| Error::invalid(error.to_string()))?;
-        Table::concat(&schema, &batches)
+        let published: HashSet<String> = self.files.names(&self.metrics())?.into_iter().collect();
+        let runs: Vec<&PlannedRun> =
+            self.plan.runs.iter().filter(|run| published.contains(&format!("{}.parquet", run.id))).collect();
+        super::compact::read(self, &runs)
     }
 
-    /// The runs table of every run that has ended.
+    /// The epochs table of one finished run.
+    pub(super) fn epochs_of(&self, run: &str) -> Result<Table> {
+        let path = self.metrics_file(run);
+        let table = Table::read_parquet(&path)?;
+        let schema = rows::epochs_schema();
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| table.column(field.name()).cloned())
+            .collect::<Result<Vec<_>>>()?;
+        let batch = arrow::array::RecordBatch::try_new(schema, columns)
+            .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?;
+        Ok(Table::new(batch))
+    }
+
+    /// How a run ended or, where it has not, that it was interrupted; none where it never began.
+    pub fn ended(&self, run: &str, standing: &Standing) -> Result<Option<Ended>> {
+        Ok(match standing {
+            Standing::Published => Some(self.published(run)?),
+            Standing::Ended(ended) => Some(ended.clone()),
+            Standing::Begun { ended: Some(ended), .. } => Some(ended.clone()),
+            Standing::Begun { process, started, .. } => {
+                let gone = Ended::here(Status::Interrupted, None, *started, *started, "");
+                Some(Ended { host: process.host.clone(), ..gone })
+            }
+            Standing::Training { .. } | Standing::ToDo => None,
+        })
+    }
+
+    /// The runs table of every run that began and is not training now.
     pub fn runs(&self) -> Result<Table> {
+        let survey = self.survey()?;
+        let runs: Vec<(&PlannedRun, Standing)> = self.plan.runs.iter().zip(survey).collect();
+        let ended = super::parallel(&runs, |(run, standing)| self.ended(&run.id, standing))?;
         let ended: Vec<(&PlannedRun, Ended)> =
-            self.plan.runs.iter().filter_map(|run| self.ended(run).map(|ended| (run, ended))).collect();
-        rows::runs(&self.id, &ended)
+            runs.iter().zip(ended).filter_map(|((run, _), ended)| Some((*run, ended?))).collect();
+        rows::runs(&self.id, &self.provenance[0], &ended)
     }
 
     /// Rebuilds `runs.parquet`.
     pub fn write_runs(&self) -> Result<()> {
-        self.runs()?.write(&self.dir.join("runs.parquet"))
+        let mut bytes = Vec::new();
+        self.runs()?.encode_parquet(&mut bytes, &[])?;
+        self.files.replace(&self.staging(), &self.dir.join("runs.parquet"), &bytes)
     }
 }
 
-/// Writes a new file in a folder and makes it durable.
-fn write_aside(
-    folder: &Path,
-    write: impl FnOnce(&mut File) -> Result<()>,
-) -> Result<tempfile::NamedTempFile> {
-    let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(|error| Error::io(folder, error))?;
-    write(aside.as_file_mut())?;
-    crate::table::make_readable(aside.as_file(), folder)?;
-    aside.as_file().sync_all().map_err(|error| Error::io(folder, error))?;
-    Ok(aside)
-}
-
-/// Gives a written file its final name unless that is taken: whoever is first wins.
-fn link(aside: tempfile::NamedTempFile, path: &Path) -> Result<()> {
-    match fs::hard_link(aside.path(), path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(Error::io(path, error)),
-    }
-    path.parent().map_or(Ok(()), sync_folder)
-}
-
-/// Makes the names in a folder durable.
-fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(|error| Error::io(folder, error))
+/// The error about a folder that holds another plan.
+fn differs(dir: &Path, plan: &Plan, frozen: &Plan, new: usize, missing: usize, extend: bool) -> Error {
+    let advice = match (missing, extend) {
+        (0, _) => "run(dir, #{extend: true}) adds them",
+        (_, true) => "extend: true adds runs and drops none; run this plan in another folder",
+        (_, false) => "run this plan in another folder",
+    };
+    Error::invalid(format!(
+        "{}: holds another sweep, of {} runs; this plan has {} of them, lacks {missing} and has {new} others ({}). Nothing was started; {advice}",
+        dir.display(),
+        frozen.runs.len(),
+        plan.runs.len() - new,
+        plan.differing_options(frozen).join("; "),
+    ))
 }

@@ -7,7 +7,6 @@ mod parquet;
 pub mod schema;
 
 pub use cells::{Cell, number};
-pub(crate) use parquet::make_readable;
 
 use std::sync::Arc;
 

@@ -10,6 +10,7 @@ use arrow::datatypes::{Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
 
 use super::{Table, arrow};
@@ -65,7 +66,7 @@ impl Table {
     pub fn write(&self, path: &Path) -> Result<()> {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
         let encode = match ending.as_str() {
-            "parquet" => Self::encode_parquet,
+            "parquet" => |table: &Self, file: &mut File| table.encode_parquet(file, &[]),
             "csv" => Self::encode_csv,
             "json" => Self::encode_json,
             _ => {
@@ -88,9 +89,12 @@ impl Table {
         Ok(())
     }
 
-    /// Writes Parquet to an open file: zstd, one row group per million rows.
-    pub(crate) fn encode_parquet(&self, file: &mut File) -> Result<()> {
+    /// Writes Parquet: zstd, one row group per million rows. Notes are texts in the file's metadata.
+    pub(crate) fn encode_parquet(&self, file: impl Write + Send, notes: &[(&str, String)]) -> Result<()> {
+        let note = |(key, text): &(&str, String)| KeyValue::new((*key).to_owned(), text.clone());
+        let notes = (!notes.is_empty()).then(|| notes.iter().map(note).collect());
         let properties = WriterProperties::builder()
+            .set_key_value_metadata(notes)
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(format!("kelvin {}", env!("CARGO_PKG_VERSION")))
             .build();
@@ -99,6 +103,19 @@ impl Table {
         writer.write(&self.batch).map_err(fail)?;
         writer.close().map_err(fail)?;
         Ok(())
+    }
+
+    /// A note in a Parquet file's metadata, if it has one of this name.
+    pub(crate) fn parquet_note(path: &Path, key: &str) -> Result<Option<String>> {
+        crate::error::guarded(path, || {
+            let file = File::open(path).map_err(|error| Error::io(path, error))?;
+            let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(|error| {
+                Error::invalid(format!("{}: not a readable Parquet file: {error}", path.display()))
+            })?;
+            let notes = metadata.file_metadata().key_value_metadata();
+            let note = notes.and_then(|notes| notes.iter().find(|note| note.key == key));
+            Ok(note.and_then(|note| note.value.clone()))
+        })
     }
 
     fn encode_csv(&self, file: &mut File) -> Result<()> {
@@ -137,7 +154,7 @@ fn read_file(path: &Path) -> Result<Table> {
 }
 
 /// Temporary files are private; results are as readable as any new file.
-pub(crate) fn make_readable(file: &File, path: &Path) -> Result<()> {
+fn make_readable(file: &File, path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let permissions = std::fs::Permissions::from_mode(0o644);
     file.set_permissions(permissions).map_err(|error| Error::io(path, error))

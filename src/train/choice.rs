@@ -65,8 +65,6 @@ fn parse(text: &str) -> Result<Vec<Case>> {
 /// What a run is expected to cost, from the measured table.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {
-    /// Images trained on, all epochs together.
-    pub images: u64,
     /// Time of one core for training and evaluation, on a machine as fast as the measured one.
     pub core_seconds: f64,
 }
@@ -83,15 +81,20 @@ impl Cost {
         let work = |width: f64, pixels: f64| width * width * pixels;
         let width = spec.model.width().max(1) as f64;
         let ratio = work(width, (shape[1] * shape[2]) as f64) / work(case.width.max(1.0), case.pixels);
-        let images = spec.steps() * spec.batch as u64;
-        let evaluations = u64::from(spec.epochs.div_ceil(spec.evaluate_every));
+        let images = spec.images() as f64;
+        let evaluations = f64::from(spec.epochs.div_ceil(spec.evaluate_every)) / f64::from(spec.epochs);
+        let passes = images * (1.0 + evaluations * Self::evaluation_share(spec));
+        Ok(Self { core_seconds: passes * ratio / case.images_per_second })
+    }
+
+    /// What evaluating after an epoch costs, in units of that epoch's training. A forward pass is a third of a
+    /// training step.
+    pub fn evaluation_share(spec: &RunSpec) -> f64 {
         let evaluated = match spec.train_metrics {
             super::spec::TrainMetrics::Evaluate => spec.train + spec.test,
             super::spec::TrainMetrics::Running => spec.test,
         };
-        // A forward pass is a third of a training step.
-        let passes = images as f64 + (evaluations * evaluated as u64) as f64 / 3.0;
-        Ok(Self { images, core_seconds: passes * ratio / case.images_per_second })
+        evaluated as f64 / 3.0 / (spec.steps_per_epoch() * spec.batch as u64) as f64
     }
 }
 

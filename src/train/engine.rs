@@ -1,30 +1,38 @@
 //! Worker threads that train stacks until there are none left.
+//!
+//! Workers train and report; what becomes of the reports is up to the thread that called [`resume`], so that
+//! neither disks nor displays hold training up. When a run's turn comes, the caller's [`Starts`] says where it
+//! starts. A stack that fails is cut in two and tried again, until what fails is a run alone: that one ends
+//! with its error, the others finish.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use tch::{Device, Tensor};
+use tch::Device;
 
 use super::choice::Choice;
 use super::cohort::{cohorts, stacks};
+use super::memory::{self, Memory};
 use super::record::{EpochRecord, Status};
+use super::snapshot::{Position, Snapshot, weights_digest};
 use super::spec::RunSpec;
-use super::stack::Stack;
+use super::stack::{Advance, Signal, Stack};
 use crate::data::{Augmentation, Dataset, ImageStore};
 use crate::error::{Error, Result};
+use crate::model::State;
 
 /// Threads with this name end quietly when libtorch panics in them: the run's error tells.
 pub const WORKER: &str = "kelvin-worker";
 
-/// How long an interrupted training may take to notice before it is left behind.
-const PATIENCE: Duration = Duration::from_millis(500);
-
 /// Time from one [`Event::Tick`] to the next.
 const TICK: Duration = Duration::from_millis(50);
+
+/// Events that may wait for the caller; then workers wait, too.
+const BACKLOG: usize = 1024;
 
 /// A run to train.
 #[derive(Clone, Debug)]
@@ -33,6 +41,15 @@ pub struct Task {
     pub spec: RunSpec,
     /// How.
     pub choice: Choice,
+    /// Where it is thought to start: runs of one stack start at the same place.
+    pub position: Position,
+}
+
+impl Task {
+    /// A run from its beginning.
+    pub fn new(spec: RunSpec, choice: Choice) -> Self {
+        Self { spec, choice, position: Position::default() }
+    }
 }
 
 /// How to train.
@@ -44,13 +61,18 @@ pub struct Settings {
     pub device: Device,
     /// Whether outcomes carry the final weights.
     pub keep_weights: bool,
+    /// Time from one checkpoint of a run to the next; zero: every epoch. None: no checkpoints.
+    pub checkpoint_every: Option<Duration>,
+    /// How long an interrupted training may take to finish its step and a checkpoint before it is left behind.
+    pub patience: Duration,
 }
 
 impl Settings {
-    /// One worker per core (one per GPU) on this device.
+    /// One worker per core (one per GPU) on this device, without checkpoints.
     pub fn on(device: Device) -> Self {
         let workers = if device == Device::Cpu { cores() } else { 1 };
-        Self { workers, device, keep_weights: false }
+        let patience = Duration::from_millis(500);
+        Self { workers, device, keep_weights: false, checkpoint_every: None, patience }
     }
 }
 
@@ -59,12 +81,39 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Where a run starts.
+pub enum Start {
+    /// At its beginning.
+    Fresh,
+    /// From here.
+    From(Box<Snapshot>),
+    /// Not here: it has ended meanwhile, or trains elsewhere.
+    Leave,
+}
+
+/// Says where runs start, when their turn comes. Called on worker threads.
+pub trait Starts: Send + Sync {
+    /// Where the task at this position starts. An error stops the training of all.
+    fn start(&self, run: usize) -> Result<Start>;
+}
+
+/// Every run starts at its beginning.
+struct FromTheBeginning;
+
+impl Starts for FromTheBeginning {
+    fn start(&self, _run: usize) -> Result<Start> {
+        Ok(Start::Fresh)
+    }
+}
+
 /// What happens while training. `run` is a position in the tasks.
 pub enum Event {
-    /// A run begins.
+    /// A run begins, or begins again after its stack was cut in two.
     Began {
         /// The run.
         run: usize,
+        /// Where it starts.
+        position: Position,
     },
     /// An epoch with metrics ended.
     Epoch {
@@ -73,6 +122,11 @@ pub enum Event {
         /// Its metrics.
         record: EpochRecord,
     },
+    /// The runs of a stack can go on from here.
+    Checkpoint {
+        /// Each run with its state.
+        runs: Vec<(usize, Snapshot)>,
+    },
     /// A run ended.
     Ended {
         /// The run.
@@ -80,11 +134,20 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
+    /// A run was not trained, because [`Start::Leave`] said so.
+    Left {
+        /// The run.
+        run: usize,
+    },
+    /// All events so far were given; comes after each handful of others.
+    Flush,
     /// Nothing; comes a few times a second, for progress displays.
     Tick {
         /// Images trained on so far, all runs together.
         images: u64,
     },
+    /// Training was asked to stop and finishes its step.
+    Stopping,
 }
 
 /// How a run ended.
@@ -97,8 +160,17 @@ pub struct Outcome {
     pub started: SystemTime,
     /// When it ended.
     pub ended: SystemTime,
+    /// SHA-256 of the final weights of a run that is done ([`weights_digest`]).
+    pub digest: Option<String>,
     /// The final weights by their PyTorch names, if they were to be kept.
-    pub weights: Option<Vec<(String, Tensor)>>,
+    pub weights: Option<State>,
+}
+
+/// What a worker tells.
+enum Message {
+    Event(Event),
+    /// [`Starts`] failed: nothing can go on.
+    Broken(Error),
 }
 
 /// Runs of one cohort that train together.
@@ -111,19 +183,32 @@ struct Piece {
 /// Everything that the workers share.
 struct Shared {
     tasks: Vec<Task>,
+    starts: Arc<dyn Starts>,
     queue: Mutex<VecDeque<Piece>>,
     datasets: Mutex<HashMap<String, (Dataset, ImageStore)>>,
     settings: Settings,
+    memory: Memory,
     cancelled: AtomicBool,
     images: AtomicU64,
+}
+
+/// Trains all tasks from their beginning, as [`resume`] does.
+pub fn run(
+    tasks: Vec<Task>,
+    settings: Settings,
+    on_event: &mut dyn FnMut(Event) -> Result<()>,
+) -> Result<()> {
+    resume(tasks, Arc::new(FromTheBeginning), settings, on_event)
 }
 
 /// Trains all tasks; `on_event` is called on this thread.
 ///
 /// A run that fails or diverges ends alone. [`Error::Interrupted`] when the user asked to stop: what was
-/// reported as ended until then has ended. An error of `on_event` stops the training and is returned.
-pub fn run(
+/// reported as ended until then has ended, the others have a checkpoint at the step that they were at, unless it
+/// took them longer than the settings' patience. An error of `on_event` stops the training and is returned.
+pub fn resume(
     tasks: Vec<Task>,
+    starts: Arc<dyn Starts>,
     settings: Settings,
     on_event: &mut dyn FnMut(Event) -> Result<()>,
 ) -> Result<()> {
@@ -133,13 +218,15 @@ pub fn run(
     let workers = settings.workers.min(pieces.len());
     let shared = Arc::new(Shared {
         tasks,
+        starts,
         queue: Mutex::new(pieces.into()),
         datasets: Mutex::default(),
         settings,
+        memory: Memory::of(if settings.device == Device::Cpu { memory::available() } else { None }),
         cancelled: AtomicBool::new(false),
         images: AtomicU64::new(0),
     });
-    let (sender, receiver) = channel();
+    let (sender, receiver) = sync_channel(BACKLOG);
     for _ in 0..workers {
         let (shared, sender) = (Arc::clone(&shared), sender.clone());
         std::thread::Builder::new()
@@ -148,63 +235,75 @@ pub fn run(
             .map_err(|error| Error::invalid(format!("cannot start a worker thread: {error}")))?;
     }
     drop(sender);
-    let mut stop: Option<(Instant, Error)> = None;
+    let mut interrupted: Option<Instant> = None;
+    let mut failed: Option<(Instant, Error)> = None;
     let tick = || Event::Tick { images: shared.images.load(Ordering::Relaxed) };
     let mut ticked = Instant::now();
     loop {
+        let mut handle = |event: Event| {
+            left -= usize::from(matches!(event, Event::Ended { .. } | Event::Left { .. }));
+            if failed.is_none()
+                && let Err(error) = on_event(event)
+            {
+                failed = Some((Instant::now(), error));
+            }
+        };
+        let mut ended = false;
         match receiver.recv_timeout(TICK) {
-            Ok(event) => {
-                left -= usize::from(matches!(event, Event::Ended { .. }));
-                if stop.is_none()
-                    && let Err(error) = on_event(event)
-                {
-                    stop = Some((Instant::now(), error));
+            Ok(message) => {
+                let mut broken = None;
+                for message in std::iter::once(message).chain(receiver.try_iter().take(BACKLOG)) {
+                    match message {
+                        Message::Event(event) => handle(event),
+                        Message::Broken(error) => broken = Some(error),
+                    }
                 }
+                handle(Event::Flush);
+                failed = failed.or(broken.map(|error| (Instant::now(), error)));
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                // Workers that were loading data notice the interrupt first.
-                if stop.is_none() && left > 0 && crate::interrupt::raised() {
-                    stop = Some((Instant::now(), Error::Interrupted));
-                }
-                break;
-            }
+            Err(RecvTimeoutError::Disconnected) => ended = true,
         }
         // By the clock, because epochs may come faster than any pause.
-        if stop.is_none() && ticked.elapsed() >= TICK {
+        if failed.is_none() && ticked.elapsed() >= TICK {
             ticked = Instant::now();
-            if let Err(error) = on_event(tick()) {
-                stop = Some((Instant::now(), error));
-            }
+            failed = on_event(tick()).err().map(|error| (Instant::now(), error));
         }
-        if stop.is_none() && crate::interrupt::raised() {
-            stop = Some((Instant::now(), Error::Interrupted));
-        }
-        if let Some((since, _)) = &stop {
+        if interrupted.is_none() && left > 0 && crate::interrupt::raised() {
+            interrupted = Some(Instant::now());
             shared.cancelled.store(true, Ordering::Relaxed);
-            // A long step ends by itself; its thread then finds that it is cancelled.
-            if since.elapsed() > PATIENCE {
-                break;
+            if !ended && failed.is_none() {
+                failed = on_event(Event::Stopping).err().map(|error| (Instant::now(), error));
             }
         }
+        if failed.is_some() {
+            shared.cancelled.store(true, Ordering::Relaxed);
+        }
+        // A long step ends by itself; its thread then finds that nobody listens.
+        let since = failed.as_ref().map(|(since, _)| *since).or(interrupted);
+        if ended
+            || since.is_some_and(|since| since.elapsed() > settings.patience)
+            || (interrupted.is_some() && crate::interrupt::urgent())
+        {
+            break;
+        }
     }
-    if stop.is_none() {
-        on_event(tick())?;
-    }
-    match stop {
+    match failed {
         Some((_, error)) => Err(error),
+        None if interrupted.is_some() => Err(Error::Interrupted),
         None if left > 0 => {
             Err(Error::invalid(format!("a worker thread died and left {left} runs untrained")))
         }
-        None => Ok(()),
+        None => on_event(tick()),
     }
 }
 
-/// Cuts tasks into stacks, the costliest first so that workers end together.
+/// Cuts tasks into stacks of runs that start at the same place, the costliest first so that workers end
+/// together.
 fn pieces(tasks: &[Task], workers: usize) -> Vec<Piece> {
     let specs: Vec<RunSpec> = tasks.iter().map(|task| task.spec.clone()).collect();
     let mut pieces = Vec::new();
-    for cohort in cohorts(&specs) {
+    for cohort in cohorts(&specs).into_iter().flat_map(|cohort| by(cohort, |&run| tasks[run].position)) {
         let choice = tasks[cohort[0]].choice;
         let mut rest = &cohort[..];
         for size in stacks(cohort.len(), choice.stack, workers) {
@@ -220,7 +319,39 @@ fn pieces(tasks: &[Task], workers: usize) -> Vec<Piece> {
     pieces
 }
 
-fn work(shared: &Shared, events: &Sender<Event>) {
+/// Groups values by a key, in order of first appearance.
+fn by<T, K: PartialEq>(values: Vec<T>, key: impl Fn(&T) -> K) -> Vec<Vec<T>> {
+    let mut groups: Vec<(K, Vec<T>)> = Vec::new();
+    for value in values {
+        let own = key(&value);
+        match groups.iter_mut().find(|(key, _)| *key == own) {
+            Some((_, group)) => group.push(value),
+            None => groups.push((own, vec![value])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// Why a worker stops.
+enum Stop {
+    /// Training was cancelled, or nobody listens any more.
+    Cancelled,
+    /// Nothing can go on.
+    Broken(Error),
+    /// The runs that are still open cannot be trained, at least not together.
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Interrupted => Self::Cancelled,
+            error => Self::Failed(error),
+        }
+    }
+}
+
+fn work(shared: &Shared, events: &SyncSender<Message>) {
     loop {
         let piece = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(piece) = piece else { return };
@@ -232,20 +363,33 @@ fn work(shared: &Shared, events: &Sender<Event>) {
         let result = catch_unwind(AssertUnwindSafe(|| train(shared, &piece, started, &mut open, events)));
         let error = match result {
             Ok(Ok(())) => continue,
-            Ok(Err(Error::Interrupted)) => return,
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(Stop::Cancelled)) => return,
+            Ok(Err(Stop::Broken(error))) => {
+                // Whoever does not listen needs no telling.
+                let _ = events.send(Message::Broken(error));
+                return;
+            }
+            Ok(Err(Stop::Failed(error))) => error.to_string(),
             Err(panic) => panic_message(panic.as_ref()),
         };
-        for run in open {
+        if let [run] = open[..] {
             let outcome = Outcome {
                 status: Status::Failed,
-                error: Some(error.clone()),
+                error: Some(error),
                 started,
                 ended: SystemTime::now(),
+                digest: None,
                 weights: None,
             };
-            if events.send(Event::Ended { run, outcome }).is_err() {
+            if events.send(Message::Event(Event::Ended { run, outcome })).is_err() {
                 return;
+            }
+        } else {
+            let (first, second) = open.split_at(open.len() / 2);
+            let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            for half in [second, first] {
+                let cost = piece.cost * half.len() as f64 / piece.runs.len() as f64;
+                queue.push_front(Piece { runs: half.to_vec(), choice: piece.choice, cost });
             }
         }
     }
@@ -263,60 +407,137 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     crate::error::first_line(&message.replace("\\n", "\n"))
 }
 
-/// Trains one stack; removes from `open` the runs that have ended.
+/// Trains one piece; removes from `open` the runs that have ended.
 fn train(
     shared: &Shared,
     piece: &Piece,
     started: SystemTime,
     open: &mut Vec<usize>,
-    events: &Sender<Event>,
-) -> Result<()> {
+    events: &SyncSender<Message>,
+) -> std::result::Result<(), Stop> {
+    let send = |event| events.send(Message::Event(event)).map_err(|_| Stop::Cancelled);
+    let mut starts: Vec<(usize, Option<Snapshot>)> = Vec::new();
+    for &run in &piece.runs {
+        match shared.starts.start(run).map_err(Stop::Broken)? {
+            Start::Fresh => starts.push((run, None)),
+            Start::From(snapshot) => starts.push((run, Some(*snapshot))),
+            Start::Leave => {
+                open.retain(|&other| other != run);
+                send(Event::Left { run })?;
+            }
+        }
+    }
+    // Nearly always one group: the pieces were cut by where runs were thought to start.
+    let place = |start: &(usize, Option<Snapshot>)| {
+        start.1.as_ref().map_or(Position::default(), |snapshot| snapshot.position)
+    };
+    for group in by(starts, place) {
+        let (runs, snapshots): (Vec<usize>, Vec<Option<Snapshot>>) = group.into_iter().unzip();
+        train_stack(
+            shared,
+            &runs,
+            piece.choice,
+            snapshots.into_iter().flatten().collect(),
+            started,
+            open,
+            events,
+        )?;
+    }
+    Ok(())
+}
+
+/// Trains runs that start at the same place; removes from `open` those that have ended.
+fn train_stack(
+    shared: &Shared,
+    runs: &[usize],
+    choice: Choice,
+    snapshots: Vec<Snapshot>,
+    started: SystemTime,
+    open: &mut Vec<usize>,
+    events: &SyncSender<Message>,
+) -> std::result::Result<(), Stop> {
     let device = shared.settings.device;
     // The first look at the number sets it to the process's own, so look before setting this thread's.
     tch::get_num_threads();
-    tch::set_num_threads(piece.choice.threads as i32);
-    let mut specs: Vec<RunSpec> = piece.runs.iter().map(|&run| shared.tasks[run].spec.clone()).collect();
-    if piece.choice.stack > 1 && specs.len() == 1 {
+    tch::set_num_threads(choice.threads as i32);
+    let mut specs: Vec<RunSpec> = runs.iter().map(|&run| shared.tasks[run].spec.clone()).collect();
+    if choice.stack > 1 && specs.len() == 1 {
         specs.push(specs[0].clone());
     }
     let (data, store) = shared.dataset(&specs[0])?;
-    let mut stack = Stack::new(&specs, piece.runs.len(), &data, store, device)?;
-    let send = |event| events.send(event).map_err(|_| Error::Interrupted);
-    for &run in &piece.runs {
-        send(Event::Began { run })?;
+    let cancelled = || shared.cancelled.load(Ordering::Relaxed);
+    let needed = memory::needed(&specs[0], data.shape(), data.classes(), specs.len())?;
+    let _share = shared.memory.reserve(needed, cancelled)?;
+    let mut stack = Stack::new(&specs, runs.len(), snapshots, &data, store, device)?;
+    let send = |event| events.send(Message::Event(event)).map_err(|_| Stop::Cancelled);
+    for &run in runs {
+        send(Event::Began { run, position: stack.position() })?;
     }
-    let ended =
-        |status, error, weights| Outcome { status, error, started, ended: SystemTime::now(), weights };
-    for _ in 0..specs[0].epochs {
-        let mut poll = |images: u64| {
+    let ended = |status, error, digest, weights| Outcome {
+        status,
+        error,
+        started,
+        ended: SystemTime::now(),
+        digest,
+        weights,
+    };
+    let every = shared.settings.checkpoint_every;
+    let mut saved = (Instant::now(), crate::interrupt::checkpoints());
+    while stack.position().epoch < specs[0].epochs {
+        let asked = || crate::interrupt::checkpoints() != saved.1;
+        let due = || every.is_some_and(|every| !every.is_zero() && saved.0.elapsed() >= every);
+        let mut signal = |images: u64| {
+            if cancelled() {
+                return Signal::Stop;
+            }
+            if every.is_some() && (asked() || due()) {
+                return Signal::Checkpoint;
+            }
             shared.images.fetch_add(images, Ordering::Relaxed);
-            if shared.cancelled.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+            Signal::Go
         };
-        let Some(records) = stack.train_epoch(&mut poll)? else { continue };
-        for (&run, record) in piece.runs.iter().zip(records) {
-            if !open.contains(&run) {
-                continue;
+        let advance = stack.advance(&mut signal)?;
+        if let Advance::Epoch(Some(records)) = &advance {
+            for (&run, record) in runs.iter().zip(records) {
+                if !open.contains(&run) {
+                    continue;
+                }
+                if record.train.loss.is_finite() && record.test.loss.is_finite() {
+                    send(Event::Epoch { run, record: record.clone() })?;
+                    continue;
+                }
+                open.retain(|&other| other != run);
+                let error = format!(
+                    "the loss is {} on the training set and {} on the test set after epoch {}",
+                    record.train.loss, record.test.loss, record.epoch
+                );
+                send(Event::Ended { run, outcome: ended(Status::Diverged, Some(error), None, None) })?;
             }
-            if record.train.loss.is_finite() && record.test.loss.is_finite() {
-                send(Event::Epoch { run, record })?;
-                continue;
-            }
-            open.retain(|&other| other != run);
-            let error = format!(
-                "the loss is {} on the training set and {} on the test set after epoch {}",
-                record.train.loss, record.test.loss, record.epoch
-            );
-            send(Event::Ended { run, outcome: ended(Status::Diverged, Some(error), None) })?;
         }
-        if open.is_empty() {
+        if !runs.iter().any(|run| open.contains(run)) {
             return Ok(());
         }
+        let paused = matches!(advance, Advance::Paused);
+        let stop = cancelled();
+        let finished = stack.position().epoch == specs[0].epochs;
+        let every_epoch = every.is_some_and(|every| every.is_zero());
+        if every.is_some() && !finished && (stop || paused || every_epoch || asked() || due()) {
+            let open_runs = runs.iter().enumerate().filter(|(_, run)| open.contains(run));
+            let snapshots = open_runs.map(|(replica, &run)| (run, stack.snapshot(replica as i64))).collect();
+            saved = (Instant::now(), crate::interrupt::checkpoints());
+            send(Event::Checkpoint { runs: snapshots })?;
+        }
+        if stop && !finished {
+            return Err(Stop::Cancelled);
+        }
     }
-    for (replica, &run) in piece.runs.iter().enumerate() {
+    for (replica, &run) in runs.iter().enumerate() {
         if open.contains(&run) {
+            let weights = stack.weights().state(replica as i64);
+            let digest = Some(weights_digest(&weights)?);
+            let weights = shared.settings.keep_weights.then_some(weights);
             open.retain(|&other| other != run);
-            let weights = shared.settings.keep_weights.then(|| stack.weights().state(replica as i64));
-            send(Event::Ended { run, outcome: ended(Status::Done, None, weights) })?;
+            send(Event::Ended { run, outcome: ended(Status::Done, None, digest, weights) })?;
         }
     }
     Ok(())

@@ -8,12 +8,17 @@ mod choice;
 pub mod cohort;
 pub mod engine;
 mod evaluate;
+mod memory;
 mod record;
+mod snapshot;
 mod spec;
 mod stack;
+mod timing;
 
 pub use choice::{Choice, Cost, MEASURED};
 pub use engine::{Event, Outcome};
 pub use evaluate::scores;
 pub use record::{EpochRecord, Status};
+pub use snapshot::{Position, Snapshot, weights_digest};
 pub use spec::{InitFile, Order, RunSpec, Seeds, TrainMetrics};
+pub use timing::{Expected, expected};

@@ -172,6 +172,11 @@ impl RunSpec {
         self.steps_per_epoch() * u64::from(self.epochs)
     }
 
+    /// Images trained on, all epochs together.
+    pub fn images(&self) -> u64 {
+        self.steps() * self.batch as u64
+    }
+
     /// Whether an epoch ends with metrics.
     pub fn evaluates(&self, epoch: u32) -> bool {
         epoch.is_multiple_of(self.evaluate_every) || epoch == self.epochs

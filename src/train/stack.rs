@@ -6,6 +6,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use super::evaluate::{Examples, evaluate};
 use super::record::EpochRecord;
+use super::snapshot::{Position, Snapshot};
 use super::spec::{Order, RunSpec, TrainMetrics};
 use crate::data::{Dataset, ImageStore};
 use crate::error::{Error, Result};
@@ -30,16 +31,47 @@ pub(super) struct Stack {
     device: Device,
     /// Replicas that are runs; another one is padding.
     runs: usize,
-    /// Epochs done.
-    epoch: u32,
+    /// Between which updates it stands.
+    position: Position,
+    /// Seconds that the unfinished epoch took so far.
+    seconds: f64,
+    /// The unfinished epoch's batches and running metrics.
+    current: Option<Current>,
+}
+
+/// What an epoch under way needs.
+struct Current {
+    batches: Batches,
+    sums: Sums,
+}
+
+/// What a stack does next, asked before every update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// Go on.
+    Go,
+    /// Pause before the next update, for a checkpoint.
+    Checkpoint,
+    /// Pause as soon as possible: before the next update, or in the middle of an evaluation.
+    Stop,
+}
+
+/// Why [`Stack::advance`] returned.
+pub(super) enum Advance {
+    /// It was asked to; the next call goes on.
+    Paused,
+    /// An epoch is complete: a record per replica, or none at an epoch without metrics.
+    Epoch(Option<Vec<EpochRecord>>),
 }
 
 impl Stack {
-    /// Draws data and initial weights. `specs` are of one cohort, and `data` is their data set; the first `runs`
-    /// of them are wanted, the others pad the stack.
+    /// Draws data, and takes weights from `starts` (one per run or none, all at the same place) or draws them.
+    /// `specs` are of one cohort, and `data` is their data set; the first `runs` of them are wanted, the others pad
+    /// the stack.
     pub(super) fn new(
         specs: &[RunSpec],
         runs: usize,
+        starts: Vec<Snapshot>,
         data: &Dataset,
         store: ImageStore,
         device: Device,
@@ -55,71 +87,160 @@ impl Stack {
             .collect::<Result<Vec<_>>>()?;
         let seeds: Vec<i64> = specs.iter().map(|spec| spec.seeds.init).collect();
         let mut weights = Weights::draw(&model.layout, &seeds, first.precision, device);
-        for (replica, spec) in specs.iter().enumerate() {
-            if let Some(init) = &spec.init {
-                init.check()?;
-                weights
-                    .set_state(replica as i64, load_state(init.path.as_ref())?)
-                    .map_err(|error| Error::invalid(format!("{}: {error}", init.path)))?;
+        let position = starts.first().map_or(Position::default(), |start| start.position);
+        if starts.is_empty() {
+            for (replica, spec) in specs.iter().enumerate() {
+                if let Some(init) = &spec.init {
+                    init.check()?;
+                    weights
+                        .set_state(replica as i64, load_state(init.path.as_ref())?)
+                        .map_err(|error| Error::invalid(format!("{}: {error}", init.path)))?;
+                }
             }
         }
         let lr: Vec<f64> = specs.iter().map(|spec| spec.lr).collect();
         let OptimizerSpec::Sgd(sgd) = &first.optimizer;
         // One per parameter even where all are equal: a replica's rounding must not depend on its neighbours'.
         let optimizer = SgdState::new(sgd, &weights.per_parameter(&lr), weights.flat());
-        Ok(Self { replicas, store, model, weights, optimizer, device, runs, epoch: 0 })
+        let mut stack = Self {
+            replicas,
+            store,
+            model,
+            weights,
+            optimizer,
+            device,
+            runs,
+            position,
+            seconds: 0.0,
+            current: None,
+        };
+        stack.resume(starts)?;
+        Ok(stack)
     }
 
-    /// Trains one epoch and returns a record per replica, or none at an epoch without metrics.
-    /// `poll` is called at every step; its error ends the epoch.
-    pub(super) fn train_epoch(
-        &mut self,
-        poll: &mut dyn FnMut(u64) -> Result<()>,
-    ) -> Result<Option<Vec<EpochRecord>>> {
+    /// Takes every replica's state from a snapshot.
+    fn resume(&mut self, mut starts: Vec<Snapshot>) -> Result<()> {
+        let Some(first) = starts.first() else { return Ok(()) };
+        let spec = &self.replicas[0].spec;
+        if first.position.epoch >= spec.epochs || first.position.step > spec.steps_per_epoch() {
+            return Err(Error::invalid(format!("a checkpoint at {}, beyond the run's end", first.position)));
+        }
+        self.seconds = first.seconds;
+        while starts.len() < self.replicas.len() {
+            starts.push(starts[0].copy());
+        }
+        let mut sums = Vec::new();
+        for (replica, start) in starts.into_iter().enumerate() {
+            self.weights.set_state(replica as i64, start.weights)?;
+            if let Some(velocity) = self.optimizer.velocity() {
+                self.weights.join(velocity, replica as i64, start.momentum)?;
+            }
+            sums.extend(start.sums);
+        }
+        if self.position.step > 0 {
+            let mut current = self.begin_epoch();
+            current.sums.set(&sums);
+            self.current = Some(current);
+        }
+        Ok(())
+    }
+
+    fn begin_epoch(&self) -> Current {
+        let spec = &self.replicas[0].spec;
+        let running = spec.train_metrics == TrainMetrics::Running && spec.evaluates(self.position.epoch + 1);
+        Current { batches: self.batches(), sums: Sums::new(self.replicas.len(), running, self.device) }
+    }
+
+    /// Trains to the end of the epoch, or until `signal`, which learns how many images the next update trains on,
+    /// says otherwise.
+    pub(super) fn advance(&mut self, signal: &mut dyn FnMut(u64) -> Signal) -> Result<Advance> {
         let start = Instant::now();
-        self.epoch += 1;
-        let spec = self.replicas[0].spec.clone();
-        let running = spec.train_metrics == TrainMetrics::Running && spec.evaluates(self.epoch);
-        let batches = self.batches();
-        let mut sums = Sums::new(self.replicas.len(), running, self.device);
-        let first = u64::from(self.epoch - 1) * spec.steps_per_epoch();
-        for step in 0..spec.steps_per_epoch() {
-            poll((spec.batch * self.runs) as u64)?;
-            let done = first + step;
-            let factor = spec.schedule.factor(done, spec.steps());
-            let (images, labels) = batches.step(step as i64, &self.store, &spec);
-            let logits = self.model.net.forward(&self.weights, &images, true);
-            // The sum over replicas of each one's mean: every replica gets its own gradient.
-            let logits = logits.to_kind(spec.precision.master()).flatten(0, 1);
-            let losses = logits.cross_entropy_loss(&labels, None::<&Tensor>, reduction(running), -100, 0.0);
-            let total = if running { losses.sum(None::<Kind>) } else { losses.shallow_clone() };
-            let gradient = self.weights.gradient(&(total / spec.batch as f64));
-            sums.add(&losses, &logits, &labels);
-            let noise = self.noise(done, factor);
-            let optimizer = &mut self.optimizer;
-            self.weights.update(|theta| optimizer.step(theta, gradient, factor, noise));
-            self.weights.batches += 1;
-        }
-        if !spec.evaluates(self.epoch) {
-            return Ok(None);
-        }
-        let train = match running {
-            true => sums.scores(spec.steps_per_epoch() * spec.batch as u64),
-            false => self.evaluate(false, poll)?,
+        let mut current = match self.current.take() {
+            Some(current) => current,
+            None => self.begin_epoch(),
         };
-        let test = self.evaluate(true, poll)?;
-        let seconds = start.elapsed().as_secs_f64() / self.runs as f64;
+        let spec = self.replicas[0].spec.clone();
+        let first = u64::from(self.position.epoch) * spec.steps_per_epoch();
+        while self.position.step < spec.steps_per_epoch() {
+            if signal((spec.batch * self.runs) as u64) != Signal::Go {
+                return Ok(self.pause(current, start));
+            }
+            self.update(&mut current, &spec, first + self.position.step);
+            self.position.step += 1;
+        }
+        let epoch = self.position.epoch + 1;
+        let mut scores = None;
+        if spec.evaluates(epoch) {
+            let mut poll = || match signal(0) {
+                Signal::Stop => Err(Error::Interrupted),
+                _ => Ok(()),
+            };
+            let evaluated = match current.sums.wanted() {
+                true => Ok(current.sums.scores(spec.steps_per_epoch() * spec.batch as u64)),
+                false => self.evaluate(false, &mut poll),
+            };
+            let evaluated = evaluated.and_then(|train| Ok((train, self.evaluate(true, &mut poll)?)));
+            scores = match evaluated {
+                Err(Error::Interrupted) => return Ok(self.pause(current, start)),
+                scores => Some(scores?),
+            };
+        }
+        let seconds = (self.seconds + start.elapsed().as_secs_f64()) / self.runs as f64;
+        self.position = Position { epoch, step: 0 };
+        self.seconds = 0.0;
+        let Some((train, test)) = scores else { return Ok(Advance::Epoch(None)) };
         let steps = first + spec.steps_per_epoch();
         let factor = spec.schedule.factor(steps - 1, spec.steps());
         let record = |(replica, (train, test)): (&Replica, (Scores, Scores))| EpochRecord {
-            epoch: self.epoch,
+            epoch,
             steps,
             lr_now: replica.spec.lr * factor,
             train,
             test,
             seconds,
         };
-        Ok(Some(self.replicas.iter().zip(train.into_iter().zip(test)).map(record).collect()))
+        Ok(Advance::Epoch(Some(self.replicas.iter().zip(train.into_iter().zip(test)).map(record).collect())))
+    }
+
+    fn pause(&mut self, current: Current, start: Instant) -> Advance {
+        self.seconds += start.elapsed().as_secs_f64();
+        self.current = Some(current);
+        Advance::Paused
+    }
+
+    /// One update of every replica; `done` were done before.
+    fn update(&mut self, current: &mut Current, spec: &RunSpec, done: u64) {
+        let running = current.sums.wanted();
+        let factor = spec.schedule.factor(done, spec.steps());
+        let (images, labels) = current.batches.step(self.position.step as i64, &self.store, spec);
+        let logits = self.model.net.forward(&self.weights, &images, true);
+        // The sum over replicas of each one's mean: every replica gets its own gradient.
+        let logits = logits.to_kind(spec.precision.master()).flatten(0, 1);
+        let losses = logits.cross_entropy_loss(&labels, None::<&Tensor>, reduction(running), -100, 0.0);
+        let total = if running { losses.sum(None::<Kind>) } else { losses.shallow_clone() };
+        let gradient = self.weights.gradient(&(total / spec.batch as f64));
+        current.sums.add(&losses, &logits, &labels);
+        let noise = self.noise(done, factor);
+        let optimizer = &mut self.optimizer;
+        self.weights.update(|theta| optimizer.step(theta, gradient, factor, noise));
+        self.weights.batches += 1;
+    }
+
+    /// Between which updates the stack stands.
+    pub(super) fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Everything that a replica needs to go on from here.
+    pub(super) fn snapshot(&self, replica: i64) -> Snapshot {
+        let momentum = self.optimizer.velocity().map(|velocity| self.weights.split(velocity, replica));
+        Snapshot {
+            position: self.position,
+            seconds: self.seconds,
+            weights: self.weights.state(replica),
+            momentum: momentum.unwrap_or_default(),
+            sums: self.current.as_ref().and_then(|current| current.sums.of(replica)),
+        }
     }
 
     /// The weights of every replica.
@@ -127,19 +248,17 @@ impl Stack {
         &self.weights
     }
 
-    fn evaluate(&self, test: bool, poll: &mut dyn FnMut(u64) -> Result<()>) -> Result<Vec<Scores>> {
+    fn evaluate(&self, test: bool, poll: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Scores>> {
         let sets: Vec<(&Examples, Rng)> = self
             .replicas
             .iter()
             .map(|replica| {
-                let index = u64::from(self.epoch) * 2 + u64::from(test);
+                let index = (u64::from(self.position.epoch) + 1) * 2 + u64::from(test);
                 let rng = Rng::new(replica.spec.seeds.augment, Stream::EvaluationAugment, index);
                 (if test { &replica.test } else { &replica.train }, rng)
             })
             .collect();
-        evaluate(&self.model, &self.weights, &self.store, self.replicas[0].spec.precision, sets, &mut || {
-            poll(0)
-        })
+        evaluate(&self.model, &self.weights, &self.store, self.replicas[0].spec.precision, sets, poll)
     }
 
     /// The epoch's order, crops, flips and labels of all replicas, on the device.
@@ -152,7 +271,7 @@ impl Stack {
         let mut labels = vec![0i64; starts.len()];
         for (r, replica) in self.replicas.iter().enumerate() {
             let n = replica.spec.train as u32;
-            let epoch = u64::from(self.epoch);
+            let epoch = u64::from(self.position.epoch) + 1;
             let mut order = Rng::new(replica.spec.seeds.order, Stream::Order, epoch);
             let positions: Vec<u32> = match replica.spec.order {
                 Order::Shuffled => order.permutation(n),
@@ -244,6 +363,25 @@ impl Sums {
     fn new(replicas: usize, wanted: bool, device: Device) -> Self {
         let sums = wanted.then(|| Tensor::zeros([3, replicas as i64], (Kind::Double, device)));
         Self { replicas: replicas as i64, sums }
+    }
+
+    /// Whether training metrics come from the batches.
+    fn wanted(&self) -> bool {
+        self.sums.is_some()
+    }
+
+    /// One replica's sums.
+    fn of(&self, replica: i64) -> Option<[f64; 3]> {
+        self.sums.as_ref().map(|sums| [0, 1, 2].map(|row| sums.double_value(&[row, replica])))
+    }
+
+    /// Every replica's sums, as [`Sums::of`] gave them.
+    fn set(&mut self, given: &[[f64; 3]]) {
+        let Some(sums) = &mut self.sums else { return };
+        if given.len() as i64 == self.replicas {
+            let rows: Vec<f64> = (0..3).flat_map(|row| given.iter().map(move |sums| sums[row])).collect();
+            sums.copy_(&Tensor::from_slice(&rows).view([3, self.replicas]));
+        }
     }
 
     fn add(&mut self, losses: &Tensor, logits: &Tensor, labels: &Tensor) {

@@ -3,16 +3,18 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map};
 
 use crate::error::{Error, Result};
-use crate::script::convert::{Scripted, at, count, known_keys, number, raise, text};
+use crate::script::convert::{Scripted, at, count, flag, known_keys, number, raise, text};
 use crate::script::handles::NetworkHandle;
 use crate::script::options::expand;
 use crate::script::session::Session;
-use crate::sweep::{Plan, RunOptions, Summary, rows};
+use crate::sweep::slurm::{SLURM_OPTIONS, Slurm};
+use crate::sweep::{Files, Plan, RunOptions, Store, Summary, outlook};
 use crate::table::Table;
 use crate::torch::default_device;
 use crate::train::RunSpec;
@@ -37,12 +39,33 @@ pub struct TrainedRun {
 pub(super) fn name_types(engine: &mut rhai::Engine) {
     engine
         .register_type_with_name::<SweepHandle>("Sweep")
-        .register_type_with_name::<TrainedRun>("TrainedRun");
+        .register_type_with_name::<TrainedRun>("TrainedRun")
+        .register_type_with_name::<Slurm>("Slurm");
 }
 
-fn run_options(options: &Map) -> Result<RunOptions> {
-    known_keys("run", options, ["jobs", "device", "executor", "checkpoint_every", "retry"])?;
-    let mut found = RunOptions::default();
+/// Where a sweep is run.
+#[derive(Clone)]
+enum Executor {
+    /// Here.
+    Local,
+    /// On a cluster.
+    Slurm(Slurm),
+}
+
+/// The options of `run`, with their meanings.
+const EXECUTION_OPTIONS: [(&str, &str); 6] = [
+    ("jobs", "stacks that train at the same time; default one per core, or per GPU"),
+    ("device", "\"auto\", \"cpu\", \"cuda\" or \"cuda:0\"; default \"auto\""),
+    ("executor", "\"local\" or slurm(#{…}); default \"local\""),
+    ("checkpoint_every", "seconds from one checkpoint to the next, 0: every epoch; default 60"),
+    ("retry", "\"failed\": runs that failed are tried again"),
+    ("extend", "true: runs may be added to a plan that is frozen; default false"),
+];
+
+fn run_options(options: &Map, session: &Session) -> Result<(RunOptions, Executor)> {
+    known_keys("run", options, EXECUTION_OPTIONS.map(|(name, _)| name))?;
+    let mut found = RunOptions { patience: session.patience(), ..RunOptions::default() };
+    let mut executor = Executor::Local;
     for (key, value) in options {
         match key.as_str() {
             "jobs" => {
@@ -53,12 +76,17 @@ fn run_options(options: &Map) -> Result<RunOptions> {
                 found.jobs = Some(jobs);
             }
             "device" => found.device = Some(device(&text(key, value)?)?),
-            "executor" => {
-                let name = text(key, value)?;
-                if name != "local" {
-                    return Err(Error::invalid(format!("executor: expected \"local\", found \"{name}\"")));
+            "executor" => match value.clone().try_cast::<Slurm>() {
+                Some(slurm) => executor = Executor::Slurm(slurm),
+                None => {
+                    let name = text(key, value)?;
+                    if name != "local" {
+                        let message =
+                            format!("executor: expected \"local\" or slurm(#{{…}}), found \"{name}\"");
+                        return Err(Error::invalid(message));
+                    }
                 }
-            }
+            },
             "retry" => {
                 let what = text(key, value)?;
                 if what != "failed" {
@@ -66,13 +94,16 @@ fn run_options(options: &Map) -> Result<RunOptions> {
                 }
                 found.retry_failed = true;
             }
-            // Accepted for scripts that set it; runs are published whole.
+            "extend" => found.extend = flag(key, value)?,
             _ => {
-                number(key, value)?;
+                let seconds = number(key, value)?;
+                found.checkpoint_every = Duration::try_from_secs_f64(seconds).map_err(|_| {
+                    Error::invalid(format!("checkpoint_every: expected seconds ≥ 0, found {seconds}"))
+                })?;
             }
         }
     }
-    Ok(found)
+    Ok((found, executor))
 }
 
 fn device(name: &str) -> Result<tch::Device> {
@@ -120,21 +151,54 @@ fn problems(summary: &Summary, dir: &str) -> Option<String> {
 fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, options: &Map) -> Scripted<Table> {
     let session = Session::of(context);
     let run = || {
-        let options = run_options(options)?;
-        let mut observer = session.observer();
-        let summary = crate::sweep::run(
-            &sweep.plan,
-            Path::new(dir),
-            &session.provenance(),
-            &options,
-            observer.as_mut(),
-        )?;
-        if let Some(problem) = problems(&summary, dir) {
-            session.note_problem(problem);
+        let (options, executor) = run_options(options, &session)?;
+        let (path, provenance) = (Path::new(dir), session.provenance());
+        match executor {
+            Executor::Local => {
+                let mut observer = session.observer();
+                let summary = crate::sweep::run(&sweep.plan, path, &provenance, &options, observer.as_mut())?;
+                if let Some(problem) = problems(&summary, dir) {
+                    session.note_problem(problem);
+                }
+            }
+            Executor::Slurm(slurm) => {
+                let files = options.files.clone();
+                let store = Store::create(files, path, &sweep.plan, &provenance, options.extend)?;
+                session.tell(&crate::sweep::slurm::submit(&store, &slurm)?.describe(path));
+            }
         }
-        crate::sweep::open(Path::new(dir))
+        crate::sweep::open(path)
     };
     run().map_err(|error| raise(error, context.call_position()))
+}
+
+fn slurm_options(options: &Map) -> Result<Slurm> {
+    known_keys("slurm", options, SLURM_OPTIONS.map(|(name, _)| name))?;
+    let mut slurm = Slurm::default();
+    for (key, value) in options {
+        let small = || {
+            let number = count(key, value)?;
+            u32::try_from(number).map_err(|_| Error::invalid(format!("{key}: {number} is too many")))
+        };
+        match key.as_str() {
+            "partition" => slurm.partition = Some(text(key, value)?),
+            "gpus" => slurm.gpus = Some(small()?),
+            "time" => slurm.time = Some(text(key, value)?),
+            "cpus" => slurm.cpus = Some(small()?),
+            "mem" => slurm.mem = Some(text(key, value)?),
+            "array_limit" => slurm.array_limit = Some(small()?),
+            "setup" => slurm.setup = Some(text(key, value)?),
+            _ => slurm.runs_per_task = Some(count(key, value)?),
+        }
+    }
+    Ok(slurm)
+}
+
+/// Why a run of a sweep's folder would or would not train again.
+fn why_run(dir: &str, run: &str) -> Result<String> {
+    let store = Store::open(Path::new(dir))?;
+    let run = store.find(run)?;
+    Ok(format!("{} {}", run.id, store.standing(&run.id)?.why(run)))
 }
 
 fn plan(context: &NativeCallContext, specs: Vec<RunSpec>, options: Vec<Map>) -> Scripted<SweepHandle> {
@@ -173,10 +237,58 @@ pub mod functions {
         sweep.plan.runs.len() as i64
     }
 
-    /// The runs as a table.
+    /// The runs as a table, with what each is expected to cost: `core_seconds` from training a little of each kind
+    /// of run now, `memory` in bytes.
     #[rhai_fn(name = "plan", return_raw, pure)]
     pub fn sweep_plan(context: NativeCallContext, sweep: &mut SweepHandle) -> Scripted<Table> {
-        rows::plan(&sweep.plan.id(), &sweep.plan.runs).map_err(|error| at(&context, error))
+        outlook(&sweep.plan, None).map_err(|error| at(&context, error))
+    }
+
+    /// The runs as a table, with where each stands in a folder: `status` (done, diverged, failed, interrupted, training,
+    /// begun, to do), `epoch` (the one that it goes on after), `why`, and the cost of what is left.
+    #[rhai_fn(name = "plan", return_raw, pure)]
+    pub fn sweep_plan_in(context: NativeCallContext, sweep: &mut SweepHandle, dir: &str) -> Scripted<Table> {
+        outlook(&sweep.plan, Some(Path::new(dir))).map_err(|error| at(&context, error))
+    }
+
+    /// Freezes the plan in a folder and trains nothing: `kelvin worker DIR 1/4` and so on train it then.
+    #[rhai_fn(return_raw, pure)]
+    pub fn save(context: NativeCallContext, sweep: &mut SweepHandle, dir: &str) -> Scripted<()> {
+        let provenance = Session::of(&context).provenance();
+        Store::create(Files::default(), Path::new(dir), &sweep.plan, &provenance, false)
+            .map(|_| ())
+            .map_err(|error| at(&context, error))
+    }
+
+    /// Why a run, a row of `plan(dir)`, would or would not train again.
+    #[rhai_fn(return_raw)]
+    pub fn why(context: NativeCallContext, run: Map) -> Scripted<String> {
+        let field = |name: &str| run.get(name).and_then(|value| value.clone().into_string().ok());
+        match (field("dir").filter(|dir| !dir.is_empty()), field("run_id")) {
+            (Some(dir), Some(id)) => why_run(&dir, &id).map_err(|error| at(&context, error)),
+            _ => {
+                let message = "why: expected a row of plan(dir).rows(), or why(dir, run_id)";
+                Err(at(&context, Error::invalid(message)))
+            }
+        }
+    }
+
+    /// Why a run of a sweep's folder, by its id, would or would not train again.
+    #[rhai_fn(name = "why", return_raw)]
+    pub fn why_in(context: NativeCallContext, dir: &str, run: &str) -> Scripted<String> {
+        why_run(dir, run).map_err(|error| at(&context, error))
+    }
+
+    /// Slurm as an executor: `partition`, `gpus`, `time`, `cpus`, `mem`, `array_limit`, `setup`, `runs_per_task`.
+    #[rhai_fn(return_raw)]
+    pub fn slurm(context: NativeCallContext, options: Map) -> Scripted<Slurm> {
+        slurm_options(&options).map_err(|error| at(&context, error))
+    }
+
+    /// Slurm as an executor, with the site's defaults.
+    #[rhai_fn(name = "slurm")]
+    pub fn slurm_by_default() -> Slurm {
+        Slurm::default()
     }
 
     /// Trains what is left of the plan in a folder and returns the epochs table of its finished runs.
@@ -186,7 +298,9 @@ pub mod functions {
     }
 
     /// Trains what is left of the plan in a folder: `jobs` (stacks at the same time, default one per
-    /// core), `device` ("auto", "cpu", "cuda:0"), `retry` ("failed").
+    /// core), `device` ("auto", "cpu", "cuda:0"), `executor` ("local", slurm(#{…}): sends it and returns at once),
+    /// `checkpoint_every` (seconds, default 60; 0: every epoch), `retry` ("failed"), `extend` (true: adds runs to a
+    /// frozen plan).
     #[rhai_fn(name = "run", return_raw, pure)]
     pub fn run_with(
         context: NativeCallContext,
@@ -220,9 +334,11 @@ pub mod functions {
             );
             return Err(at(&context, Error::invalid(message)));
         };
-        let mut observer = Session::of(&context).observer();
-        let (epochs, network) = crate::sweep::train(spec, &RunOptions::default(), observer.as_mut())
-            .map_err(|error| at(&context, error))?;
+        let session = Session::of(&context);
+        let options = RunOptions { patience: session.patience(), ..RunOptions::default() };
+        let mut observer = session.observer();
+        let (epochs, network) =
+            crate::sweep::train(spec, &options, observer.as_mut()).map_err(|error| at(&context, error))?;
         Ok(TrainedRun { epochs, network: Rc::new(RefCell::new(network)), spec: spec.clone() })
     }
 

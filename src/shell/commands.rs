@@ -1,0 +1,349 @@
+//! Commands on a sweep's folder: what is in it, and training what is missing from it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::progress;
+use super::{FAILED, print, tell};
+use crate::error::{Error, Result};
+use crate::script::width;
+use crate::sweep::slurm::{self, Slurm};
+use crate::sweep::{Past, Provenance, RunOptions, Standing, Store, compact, rows, time_text, train_rest};
+use crate::table::{Cell, Table};
+
+/// Exit code of a task that its scheduler should start again: EX_TEMPFAIL of sysexits.h.
+const AGAIN: u8 = 75;
+
+/// Epochs that `show` prints.
+const EPOCHS: usize = 10;
+
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// What is in a sweep's folder: how many runs are done, and where each of the others stands
+    Ls {
+        /// The folder
+        dir: PathBuf,
+        /// List finished runs, too
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// Where a sweep comes from, or everything about one run of it
+    Show {
+        /// The folder
+        dir: PathBuf,
+        /// The run's id, or its beginning
+        run: Option<String>,
+    },
+    /// Write all finished runs to one sorted Parquet file, DIR/compact/sweep=ID/epochs.parquet
+    Compact {
+        /// The folder
+        dir: PathBuf,
+    },
+    /// Train a share of what is missing: the one command that a scheduler's task runs
+    ///
+    /// SIGUSR1 writes checkpoints and stops; under Slurm the task is put back into the queue, elsewhere the exit code is 75.
+    Worker {
+        /// The folder
+        dir: PathBuf,
+        /// K/N: the K-th of N shares, from 1; ID/I: a task that `kelvin submit` made
+        task: String,
+        /// Stacks that train at the same time; default: one per core that the task has
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// Seconds from one checkpoint to the next
+        #[arg(long, default_value_t = 60.0)]
+        checkpoint_every: f64,
+    },
+    /// Send what is missing and not queued yet to Slurm
+    Submit {
+        /// The folder
+        dir: PathBuf,
+        #[command(flatten)]
+        options: SubmitOptions,
+    },
+}
+
+/// What a task asks for; what is left out is as in the folder's last submission.
+#[derive(clap::Args)]
+pub(super) struct SubmitOptions {
+    /// The partition
+    #[arg(long)]
+    partition: Option<String>,
+    /// GPUs of one task
+    #[arg(long)]
+    gpus: Option<u32>,
+    /// The time limit: 4:00:00
+    #[arg(long)]
+    time: Option<String>,
+    /// Cores of one task
+    #[arg(long)]
+    cpus: Option<u32>,
+    /// Memory of one task: 8G
+    #[arg(long)]
+    mem: Option<String>,
+    /// Tasks that run at the same time, at most
+    #[arg(long)]
+    array_limit: Option<u32>,
+    /// Shell lines before the program starts
+    #[arg(long)]
+    setup: Option<String>,
+    /// Runs of one task
+    #[arg(long)]
+    runs_per_task: Option<usize>,
+}
+
+impl SubmitOptions {
+    /// These options over others.
+    fn over(&self, last: Slurm) -> Slurm {
+        let own = self;
+        Slurm {
+            partition: own.partition.clone().or(last.partition),
+            gpus: own.gpus.or(last.gpus),
+            time: own.time.clone().or(last.time),
+            cpus: own.cpus.or(last.cpus),
+            mem: own.mem.clone().or(last.mem),
+            array_limit: own.array_limit.or(last.array_limit),
+            setup: own.setup.clone().or(last.setup),
+            runs_per_task: own.runs_per_task.or(last.runs_per_task),
+        }
+    }
+}
+
+/// Runs a command; what it returns is the exit code.
+pub(super) fn run(command: &Command) -> Result<u8> {
+    match command {
+        Command::Ls { dir, all } => ls(dir, *all)?,
+        Command::Show { dir, run: None } => show(&Store::open(dir)?),
+        Command::Show { dir, run: Some(run) } => show_run(&Store::open(dir)?, run)?,
+        Command::Compact { dir } => {
+            let made = compact(dir)?;
+            print(&format!("{}: {} rows of {} runs", made.path.display(), made.rows, made.runs));
+        }
+        Command::Worker { dir, task, jobs, checkpoint_every } => {
+            return worker(dir, task, *jobs, *checkpoint_every);
+        }
+        Command::Submit { dir, options } => {
+            let store = Store::open(dir)?;
+            let options = options.over(slurm::last_options(&store)?.unwrap_or_default());
+            print(&slurm::submit(&store, &options)?.describe(dir));
+        }
+    }
+    Ok(0)
+}
+
+/// `12 done, 3 training, 1 failed`.
+fn counts(standings: &[Standing]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for standing in standings {
+        *counts.entry(standing.name()).or_default() += 1;
+    }
+    let order = ["done", "training", "begun", "interrupted", "to do", "diverged", "failed"];
+    let counted = order.iter().filter_map(|name| counts.get(name).map(|count| format!("{count} {name}")));
+    counted.collect::<Vec<_>>().join(", ")
+}
+
+fn ls(dir: &Path, all: bool) -> Result<()> {
+    let store = Store::open(dir)?;
+    let standings = store.survey()?;
+    let queue = slurm::queued(&store)?;
+    print(&format!(
+        "{}: sweep {} of {} runs: {}",
+        dir.display(),
+        store.id(),
+        standings.len(),
+        counts(&standings)
+    ));
+    let names = ["run_id", "status", "epoch", "epochs", "lr", "batch", "seed", "where", "error"];
+    let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
+    for (run, standing) in store.plan().runs.iter().zip(&standings) {
+        let queued = queue.get(&run.id);
+        if matches!(standing, Standing::Published) && !all {
+            continue;
+        }
+        let (epoch, place, error) = match standing {
+            Standing::Published => (Some(run.spec.epochs), None, None),
+            Standing::Ended(ended) => (None, Some(ended.host.clone()), ended.error.clone()),
+            Standing::Training { process, epoch } => {
+                (Some(*epoch), Some(format!("process {} on {}", process.pid, process.host)), None)
+            }
+            Standing::Begun { position, .. } => (Some(position.epoch), None, None),
+            Standing::ToDo => (Some(0), None, None),
+        };
+        let place = match queued {
+            Some(queued) if queued.state == "RUNNING" => Some(format!("job {}", queued.job)),
+            Some(queued) => {
+                Some(format!("job {} {} ({})", queued.job, queued.state.to_lowercase(), queued.reason))
+            }
+            None => place,
+        };
+        let text = |text: Option<String>| text.map_or(Cell::Null, Cell::Text);
+        let cells = [
+            Cell::Text(run.id.clone()),
+            Cell::Text(standing.name().to_owned()),
+            epoch.map_or(Cell::Null, |epoch| Cell::Int(i64::from(epoch))),
+            Cell::Int(i64::from(run.spec.epochs)),
+            Cell::Float(run.spec.lr),
+            Cell::Int(run.spec.batch as i64),
+            run.spec.seeds.common().map_or(Cell::Null, Cell::Int),
+            text(place),
+            text(error),
+        ];
+        for (column, cell) in columns.iter_mut().zip(cells) {
+            column.push(cell);
+        }
+    }
+    if !columns[0].is_empty() {
+        let table = Table::from_cells(&names.map(str::to_owned), &columns)?;
+        print(&table.render(width()));
+    }
+    Ok(())
+}
+
+fn show_provenance(provenance: &Provenance) {
+    print(&format!("  frozen     {} on {}", time_text(provenance.created), provenance.host));
+    let commit = if provenance.commit.is_empty() { "no commit" } else { &provenance.commit };
+    print(&format!("  kelvin     {} ({commit}), libtorch {}", provenance.kelvin, provenance.libtorch));
+    for (name, value) in &provenance.arguments {
+        print(&format!("  argument   {name}={value}"));
+    }
+    if let Some(script) = &provenance.script {
+        print(&format!("  script     {} (sha256 {})\n", script.path, script.sha256));
+        print(script.text.trim_end());
+    }
+}
+
+fn show(store: &Store) {
+    let dir = store.dir().display();
+    print(&format!("{dir}: sweep {} of {} runs", store.id(), store.plan().runs.len()));
+    for provenance in store.provenance() {
+        show_provenance(provenance);
+    }
+    let mut data: Vec<String> = Vec::new();
+    for run in &store.plan().runs {
+        let digest = run.spec.data.digest.as_deref().unwrap_or("embedded");
+        let line = format!("  data       {} (sha256 {digest})", run.spec.data.name());
+        if !data.contains(&line) {
+            data.push(line);
+        }
+    }
+    print(&format!("\n{}", data.join("\n")));
+}
+
+fn show_run(store: &Store, id: &str) -> Result<()> {
+    let run = store.find(id)?;
+    let standing = store.standing(&run.id)?;
+    print(&format!("{} {}: if the sweep is run again, it {}", run.id, standing.name(), standing.why(run)));
+    let spec = serde_json::to_string_pretty(&run.spec).map_err(|error| Error::invalid(error.to_string()))?;
+    print(&format!("\nspecification {spec}"));
+    print(&format!(
+        "{} parameters; stacks of at most {}, {} torch threads each",
+        run.parameters, run.choice.stack, run.choice.threads
+    ));
+    let attempts = store.attempts(&run.id)?;
+    for attempt in &attempts {
+        print(&describe(attempt));
+    }
+    if let Some(ended) = store.ended(&run.id, &standing)? {
+        print(&format!(
+            "\n{} on {} ({}), kelvin {} ({}), libtorch {}, {} to {}",
+            ended.status.name(),
+            ended.host,
+            ended.device,
+            ended.kelvin,
+            ended.commit,
+            ended.libtorch,
+            time_text(ended.started),
+            time_text(ended.ended)
+        ));
+        if let Some(weights) = ended.weights_sha256 {
+            print(&format!("final weights sha256 {weights}"));
+        }
+        if let Some(error) = ended.error {
+            print(&format!("error: {error}"));
+        }
+    }
+    let longest = attempts.iter().max_by_key(|attempt| attempt.epochs.len());
+    if let Some(attempt) = longest.filter(|attempt| !attempt.epochs.is_empty()) {
+        let last = &attempt.epochs[attempt.epochs.len().saturating_sub(EPOCHS)..];
+        let columns = ["epoch", "lr_now", "train_loss", "test_loss", "test_accuracy", "gap", "seconds"];
+        let table = rows::epochs(store.id(), run, last)?;
+        print(&format!("\nlast epochs\n{}", table.select(&columns.map(str::to_owned))?.render(width())));
+    }
+    Ok(())
+}
+
+fn describe(attempt: &Past) -> String {
+    let end = match &attempt.ended {
+        Some(ended) => format!("{} at {}", ended.status.name(), time_text(ended.ended)),
+        None => "no end noted".to_owned(),
+    };
+    format!(
+        "\nattempt {}: process {} on {}, from {} at {}; {} epochs with metrics, last checkpoint at {}; {end}",
+        attempt.folder.file_name().unwrap_or_default().to_string_lossy().trim_start_matches("attempt-"),
+        attempt.process.pid,
+        attempt.process.host,
+        attempt.position,
+        time_text(attempt.started),
+        attempt.epochs.len(),
+        attempt.resumable(),
+    )
+}
+
+fn worker(dir: &Path, task: &str, jobs: Option<usize>, checkpoint_every: f64) -> Result<u8> {
+    /// Longer than any step; a scheduler waits about as long between asking and ending.
+    const PATIENCE: Duration = Duration::from_secs(25);
+    crate::interrupt::stop_on_usr1();
+    let checkpoint_every = Duration::try_from_secs_f64(checkpoint_every).map_err(|_| {
+        Error::invalid(format!("--checkpoint-every: expected seconds ≥ 0, found {checkpoint_every}"))
+    })?;
+    let store = Arc::new(Store::open(dir)?);
+    let runs = slurm::task(&store, task)?;
+    // What Slurm gave, where the machine may show more.
+    let given = || std::env::var("SLURM_CPUS_PER_TASK").ok().and_then(|cpus| cpus.parse().ok());
+    let on_gpu = crate::torch::default_device() != tch::Device::Cpu;
+    let jobs = jobs.or_else(|| if on_gpu { None } else { given() });
+    let options = RunOptions { jobs, checkpoint_every, patience: PATIENCE, ..RunOptions::default() };
+    let mut observer = progress::observers(false)();
+    let before = progress_so_far(&store, &runs)?;
+    match train_rest(&store, runs.clone(), &options, observer.as_mut()) {
+        Ok(summary) if summary.done == summary.runs => Ok(0),
+        Ok(summary) => {
+            tell(&format!(
+                "{} diverged, {} failed of {} runs",
+                summary.diverged, summary.failed, summary.runs
+            ));
+            Ok(FAILED)
+        }
+        Err(Error::Interrupted) if crate::interrupt::out_of_time() => {
+            if std::env::var_os("SLURM_JOB_ID").is_none() {
+                tell("time is up; the same task goes on from its checkpoints");
+                return Ok(AGAIN);
+            }
+            if progress_so_far(&store, &runs)? == before {
+                return Err(Error::invalid(
+                    "time is up before any step was done: not queued again; give tasks more time (slurm(#{time}))",
+                ));
+            }
+            tell("time is up; queued again to go on from the checkpoints");
+            slurm::requeue()?;
+            Ok(0)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Something that changes when any of these runs gets further.
+fn progress_so_far(store: &Store, runs: &[crate::sweep::PlannedRun]) -> Result<Vec<(u32, u64)>> {
+    runs.iter()
+        .map(|run| {
+            Ok(match store.standing(&run.id)? {
+                Standing::Published | Standing::Ended(_) => (u32::MAX, 0),
+                Standing::Begun { position, .. } => (position.epoch, position.step),
+                Standing::Training { epoch, .. } => (epoch, 0),
+                Standing::ToDo => (0, 0),
+            })
+        })
+        .collect()
+}

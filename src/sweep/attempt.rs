@@ -1,0 +1,268 @@
+//! Attempts at a run: a folder each, with a journal and the last two checkpoints, written by one process.
+//!
+//! A checkpoint is durable before the journal's line that names its hash; that line is the commit. A new
+//! attempt starts from the best pair of line and file over all attempts before it, and takes copies of both, so
+//! that nothing depends on another attempt's folder.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::files::Files;
+use super::journal::{Checkpoint, Lines, Record, parse};
+use super::process::{Process, Writing, touch};
+use super::provenance::Ended;
+use crate::error::Result;
+use crate::hash::sha256;
+use crate::train::{EpochRecord, Position, Snapshot};
+
+const JOURNAL: &str = "journal.jsonl";
+
+/// Checkpoints of an attempt that are kept.
+const KEPT: usize = 2;
+
+/// An attempt as its journal tells it.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Who writes or wrote it.
+    pub process: Process,
+    /// When it began.
+    pub started: SystemTime,
+    /// Where it began.
+    pub position: Position,
+    /// Its epochs, those of the attempts that it goes on from included.
+    pub epochs: Vec<EpochRecord>,
+    /// Its checkpoints, oldest first.
+    pub checkpoints: Vec<Checkpoint>,
+    /// How it ended, if it says so.
+    pub ended: Option<Ended>,
+}
+
+impl Past {
+    /// Every attempt at the run with this id, the oldest first. Folders without a readable beginning of a journal are
+    /// passed over.
+    pub fn all(files: &Files, run: &str, folder: &Path) -> Result<Vec<Self>> {
+        let mut attempts = Vec::new();
+        for name in files.names(folder)? {
+            attempts.extend(Self::read(files, run, &folder.join(name)));
+        }
+        attempts.sort_by_key(|attempt| attempt.started);
+        Ok(attempts)
+    }
+
+    fn read(files: &Files, run: &str, folder: &Path) -> Option<Self> {
+        let bytes = files.read(&folder.join(JOURNAL)).ok()?;
+        let mut records = parse(&bytes).into_iter();
+        let mut past = match records.next()? {
+            Record::Attempt { run: own, process, started, position } if own == run => Self {
+                folder: folder.to_owned(),
+                process,
+                started,
+                position,
+                epochs: Vec::new(),
+                checkpoints: Vec::new(),
+                ended: None,
+            },
+            _ => return None,
+        };
+        for record in records {
+            match record {
+                Record::Epoch(record) => past.epochs.push(record),
+                Record::Checkpoint(checkpoint) => past.checkpoints.push(checkpoint),
+                Record::Ended(ended) => past.ended = Some(ended),
+                Record::Attempt { .. } => return None,
+            }
+        }
+        Some(past)
+    }
+
+    /// Whether somebody writes it. `now` is the file system's time.
+    pub fn is_written(&self, now: SystemTime) -> bool {
+        self.ended.is_none() && self.process.writes(&self.folder.join(JOURNAL), now)
+    }
+
+    /// Where it can go on from, as far as its journal knows.
+    pub fn resumable(&self) -> Position {
+        self.checkpoints.last().map_or(Position::default(), |checkpoint| checkpoint.position)
+    }
+}
+
+/// The best of all checkpoints whose file is as its journal says: the epochs before it and the file.
+fn best(files: &Files, run: &str, attempts: &[Past]) -> Option<(Vec<EpochRecord>, Vec<u8>, Snapshot)> {
+    let mut candidates: Vec<(&Past, &Checkpoint)> = attempts
+        .iter()
+        .flat_map(|attempt| attempt.checkpoints.iter().map(move |checkpoint| (attempt, checkpoint)))
+        .collect();
+    candidates.sort_by_key(|(_, checkpoint)| std::cmp::Reverse(checkpoint.position));
+    candidates.into_iter().find_map(|(attempt, checkpoint)| {
+        // Only the last ones are still there.
+        let bytes = files.read(&attempt.folder.join(&checkpoint.file)).ok()?;
+        if sha256(&bytes) != checkpoint.sha256 {
+            return None;
+        }
+        let snapshot = Snapshot::decode(&bytes, run).ok()?;
+        if snapshot.position != checkpoint.position {
+            return None;
+        }
+        let before = |record: &&EpochRecord| record.epoch <= checkpoint.position.epoch;
+        Some((attempt.epochs.iter().filter(before).cloned().collect(), bytes, snapshot))
+    })
+}
+
+/// An attempt that this process writes.
+pub struct Attempt {
+    files: Files,
+    run: String,
+    folder: PathBuf,
+    path: PathBuf,
+    journal: File,
+    lines: Lines,
+    epochs: Vec<EpochRecord>,
+    /// The names of its checkpoints, oldest first.
+    kept: Vec<String>,
+    /// Whether the names above the journal are durable.
+    anchored: bool,
+    /// Checkpoints of attempts before it, of no use once it has its own.
+    outlived: Vec<PathBuf>,
+    _writing: Writing,
+}
+
+impl Attempt {
+    /// Begins an attempt at a run from the best checkpoint of those before; `folder` is the run's.
+    pub fn begin(
+        files: &Files,
+        run: &str,
+        folder: &Path,
+        now: SystemTime,
+    ) -> Result<(Self, Option<Snapshot>)> {
+        let before = Past::all(files, run, folder)?;
+        let found = best(files, run, &before);
+        let dead = before.iter().filter(|attempt| !attempt.is_written(now));
+        let outlived = dead
+            .flat_map(|attempt| {
+                attempt.checkpoints.iter().map(|checkpoint| attempt.folder.join(&checkpoint.file))
+            })
+            .collect();
+        let folder = folder.join(format!("attempt-{}", uuid::Uuid::new_v4().simple()));
+        files.create_folders(&folder)?;
+        let path = folder.join(JOURNAL);
+        let writing = Writing::new(&path);
+        let mut attempt = Self {
+            files: files.clone(),
+            run: run.to_owned(),
+            journal: files.create(&path)?,
+            folder,
+            path,
+            lines: Lines::default(),
+            epochs: Vec::new(),
+            kept: Vec::new(),
+            anchored: false,
+            outlived,
+            _writing: writing,
+        };
+        let position = found.as_ref().map_or(Position::default(), |(_, _, snapshot)| snapshot.position);
+        attempt.lines.add(&Record::Attempt {
+            run: run.to_owned(),
+            process: Process::this(),
+            started: SystemTime::now(),
+            position,
+        })?;
+        let Some((epochs, bytes, snapshot)) = found else {
+            // Nothing is lost with it yet, so it need not be durable.
+            let lines = attempt.lines.take();
+            attempt.files.write(&mut attempt.journal, &attempt.path, &lines)?;
+            return Ok((attempt, None));
+        };
+        for record in epochs {
+            attempt.epoch(&record)?;
+        }
+        attempt.keep(position, &bytes)?;
+        attempt.flush()?;
+        Ok((attempt, Some(snapshot)))
+    }
+
+    /// The epochs so far, those of attempts before included.
+    pub fn epochs(&self) -> &[EpochRecord] {
+        &self.epochs
+    }
+
+    /// Notes an epoch; the next [`Attempt::flush`] makes it durable.
+    pub fn epoch(&mut self, record: &EpochRecord) -> Result<()> {
+        self.epochs.push(record.clone());
+        self.lines.add(&Record::Epoch(record.clone()))
+    }
+
+    /// Writes a checkpoint; the next [`Attempt::flush`] commits it.
+    pub fn checkpoint(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.keep(snapshot.position, &snapshot.encode(&self.run)?)
+    }
+
+    fn keep(&mut self, position: Position, bytes: &[u8]) -> Result<()> {
+        let file = match position.step {
+            0 => format!("ckpt-{}.safetensors", position.epoch),
+            step => format!("ckpt-{}-{step}.safetensors", position.epoch),
+        };
+        self.files.replace(&self.folder, &self.folder.join(&file), bytes)?;
+        self.lines.add(&Record::Checkpoint(Checkpoint {
+            position,
+            file: file.clone(),
+            sha256: sha256(bytes),
+        }))?;
+        self.kept.retain(|name| *name != file);
+        self.kept.push(file);
+        Ok(())
+    }
+
+    /// Writes what was noted, in one piece, and makes it durable.
+    pub fn flush(&mut self) -> Result<()> {
+        let lines = self.lines.take();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.files.write(&mut self.journal, &self.path, &lines)?;
+        self.files.sync(&self.journal, &self.path)?;
+        if !self.anchored {
+            // DIR/state/RUN/ATTEMPT: each name is durable in the folder above it.
+            for folder in self.folder.ancestors().take(3) {
+                self.files.sync_folder(folder)?;
+            }
+            self.anchored = true;
+        }
+        while self.kept.len() > KEPT {
+            // It was replaced by two others; one that is left only takes up space.
+            let _ = self.files.remove(&self.folder.join(self.kept.remove(0)));
+        }
+        if self.kept.len() == KEPT {
+            for file in self.outlived.drain(..) {
+                let _ = self.files.remove(&file);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes how the attempt ended, and closes it.
+    pub fn end(mut self, ended: Ended) -> Result<()> {
+        self.lines.add(&Record::Ended(ended))?;
+        self.flush()
+    }
+
+    /// Says that this process still writes it.
+    pub fn touch(&self) {
+        touch(&self.journal);
+    }
+}
+
+/// Removes the checkpoints of a run that needs none any more, as far as it can.
+pub fn remove_checkpoints(files: &Files, folder: &Path) {
+    let Ok(attempts) = files.names(folder) else { return };
+    for attempt in attempts {
+        let attempt = folder.join(attempt);
+        for name in files.names(&attempt).unwrap_or_default() {
+            if name.starts_with("ckpt-") || name.ends_with(".part") {
+                let _ = files.remove(&attempt.join(name));
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `sweep.json`: a plan, frozen. Runs that are added later are frozen in files of their own, `sweep.2.json` and
+//! up, so that no file ever changes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::files::Files;
+use super::plan::{Plan, PlannedRun};
+use super::provenance::Provenance;
+use crate::error::{Error, Result};
+use crate::hash::sha256;
+
+/// The layout of the folder; another number means another layout.
+const SCHEMA_VERSION: u32 = 2;
+
+/// The name of the first file.
+pub const FIRST: &str = "sweep.json";
+
+/// Differences that an error lists.
+const SHOWN: usize = 5;
+
+/// The content of a file.
+#[derive(Serialize, Deserialize)]
+pub struct Frozen {
+    schema: u32,
+    /// The sweep's id.
+    pub sweep: String,
+    /// SHA-256 of provenance and runs: whether somebody changed the file.
+    sha256: String,
+    /// Where the plan comes from.
+    pub provenance: Provenance,
+    /// The runs.
+    pub runs: Vec<PlannedRun>,
+}
+
+/// The file of the plan (1) or of an extension (2 and up).
+pub fn path(dir: &Path, number: usize) -> PathBuf {
+    match number {
+        1 => dir.join(FIRST),
+        number => dir.join(format!("sweep.{number}.json")),
+    }
+}
+
+/// Reads the plan and its extensions.
+pub fn read_all(files: &Files, dir: &Path) -> Result<Vec<(PathBuf, Frozen)>> {
+    let first = path(dir, 1);
+    if !first.exists() {
+        return Err(Error::invalid(format!(
+            "{}: expected a folder with a sweep (sweep.json), found none; make one with sweep(#{{…}}).run(dir)",
+            dir.display()
+        )));
+    }
+    (1..)
+        .map(|number| path(dir, number))
+        .take_while(|path| path.exists())
+        .map(|path| Ok((path.clone(), Frozen::read(files, &path)?)))
+        .collect()
+}
+
+impl Frozen {
+    /// Freezes runs.
+    pub fn new(sweep: String, provenance: &Provenance, runs: Vec<PlannedRun>) -> Result<Self> {
+        let mut frozen = Self {
+            schema: SCHEMA_VERSION,
+            sweep,
+            sha256: String::new(),
+            provenance: provenance.clone(),
+            runs,
+        };
+        frozen.sha256 = frozen.digest()?;
+        Ok(frozen)
+    }
+
+    fn read(files: &Files, path: &Path) -> Result<Self> {
+        let bytes = files.read(path)?;
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Error::invalid(format!("{}: not a plan of this version of kelvin: {error}", path.display()))
+        };
+        let value: Value = serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))?;
+        let schema = value["schema"].as_u64();
+        if schema != Some(u64::from(SCHEMA_VERSION)) {
+            return Err(Error::invalid(format!(
+                "{}: schema {}, expected {SCHEMA_VERSION}; use the version of kelvin that wrote it ({})",
+                path.display(),
+                value["schema"],
+                value["provenance"]["kelvin"].as_str().unwrap_or("unknown")
+            )));
+        }
+        serde_json::from_value(value).map_err(|error| unreadable(&error))
+    }
+
+    /// The file's text: a run per line.
+    pub fn text(&self) -> Result<String> {
+        let runs = self.runs.iter().map(json).collect::<Result<Vec<_>>>()?;
+        Ok(format!(
+            "{{\"schema\": {}, \"sweep\": {}, \"sha256\": {},\n\"provenance\": {},\n\"runs\": [\n{}\n]}}\n",
+            self.schema,
+            json(&self.sweep)?,
+            json(&self.sha256)?,
+            json(&self.provenance)?,
+            runs.join(",\n")
+        ))
+    }
+
+    fn digest(&self) -> Result<String> {
+        let content = serde_json::to_vec(&(&self.sweep, &self.provenance, &self.runs))
+            .map_err(|error| Error::invalid(error.to_string()))?;
+        Ok(sha256(content))
+    }
+
+    /// An error that says what was changed, if anything was. `plan` is what a script asks for now.
+    pub fn check(&self, path: &Path, plan: Option<&Plan>) -> Result<()> {
+        if self.digest()? == self.sha256 {
+            return Ok(());
+        }
+        let mut edits = Vec::new();
+        for run in &self.runs {
+            let own = plan.and_then(|plan| plan.runs.iter().find(|other| other.id == run.id));
+            match own {
+                Some(own) => edits.extend(changes(run, own)?),
+                None if run.id != run.spec.id() => {
+                    edits.push(format!("{}: its specification is no longer the one with this id", run.id));
+                }
+                None => {}
+            }
+        }
+        if edits.is_empty() {
+            edits.push("its content has another checksum".to_owned());
+        }
+        let more = edits.len().saturating_sub(SHOWN);
+        edits.truncate(SHOWN);
+        if more > 0 {
+            edits.push(format!("{more} more"));
+        }
+        Err(Error::invalid(format!(
+            "{}: was changed after it was written ({}). Nothing was started; restore the file, or run another plan in another folder",
+            path.display(),
+            edits.join("; ")
+        )))
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::invalid(error.to_string()))
+}
+
+/// What a file says of a run where the plan says something else.
+fn changes(file: &PlannedRun, plan: &PlannedRun) -> Result<Vec<String>> {
+    let (found, wanted) = (flat(file)?, flat(plan)?);
+    Ok(wanted
+        .iter()
+        .filter(|(key, value)| found.get(*key) != Some(value))
+        // A file may have moved.
+        .filter(|(key, _)| !key.ends_with(".path"))
+        .map(|(key, value)| {
+            let missing = Value::Null.to_string();
+            let found = found.get(key).unwrap_or(&missing);
+            format!("{}: {key} is {found} in the file and {value} in this plan", file.id)
+        })
+        .collect())
+}
+
+/// The leaves of a value's JSON by their paths: `model.width`.
+pub fn flat(value: &impl Serialize) -> Result<BTreeMap<String, String>> {
+    fn walk(path: &str, value: &Value, leaves: &mut BTreeMap<String, String>) {
+        match value {
+            Value::Object(map) if !map.is_empty() => {
+                for (key, value) in map {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    walk(&path, value, leaves);
+                }
+            }
+            leaf => {
+                leaves.insert(path.to_owned(), leaf.to_string());
+            }
+        }
+    }
+    let value = serde_json::to_value(value).map_err(|error| Error::invalid(error.to_string()))?;
+    let mut leaves = BTreeMap::new();
+    walk("", &value, &mut leaves);
+    Ok(leaves)
+}

@@ -1,0 +1,133 @@
+//! Which process writes a journal, and whether it still does.
+//!
+//! Knowing it saves double work and nothing else: two attempts at one run are harmless, and the first to
+//! publish wins.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::provenance::host;
+
+/// How often a process says of the journals that it writes that it still does.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// A journal that nobody touched for so long has no writer any more.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A process, told apart from every other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its host's name.
+    pub host: String,
+    /// The boot of its machine and its space of process ids.
+    pub machine: String,
+    /// Its id.
+    pub pid: u32,
+    /// Its start, in clock ticks after the boot.
+    pub started: u64,
+}
+
+static THIS: LazyLock<Process> = LazyLock::new(|| Process {
+    host: host(),
+    machine: machine(),
+    pid: std::process::id(),
+    started: start_and_state(std::process::id()).map_or(0, |(started, _)| started),
+});
+
+/// The journals that this process writes.
+static OPEN: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
+
+fn machine() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let ids = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!("{} {}", boot.trim(), ids.display())
+}
+
+/// A process's start in clock ticks and its state (proc(5), stat: fields 22 and 3).
+fn start_and_state(pid: u32) -> Option<(u64, char)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((fields.nth(18)?.parse().ok()?, state))
+}
+
+impl Process {
+    /// This one.
+    pub fn this() -> Self {
+        THIS.clone()
+    }
+
+    /// Whether this process still writes the journal. Processes of this machine are looked up, and one that is
+    /// stopped counts as gone; of others, the journal's age tells. `now` is the file system's time.
+    pub fn writes(&self, journal: &Path, now: SystemTime) -> bool {
+        if *self == *THIS {
+            return OPEN.lock().unwrap_or_else(PoisonError::into_inner).contains(journal);
+        }
+        if self.machine == THIS.machine {
+            return start_and_state(self.pid)
+                .is_some_and(|(started, state)| started == self.started && !"TtZX".contains(state));
+        }
+        let touched = fs::metadata(journal).and_then(|about| about.modified());
+        touched.is_ok_and(|touched| now.duration_since(touched).unwrap_or_default() < SILENCE)
+    }
+}
+
+/// A journal that this process writes, until it is dropped.
+pub struct Writing(PathBuf);
+
+impl Writing {
+    /// Begins.
+    pub fn new(journal: &Path) -> Self {
+        OPEN.lock().unwrap_or_else(PoisonError::into_inner).insert(journal.to_owned());
+        Self(journal.to_owned())
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        OPEN.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
+
+/// Sets a file's time to the file system's now, as a sign of life.
+pub fn touch(file: &File) {
+    // SAFETY: the descriptor is open, and a null pointer means now. A sign of life that fails is merely missed.
+    let _ = unsafe { libc::futimens(file.as_raw_fd(), std::ptr::null()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_lives_until_it_ends_or_stops() {
+        let now = SystemTime::now();
+        let journal = tempfile::NamedTempFile::new().unwrap();
+        let this = Process::this();
+        assert!(!this.writes(journal.path(), now));
+        let writing = Writing::new(journal.path());
+        assert!(this.writes(journal.path(), now));
+        drop(writing);
+        assert!(!this.writes(journal.path(), now));
+
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let started = start_and_state(child.id()).unwrap().0;
+        let other = Process { pid: child.id(), started, ..this.clone() };
+        assert!(other.writes(journal.path(), now));
+        assert!(!Process { started: started + 1, ..other.clone() }.writes(journal.path(), now));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!other.writes(journal.path(), now));
+
+        let elsewhere = Process { machine: "another boot".to_owned(), ..this };
+        assert!(elsewhere.writes(journal.path(), now));
+        assert!(!elsewhere.writes(journal.path(), now + 2 * SILENCE));
+    }
+}

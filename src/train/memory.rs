@@ -1,0 +1,136 @@
+//! How much memory training takes, and whether the machine has it.
+//!
+//! On a CPU nobody refuses an allocation that the machine cannot hold: the kernel ends the whole process
+//! later. So stacks reserve what they need before they start; one that can never fit ends with an error, one
+//! that does not fit now waits for the others. A GPU refuses by itself.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use tch::Kind;
+
+use super::spec::RunSpec;
+use crate::error::{Error, Result};
+
+/// Bytes that training `replicas` runs together needs at least: weights, gradients (twice: by tensor and
+/// flat) and momentum, and the activations that the backward pass wants.
+pub fn needed(spec: &RunSpec, shape: [usize; 3], classes: usize, replicas: usize) -> Result<u64> {
+    let model = spec.model.build(shape, classes)?;
+    let size = |kind: Kind| kind.elt_size_in_bytes() as u64;
+    let (master, compute) = (size(spec.precision.master()), size(spec.precision.compute()));
+    let crate::optim::OptimizerSpec::Sgd(sgd) = &spec.optimizer;
+    let buffers = 3 + u64::from(sgd.momentum > 0.0);
+    let per_replica = model.layout.parameters() as u64 * buffers * master
+        + spec.batch as u64 * spec.model.activations(shape) * compute;
+    Ok(per_replica * replicas as u64)
+}
+
+/// Bytes that this process may still use on the CPU; none where the system does not tell.
+pub fn available() -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let machine = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024;
+    Some(cgroup_room().map_or(machine, |room| room.min(machine)))
+}
+
+/// What the limits of this process's control groups leave (cgroup v2).
+fn cgroup_room() -> Option<u64> {
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let number = |path: &Path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let root = Path::new("/sys/fs/cgroup");
+    root.join(own)
+        .ancestors()
+        .take_while(|folder| folder.starts_with(root))
+        .filter_map(|folder| {
+            let limit = number(&folder.join("memory.max"))?;
+            Some(limit.saturating_sub(number(&folder.join("memory.current"))?))
+        })
+        .min()
+}
+
+/// The memory of a device, shared out to stacks.
+pub(super) struct Memory {
+    total: Option<u64>,
+    used: Mutex<u64>,
+    freed: Condvar,
+}
+
+/// A stack's share; given back when dropped.
+pub(super) struct Share<'a> {
+    memory: &'a Memory,
+    bytes: u64,
+}
+
+impl Memory {
+    /// This many bytes; none: nobody counts.
+    pub(super) fn of(total: Option<u64>) -> Self {
+        Self { total, used: Mutex::new(0), freed: Condvar::new() }
+    }
+
+    /// Takes a share; waits while others hold too much. An error where it is more than there is; `cancelled`
+    /// ends the wait.
+    pub(super) fn reserve(&self, bytes: u64, cancelled: impl Fn() -> bool) -> Result<Share<'_>> {
+        let Some(total) = self.total else { return Ok(Share { memory: self, bytes: 0 }) };
+        if bytes > total {
+            let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+            return Err(Error::invalid(format!(
+                "it needs at least {:.1} GB of memory, {:.1} GB are there; make batch or width smaller",
+                gigabytes(bytes),
+                gigabytes(total)
+            )));
+        }
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        while *used + bytes > total {
+            if cancelled() {
+                return Err(Error::Interrupted);
+            }
+            let wait = self.freed.wait_timeout(used, Duration::from_millis(50));
+            used = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *used += bytes;
+        Ok(Share { memory: self, bytes })
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        *self.memory.used.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        self.memory.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_waits_for_others_and_never_for_more_than_there_is() {
+        let memory = Memory::of(Some(100));
+        assert!(memory.reserve(101, || false).is_err());
+        let first = memory.reserve(60, || false).unwrap();
+        assert!(matches!(memory.reserve(60, || true), Err(Error::Interrupted)));
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| memory.reserve(60, || false).is_ok());
+            std::thread::sleep(Duration::from_millis(20));
+            drop(first);
+            assert!(second.join().unwrap());
+        });
+        assert_eq!(*memory.used.lock().unwrap(), 0);
+    }
+
+    /// Width 32 on 32x32 images, counted by hand: 2.2 MB of activations per image.
+    #[test]
+    fn needed_memory_is_counted() {
+        let mut spec = super::super::spec::example();
+        spec.model = crate::model::ModelSpec::Resnet { width: 32 };
+        spec.batch = 100;
+        let bytes = needed(&spec, [3, 32, 32], 10, 2).unwrap();
+        let weights = 2 * 2_796_202 * 3 * 4;
+        let per_image = (bytes - weights) as f64 / 200.0;
+        assert!((2.1e6..2.4e6).contains(&per_image), "{per_image}");
+        assert!(available().is_none_or(|bytes| bytes > 1 << 20));
+    }
+}

@@ -1,0 +1,226 @@
+//! Everything that a run needs to go on later, somewhere else, as if it had never stopped.
+//!
+//! A snapshot is taken between two updates. Random numbers need no state of their own: they are keyed by
+//! epoch and step (`rng.rs`), so the position is their position too. As bytes it is a safetensors file: the
+//! weights under their PyTorch names, which PyTorch loads as they are, and beside them `momentum.NAME`
+//! (what the optimizer remembers of that tensor) and `sums` (loss, squared loss and hits of the batches of an
+//! unfinished epoch). Numbers are kept bit for bit.
+
+use std::collections::HashMap;
+
+use safetensors::{Dtype, SafeTensors, View};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, Result};
+use crate::model::State;
+
+/// A place between two updates of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// Epochs that are complete, with their metrics.
+    pub epoch: u32,
+    /// Updates of the next epoch that are done.
+    pub step: u64,
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.step {
+            0 => write!(f, "epoch {}", self.epoch),
+            step => write!(f, "epoch {} and {step} steps", self.epoch),
+        }
+    }
+}
+
+/// A run between two updates.
+pub struct Snapshot {
+    /// Where.
+    pub position: Position,
+    /// Seconds that the unfinished epoch took so far.
+    pub seconds: f64,
+    /// Weights and batch-norm statistics by their PyTorch names, on the CPU.
+    pub weights: State,
+    /// What the optimizer remembers, by the same names; empty where it remembers nothing.
+    pub momentum: State,
+    /// Sums over the unfinished epoch's batches of loss, squared loss and hits; none where training metrics
+    /// do not come from the batches.
+    pub sums: Option<[f64; 3]>,
+}
+
+/// The file's own description of itself.
+#[derive(Serialize, Deserialize)]
+struct About {
+    run: String,
+    position: Position,
+    seconds: f64,
+}
+
+const ABOUT: &str = "kelvin";
+const MOMENTUM: &str = "momentum.";
+const SUMS: &str = "sums";
+
+impl Snapshot {
+    /// The snapshot of the run with this id, as a safetensors file.
+    pub fn encode(&self, run: &str) -> Result<Vec<u8>> {
+        let about = About { run: run.to_owned(), position: self.position, seconds: self.seconds };
+        let about = serde_json::to_string(&about).map_err(|error| Error::invalid(error.to_string()))?;
+        let mut tensors = Vec::new();
+        for (name, tensor) in &self.weights {
+            tensors.push((name.clone(), Bytes::of(tensor)?));
+        }
+        for (name, tensor) in &self.momentum {
+            tensors.push((format!("{MOMENTUM}{name}"), Bytes::of(tensor)?));
+        }
+        if let Some(sums) = &self.sums {
+            tensors.push((SUMS.to_owned(), Bytes::of(&Tensor::from_slice(sums))?));
+        }
+        let about = HashMap::from([(ABOUT.to_owned(), about)]);
+        safetensors::serialize(tensors, &Some(about))
+            .map_err(|error| Error::invalid(format!("cannot encode a checkpoint: {error}")))
+    }
+
+    /// Reads what [`Snapshot::encode`] made of the run with this id. Another run's snapshot is an error.
+    pub fn decode(bytes: &[u8], run: &str) -> Result<Self> {
+        let bad = |why: &dyn std::fmt::Display| Error::invalid(format!("not a checkpoint of {run}: {why}"));
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| bad(&error))?;
+        let about = header.metadata().as_ref().and_then(|texts| texts.get(ABOUT));
+        let about = about.ok_or_else(|| bad(&"it does not say whose it is"))?;
+        let about: About = serde_json::from_str(about).map_err(|error| bad(&error))?;
+        if about.run != run {
+            return Err(bad(&format!("it is one of {}", about.run)));
+        }
+        let file = SafeTensors::deserialize(bytes).map_err(|error| bad(&error))?;
+        let mut snapshot = Self {
+            position: about.position,
+            seconds: about.seconds,
+            weights: State::new(),
+            momentum: State::new(),
+            sums: None,
+        };
+        for (name, view) in file.tensors() {
+            let kind = kind(view.dtype()).ok_or_else(|| bad(&format!("`{name}` is of another type")))?;
+            let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+            let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)?;
+            if name == SUMS {
+                let sums = Vec::<f64>::try_from(&tensor)?;
+                snapshot.sums = Some(sums.try_into().map_err(|_| bad(&"`sums` are not three numbers"))?);
+            } else if let Some(name) = name.strip_prefix(MOMENTUM) {
+                snapshot.momentum.push((name.to_owned(), tensor));
+            } else {
+                snapshot.weights.push((name, tensor));
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// The same snapshot once more: what pads a stack of one.
+    pub(super) fn copy(&self) -> Self {
+        let copy = |state: &State| -> State {
+            state.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
+        };
+        Self { weights: copy(&self.weights), momentum: copy(&self.momentum), ..*self }
+    }
+}
+
+/// SHA-256 of a network's tensors, names, types and shapes included, in hex: two runs with the same ended with
+/// the same bits.
+pub fn weights_digest(weights: &State) -> Result<String> {
+    let tensors = weights
+        .iter()
+        .map(|(name, tensor)| Ok((name.clone(), Bytes::of(tensor)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let bytes = safetensors::serialize(tensors, &None)
+        .map_err(|error| Error::invalid(format!("cannot encode weights: {error}")))?;
+    Ok(crate::hash::sha256(bytes))
+}
+
+const KINDS: [(Kind, Dtype); 3] =
+    [(Kind::Float, Dtype::F32), (Kind::Double, Dtype::F64), (Kind::Int64, Dtype::I64)];
+
+fn kind(dtype: Dtype) -> Option<Kind> {
+    KINDS.iter().find(|(_, other)| *other == dtype).map(|(kind, _)| *kind)
+}
+
+/// A tensor's bytes, as safetensors wants them.
+struct Bytes {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    data: Vec<u8>,
+}
+
+impl Bytes {
+    fn of(tensor: &Tensor) -> Result<Self> {
+        let tensor = tensor.to_device(Device::Cpu).contiguous();
+        let kind = tensor.kind();
+        let dtype = KINDS.iter().find(|(other, _)| *other == kind).map(|(_, dtype)| *dtype);
+        let dtype = dtype.ok_or_else(|| Error::invalid(format!("a checkpoint cannot hold {kind:?}")))?;
+        let numel = tensor.numel();
+        let mut data = vec![0; numel * kind.elt_size_in_bytes()];
+        tensor.f_copy_data_u8(&mut data, numel)?;
+        Ok(Self { dtype, shape: tensor.size().iter().map(|&size| size as usize).collect(), data })
+    }
+}
+
+impl View for Bytes {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
+        self.data.as_slice().into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.data.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Snapshot {
+        let tensor = |values: &[f32]| Tensor::from_slice(values).view([1, -1]);
+        Snapshot {
+            position: Position { epoch: 3, step: 7 },
+            seconds: 0.1 + 0.2,
+            weights: vec![
+                ("a.weight".to_owned(), tensor(&[1.5, f32::MIN_POSITIVE, -0.0])),
+                ("count".to_owned(), Tensor::from_slice(&[9i64]).view(&[0i64; 0][..])),
+            ],
+            momentum: vec![("a.weight".to_owned(), tensor(&[0.1, 0.2, 0.3]))],
+            sums: Some([1.0 / 3.0, 2.0, 3.0]),
+        }
+    }
+
+    #[test]
+    fn a_snapshot_comes_back_bit_for_bit() {
+        let bytes = example().encode("r1").unwrap();
+        let back = Snapshot::decode(&bytes, "r1").unwrap();
+        assert_eq!(back.position, Position { epoch: 3, step: 7 });
+        assert_eq!(back.seconds, 0.1 + 0.2);
+        assert_eq!(back.sums, Some([1.0 / 3.0, 2.0, 3.0]));
+        assert_eq!((back.weights.len(), back.momentum.len()), (2, 1));
+        assert_eq!(back.encode("r1").unwrap(), bytes);
+        assert!(Snapshot::decode(&bytes, "r2").is_err());
+    }
+
+    #[test]
+    fn cut_or_changed_bytes_never_panic() {
+        let bytes = example().encode("r1").unwrap();
+        for end in 0..bytes.len() {
+            assert!(Snapshot::decode(&bytes[..end], "r1").is_err());
+        }
+        for index in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[index] ^= 0x40;
+            // A changed number goes unnoticed here; the journal's hash is what notices it.
+            let _ = Snapshot::decode(&changed, "r1");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What runs cost, measured by training a little of them.
+
+use std::time::{Duration, Instant};
+
+use tch::Device;
+
+use super::choice::{Choice, Cost};
+use super::memory;
+use super::spec::RunSpec;
+use super::stack::{Advance, Signal, Stack};
+use crate::data::{Augmentation, Dataset, ImageStore};
+use crate::error::Result;
+
+/// What a run costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    /// Time of one core (of one GPU) for the whole run, evaluation included, in seconds, as one of a stack.
+    pub core_seconds: f64,
+    /// Memory of its stack while it trains, at least, in bytes.
+    pub memory: u64,
+    /// How often its speed on this machine is that of the measured table.
+    pub pace: f64,
+}
+
+impl Expected {
+    /// By the measured table, on a machine of this pace.
+    pub fn from_table(
+        spec: &RunSpec,
+        data: &Dataset,
+        choice: Choice,
+        replicas: usize,
+        pace: f64,
+    ) -> Result<Self> {
+        let memory = memory::needed(spec, data.shape(), data.classes(), replicas.clamp(1, choice.stack))?;
+        let core_seconds = Cost::expected(spec, data.shape(), choice)?.core_seconds / pace;
+        Ok(Self { core_seconds, memory, pace })
+    }
+}
+
+/// Trains one epoch of a stack of `replicas` runs like this one, or as much of it as `budget` allows, and says
+/// what such a run costs.
+pub fn expected(
+    spec: &RunSpec,
+    choice: Choice,
+    replicas: usize,
+    budget: Duration,
+    device: Device,
+) -> Result<Expected> {
+    let data = Dataset::open(&spec.data)?;
+    let replicas = replicas.clamp(1, choice.stack);
+    let memory = memory::needed(spec, data.shape(), data.classes(), replicas)?;
+    let table = Cost::expected(spec, data.shape(), choice)?;
+    let augmentation = if spec.augment { data.augmentation() } else { Augmentation::None };
+    crate::torch::initialize();
+    // A thread of its own, because the number of torch threads is the thread's.
+    let seconds = std::thread::scope(|scope| {
+        let timed = scope.spawn(|| -> Result<f64> {
+            tch::get_num_threads();
+            tch::set_num_threads(choice.threads as i32);
+            let store = ImageStore::new(data.images(), augmentation, device, spec.precision.master());
+            let specs = vec![spec.clone(); replicas.max(usize::from(choice.stack > 1) + 1)];
+            let mut stack = Stack::new(&specs, replicas, Vec::new(), &data, store, device)?;
+            time(&mut stack, spec, budget).map(|seconds| seconds / replicas as f64 * choice.threads as f64)
+        });
+        timed.join().unwrap_or_else(|_| Ok(f64::NAN))
+    })?;
+    // Where nothing could be timed the table has to do.
+    let seconds = if seconds.is_finite() { seconds } else { table.core_seconds };
+    Ok(Expected { core_seconds: seconds, memory, pace: table.core_seconds / seconds })
+}
+
+/// Seconds of the whole run of a stack.
+fn time(stack: &mut Stack, spec: &RunSpec, budget: Duration) -> Result<f64> {
+    /// The first updates find everything cold.
+    const WARM_UP: u64 = 2;
+    let begin = Instant::now();
+    let (mut updates, mut warm, mut last) = (0u64, begin, begin);
+    let advance = stack.advance(&mut |images| {
+        last = Instant::now();
+        if images > 0 {
+            updates += 1;
+            if updates == WARM_UP + 1 {
+                warm = last;
+            }
+        }
+        let enough = updates > WARM_UP + 1 && begin.elapsed() >= budget;
+        if enough || crate::interrupt::raised() { Signal::Stop } else { Signal::Go }
+    })?;
+    crate::interrupt::check()?;
+    let epochs = f64::from(spec.epochs);
+    if let Advance::Epoch(records) = advance {
+        let evaluated = f64::from(spec.epochs.div_ceil(spec.evaluate_every));
+        // An epoch without metrics took training time alone: a third of a pass per evaluated image comes on top.
+        let share = match records {
+            Some(_) => 1.0,
+            None => 1.0 + evaluated / epochs * Cost::evaluation_share(spec),
+        };
+        return Ok(begin.elapsed().as_secs_f64() * epochs * share);
+    }
+    let timed = updates.saturating_sub(WARM_UP + 1).max(1) as f64;
+    let update = last.duration_since(warm).as_secs_f64() / timed;
+    let evaluated = f64::from(spec.epochs.div_ceil(spec.evaluate_every));
+    Ok(update * spec.steps() as f64 * (1.0 + evaluated / epochs * Cost::evaluation_share(spec)))
+}
