@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::files::Files;
 use super::journal::{Checkpoint, Lines, Record, parse};
@@ -14,9 +14,12 @@ use super::process::{Process, Writing, touch};
 use super::provenance::Ended;
 use crate::error::Result;
 use crate::hash::sha256;
-use crate::train::{EpochRecord, Position, Snapshot};
+use crate::train::{EpochRecord, Position, Snapshot, Status};
 
 const JOURNAL: &str = "journal.jsonl";
+
+/// Time from one line that nothing depends on to the disk, at most.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 /// Checkpoints of an attempt that are kept.
 const KEPT: usize = 2;
@@ -122,6 +125,10 @@ pub struct Attempt {
     epochs: Vec<EpochRecord>,
     /// The names of its checkpoints, oldest first.
     kept: Vec<String>,
+    /// Whether all that was written is durable, whether it should be soon, and when it last was.
+    durable: bool,
+    urgent: bool,
+    synced: Instant,
     /// Whether the names above the journal are durable.
     anchored: bool,
     /// Checkpoints of attempts before it, of no use once it has its own.
@@ -158,6 +165,9 @@ impl Attempt {
             lines: Lines::default(),
             epochs: Vec::new(),
             kept: Vec::new(),
+            durable: true,
+            urgent: false,
+            synced: Instant::now(),
             anchored: false,
             outlived,
             _writing: writing,
@@ -210,19 +220,25 @@ impl Attempt {
             file: file.clone(),
             sha256: sha256(bytes),
         }))?;
+        self.urgent = true;
         self.kept.retain(|name| *name != file);
         self.kept.push(file);
         Ok(())
     }
 
-    /// Writes what was noted, in one piece, and makes it durable.
+    /// Writes what was noted, in one piece, and makes it durable if something depends on it: a checkpoint, or an end.
+    /// Epochs since the last checkpoint train again in any case, so they wait for the next second.
     pub fn flush(&mut self) -> Result<()> {
         let lines = self.lines.take();
-        if lines.is_empty() {
+        if !lines.is_empty() {
+            self.files.write(&mut self.journal, &self.path, &lines)?;
+            self.durable = false;
+        }
+        if self.durable || !(self.urgent || self.synced.elapsed() >= SYNC_EVERY) {
             return Ok(());
         }
-        self.files.write(&mut self.journal, &self.path, &lines)?;
         self.files.sync(&self.journal, &self.path)?;
+        (self.durable, self.urgent, self.synced) = (true, false, Instant::now());
         if !self.anchored {
             // DIR/state/RUN/ATTEMPT: each name is durable in the folder above it.
             for folder in self.folder.ancestors().take(3) {
@@ -244,6 +260,8 @@ impl Attempt {
 
     /// Notes how the attempt ended, and closes it.
     pub fn end(mut self, ended: Ended) -> Result<()> {
+        // Of a run that is done its published file tells.
+        self.urgent |= ended.status != Status::Done;
         self.lines.add(&Record::Ended(ended))?;
         self.flush()
     }

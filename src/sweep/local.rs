@@ -120,7 +120,7 @@ pub fn train_rest(
 ) -> Result<Summary> {
     let mut tried: HashSet<String> = HashSet::new();
     let mut told = false;
-    let (survey, mut noted) = loop {
+    let survey = loop {
         let survey = standings(store, &runs)?;
         let mut todo: Vec<(&PlannedRun, Position)> = Vec::new();
         let mut elsewhere = Vec::new();
@@ -135,7 +135,7 @@ pub fn train_rest(
             }
         }
         if todo.is_empty() {
-            let Some(&process) = elsewhere.first() else { break (survey, Ok(())) };
+            let Some(&process) = elsewhere.first() else { break survey };
             if !told {
                 observer.waiting(elsewhere.len(), process);
                 told = true;
@@ -153,10 +153,12 @@ pub fn train_rest(
             return trained.and(noted).map(|()| Summary::default());
         }
     };
-    if !tried.is_empty() || !store.dir().join("runs.parquet").exists() {
-        noted = store.write_runs();
+    if tried.is_empty() {
+        observer.start(Work { runs: 0, skipped: runs.len(), resumed: 0, epochs: 0 });
     }
-    noted?;
+    if !tried.is_empty() || !store.dir().join("runs.parquet").exists() {
+        store.write_runs()?;
+    }
     let mut summary = Summary { runs: runs.len(), ..Summary::default() };
     for standing in survey {
         match standing {
@@ -343,7 +345,13 @@ pub fn open(dir: &Path) -> Result<Table> {
 pub fn train(spec: &RunSpec, options: &RunOptions, observer: &mut dyn Observer) -> Result<(Table, Network)> {
     let plan = Plan::new(vec![spec.clone()])?;
     let run = &plan.runs[0];
-    let settings = Settings { keep_weights: true, checkpoint_every: None, ..options.settings() };
+    // There is no checkpoint to wait for.
+    let settings = Settings {
+        keep_weights: true,
+        checkpoint_every: None,
+        patience: Settings::on(tch::Device::Cpu).patience,
+        ..options.settings()
+    };
     let mut records = Vec::new();
     let mut outcome = None;
     observer.start(work(&[(run, Position::default())], 0));

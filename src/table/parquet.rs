@@ -5,16 +5,23 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringArray};
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::ChunkReader;
 
 use super::{Table, arrow};
 use crate::error::{Error, Result};
+
+/// Tables of fewer cells are small.
+const SMALL: usize = 1 << 18;
+
+/// Files of fewer bytes are read as a whole: many small reads take longer.
+const WHOLE: u64 = 1 << 24;
 
 impl Table {
     /// Reads one Parquet file. Folders named `key=value` above it become columns, as other readers
@@ -89,13 +96,16 @@ impl Table {
         Ok(())
     }
 
-    /// Writes Parquet: zstd, one row group per million rows. Notes are texts in the file's metadata.
+    /// Writes Parquet: one row group per million rows. Notes are texts in the file's metadata.
     pub(crate) fn encode_parquet(&self, file: impl Write + Send, notes: &[(&str, String)]) -> Result<()> {
+        // Of a small file's pages, making zstd's workspaces takes longer than reading them.
+        let small = self.len() * self.batch.num_columns() < SMALL;
+        let compression = if small { Compression::SNAPPY } else { Compression::ZSTD(ZstdLevel::default()) };
         let note = |(key, text): &(&str, String)| KeyValue::new((*key).to_owned(), text.clone());
         let notes = (!notes.is_empty()).then(|| notes.iter().map(note).collect());
         let properties = WriterProperties::builder()
             .set_key_value_metadata(notes)
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_compression(compression)
             .set_created_by(format!("kelvin {}", env!("CARGO_PKG_VERSION")))
             .build();
         let fail = |error: parquet::errors::ParquetError| Error::invalid(format!("writing Parquet: {error}"));
@@ -136,13 +146,14 @@ fn read_file(path: &Path) -> Result<Table> {
         Error::invalid(format!("{}: not a readable Parquet file: {error}", path.display()))
     };
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| fail(&error))?;
-    let schema = builder.schema().clone();
-    let batches = builder
-        .build()
-        .map_err(|error| fail(&error))?
-        .collect::<std::result::Result<Vec<_>, _>>()
-        .map_err(|error| fail(&error))?;
+    let size = file.metadata().map_err(|error| Error::io(path, error))?.len();
+    let read = if size < WHOLE {
+        let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+        batches(bytes::Bytes::from(bytes))
+    } else {
+        batches(file)
+    };
+    let (schema, batches) = read.map_err(|error| fail(&error))?;
     // The schema of the file's metadata (pandas' index, for instance) is not the table's.
     let schema = Arc::new(Schema::new(schema.fields().clone()));
     let batches = batches
@@ -151,6 +162,13 @@ fn read_file(path: &Path) -> Result<Table> {
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(arrow)?;
     with_folders(Table::concat(&schema, &batches)?, path)
+}
+
+fn batches(file: impl ChunkReader + 'static) -> parquet::errors::Result<(SchemaRef, Vec<RecordBatch>)> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    let schema = builder.schema().clone();
+    let batches = builder.build()?.collect::<std::result::Result<Vec<_>, _>>()?;
+    Ok((schema, batches))
 }
 
 /// Temporary files are private; results are as readable as any new file.

@@ -340,7 +340,11 @@ fn wrong_results_folders() {
     // `fail` checks that the files of the first sweep stay as they are.
     fail(
         &lab,
-        &run_in("results", "0.2", &["results: holds another sweep", "differ in lr", "another folder"]),
+        &run_in(
+            "results",
+            "0.2",
+            &["results: holds another sweep", "lr: 0.2 instead of 0.1", "another folder"],
+        ),
     );
     assert_eq!(fs::read(lab.path("results/sweep.json")).unwrap(), plan);
 
