@@ -23,6 +23,9 @@ const SMALL: usize = 1 << 18;
 /// Files of fewer bytes are read as a whole: many small reads take longer.
 const WHOLE: u64 = 1 << 24;
 
+/// Rows that are decoded at once, at most.
+const LONGEST_BATCH: i64 = 1 << 16;
+
 impl Table {
     /// Reads one Parquet file. Folders named `key=value` above it become columns, as other readers
     /// understand them.
@@ -167,7 +170,9 @@ fn read_file(path: &Path) -> Result<Table> {
 fn batches(file: impl ChunkReader + 'static) -> parquet::errors::Result<(SchemaRef, Vec<RecordBatch>)> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
     let schema = builder.schema().clone();
-    let batches = builder.build()?.collect::<std::result::Result<Vec<_>, _>>()?;
+    // Buffers are as long as a batch, filled or not.
+    let rows = builder.metadata().file_metadata().num_rows().clamp(1, LONGEST_BATCH) as usize;
+    let batches = builder.with_batch_size(rows).build()?.collect::<std::result::Result<Vec<_>, _>>()?;
     Ok((schema, batches))
 }
 
