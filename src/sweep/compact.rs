@@ -27,7 +27,11 @@ pub struct Compacted {
 
 /// The epochs of these finished runs, in this order.
 pub(super) fn read(store: &Store, runs: &[&PlannedRun]) -> Result<Table> {
-    let tables = super::parallel(runs, |run| store.epochs_of(&run.id))?;
+    let read = |run: &&PlannedRun| {
+        crate::interrupt::check()?;
+        store.epochs_of(&run.id)
+    };
+    let tables = super::parallel(runs, read)?;
     let batches: Vec<_> = tables.into_iter().map(|table| table.batch().clone()).collect();
     Table::concat(&epochs_schema(), &batches)
 }

@@ -35,12 +35,7 @@ fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync
     const FEW: usize = 64;
     let cores = if items.len() < FEW { 1 } else { crate::train::engine::cores() };
     let size = items.len().div_ceil(cores).max(1);
-    let one = |items: &[T]| {
-        items
-            .iter()
-            .map(|item| crate::interrupt::check().and_then(|()| work(item)))
-            .collect::<Result<Vec<R>>>()
-    };
+    let one = |items: &[T]| items.iter().map(&work).collect::<Result<Vec<R>>>();
     let parts = std::thread::scope(|scope| {
         let threads: Vec<_> = items.chunks(size).map(|items| scope.spawn(|| one(items))).collect();
         let panicked = |_| Err(Error::invalid("a thread that read files died"));
