@@ -4,7 +4,8 @@
 //! same replicas one after another by PyTorch, three times. PyTorch trains with its default threads and,
 //! because small nets are often faster so, with one thread. Both use float32 and leave evaluation out,
 //! but for one pass over the test set that kelvin's last epoch includes. The table goes to
-//! `results/bench.parquet`.
+//! `results/bench.parquet`. Before that: what a sweep's journals and checkpoints cost, in
+//! `results/bench_store.parquet`.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -13,12 +14,12 @@ use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kelvin::data::{DataSpec, Sampling, Source};
 use kelvin::model::ModelSpec;
 use kelvin::optim::{OptimizerSpec, Schedule, Sgd};
-use kelvin::sweep::Plan;
+use kelvin::sweep::{Plan, Provenance, RunOptions, Silent};
 use kelvin::table::{Cell, Table};
 use kelvin::torch::Precision;
 use kelvin::train::engine::{Event, Settings, Task, run};
@@ -133,7 +134,89 @@ fn median(values: &[f64]) -> f64 {
     values[values.len() / 2]
 }
 
+/// The quickstart sweep, shortened to these epochs.
+const QUICKSTART_EPOCHS: u32 = 10;
+
+/// Checkpoints six times as often as a sweep makes them by default.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+
+/// Wall time and time of all cores, in seconds.
+fn timed(work: impl FnOnce() -> Outcome<()>) -> Outcome<[f64; 2]> {
+    let cores = || {
+        // SAFETY: all zeros is a valid rusage, and the call only fills it.
+        let usage = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+            usage
+        };
+        let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 * 1e-6;
+        seconds(usage.ru_utime) + seconds(usage.ru_stime)
+    };
+    let (start, before) = (Instant::now(), cores());
+    work()?;
+    Ok([start.elapsed().as_secs_f64(), cores() - before])
+}
+
+/// What journals, checkpoints and publishing cost: the quickstart sweep in memory and in a folder, in turn.
+fn store(table: &mut Vec<Vec<Cell>>) -> Outcome<()> {
+    let mut specs = Vec::new();
+    for (lr, batch) in [0.025, 0.05, 0.1].iter().flat_map(|lr| [16, 32, 128].map(|batch| (*lr, batch))) {
+        for seed in 1..=4 {
+            let case = Case { width: 8, batch, replicas: 1, epochs: QUICKSTART_EPOCHS };
+            let spec = RunSpec { lr, sampling: Sampling::Split, evaluate_every: 1, ..spec(&case, seed) };
+            specs.push(RunSpec { train_metrics: TrainMetrics::Evaluate, ..spec });
+        }
+    }
+    let plan = Plan::new(specs)?;
+    println!(
+        "\nquickstart sweep, {QUICKSTART_EPOCHS} epochs: in memory, and in a folder with checkpoints every {CHECKPOINT_EVERY:?}"
+    );
+    println!("repeat   memory s   folder s   ratio   memory core-s   folder core-s   ratio");
+    let mut ratios = [Vec::new(), Vec::new()];
+    for repeat in 1..=REPEATS {
+        let tasks = plan.runs.iter().map(|run| Task::new(run.spec.clone(), run.choice)).collect();
+        let memory = timed(|| Ok(run(tasks, Settings::on(tch::Device::Cpu), &mut |_| Ok(()))?))?;
+        let folder = tempfile::tempdir_in(".")?;
+        let options = RunOptions { checkpoint_every: CHECKPOINT_EVERY, ..RunOptions::default() };
+        let kept = timed(|| {
+            kelvin::sweep::run(&plan, folder.path(), &Provenance::here(), &options, &mut Silent)?;
+            Ok(())
+        })?;
+        for (ratios, (kept, memory)) in ratios.iter_mut().zip(kept.iter().zip(memory)) {
+            ratios.push(kept / memory);
+        }
+        println!(
+            "{repeat:>6}  {:>9.1}  {:>9.1}  {:>6.3}  {:>14.1}  {:>14.1}  {:>6.3}",
+            memory[0],
+            kept[0],
+            kept[0] / memory[0],
+            memory[1],
+            kept[1],
+            kept[1] / memory[1]
+        );
+        let row = [Cell::Int(repeat as i64)]
+            .into_iter()
+            .chain([memory[0], kept[0], memory[1], kept[1]].map(Cell::Float));
+        table.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
+    }
+    println!(
+        "median: wall time {:.3}, core time {:.3} times that without",
+        median(&ratios[0]),
+        median(&ratios[1])
+    );
+    Ok(())
+}
+
 fn main() -> Outcome<()> {
+    let names = ["repeat", "memory_seconds", "folder_seconds", "memory_core_seconds", "folder_core_seconds"];
+    let mut columns = vec![Vec::new(); names.len()];
+    store(&mut columns)?;
+    Table::from_cells(&names.map(str::to_owned), &columns)?
+        .write(Path::new("results/bench_store.parquet"))?;
+    speed()
+}
+
+fn speed() -> Outcome<()> {
     let python = std::env::args().nth(1).ok_or("usage: bench PYTHON (one that has torch)")?;
     let mut pytorch = PyTorch::start(&python)?;
     let names = ["model", "width", "batch", "replicas", "repeat", "kelvin", "pytorch", "pytorch_one_thread"];

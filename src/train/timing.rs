@@ -62,7 +62,7 @@ pub fn expected(
             let mut stack = Stack::new(&specs, replicas, Vec::new(), &data, store, device)?;
             time(&mut stack, spec, budget).map(|seconds| seconds / replicas as f64 * choice.threads as f64)
         });
-        timed.join().unwrap_or_else(|_| Ok(f64::NAN))
+        timed.join().unwrap_or(Ok(f64::NAN))
     })?;
     // Where nothing could be timed the table has to do.
     let seconds = if seconds.is_finite() { seconds } else { table.core_seconds };

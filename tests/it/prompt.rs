@@ -353,6 +353,10 @@ fn an_interrupted_sweep_keeps_whole_files_and_goes_on_later() {
     let [(first, _)] = &before[..] else { panic!("expected one file: {before:?}") };
     assert_eq!(read_parquet(first).num_rows(), 1);
     assert_eq!(terminal.ask("results(\"results\").len"), "1");
+    assert_eq!(checkpoints(&lab), 1);
+    let long = "s.plan(\"results\").filter(\"epochs = 150\").rows()[0]";
+    let why = terminal.ask(&format!("why({long})"));
+    assert!(why.contains("goes on from epoch ") && why.contains("it was interrupted"), "{why}");
 
     let answer = terminal.ask("let t = s.run(\"results\", #{jobs: 2});");
     assert!(answer.contains("1 run had ended before, 1 to do"), "{answer}");
@@ -365,6 +369,39 @@ fn an_interrupted_sweep_keeps_whole_files_and_goes_on_later() {
     assert_eq!(rows, [1, 150]);
     assert_eq!(lab.files_under("staging"), [] as [std::path::PathBuf; 0]);
     assert_eq!(terminal.leave(), Some(0));
+}
+
+fn checkpoints(lab: &Lab) -> usize {
+    let of_state = lab.files_under("state");
+    of_state.iter().filter(|path| path.extension().is_some_and(|end| end == "safetensors")).count()
+}
+
+/// A script finishes its step and writes a checkpoint, however long the step takes; asked twice, it does not.
+#[test]
+fn a_second_ctrl_c_drops_the_checkpoint() {
+    let lab = Lab::new();
+    lab.write("script.rhai", format!("sweep(#{{{SLOW_STEPS}}}).run(\"out\");"));
+    let start = || {
+        let run = lab.start(["script.rhai"]);
+        run.wait_for("training");
+        // Into the first step, as above.
+        std::thread::sleep(Duration::from_secs(1));
+        run.signal(libc::SIGINT);
+        run.wait_for("finishing the step");
+        run
+    };
+    let run = start();
+    let sent = Instant::now();
+    run.signal(libc::SIGINT);
+    let ended = run.end();
+    println!("a second Ctrl-C ended the program in {:?}", sent.elapsed());
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    assert!(sent.elapsed() < Duration::from_secs(1), "{:?}", sent.elapsed());
+    assert_eq!(checkpoints(&lab), 0);
+
+    let ended = start().end();
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    assert_eq!(checkpoints(&lab), 1, "{}", ended.stderr);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use rhai::plugin::*;
 
+use super::sweeps::EXECUTION_OPTIONS;
 use crate::data::SOURCES;
 use crate::error::{Error, suggestion};
 use crate::model::MODELS;
@@ -9,6 +10,7 @@ use crate::optim::OPTIMIZERS;
 use crate::script::convert::{Scripted, at};
 use crate::script::options::RUN_OPTIONS;
 use crate::script::{Function, functions as all, print};
+use crate::sweep::slurm::SLURM_OPTIONS;
 
 /// Name and meaning, aligned.
 fn options<'a>(title: &str, list: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> String {
@@ -23,6 +25,12 @@ fn details(name: &str) -> String {
     if name == "sweep" || name == "train" {
         let list = RUN_OPTIONS.iter().map(|option| (option.name, option.doc));
         text += &options("Run options (in a sweep, an array or a range is an axis):", list);
+    }
+    if name == "run" {
+        text += &options("Options:", EXECUTION_OPTIONS.iter().copied());
+    }
+    if name == "slurm" {
+        text += &options("Options:", SLURM_OPTIONS.iter().copied());
     }
     if let Some(source) = SOURCES.iter().find(|source| source.name == name) {
         text += &format!("\n{}\nSource: {}\n", source.doc, source.origin);

@@ -53,7 +53,7 @@ enum Executor {
 }
 
 /// The options of `run`, with their meanings.
-const EXECUTION_OPTIONS: [(&str, &str); 6] = [
+pub(super) const EXECUTION_OPTIONS: [(&str, &str); 6] = [
     ("jobs", "stacks that train at the same time; default one per core, or per GPU"),
     ("device", "\"auto\", \"cpu\", \"cuda\" or \"cuda:0\"; default \"auto\""),
     ("executor", "\"local\" or slurm(#{…}); default \"local\""),
@@ -279,7 +279,7 @@ pub mod functions {
         why_run(dir, run).map_err(|error| at(&context, error))
     }
 
-    /// Slurm as an executor: `partition`, `gpus`, `time`, `cpus`, `mem`, `array_limit`, `setup`, `runs_per_task`.
+    /// Slurm as an executor: `run(dir, #{executor: slurm(#{…})})` sends the sweep and returns at once.
     #[rhai_fn(return_raw)]
     pub fn slurm(context: NativeCallContext, options: Map) -> Scripted<Slurm> {
         slurm_options(&options).map_err(|error| at(&context, error))
@@ -297,10 +297,7 @@ pub mod functions {
         run_in(&context, sweep, dir, &Map::new())
     }
 
-    /// Trains what is left of the plan in a folder: `jobs` (stacks at the same time, default one per
-    /// core), `device` ("auto", "cpu", "cuda:0"), `executor` ("local", slurm(#{…}): sends it and returns at once),
-    /// `checkpoint_every` (seconds, default 60; 0: every epoch), `retry` ("failed"), `extend` (true: adds runs to a
-    /// frozen plan).
+    /// Trains what is left of the plan in a folder, with options of how and where.
     #[rhai_fn(name = "run", return_raw, pure)]
     pub fn run_with(
         context: NativeCallContext,
