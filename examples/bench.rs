@@ -158,7 +158,7 @@ fn timed(work: impl FnOnce() -> Outcome<()>) -> Outcome<[f64; 2]> {
 }
 
 /// What journals, checkpoints and publishing cost: the quickstart sweep in memory and in a folder, in turn.
-fn store(table: &mut Vec<Vec<Cell>>) -> Outcome<()> {
+fn store(table: &mut [Vec<Cell>]) -> Outcome<()> {
     let mut specs = Vec::new();
     for (lr, batch) in [0.025, 0.05, 0.1].iter().flat_map(|lr| [16, 32, 128].map(|batch| (*lr, batch))) {
         for seed in 1..=4 {
