@@ -3,6 +3,7 @@
 
 mod cifar;
 mod cli;
+mod faults;
 mod folders;
 mod mistakes;
 mod prompt;

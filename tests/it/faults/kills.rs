@@ -1,0 +1,107 @@
+//! Processes that are killed or stopped.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use kelvin::sweep::Store;
+
+use super::{Dice, assert_same, files_in, many, repeated, results};
+use crate::support::{Lab, SCRIPT, wait_until};
+
+const SWEEP: &str = r#"
+sweep(#{
+    data: digits(), train: 120, test: 40, model: resnet(#{ width: 2 }), optimizer: sgd(#{ momentum: 0.9 }),
+    schedule: "cosine", lr: [0.02, 0.05], batch: [10, 30], seed: [1, 2], epochs: arg("epochs", 12),
+}).run(arg("dir"), #{ checkpoint_every: arg("every", 0.0) });
+"#;
+
+fn arguments<'a>(dir: &'a str, every: &'a str) -> [&'a str; 6] {
+    [SCRIPT, "-q", "-D", dir, "-D", every]
+}
+
+/// Fault 1.
+#[test]
+fn killed_at_any_time_a_sweep_goes_on_as_if_nothing_had_happened() {
+    let kills = many(12, 200);
+    let lab = Lab::new();
+    lab.write(SCRIPT, SWEEP);
+    let undisturbed = lab.run(arguments("dir=oracle", "every=0"));
+    assert_eq!(undisturbed.code, Some(0), "{}", undisturbed.stderr);
+    let oracle = results(&lab.path("oracle"));
+    let mut dice = Dice::new();
+    let (mut killed, mut sweeps, mut again) = (0, 0, 0);
+    while killed < kills {
+        sweeps += 1;
+        let name = format!("out{sweeps}");
+        let dir = format!("dir={name}");
+        loop {
+            // After every epoch; in the middle of epochs; never.
+            let every = ["every=0", "every=0.01", "every=60"][dice.below(10).min(2) * usize::from(killed % 2 > 0)];
+            let program = lab.start(arguments(&dir, every));
+            if killed < kills {
+                std::thread::sleep(dice.up_to(undisturbed.time));
+                program.signal(libc::SIGKILL);
+            }
+            let run = program.end();
+            match run.code {
+                Some(code) => {
+                    assert_eq!(code, 0, "{}", run.stderr);
+                    break;
+                }
+                None => killed += 1,
+            }
+        }
+        assert_same(&lab.path(&name), &oracle, &format!("{killed} kills"));
+        again += repeated(&lab.path(&name));
+    }
+    println!("{killed} kills of {sweeps} sweeps of 96 epochs; {again} epochs were trained again");
+}
+
+/// Fault 4. The one that was stopped counts as gone; when it goes on, it finds its runs published.
+#[test]
+fn of_two_live_attempts_the_first_to_publish_wins() {
+    let lab = Lab::new();
+    lab.write(SCRIPT, SWEEP);
+    let mut dice = Dice::new();
+    let arguments = |dir: &str| arguments(dir, "every=0").map(str::to_owned).into_iter().chain(["-D".to_owned(), "epochs=40".to_owned()]);
+    let undisturbed = lab.run(arguments("dir=oracle"));
+    assert_eq!(undisturbed.code, Some(0), "{}", undisturbed.stderr);
+    let oracle = results(&lab.path("oracle"));
+    for round in 0..many(3, 30) {
+        let name = format!("out{round}");
+        let (dir, argument) = (lab.path(&name), format!("dir={name}"));
+        let first = lab.start(arguments(&argument));
+        let begun = || {
+            files_in(&dir.join("state")).iter().any(|path| {
+                let journal = fs::read(path).unwrap_or_default();
+                path.ends_with("journal.jsonl") && String::from_utf8_lossy(&journal).contains("\"epoch\":")
+            })
+        };
+        wait_until("the first epoch", begun);
+        std::thread::sleep(dice.up_to(undisturbed.time / 3));
+        first.signal(libc::SIGSTOP);
+        let second = lab.run(arguments(&argument));
+        assert_eq!(second.code, Some(0), "{}", second.stderr);
+        let files = || {
+            files_in(&dir.join("metrics"))
+                .into_iter()
+                .map(|path| {
+                    let about = fs::metadata(&path).unwrap();
+                    (fs::read(&path).unwrap(), about.ino(), about.mtime_nsec(), path)
+                })
+                .collect::<Vec<_>>()
+        };
+        let before = files();
+        assert_eq!(before.len(), 8);
+        first.signal(libc::SIGCONT);
+        let first = first.end();
+        assert_eq!(first.code, Some(0), "{}", first.stderr);
+        assert!(files() == before, "a published file changed");
+        assert_same(&dir, &oracle, "two attempts");
+        let store = Store::open(&dir).unwrap();
+        let twice = store.plan().runs.iter().filter(|run| store.attempts(&run.id).unwrap().len() > 1).count();
+        println!("round {round}: {twice} of 8 runs had two attempts");
+        assert!(twice > 0);
+        assert_eq!(files_in(&dir.join("staging")), Vec::<std::path::PathBuf>::new());
+    }
+}
