@@ -152,6 +152,32 @@ impl Attempt {
                 attempt.checkpoints.iter().map(|checkpoint| attempt.folder.join(&checkpoint.file))
             })
             .collect();
+        let Some((epochs, bytes, snapshot)) = found else {
+            let mut attempt = Self::begin_anew(files, run, folder)?;
+            attempt.outlived = outlived;
+            return Ok((attempt, None));
+        };
+        let mut attempt = Self::open(files, run, folder, snapshot.position)?;
+        attempt.outlived = outlived;
+        for record in epochs {
+            attempt.epoch(&record)?;
+        }
+        attempt.keep(snapshot.position, &bytes)?;
+        attempt.flush()?;
+        Ok((attempt, Some(snapshot)))
+    }
+
+    /// Begins an attempt at a run from its beginning.
+    pub fn begin_anew(files: &Files, run: &str, folder: &Path) -> Result<Self> {
+        let mut attempt = Self::open(files, run, folder, Position::default())?;
+        // Nothing is lost with it yet, so it need not be durable.
+        let lines = attempt.lines.take();
+        attempt.files.write(&mut attempt.journal, &attempt.path, &lines)?;
+        Ok(attempt)
+    }
+
+    /// Makes an attempt's folder; the journal's first line is still to be written.
+    fn open(files: &Files, run: &str, folder: &Path, position: Position) -> Result<Self> {
         let folder = folder.join(format!("attempt-{}", uuid::Uuid::new_v4().simple()));
         files.create_folders(&folder)?;
         let path = folder.join(JOURNAL);
@@ -169,28 +195,16 @@ impl Attempt {
             urgent: false,
             synced: Instant::now(),
             anchored: false,
-            outlived,
+            outlived: Vec::new(),
             _writing: writing,
         };
-        let position = found.as_ref().map_or(Position::default(), |(_, _, snapshot)| snapshot.position);
         attempt.lines.add(&Record::Attempt {
             run: run.to_owned(),
             process: Process::this(),
             started: SystemTime::now(),
             position,
         })?;
-        let Some((epochs, bytes, snapshot)) = found else {
-            // Nothing is lost with it yet, so it need not be durable.
-            let lines = attempt.lines.take();
-            attempt.files.write(&mut attempt.journal, &attempt.path, &lines)?;
-            return Ok((attempt, None));
-        };
-        for record in epochs {
-            attempt.epoch(&record)?;
-        }
-        attempt.keep(position, &bytes)?;
-        attempt.flush()?;
-        Ok((attempt, Some(snapshot)))
+        Ok(attempt)
     }
 
     /// The epochs so far, those of attempts before included.

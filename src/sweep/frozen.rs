@@ -1,7 +1,7 @@
 //! `sweep.json`: a plan, frozen. Runs that are added later are frozen in files of their own, `sweep.2.json` and
 //! up, so that no file ever changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -111,11 +111,8 @@ impl Frozen {
         Ok(sha256(content))
     }
 
-    /// An error that says what was changed, if anything was. `plan` is what a script asks for now.
-    pub fn check(&self, path: &Path, plan: Option<&Plan>) -> Result<()> {
-        if self.digest()? == self.sha256 {
-            return Ok(());
-        }
+    /// What was changed in a file whose checksum is wrong, as far as one can tell; `known` are the runs of all files.
+    fn edits(&self, path: &Path, plan: Option<&Plan>, known: &HashSet<&str>) -> Result<Vec<String>> {
         let mut edits = Vec::new();
         for run in &self.runs {
             let own = plan.and_then(|plan| plan.runs.iter().find(|other| other.id == run.id));
@@ -127,20 +124,44 @@ impl Frozen {
                 None => {}
             }
         }
+        let wanted = plan.map(|plan| plan.runs.as_slice()).unwrap_or_default();
+        let missing = wanted.iter().filter(|run| !known.contains(run.id.as_str()));
+        edits.extend(missing.map(|run| format!("{}: is in this plan and not in the file", run.id)));
+        let first = path.file_name().is_some_and(|name| name == FIRST);
+        if edits.is_empty() && first && self.sweep != (Plan { runs: self.runs.clone() }).id() {
+            edits.push("the sweep's id is not the one of these runs".to_owned());
+        }
         if edits.is_empty() {
-            edits.push("its content has another checksum".to_owned());
+            let text = match plan {
+                Some(_) => "its runs are as in this plan, its provenance is not what it was",
+                None => "its content has another checksum",
+            };
+            edits.push(text.to_owned());
         }
         let more = edits.len().saturating_sub(SHOWN);
         edits.truncate(SHOWN);
         if more > 0 {
             edits.push(format!("{more} more"));
         }
-        Err(Error::invalid(format!(
+        Ok(edits)
+    }
+}
+
+/// An error that says what was changed in the files of a sweep, if anything was. `plan` is what a script asks for now.
+pub fn check(files: &[(PathBuf, Frozen)], plan: Option<&Plan>) -> Result<()> {
+    let known = files.iter().flat_map(|(_, file)| &file.runs).map(|run| run.id.as_str()).collect();
+    for (path, file) in files {
+        if file.digest()? == file.sha256 {
+            continue;
+        }
+        let edits = file.edits(path, plan, &known)?;
+        return Err(Error::invalid(format!(
             "{}: was changed after it was written ({}). Nothing was started; restore the file, or run another plan in another folder",
             path.display(),
             edits.join("; ")
-        )))
+        )));
     }
+    Ok(())
 }
 
 fn json(value: &impl Serialize) -> Result<String> {

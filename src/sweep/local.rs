@@ -188,6 +188,14 @@ struct Recorder {
     begun: Mutex<HashMap<usize, Attempt>>,
 }
 
+impl Recorder {
+    /// An error in the folder of an attempt, unless its run was published meanwhile: whoever did that removed what
+    /// the run needs no more, files that were being written here included.
+    fn unless_published(&self, run: usize, error: Error) -> Result<()> {
+        if self.store.metrics_file(&self.runs[run].id).exists() { Ok(()) } else { Err(error) }
+    }
+}
+
 impl Starts for Recorder {
     fn start(&self, run: usize) -> Result<Start> {
         let id = &self.runs[run].id;
@@ -202,7 +210,10 @@ impl Starts for Recorder {
         if elsewhere {
             return Ok(Start::Leave);
         }
-        let (attempt, snapshot) = self.store.begin(id)?;
+        let (attempt, snapshot) = match self.store.begin(id) {
+            Ok(begun) => begun,
+            Err(error) => return self.unless_published(run, error).map(|()| Start::Leave),
+        };
         begun.insert(run, attempt);
         Ok(snapshot.map_or(Start::Fresh, |snapshot| Start::From(Box::new(snapshot))))
     }
@@ -236,8 +247,11 @@ impl Open<'_> {
             }
             Event::Checkpoint { runs } => {
                 for (run, snapshot) in &runs {
-                    if let Some(attempt) = self.attempts.get_mut(run) {
-                        attempt.checkpoint(snapshot)?;
+                    if let Some(attempt) = self.attempts.get_mut(run)
+                        && let Err(error) = attempt.checkpoint(snapshot)
+                    {
+                        self.recorder.unless_published(*run, error)?;
+                        self.attempts.remove(run);
                     }
                 }
             }
@@ -267,7 +281,14 @@ impl Open<'_> {
     fn end(&mut self, run: usize, outcome: Outcome) -> Result<()> {
         let about_to_begin =
             || self.recorder.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
-        let Some(attempt) = about_to_begin().or_else(|| self.attempts.remove(&run)) else { return Ok(()) };
+        let id = &self.recorder.runs[run].id;
+        let attempt = match about_to_begin().or_else(|| self.attempts.remove(&run)) {
+            Some(attempt) => attempt,
+            // Another process published it.
+            None if self.recorder.store.metrics_file(id).exists() => return Ok(()),
+            // It failed before an attempt began, and only an attempt can say so.
+            None => self.recorder.store.begin_anew(id)?,
+        };
         let Outcome { status, error, started, ended, digest, .. } = outcome;
         let ended =
             Ended { weights_sha256: digest, ..Ended::here(status, error, started, ended, &self.device) };

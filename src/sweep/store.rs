@@ -149,9 +149,7 @@ impl Store {
     /// Opens a sweep's folder through these files.
     pub fn open_with(files: Files, dir: &Path) -> Result<Self> {
         let frozen = frozen::read_all(&files, dir)?;
-        for (path, frozen) in &frozen {
-            frozen.check(path, None)?;
-        }
+        frozen::check(&frozen, None)?;
         Ok(Self::of(files, dir, frozen))
     }
 
@@ -194,9 +192,7 @@ impl Store {
                 files.publish(&dir.join("staging"), &dir.join(frozen::FIRST), frozen.text()?.as_bytes())?;
             }
             let frozen = frozen::read_all(&files, dir)?;
-            for (path, frozen) in &frozen {
-                frozen.check(path, Some(plan))?;
-            }
+            frozen::check(&frozen, Some(plan))?;
             let count = frozen.len();
             let store = Self::of(files.clone(), dir, frozen);
             let (new, missing) = plan.difference(&store.plan);
@@ -351,6 +347,11 @@ impl Store {
     /// Begins an attempt at a run.
     pub fn begin(&self, run: &str) -> Result<(Attempt, Option<Snapshot>)> {
         Attempt::begin(&self.files, run, &self.state(run), self.now())
+    }
+
+    /// Begins an attempt at a run that looks at none before it.
+    pub fn begin_anew(&self, run: &str) -> Result<Attempt> {
+        Attempt::begin_anew(&self.files, run, &self.state(run))
     }
 
     /// Publishes a finished run: its metrics appear whole, once.

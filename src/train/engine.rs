@@ -483,6 +483,8 @@ fn train_stack(
     };
     let every = shared.settings.checkpoint_every;
     let mut saved = (Instant::now(), crate::interrupt::checkpoints());
+    // Between two checkpoints lies an update at least: however short the time between them, training goes on.
+    let mut moved = false;
     while stack.position().epoch < specs[0].epochs {
         let asked = || crate::interrupt::checkpoints() != saved.1;
         let due = || every.is_some_and(|every| !every.is_zero() && saved.0.elapsed() >= every);
@@ -490,9 +492,10 @@ fn train_stack(
             if cancelled() {
                 return Signal::Stop;
             }
-            if every.is_some() && (asked() || due()) {
+            if moved && every.is_some() && (asked() || due()) {
                 return Signal::Checkpoint;
             }
+            moved |= images > 0;
             shared.images.fetch_add(images, Ordering::Relaxed);
             Signal::Go
         };
@@ -525,6 +528,7 @@ fn train_stack(
             let open_runs = runs.iter().enumerate().filter(|(_, run)| open.contains(run));
             let snapshots = open_runs.map(|(replica, &run)| (run, stack.snapshot(replica as i64))).collect();
             saved = (Instant::now(), crate::interrupt::checkpoints());
+            moved = false;
             send(Event::Checkpoint { runs: snapshots })?;
         }
         if stop && !finished {
