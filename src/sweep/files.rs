@@ -84,12 +84,16 @@ impl Files {
 
     /// Appends bytes.
     pub fn write(&self, file: &mut File, path: &Path, bytes: &[u8]) -> Result<()> {
-        if let Some(Fault::Torn(length, error)) = self.hook.as_ref().map(|hook| hook(Call::Write, path)) {
-            // What is written is no more than the beginning, whatever comes of it.
-            let _ = file.write_all(&bytes[..length.min(bytes.len())]);
-            return Err(Error::io(path, error));
-        }
-        file.write_all(bytes).map_err(|error| Error::io(path, error))
+        let written = match self.hook.as_ref().map(|hook| hook(Call::Write, path)) {
+            None | Some(Fault::None) => file.write_all(bytes),
+            Some(Fault::Fail(error)) => Err(error),
+            Some(Fault::Torn(length, error)) => {
+                // What is written is no more than the beginning, whatever comes of it.
+                let _ = file.write_all(&bytes[..length.min(bytes.len())]);
+                Err(error)
+            }
+        };
+        written.map_err(|error| Error::io(path, error))
     }
 
     /// Makes a file's content durable.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::RunSpec;
 use crate::error::{Error, Result};
+use crate::torch::Precision;
 
 /// The measured table, as text.
 pub const MEASURED: &str = include_str!("stacks.csv");
@@ -102,7 +103,8 @@ impl Choice {
     /// The fastest way for runs like this one, of which there are `runs`, on `cores` cores.
     pub fn measured(spec: &RunSpec, shape: [usize; 3], runs: usize, cores: usize) -> Result<Self> {
         let cases = CASES.as_ref().map_err(|error| Error::invalid(error.to_string()))?;
-        let stack = fastest(cases, spec, shape);
+        // In float64 stacks of different sizes round differently, so a resumed run would depend on its neighbours.
+        let stack = if spec.precision == Precision::Float64 { 1 } else { fastest(cases, spec, shape) };
         // Wide nets that leave cores idle share them within operations.
         let threads = if stack == 1 { (cores / runs.max(1)).max(1) } else { 1 };
         Ok(Self { stack, threads })

@@ -90,17 +90,22 @@ fn cohort_and_solo_agree_to_rounding_in_float32() {
 /// a sweep that is resumed with other neighbours gives the same rows.
 #[test]
 fn a_stack_of_two_or_more_gives_the_same_bits_whoever_shares_it() {
-    for (width, batch) in [(4, 8), (8, 32)] {
+    for (width, batch, precision) in
+        [(4, 8, Precision::Float32), (8, 32, Precision::Float32), (4, 8, Precision::Bf16)]
+    {
         // The first four have one learning rate, the others their own.
         let lr = |seed| if seed <= 4 { 0.05 } else { 0.01 * seed as f64 };
-        let specs: Vec<RunSpec> = (1..=7)
-            .map(|seed| RunSpec { lr: lr(seed), ..spec(width, batch, Precision::Float32, seed) })
-            .collect();
+        let specs: Vec<RunSpec> =
+            (1..=7).map(|seed| RunSpec { lr: lr(seed), ..spec(width, batch, precision, seed) }).collect();
         let all = train(&specs, 7, 1);
         for (count, stack, workers) in [(1, 7, 1), (2, 2, 1), (3, 3, 1), (5, 5, 2), (7, 4, 2)] {
             let some = train(&specs[..count], stack, workers);
             for (run, (a, b)) in all.iter().zip(&some).enumerate() {
-                assert_eq!(bits(a), bits(b), "width {width}, run {run} of {count} in stacks of {stack}");
+                assert_eq!(
+                    bits(a),
+                    bits(b),
+                    "{precision:?}, width {width}, run {run} of {count} in stacks of {stack}"
+                );
             }
         }
     }
