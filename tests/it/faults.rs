@@ -110,12 +110,8 @@ impl Readers {
             return None;
         };
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/open_all.py");
-        let mut child = Command::new(python)
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (ask, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Some(Self { child, ask, answers })
     }

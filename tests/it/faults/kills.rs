@@ -22,7 +22,7 @@ fn arguments<'a>(dir: &'a str, every: &'a str) -> [&'a str; 6] {
 /// Fault 1.
 #[test]
 fn killed_at_any_time_a_sweep_goes_on_as_if_nothing_had_happened() {
-    let kills = many(12, 200);
+    let kills = many(10, 200);
     let lab = Lab::new();
     lab.write(SCRIPT, SWEEP);
     let undisturbed = lab.run(arguments("dir=oracle", "every=0"));
@@ -36,7 +36,8 @@ fn killed_at_any_time_a_sweep_goes_on_as_if_nothing_had_happened() {
         let dir = format!("dir={name}");
         loop {
             // After every epoch; in the middle of epochs; never.
-            let every = ["every=0", "every=0.01", "every=60"][dice.below(10).min(2) * usize::from(killed % 2 > 0)];
+            let every =
+                ["every=0", "every=0.01", "every=60"][dice.below(10).min(2) * usize::from(killed % 2 > 0)];
             let program = lab.start(arguments(&dir, every));
             if killed < kills {
                 std::thread::sleep(dice.up_to(undisturbed.time));
@@ -63,11 +64,16 @@ fn of_two_live_attempts_the_first_to_publish_wins() {
     let lab = Lab::new();
     lab.write(SCRIPT, SWEEP);
     let mut dice = Dice::new();
-    let arguments = |dir: &str| arguments(dir, "every=0").map(str::to_owned).into_iter().chain(["-D".to_owned(), "epochs=40".to_owned()]);
+    let arguments = |dir: &str| {
+        arguments(dir, "every=0")
+            .map(str::to_owned)
+            .into_iter()
+            .chain(["-D".to_owned(), "epochs=25".to_owned()])
+    };
     let undisturbed = lab.run(arguments("dir=oracle"));
     assert_eq!(undisturbed.code, Some(0), "{}", undisturbed.stderr);
     let oracle = results(&lab.path("oracle"));
-    for round in 0..many(3, 30) {
+    for round in 0..many(2, 30) {
         let name = format!("out{round}");
         let (dir, argument) = (lab.path(&name), format!("dir={name}"));
         let first = lab.start(arguments(&argument));
