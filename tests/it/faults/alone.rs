@@ -29,9 +29,13 @@ const SWEEP: &str = r#"
 let common = |data, model, lr| #{
     data: data, train: 40, test: 20, model: model, lr: lr, batch: 10, epochs: 3, seed: 1,
 };
+// Some 400 GB.
+let large = common.call(synthetic(#{ n: 200100, shape: [1, 8, 8] }), resnet(#{ width: 400 }), 0.1);
+large.train = 200000;
+large.batch = 200000;
 let all = sweep([
     common.call(digits(), linear(), [0.1, 1e200, 0.2]),
-    common.call(digits(), mlp(#{ hidden: [2000000, 2000000] }), 0.1),
+    large,
     common.call(images("images"), linear(), 0.1),
     common.call(digits(), resnet(#{ width: 1 }), 0.01),
 ]);
@@ -81,8 +85,9 @@ fn a_run_that_libtorch_has_no_memory_for_ends_alone() {
     let lab = Lab::new();
     lab.write(
         "sweep.rhai",
-        "let s = |width, batch| #{ data: digits(), train: 1400, test: 100, model: resnet(#{ width: width }), lr: 0.01, \
-         batch: batch, epochs: 1 }; sweep([s.call(1, 700), s.call(48, 1400), s.call(1, 350)]).run(\"out\", #{ jobs: 1 });",
+        "let data = synthetic(#{ n: 700, shape: [1, 64, 64] }); \
+         let s = |width, batch| #{ data: data, train: 600, test: 100, model: resnet(#{ width: width }), lr: 0.01, \
+         batch: batch, epochs: 1 }; sweep([s.call(1, 50), s.call(64, 600), s.call(1, 60)]).run(\"out\", #{ jobs: 1 });",
     );
     let program = lab.kelvin();
     let limited = std::process::Command::new("sh")

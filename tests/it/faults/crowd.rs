@@ -9,7 +9,7 @@ use crate::support::{Lab, SCRIPT};
 const SWEEP: &str = r#"
 sweep(#{
     data: digits(), train: 60, test: 20, model: linear(), lr: 0.1, batch: [10, 12, 15, 20],
-    seed: 1..=arg("seeds", 1), epochs: 2,
+    seed: 1..=arg("seeds", 1), epochs: 4,
 }).run(arg("dir"), #{ jobs: 1, checkpoint_every: 0 });
 "#;
 
@@ -23,7 +23,7 @@ fn watch(mut readers: Readers, dir: &std::path::Path, ended: &AtomicBool) -> usi
         let now = readers.open(dir);
         for (reader, runs) in &now {
             for (run, rows) in runs {
-                assert_eq!(*rows, 2, "{reader} sees {rows} rows of {run}");
+                assert_eq!(*rows, 4, "{reader} sees {rows} rows of {run}");
             }
             for run in before.get(reader).into_iter().flat_map(|runs| runs.keys()) {
                 assert!(runs.contains_key(run), "{reader} no longer sees {run}");
@@ -53,8 +53,11 @@ fn many_processes_train_one_sweep_while_others_read_it() {
     let dir = lab.path("out");
     let ended = AtomicBool::new(false);
     let looks = std::thread::scope(|scope| {
+        let mut readers = Readers::start();
+        // They take a while to start; a folder that is not there holds nothing.
+        readers.iter_mut().for_each(|readers| drop(readers.open(&dir)));
         let programs: Vec<_> = (0..processes).map(|_| lab.start(arguments("out"))).collect();
-        let watching = Readers::start().map(|readers| scope.spawn(|| watch(readers, &dir, &ended)));
+        let watching = readers.map(|readers| scope.spawn(|| watch(readers, &dir, &ended)));
         let ends: Vec<_> = programs.into_iter().map(|program| program.end()).collect();
         ended.store(true, Ordering::SeqCst);
         let looks = watching.map(|thread| thread.join().unwrap());
