@@ -1,6 +1,6 @@
 //! Commands on a sweep's folder: what is in it, and training what is missing from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,16 @@ use super::progress;
 use super::{FAILED, print, tell};
 use crate::error::{Error, Result};
 use crate::script::width;
-use crate::sweep::slurm::{self, Slurm};
+use crate::sweep::slurm::{self, Job, Queued, Slurm};
 use crate::sweep::{Past, Provenance, RunOptions, Standing, Store, compact, rows, time_text, train_rest};
 use crate::table::{Cell, Table};
 
 /// Exit code of a task that its scheduler should start again: EX_TEMPFAIL of sysexits.h.
 const AGAIN: u8 = 75;
+
+/// Restarts after which a task that got no further is not queued any more. Before, a signal may just have come
+/// early.
+const IDLE_RESTARTS: u32 = 3;
 
 /// Epochs that `show` prints.
 const EPOCHS: usize = 10;
@@ -55,11 +59,17 @@ pub(super) enum Command {
         /// Seconds from one checkpoint to the next
         #[arg(long, default_value_t = 60.0)]
         checkpoint_every: f64,
+        /// Try runs again that failed before
+        #[arg(long)]
+        retry_failed: bool,
     },
     /// Send what is missing and not queued yet to Slurm
     Submit {
         /// The folder
         dir: PathBuf,
+        /// Send runs again that failed before
+        #[arg(long)]
+        retry_failed: bool,
         #[command(flatten)]
         options: SubmitOptions,
     },
@@ -92,6 +102,9 @@ pub(super) struct SubmitOptions {
     /// Runs of one task
     #[arg(long)]
     runs_per_task: Option<usize>,
+    /// Seconds from one checkpoint to the next
+    #[arg(long)]
+    checkpoint_every: Option<f64>,
 }
 
 impl SubmitOptions {
@@ -107,6 +120,7 @@ impl SubmitOptions {
             array_limit: own.array_limit.or(last.array_limit),
             setup: own.setup.clone().or(last.setup),
             runs_per_task: own.runs_per_task.or(last.runs_per_task),
+            checkpoint_every: own.checkpoint_every.or(last.checkpoint_every),
         }
     }
 }
@@ -121,13 +135,25 @@ pub(super) fn run(command: &Command) -> Result<u8> {
             let made = compact(dir)?;
             print(&format!("{}: {} rows of {} runs", made.path.display(), made.rows, made.runs));
         }
-        Command::Worker { dir, task, jobs, checkpoint_every } => {
-            return worker(dir, task, *jobs, *checkpoint_every);
+        Command::Worker { dir, task, jobs, checkpoint_every, retry_failed } => {
+            let checkpoint_every = Duration::try_from_secs_f64(*checkpoint_every).map_err(|_| {
+                Error::invalid(format!("--checkpoint-every: expected seconds ≥ 0, found {checkpoint_every}"))
+            })?;
+            return worker(
+                dir,
+                task,
+                RunOptions {
+                    jobs: *jobs,
+                    checkpoint_every,
+                    retry_failed: *retry_failed,
+                    ..RunOptions::default()
+                },
+            );
         }
-        Command::Submit { dir, options } => {
+        Command::Submit { dir, retry_failed, options } => {
             let store = Store::open(dir)?;
             let options = options.over(slurm::last_options(&store)?.unwrap_or_default());
-            print(&slurm::submit(&store, &options)?.describe(dir));
+            print(&slurm::submit(&store, &options, *retry_failed)?.describe(dir));
         }
     }
     Ok(0)
@@ -144,16 +170,30 @@ fn counts(standings: &[Standing]) -> String {
     counted.collect::<Vec<_>>().join(", ")
 }
 
+/// `; in Slurm: 3 pending, 2 running`.
+fn in_slurm(queue: &HashMap<String, Queued>) -> String {
+    let mut states: BTreeMap<String, usize> = BTreeMap::new();
+    for queued in queue.values() {
+        *states.entry(queued.state.to_lowercase()).or_default() += 1;
+    }
+    let states: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    if states.is_empty() { String::new() } else { format!("; in Slurm: {}", states.join(", ")) }
+}
+
 fn ls(dir: &Path, all: bool) -> Result<()> {
     let store = Store::open(dir)?;
     let standings = store.survey()?;
-    let queue = slurm::queued(&store)?;
+    let queue = slurm::queued(&store).unwrap_or_else(|error| {
+        tell(&format!("what Slurm has in its queue is not known: {error}"));
+        HashMap::new()
+    });
     print(&format!(
-        "{}: sweep {} of {} runs: {}",
+        "{}: sweep {} of {} runs: {}{}",
         dir.display(),
         store.id(),
         standings.len(),
-        counts(&standings)
+        counts(&standings),
+        in_slurm(&queue)
     ));
     let names = ["run_id", "status", "epoch", "epochs", "lr", "batch", "seed", "where", "error"];
     let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
@@ -172,9 +212,13 @@ fn ls(dir: &Path, all: bool) -> Result<()> {
             Standing::ToDo => (Some(0), None, None),
         };
         let place = match queued {
-            Some(queued) if queued.state == "RUNNING" => Some(format!("job {}", queued.job)),
             Some(queued) => {
-                Some(format!("job {} {} ({})", queued.job, queued.state.to_lowercase(), queued.reason))
+                // Slurm keeps the last reason for not running beyond its time.
+                let reason = match queued.state.as_str() {
+                    "PENDING" => format!(" ({})", queued.reason),
+                    _ => String::new(),
+                };
+                Some(format!("job {} {}{reason}", queued.job, queued.state.to_lowercase()))
             }
             None => place,
         };
@@ -291,47 +335,67 @@ fn describe(attempt: &Past) -> String {
     )
 }
 
-fn worker(dir: &Path, task: &str, jobs: Option<usize>, checkpoint_every: f64) -> Result<u8> {
+fn worker(dir: &Path, task: &str, options: RunOptions) -> Result<u8> {
     /// Longer than any step; a scheduler waits about as long between asking and ending.
     const PATIENCE: Duration = Duration::from_secs(25);
     crate::interrupt::stop_on_usr1();
-    let checkpoint_every = Duration::try_from_secs_f64(checkpoint_every).map_err(|_| {
-        Error::invalid(format!("--checkpoint-every: expected seconds ≥ 0, found {checkpoint_every}"))
-    })?;
     let store = Arc::new(Store::open(dir)?);
     let runs = slurm::task(&store, task)?;
-    // What Slurm gave, where the machine may show more.
-    let given = || std::env::var("SLURM_CPUS_PER_TASK").ok().and_then(|cpus| cpus.parse().ok());
+    let job = Job::this();
+    tell(&started(task, runs.len(), job.as_ref()));
+    // What Slurm gave, where the machine may show more; stacks of several threads share it.
+    let threads = runs.iter().map(|run| run.choice.threads).max().unwrap_or(1);
+    let given = std::env::var("SLURM_CPUS_PER_TASK").ok().and_then(|cpus| cpus.parse::<usize>().ok());
     let on_gpu = crate::torch::default_device() != tch::Device::Cpu;
-    let jobs = jobs.or_else(|| if on_gpu { None } else { given() });
-    let options = RunOptions { jobs, checkpoint_every, patience: PATIENCE, ..RunOptions::default() };
+    let jobs = options.jobs.or_else(|| given.filter(|_| !on_gpu).map(|cpus| (cpus / threads).max(1)));
+    let options = RunOptions { jobs, patience: PATIENCE, ..options };
     let mut observer = progress::observers(false)();
     let before = progress_so_far(&store, &runs)?;
     match train_rest(&store, runs.clone(), &options, observer.as_mut()) {
-        Ok(summary) if summary.done == summary.runs => Ok(0),
+        Ok(summary) if summary.done == summary.runs => {
+            tell(&format!("{} of {} runs done", summary.done, summary.runs));
+            Ok(0)
+        }
         Ok(summary) => {
             tell(&format!(
-                "{} diverged, {} failed of {} runs",
-                summary.diverged, summary.failed, summary.runs
+                "{} of {} runs done, {} diverged, {} failed",
+                summary.done, summary.runs, summary.diverged, summary.failed
             ));
             Ok(FAILED)
         }
         Err(Error::Interrupted) if crate::interrupt::out_of_time() => {
-            if std::env::var_os("SLURM_JOB_ID").is_none() {
+            let Some(job) = job else {
                 tell("time is up; the same task goes on from its checkpoints");
                 return Ok(AGAIN);
-            }
-            if progress_so_far(&store, &runs)? == before {
+            };
+            if job.restarts >= IDLE_RESTARTS && progress_so_far(&store, &runs)? == before {
                 return Err(Error::invalid(
-                    "time is up before any step was done: not queued again; give tasks more time (slurm(#{time}))",
+                    "time is up before any step was done, again: not queued any more; `kelvin submit --time …` sends it \
+                     with more time",
                 ));
             }
+            job.requeue().map_err(|error| {
+                Error::invalid(format!(
+                    "time is up; checkpoints are written, but {error}; `kelvin submit` sends it again"
+                ))
+            })?;
             tell("time is up; queued again to go on from the checkpoints");
-            slurm::requeue()?;
             Ok(0)
         }
         Err(error) => Err(error),
     }
+}
+
+/// The first line of a task's log, where each start adds one.
+fn started(task: &str, runs: usize, job: Option<&Job>) -> String {
+    let process = crate::sweep::Process::this();
+    let job = match job {
+        Some(Job { id, restarts: 0 }) => format!(", job {id}"),
+        Some(Job { id, restarts }) => format!(", job {id}, restart {restarts}"),
+        None => String::new(),
+    };
+    let time = time_text(std::time::SystemTime::now());
+    format!("{time}: task {task} of {runs} runs on {}{job}, process {}", process.host, process.pid)
 }
 
 /// Something that changes when any of these runs gets further.

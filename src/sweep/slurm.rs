@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::plan::PlannedRun;
 use super::store::{Standing, Store};
 use crate::error::{Error, Result};
-use crate::train::RunSpec;
 use crate::train::cohort::{cohorts, stacks};
+use crate::train::{RunSpec, Status};
 
 /// Seconds before the time limit at which a task is told to write checkpoints; Slurm may be a minute early.
 const NOTICE: u32 = 90;
@@ -40,6 +40,8 @@ pub struct Slurm {
     pub setup: Option<String>,
     /// Runs of one task; default: the stacks that its cores train at once.
     pub runs_per_task: Option<usize>,
+    /// Seconds from one checkpoint to the next; an option of `run` in scripts.
+    pub checkpoint_every: Option<f64>,
 }
 
 /// What each option is, for help, completion and checking.
@@ -73,24 +75,37 @@ pub struct Sent {
     pub runs: usize,
     /// Runs that were left out because an earlier submission still has them.
     pub queued: usize,
+    /// Runs that were left out because a process outside of Slurm trains them.
+    pub training: usize,
+    /// Runs that were left out because they failed.
+    pub failed: usize,
 }
 
 impl Sent {
     /// What was sent, in a line.
     pub fn describe(&self, dir: &Path) -> String {
-        let dir = dir.display();
-        let queued = match self.queued {
-            0 => String::new(),
-            queued => format!("; {queued} runs are queued already"),
-        };
-        match self.runs {
-            0 => format!("{dir}: nothing to send{queued}"),
+        let dir = quoted(&dir.to_string_lossy());
+        let mut text = match self.runs {
+            0 => format!("{dir}: nothing to send"),
             runs => format!(
-                "{dir}: sent {runs} runs in {} tasks (job {}){queued}; `kelvin ls {dir}` follows them",
-                self.tasks,
+                "{dir}: sent {} in {} (job {})",
+                count(runs, "run"),
+                count(self.tasks, "task"),
                 self.jobs.join(", ")
             ),
+        };
+        let left_out = [
+            (self.queued, "in Slurm's queue already"),
+            (self.training, "trained by another process"),
+            (self.failed, "failed (--retry-failed sends those again)"),
+        ];
+        for (runs, what) in left_out.into_iter().filter(|(runs, _)| *runs > 0) {
+            text += &format!("; {} {what}", count(runs, "run"));
         }
+        if self.runs + self.queued > 0 {
+            text += &format!("; `kelvin ls {dir}` follows them");
+        }
+        text
     }
 }
 
@@ -158,25 +173,29 @@ pub fn task(store: &Store, task: &str) -> Result<Vec<PlannedRun>> {
 }
 
 /// Sends what is missing and not queued yet, and returns at once. Tasks run the program that calls this.
-pub fn submit(store: &Store, options: &Slurm) -> Result<Sent> {
+pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent> {
     let kelvin = std::env::current_exe().map_err(|error| Error::io("the program itself", error))?;
     let limit = largest_array()?;
     let queue = queued(store)?;
-    let open: Vec<&PlannedRun> = store
-        .plan()
-        .runs
-        .iter()
-        .zip(store.survey()?)
-        .filter(|(_, standing)| standing.is_open(false) && !matches!(standing, Standing::Training { .. }))
-        .map(|(run, _)| run)
-        .collect();
-    let missing: Vec<&PlannedRun> = open.iter().copied().filter(|run| !queue.contains_key(&run.id)).collect();
-    let mut sent = Sent { runs: missing.len(), queued: open.len() - missing.len(), ..Sent::default() };
+    let mut sent = Sent::default();
+    let mut missing: Vec<&PlannedRun> = Vec::new();
+    for (run, standing) in store.plan().runs.iter().zip(store.survey()?) {
+        // What is completing was cancelled or ends; if it is being requeued instead, it runs twice, which is harmless.
+        let in_slurm = queue.get(&run.id).map(|queued| queued.state != "COMPLETING");
+        match (&standing, in_slurm) {
+            (standing, _) if !standing.is_open(retry_failed) => {
+                let failed = matches!(standing, Standing::Ended(ended) if ended.status == Status::Failed);
+                sent.failed += usize::from(failed);
+            }
+            (_, Some(true)) => sent.queued += 1,
+            (Standing::Training { .. }, None) => sent.training += 1,
+            _ => missing.push(run),
+        }
+    }
     if missing.is_empty() {
         return Ok(sent);
     }
     let tasks = tasks(&missing, options);
-    sent.tasks = tasks.len();
     let now = chrono::Utc::now().format("t%Y%m%dT%H%M%S");
     let id = format!("{now}x{}", &uuid::Uuid::new_v4().simple().to_string()[..4]);
     // Jobs start in other folders and on other hosts.
@@ -187,26 +206,67 @@ pub fn submit(store: &Store, options: &Slurm) -> Result<Sent> {
     store.files.create_folders(&logs)?;
     let script = folder.join(format!("{id}.sh"));
     let staging = dir.join("staging");
+    let sizes: Vec<usize> = tasks.iter().map(Vec::len).collect();
     let submission = Submission { options: options.clone(), tasks };
     let text = serde_json::to_string(&submission).map_err(|error| Error::invalid(error.to_string()))?;
-    store.files.publish(&staging, &script, batch_script(options, &kelvin, &dir, &id, &logs).as_bytes())?;
+    store.files.publish(
+        &staging,
+        &script,
+        batch_script(options, retry_failed, &kelvin, &dir, &id).as_bytes(),
+    )?;
     store.files.publish(&staging, &folder.join(format!("{id}.json")), text.as_bytes())?;
-    for first in (0..sent.tasks).step_by(limit) {
-        let last = (first + limit).min(sent.tasks) - first - 1;
-        let at_once = options.array_limit.map(|limit| format!("%{limit}")).unwrap_or_default();
+    for first in (0..sizes.len()).step_by(limit) {
+        let chunk = &sizes[first..(first + limit).min(sizes.len())];
         let mut sbatch = Command::new("sbatch");
-        sbatch
-            .arg("--parsable")
-            .arg(format!("--array=0-{last}{at_once}"))
-            .arg(format!("--job-name=kelvin-{id}-{first}"))
-            .arg(format!("--output={}/{first}-%a.log", logs.display()))
-            .arg(&script)
-            .arg(first.to_string());
-        let job = output(sbatch)?;
+        sbatch.args(arguments(options, chunk.len(), &format!("{id}-{first}"), &logs, first));
+        sbatch.arg(&script).arg(first.to_string());
+        let job = match output(sbatch) {
+            Ok(job) => job,
+            // Sites limit how many jobs a user may have in the queue.
+            Err(error) if sent.runs > 0 => {
+                return Err(Error::invalid(format!(
+                    "{}; then {error}; `kelvin submit` sends the rest when there is room",
+                    sent.describe(store.dir())
+                )));
+            }
+            Err(error) => return Err(error),
+        };
         // `--parsable` may add the cluster's name after a semicolon.
         sent.jobs.push(job.trim().split(';').next().unwrap_or_default().to_owned());
+        sent.tasks += chunk.len();
+        sent.runs += chunk.iter().sum::<usize>();
     }
     Ok(sent)
+}
+
+/// What `sbatch` is told about a chunk of tasks. On its command line and not in the script, because there it
+/// wins over variables such as SBATCH_PARTITION.
+fn arguments(options: &Slurm, tasks: usize, name: &str, logs: &Path, first: usize) -> Vec<String> {
+    let at_once = options.array_limit.map(|limit| format!("%{limit}")).unwrap_or_default();
+    // In names of logs, Slurm reads % as the beginning of a pattern.
+    let logs = logs.to_string_lossy().replace('%', "%%");
+    let mut arguments = vec![
+        "--parsable".to_owned(),
+        format!("--array=0-{}{at_once}", tasks - 1),
+        format!("--job-name=kelvin-{name}"),
+        format!("--output={logs}/{first}-%a.log"),
+        "--open-mode=append".to_owned(),
+        "--requeue".to_owned(),
+        format!("--signal=B:USR1@{NOTICE}"),
+        // A task is one process: its GPUs must not come from several nodes.
+        "--nodes=1".to_owned(),
+        "--ntasks=1".to_owned(),
+        format!("--cpus-per-task={}", options.cpus.unwrap_or(1)),
+    ];
+    let asked = [
+        ("partition", options.partition.clone()),
+        ("gpus", options.gpus.filter(|&gpus| gpus > 0).map(|gpus| gpus.to_string())),
+        ("time", options.time.clone()),
+        ("mem", options.mem.clone()),
+    ];
+    arguments
+        .extend(asked.into_iter().filter_map(|(name, value)| value.map(|value| format!("--{name}={value}"))));
+    arguments
 }
 
 /// Runs of one cohort that a task trains, as many as its cores stack at once.
@@ -233,26 +293,29 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-fn batch_script(options: &Slurm, kelvin: &Path, dir: &Path, id: &str, logs: &Path) -> String {
-    let mut lines = vec!["#!/bin/bash".to_owned()];
-    let mut option = |name: &str, value: Option<String>| {
-        if let Some(value) = value {
-            lines.push(format!("#SBATCH --{name}={value}"));
-        }
-    };
-    option("partition", options.partition.clone());
-    option("gpus", options.gpus.map(|gpus| gpus.to_string()));
-    option("time", options.time.clone());
-    option("cpus-per-task", Some(options.cpus.unwrap_or(1).to_string()));
-    option("mem", options.mem.clone());
-    option("signal", Some(format!("B:USR1@{NOTICE}")));
-    option("open-mode", Some("append".to_owned()));
-    lines.push("#SBATCH --requeue".to_owned());
-    lines.push(format!("# The tasks are in {id}.json, their logs in {}.", logs.display()));
+/// `1 run`, `2 runs`.
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+fn batch_script(options: &Slurm, retry_failed: bool, kelvin: &Path, dir: &Path, id: &str) -> String {
+    let mut lines = vec![
+        "#!/bin/bash".to_owned(),
+        format!("# Task I of {id}.json; its log is {id}/I.log where I counts from the chunk's first task."),
+        // The program handles it; bash would die of it, and the task would not come back.
+        "trap '' USR1".to_owned(),
+    ];
     lines.extend(options.setup.clone());
+    let mut flags = String::new();
+    if let Some(seconds) = options.checkpoint_every {
+        flags += &format!(" --checkpoint-every {seconds}");
+    }
+    if retry_failed {
+        flags += " --retry-failed";
+    }
     // exec: signals reach the program, and nothing of it outlives a requeue.
     lines.push(format!(
-        "exec {} worker {} {id}/$(($1 + SLURM_ARRAY_TASK_ID))",
+        "exec {} worker {} {id}/$(($1 + SLURM_ARRAY_TASK_ID)){flags}",
         quoted(&kelvin.to_string_lossy()),
         quoted(&dir.to_string_lossy())
     ));
@@ -270,32 +333,31 @@ pub struct Queued {
     pub reason: String,
 }
 
-/// The runs of a sweep that are in Slurm's queue. Empty where there is no Slurm.
+/// The runs of a sweep that are in Slurm's queue. Nobody is asked where nothing was sent.
 pub fn queued(store: &Store) -> Result<HashMap<String, Queued>> {
     let mut runs = HashMap::new();
-    let mut submissions: HashMap<String, Submission> = HashMap::new();
+    let mut submissions: HashMap<String, Option<Submission>> = HashMap::new();
     if store.files.names(&folder(store.dir()))?.is_empty() {
         return Ok(runs);
     }
     let mut squeue = Command::new("squeue");
     squeue.args(["-h", "-r", "-o", "%i|%T|%r|%j"]);
-    // Where Slurm does not answer, what is published tells enough.
-    let Ok(text) = output(squeue) else { return Ok(runs) };
-    for line in text.lines() {
+    for line in output(squeue)?.lines() {
         let [job, state, reason, name] = line.split('|').collect::<Vec<_>>()[..] else { continue };
         let Some((id, first)) = name.strip_prefix("kelvin-").and_then(|name| name.rsplit_once('-')) else {
             continue;
         };
         let index = job.split_once('_').and_then(|(_, index)| index.parse::<usize>().ok());
         let (Some(index), Ok(first)) = (index, first.parse::<usize>()) else { continue };
-        if !submissions.contains_key(id) {
-            // Other sweeps have submissions of their own.
-            let Ok(submission) = read(store, id) else { continue };
-            submissions.insert(id.to_owned(), submission);
-        }
-        for run in submissions[id].tasks.get(first + index).into_iter().flatten() {
+        // Other sweeps have submissions of their own.
+        let submission = submissions.entry(id.to_owned()).or_insert_with(|| read(store, id).ok());
+        let task = submission.as_ref().and_then(|submission| submission.tasks.get(first + index));
+        for run in task.into_iter().flatten() {
             let queued = Queued { job: job.to_owned(), state: state.to_owned(), reason: reason.to_owned() };
-            runs.insert(run.clone(), queued);
+            // Of a cancelled task that has not ended and one that was sent for it, the latter matters.
+            if state != "COMPLETING" || !runs.contains_key(run) {
+                runs.insert(run.clone(), queued);
+            }
         }
     }
     Ok(runs)
@@ -312,18 +374,33 @@ fn largest_array() -> Result<usize> {
     Ok(size.unwrap_or(DEFAULT).max(1))
 }
 
-/// Puts this job back into the queue.
-pub fn requeue() -> Result<()> {
-    let variable = |name: &str| std::env::var(name).ok();
-    let job =
-        match (variable("SLURM_ARRAY_JOB_ID"), variable("SLURM_ARRAY_TASK_ID"), variable("SLURM_JOB_ID")) {
-            (Some(array), Some(task), _) => format!("{array}_{task}"),
-            (_, _, Some(job)) => job,
-            _ => return Err(Error::invalid("this is not a job of Slurm")),
+/// The job of Slurm that this process is.
+pub struct Job {
+    /// Its id, `1234_7` for a task of an array.
+    pub id: String,
+    /// How often it was started before.
+    pub restarts: u32,
+}
+
+impl Job {
+    /// This process's job, if it is one.
+    pub fn this() -> Option<Self> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let job = variable("SLURM_JOB_ID")?;
+        let id = match (variable("SLURM_ARRAY_JOB_ID"), variable("SLURM_ARRAY_TASK_ID")) {
+            (Some(array), Some(task)) => format!("{array}_{task}"),
+            _ => job,
         };
-    let mut scontrol = Command::new("scontrol");
-    scontrol.arg("requeue").arg(job);
-    output(scontrol).map(|_| ())
+        let restarts = variable("SLURM_RESTART_COUNT").and_then(|count| count.parse().ok()).unwrap_or(0);
+        Some(Self { id, restarts })
+    }
+
+    /// Puts it back into the queue.
+    pub fn requeue(&self) -> Result<()> {
+        let mut scontrol = Command::new("scontrol");
+        scontrol.arg("requeue").arg(&self.id);
+        output(scontrol).map(|_| ())
+    }
 }
 
 /// What a command prints; what it complains about is the error.
@@ -346,19 +423,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_batch_script_quotes_paths_and_leaves_defaults_out() {
-        let options = Slurm { gpus: Some(1), setup: Some("module load cuda".to_owned()), ..Slurm::default() };
-        let script = batch_script(
-            &options,
-            Path::new("/opt/kelvin"),
-            Path::new("/data/it's mine"),
-            "t1",
-            Path::new("/l"),
-        );
-        assert!(script.starts_with("#!/bin/bash\n#SBATCH --gpus=1\n#SBATCH --cpus-per-task=1\n"), "{script}");
-        assert!(script.contains("--signal=B:USR1@90\n"), "{script}");
-        assert!(!script.contains("partition"), "{script}");
-        let last = "module load cuda\nexec '/opt/kelvin' worker '/data/it'\\''s mine' t1/$(($1 + SLURM_ARRAY_TASK_ID))\n";
+    fn the_batch_script_quotes_paths() {
+        let options = Slurm {
+            setup: Some("module load cuda".to_owned()),
+            checkpoint_every: Some(0.5),
+            ..Slurm::default()
+        };
+        let script =
+            batch_script(&options, false, Path::new("/opt/kelvin"), Path::new("/data/it's mine"), "t1");
+        assert!(script.starts_with("#!/bin/bash\n"), "{script}");
+        let last = "trap '' USR1\nmodule load cuda\nexec '/opt/kelvin' worker '/data/it'\\''s mine' \
+                    t1/$(($1 + SLURM_ARRAY_TASK_ID)) --checkpoint-every 0.5\n";
         assert!(script.ends_with(last), "{script}");
+    }
+
+    #[test]
+    fn sbatch_is_told_what_was_asked_and_no_more() {
+        let options = Slurm { gpus: Some(1), array_limit: Some(4), ..Slurm::default() };
+        let arguments = arguments(&options, 3, "t1-0", Path::new("/50%/logs"), 0);
+        for expected in
+            ["--array=0-2%4", "--gpus=1", "--cpus-per-task=1", "--output=/50%%/logs/0-%a.log", "--requeue"]
+        {
+            assert!(arguments.iter().any(|argument| argument == expected), "{expected}: {arguments:?}");
+        }
+        assert!(!arguments.iter().any(|argument| argument.contains("partition")), "{arguments:?}");
     }
 }

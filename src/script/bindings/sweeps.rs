@@ -148,10 +148,10 @@ fn problems(summary: &Summary, dir: &str) -> Option<String> {
     })
 }
 
-fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, options: &Map) -> Scripted<Table> {
+fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &Map) -> Scripted<Table> {
     let session = Session::of(context);
     let run = || {
-        let (options, executor) = run_options(options, &session)?;
+        let (options, executor) = run_options(given, &session)?;
         let (path, provenance) = (Path::new(dir), session.provenance());
         match executor {
             Executor::Local => {
@@ -162,9 +162,16 @@ fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, options: 
                 }
             }
             Executor::Slurm(slurm) => {
+                if given.contains_key("jobs") || given.contains_key("device") {
+                    return Err(Error::invalid(
+                        "run: `jobs` and `device` are for this machine; slurm(#{cpus, gpus}) says what a task asks for",
+                    ));
+                }
+                let slurm = Slurm { checkpoint_every: Some(options.checkpoint_every.as_secs_f64()), ..slurm };
                 let files = options.files.clone();
                 let store = Store::create(files, path, &sweep.plan, &provenance, options.extend)?;
-                session.tell(&crate::sweep::slurm::submit(&store, &slurm)?.describe(path));
+                session
+                    .tell(&crate::sweep::slurm::submit(&store, &slurm, options.retry_failed)?.describe(path));
             }
         }
         crate::sweep::open(path)
