@@ -9,6 +9,7 @@ mod mistakes;
 mod prompt;
 mod readers;
 mod reference;
+mod slurm;
 mod support;
 mod sweeps;
 mod training;

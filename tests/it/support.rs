@@ -1,6 +1,6 @@
 //! Running the real binary in a folder of its own.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -21,11 +21,19 @@ pub struct Lab {
     folder: tempfile::TempDir,
     /// What the program writes; outside of the folder, so that this holds nothing but its results.
     output: tempfile::TempDir,
+    /// Variables that the program sees.
+    variables: Vec<(&'static str, OsString)>,
 }
 
 impl Lab {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), output: tempfile::tempdir().unwrap() }
+        let folder = || tempfile::tempdir().unwrap();
+        Self { folder: folder(), output: folder(), variables: Vec::new() }
+    }
+
+    /// Lets the program see a variable.
+    pub fn set(&mut self, name: &'static str, value: impl Into<OsString>) {
+        self.variables.push((name, value.into()));
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -47,7 +55,8 @@ impl Lab {
             .env("HOME", self.output.path())
             .env("XDG_DATA_HOME", self.output.path().join("share"))
             .env("NO_COLOR", "1")
-            .env_remove("KELVIN_DATA");
+            .env_remove("KELVIN_DATA")
+            .envs(self.variables.iter().cloned());
         command
     }
 

@@ -8,7 +8,7 @@ use kelvin::table::Table;
 use crate::support::Lab;
 
 /// Metric columns of a sweep's folder as text, bit for bit; the time is not a result.
-fn metrics(lab: &Lab, dir: &str) -> Vec<Vec<String>> {
+pub fn metrics(lab: &Lab, dir: &str) -> Vec<Vec<String>> {
     let table = kelvin::sweep::open(&lab.path(dir)).unwrap();
     let columns: Vec<&str> = table.columns().into_iter().filter(|name| *name != "seconds").collect();
     let bits = |name: &str| match table.floats(name) {
