@@ -107,6 +107,14 @@ impl Source {
         &SOURCES[index]
     }
 
+    /// Where its files lie, if it has any.
+    pub(crate) fn path_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Cifar10 { path } | Self::Images { path, .. } => Some(path),
+            Self::Digits | Self::Synthetic(_) => None,
+        }
+    }
+
     /// Reads or makes the images.
     fn load(&self) -> Result<Images> {
         match self {

@@ -31,8 +31,10 @@ pub struct Past {
     pub folder: PathBuf,
     /// Who writes or wrote it.
     pub process: Process,
-    /// When it began.
+    /// When it began, by the file system's clock.
     pub started: SystemTime,
+    /// What kind of device trains, and by which libtorch.
+    pub made_by: String,
     /// Where it began.
     pub position: Position,
     /// Its epochs, those of the attempts that it goes on from included.
@@ -49,36 +51,39 @@ impl Past {
     pub fn all(files: &Files, run: &str, folder: &Path) -> Result<Vec<Self>> {
         let mut attempts = Vec::new();
         for name in files.names(folder)? {
-            attempts.extend(Self::read(files, run, &folder.join(name)));
+            attempts.extend(Self::read(files, run, &folder.join(name))?);
         }
         attempts.sort_by_key(|attempt| attempt.started);
         Ok(attempts)
     }
 
-    fn read(files: &Files, run: &str, folder: &Path) -> Option<Self> {
-        let bytes = files.read(&folder.join(JOURNAL)).ok()?;
+    /// None where there is no journal, or none of this run. One that cannot be read is an error: to pass it over
+    /// would be to train its epochs again.
+    fn read(files: &Files, run: &str, folder: &Path) -> Result<Option<Self>> {
+        let Some(bytes) = files.read_if_there(&folder.join(JOURNAL))? else { return Ok(None) };
         let mut records = parse(&bytes).into_iter();
-        let mut past = match records.next()? {
-            Record::Attempt { run: own, process, started, position } if own == run => Self {
+        let mut past = match records.next() {
+            Some(Record::Attempt { run: own, process, started, made_by, position }) if own == run => Self {
                 folder: folder.to_owned(),
                 process,
                 started,
+                made_by,
                 position,
                 epochs: Vec::new(),
                 checkpoints: Vec::new(),
                 ended: None,
             },
-            _ => return None,
+            _ => return Ok(None),
         };
         for record in records {
             match record {
                 Record::Epoch(record) => past.epochs.push(record),
                 Record::Checkpoint(checkpoint) => past.checkpoints.push(checkpoint),
                 Record::Ended(ended) => past.ended = Some(ended),
-                Record::Attempt { .. } => return None,
+                Record::Attempt { .. } => return Ok(None),
             }
         }
-        Some(past)
+        Ok(Some(past))
     }
 
     /// Whether somebody writes it. `now` is the file system's time.
@@ -92,26 +97,40 @@ impl Past {
     }
 }
 
-/// The best of all checkpoints whose file is as its journal says: the epochs before it and the file.
-fn best(files: &Files, run: &str, attempts: &[Past]) -> Option<(Vec<EpochRecord>, Vec<u8>, Snapshot)> {
+/// What a resumed run has: the epochs before, the checkpoint's file, what is in it.
+type Found = (Vec<EpochRecord>, Vec<u8>, Snapshot);
+
+/// The best of all checkpoints that were made as this process would and whose file is as its journal says.
+fn best(files: &Files, run: &str, made_by: &str, attempts: &[Past]) -> Result<Option<Found>> {
     let mut candidates: Vec<(&Past, &Checkpoint)> = attempts
         .iter()
+        .filter(|attempt| attempt.made_by == made_by)
         .flat_map(|attempt| attempt.checkpoints.iter().map(move |checkpoint| (attempt, checkpoint)))
         .collect();
     candidates.sort_by_key(|(_, checkpoint)| std::cmp::Reverse(checkpoint.position));
-    candidates.into_iter().find_map(|(attempt, checkpoint)| {
+    for (attempt, checkpoint) in candidates {
         // Only the last ones are still there.
-        let bytes = files.read(&attempt.folder.join(&checkpoint.file)).ok()?;
+        let Some(bytes) = files.read_if_there(&attempt.folder.join(&checkpoint.file))? else { continue };
         if sha256(&bytes) != checkpoint.sha256 {
-            return None;
+            continue;
         }
-        let snapshot = Snapshot::decode(&bytes, run).ok()?;
-        if snapshot.position != checkpoint.position {
-            return None;
+        let Ok(snapshot) = Snapshot::decode(&bytes, run) else { continue };
+        if snapshot.position == checkpoint.position {
+            let before = |record: &&EpochRecord| record.epoch <= checkpoint.position.epoch;
+            let epochs = attempt.epochs.iter().filter(before).cloned().collect();
+            return Ok(Some((epochs, bytes, snapshot)));
         }
-        let before = |record: &&EpochRecord| record.epoch <= checkpoint.position.epoch;
-        Some((attempt.epochs.iter().filter(before).cloned().collect(), bytes, snapshot))
-    })
+    }
+    Ok(None)
+}
+
+/// Who begins an attempt, and when by the file system's clock.
+#[derive(Clone)]
+pub struct Beginning {
+    /// What kind of device trains, and by which libtorch.
+    pub made_by: String,
+    /// When.
+    pub now: SystemTime,
 }
 
 /// An attempt that this process writes.
@@ -131,6 +150,8 @@ pub struct Attempt {
     synced: Instant,
     /// Whether the names above the journal are durable.
     anchored: bool,
+    /// When it began, by this process's clock.
+    started: SystemTime,
     /// Checkpoints of attempts before it, of no use once it has its own.
     outlived: Vec<PathBuf>,
     _writing: Writing,
@@ -142,22 +163,23 @@ impl Attempt {
         files: &Files,
         run: &str,
         folder: &Path,
-        now: SystemTime,
+        beginning: &Beginning,
     ) -> Result<(Self, Option<Snapshot>)> {
         let before = Past::all(files, run, folder)?;
-        let found = best(files, run, &before);
-        let dead = before.iter().filter(|attempt| !attempt.is_written(now));
-        let outlived = dead
+        let found = best(files, run, &beginning.made_by, &before)?;
+        let outlived = before
+            .iter()
+            .filter(|attempt| attempt.made_by == beginning.made_by && !attempt.is_written(beginning.now))
             .flat_map(|attempt| {
                 attempt.checkpoints.iter().map(|checkpoint| attempt.folder.join(&checkpoint.file))
             })
             .collect();
         let Some((epochs, bytes, snapshot)) = found else {
-            let mut attempt = Self::begin_anew(files, run, folder)?;
+            let mut attempt = Self::begin_anew(files, run, folder, beginning)?;
             attempt.outlived = outlived;
             return Ok((attempt, None));
         };
-        let mut attempt = Self::open(files, run, folder, snapshot.position)?;
+        let mut attempt = Self::open(files, run, folder, snapshot.position, beginning)?;
         attempt.outlived = outlived;
         for record in epochs {
             attempt.epoch(&record)?;
@@ -168,8 +190,8 @@ impl Attempt {
     }
 
     /// Begins an attempt at a run from its beginning.
-    pub fn begin_anew(files: &Files, run: &str, folder: &Path) -> Result<Self> {
-        let mut attempt = Self::open(files, run, folder, Position::default())?;
+    pub fn begin_anew(files: &Files, run: &str, folder: &Path, beginning: &Beginning) -> Result<Self> {
+        let mut attempt = Self::open(files, run, folder, Position::default(), beginning)?;
         // Nothing is lost with it yet, so it need not be durable.
         let lines = attempt.lines.take();
         attempt.files.write(&mut attempt.journal, &attempt.path, &lines)?;
@@ -177,7 +199,13 @@ impl Attempt {
     }
 
     /// Makes an attempt's folder; the journal's first line is still to be written.
-    fn open(files: &Files, run: &str, folder: &Path, position: Position) -> Result<Self> {
+    fn open(
+        files: &Files,
+        run: &str,
+        folder: &Path,
+        position: Position,
+        beginning: &Beginning,
+    ) -> Result<Self> {
         let folder = folder.join(format!("attempt-{}", uuid::Uuid::new_v4().simple()));
         files.create_folders(&folder)?;
         let path = folder.join(JOURNAL);
@@ -195,16 +223,23 @@ impl Attempt {
             urgent: false,
             synced: Instant::now(),
             anchored: false,
+            started: SystemTime::now(),
             outlived: Vec::new(),
             _writing: writing,
         };
         attempt.lines.add(&Record::Attempt {
             run: run.to_owned(),
             process: Process::this(),
-            started: SystemTime::now(),
+            started: beginning.now,
+            made_by: beginning.made_by.clone(),
             position,
         })?;
         Ok(attempt)
+    }
+
+    /// When it began, by this process's clock.
+    pub fn started(&self) -> SystemTime {
+        self.started
     }
 
     /// The epochs so far, those of attempts before included.
@@ -274,8 +309,8 @@ impl Attempt {
 
     /// Notes how the attempt ended, and closes it.
     pub fn end(mut self, ended: Ended) -> Result<()> {
-        // Of a run that is done its published file tells.
-        self.urgent |= ended.status != Status::Done;
+        // Of a run that is done its published file tells; one that was interrupted goes on whatever is said of it.
+        self.urgent |= matches!(ended.status, Status::Diverged | Status::Failed);
         self.lines.add(&Record::Ended(ended))?;
         self.flush()
     }
@@ -286,14 +321,14 @@ impl Attempt {
     }
 }
 
-/// Removes the checkpoints of a run that needs none any more, as far as it can.
-pub fn remove_checkpoints(files: &Files, folder: &Path) {
-    let Ok(attempts) = files.names(folder) else { return };
-    for attempt in attempts {
-        let attempt = folder.join(attempt);
-        for name in files.names(&attempt).unwrap_or_default() {
-            if name.starts_with("ckpt-") || name.ends_with(".part") {
-                let _ = files.remove(&attempt.join(name));
+/// Removes the checkpoints of a run that needs none any more, as far as it can. What living processes are just
+/// writing is left to them.
+pub fn remove_checkpoints(files: &Files, run: &str, folder: &Path, now: SystemTime) {
+    for attempt in Past::all(files, run, folder).unwrap_or_default() {
+        let written = attempt.is_written(now);
+        for name in files.names(&attempt.folder).unwrap_or_default() {
+            if name.starts_with("ckpt-") || (name.ends_with(".part") && !written) {
+                let _ = files.remove(&attempt.folder.join(name));
             }
         }
     }

@@ -136,6 +136,15 @@ impl Files {
         self.call(Call::Read, path, || fs::read(path))
     }
 
+    /// A file's content, if there is such a file.
+    pub fn read_if_there(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        self.call(Call::Read, path, || match fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+
     /// The names in a folder; none where there is no such folder.
     pub fn names(&self, path: &Path) -> Result<Vec<String>> {
         self.call(Call::Read, path, || match fs::read_dir(path) {

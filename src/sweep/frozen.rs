@@ -62,7 +62,17 @@ pub fn read_all(files: &Files, dir: &Path) -> Result<Vec<(PathBuf, Frozen)>> {
 
 impl Frozen {
     /// Freezes runs.
-    pub fn new(sweep: String, provenance: &Provenance, runs: Vec<PlannedRun>) -> Result<Self> {
+    pub fn new(sweep: String, provenance: &Provenance, mut runs: Vec<PlannedRun>) -> Result<Self> {
+        // Whoever goes on with it may be in another folder.
+        let absolute = |path: &mut String| {
+            if let Ok(found) = std::path::absolute(&*path) {
+                *path = found.to_string_lossy().into_owned();
+            }
+        };
+        for run in &mut runs {
+            run.spec.data.source.path_mut().map(absolute);
+            run.spec.init.as_mut().map(|init| &mut init.path).map(absolute);
+        }
         let mut frozen = Self {
             schema: SCHEMA_VERSION,
             sweep,

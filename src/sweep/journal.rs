@@ -23,8 +23,10 @@ pub enum Record {
         run: String,
         /// Who writes.
         process: Process,
-        /// When.
+        /// When, by the file system's clock.
         started: SystemTime,
+        /// What kind of device trains, and by which libtorch: others round differently.
+        made_by: String,
         /// Where it starts.
         position: Position,
     },
@@ -119,6 +121,7 @@ mod tests {
                 run: "r1".to_owned(),
                 process: Process::this(),
                 started: SystemTime::now(),
+                made_by: "cpu 2.11.0".to_owned(),
                 position: Position::default(),
             },
             epoch(1),

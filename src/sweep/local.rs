@@ -1,6 +1,6 @@
 //! Running a plan on this machine.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -102,35 +102,42 @@ pub fn run(
         .plan()
         .runs
         .iter()
-        .map(|frozen| PlannedRun {
-            spec: own.get(frozen.id.as_str()).map_or(&frozen.spec, |spec| spec).to_owned().clone(),
-            ..frozen.clone()
+        .map(|frozen| {
+            let spec = own.get(frozen.id.as_str()).copied().unwrap_or(&frozen.spec);
+            PlannedRun { spec: spec.clone(), ..frozen.clone() }
         })
         .collect();
-    train_rest(&Arc::new(store), runs, options, observer)
+    let store = Arc::new(store);
+    let trained = train_rest(&store, runs, options, observer);
+    if trained.is_err() && !crate::interrupt::urgent() {
+        // Why the training ended comes first.
+        let _ = store.write_runs();
+    }
+    trained
 }
 
 /// Trains what is left of these runs of a sweep. Runs that other processes train are left to them and waited
-/// for; if such a process ends before its run does, the run goes on here.
+/// for; if such a process ends before its run does, the run goes on here. Whoever leaves nothing of the whole
+/// sweep to do rebuilds `runs.parquet`.
 pub fn train_rest(
     store: &Arc<Store>,
     runs: Vec<PlannedRun>,
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Result<Summary> {
-    let mut tried: HashSet<String> = HashSet::new();
-    let mut told = false;
+    let mut ended: HashSet<String> = HashSet::new();
+    let (mut told, mut trained) = (false, false);
     let survey = loop {
-        let survey = standings(store, &runs)?;
+        let survey = store.survey_of(&runs)?;
         let mut todo: Vec<(&PlannedRun, Position)> = Vec::new();
         let mut elsewhere = Vec::new();
         for (run, standing) in runs.iter().zip(&survey) {
             match standing {
                 Standing::Training { process, .. } => elsewhere.push(process),
+                // What ended here is not tried twice, whatever another host's clock makes of it.
+                _ if ended.contains(&run.id) => {}
                 Standing::Begun { position, .. } => todo.push((run, *position)),
-                open if open.is_open(options.retry_failed) && !tried.contains(&run.id) => {
-                    todo.push((run, Position::default()));
-                }
+                open if open.is_open(options.retry_failed) => todo.push((run, Position::default())),
                 _ => {}
             }
         }
@@ -145,18 +152,18 @@ pub fn train_rest(
             continue;
         }
         let others = runs.len() - todo.len();
-        tried.extend(todo.iter().map(|(run, _)| run.id.clone()));
-        let trained = train_all(store, &todo, others, options, observer);
-        if trained.is_err() {
-            // Why the training ended comes first.
-            let noted = store.write_runs();
-            return trained.and(noted).map(|()| Summary::default());
+        trained = true;
+        let now = train_all(store, &todo, others, options, observer)?;
+        if now.is_empty() {
+            // All of them are trained elsewhere, which the survey did not see yet.
+            std::thread::sleep(GLANCE);
         }
+        ended.extend(now);
     };
-    if tried.is_empty() {
+    if !trained {
         observer.start(Work { runs: 0, skipped: runs.len(), resumed: 0, epochs: 0 });
     }
-    if !tried.is_empty() || !store.dir().join("runs.parquet").exists() {
+    if store.survey()?.iter().all(|standing| !standing.is_open(false)) {
         store.write_runs()?;
     }
     let mut summary = Summary { runs: runs.len(), ..Summary::default() };
@@ -171,21 +178,15 @@ pub fn train_rest(
     Ok(summary)
 }
 
-/// Where these runs stand.
-fn standings(store: &Store, runs: &[PlannedRun]) -> Result<Vec<Standing>> {
-    let all: HashMap<String, Standing> =
-        store.plan().runs.iter().map(|run| run.id.clone()).zip(store.survey()?).collect();
-    Ok(runs.iter().map(|run| all.get(&run.id).cloned().unwrap_or(Standing::ToDo)).collect())
-}
-
 /// Keeps what runs leave behind. Workers ask it where runs start; the thread that started them tells it what
 /// happens.
 struct Recorder {
     store: Arc<Store>,
     runs: Vec<PlannedRun>,
     retry_failed: bool,
-    /// Attempts whose runs are about to begin.
-    begun: Mutex<HashMap<usize, Attempt>>,
+    device: String,
+    /// Attempts that workers began and that the other thread has not heard of yet, the oldest first.
+    begun: Mutex<HashMap<usize, VecDeque<Attempt>>>,
 }
 
 impl Recorder {
@@ -199,8 +200,6 @@ impl Recorder {
 impl Starts for Recorder {
     fn start(&self, run: usize) -> Result<Start> {
         let id = &self.runs[run].id;
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.remove(&run);
         let standing = self.store.standing(id)?;
         let elsewhere = match &standing {
             // A stack that was cut in two: until the new attempt has begun, the old one is still open.
@@ -210,32 +209,33 @@ impl Starts for Recorder {
         if elsewhere {
             return Ok(Start::Leave);
         }
-        let (attempt, snapshot) = match self.store.begin(id) {
+        let (attempt, snapshot) = match self.store.begin(id, &self.device) {
             Ok(begun) => begun,
             Err(error) => return self.unless_published(run, error).map(|()| Start::Leave),
         };
-        begun.insert(run, attempt);
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.entry(run).or_default().push_back(attempt);
         Ok(snapshot.map_or(Start::Fresh, |snapshot| Start::From(Box::new(snapshot))))
     }
 }
 
 /// Attempts under way, on the thread that started them.
-struct Open<'a> {
+struct OpenAttempts<'a> {
     recorder: &'a Recorder,
-    device: String,
+    /// Runs that ended.
+    ended: Vec<String>,
     attempts: HashMap<usize, Attempt>,
     /// When this process last gave a sign of life.
     alive: Instant,
 }
 
-impl Open<'_> {
+impl OpenAttempts<'_> {
     fn handle(&mut self, event: Event, observer: &mut dyn Observer) -> Result<()> {
         let id = |run: usize| self.recorder.runs[run].id.as_str();
         match event {
             Event::Began { run, .. } => {
-                // Reports of an attempt before it have all come.
-                let mut begun = self.recorder.begun.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(attempt) = begun.remove(&run) {
+                // Reports of an attempt before it have all come, those of one after it have not.
+                if let Some(attempt) = self.about_to_begin(run) {
                     self.attempts.insert(run, attempt);
                 }
             }
@@ -246,13 +246,16 @@ impl Open<'_> {
                 }
             }
             Event::Checkpoint { runs } => {
+                // All files first: the lines that commit them then follow each other closely.
                 for (run, snapshot) in &runs {
-                    if let Some(attempt) = self.attempts.get_mut(run)
-                        && let Err(error) = attempt.checkpoint(snapshot)
-                    {
-                        self.recorder.unless_published(*run, error)?;
-                        self.attempts.remove(run);
+                    // Asked twice to stop, nobody waits for a slow disk.
+                    if crate::interrupt::urgent() {
+                        return Ok(());
                     }
+                    self.try_on(*run, |attempt| attempt.checkpoint(snapshot))?;
+                }
+                for (run, _) in &runs {
+                    self.try_on(*run, Attempt::flush)?;
                 }
             }
             Event::Ended { run, outcome } => {
@@ -278,32 +281,53 @@ impl Open<'_> {
         Ok(())
     }
 
+    /// Does something with a run's attempt. Where that fails because another process published the run, the attempt
+    /// is over.
+    fn try_on(&mut self, run: usize, work: impl FnOnce(&mut Attempt) -> Result<()>) -> Result<()> {
+        let Some(attempt) = self.attempts.get_mut(&run) else { return Ok(()) };
+        work(attempt).or_else(|error| {
+            self.attempts.remove(&run);
+            self.recorder.unless_published(run, error)
+        })
+    }
+
+    fn about_to_begin(&self, run: usize) -> Option<Attempt> {
+        let mut begun = self.recorder.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.get_mut(&run)?.pop_front()
+    }
+
     fn end(&mut self, run: usize, outcome: Outcome) -> Result<()> {
-        let about_to_begin =
-            || self.recorder.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
         let id = &self.recorder.runs[run].id;
-        let attempt = match about_to_begin().or_else(|| self.attempts.remove(&run)) {
+        self.ended.push(id.clone());
+        let attempt = match self.attempts.remove(&run) {
             Some(attempt) => attempt,
             // Another process published it.
             None if self.recorder.store.metrics_file(id).exists() => return Ok(()),
             // It failed before an attempt began, and only an attempt can say so.
-            None => self.recorder.store.begin_anew(id)?,
+            None => self.recorder.store.begin_anew(id, &self.recorder.device)?,
         };
         let Outcome { status, error, started, ended, digest, .. } = outcome;
-        let ended =
-            Ended { weights_sha256: digest, ..Ended::here(status, error, started, ended, &self.device) };
+        let ended = Ended {
+            weights_sha256: digest,
+            ..Ended::here(status, error, started, ended, &self.recorder.device)
+        };
         if status == Status::Done {
             self.recorder.store.publish(&self.recorder.runs[run], attempt.epochs(), &ended)?;
         }
-        attempt.end(ended)
+        attempt.end(ended)?;
+        if status == Status::Diverged {
+            self.recorder.store.remove_checkpoints(id);
+        }
+        Ok(())
     }
 
     /// Notes of every run under way that it was interrupted.
-    fn interrupt(mut self) -> Result<()> {
-        self.attempts.extend(self.recorder.begun.lock().unwrap_or_else(PoisonError::into_inner).drain());
-        let now = SystemTime::now();
-        for attempt in self.attempts.into_values() {
-            attempt.end(Ended::here(Status::Interrupted, None, now, now, &self.device))?;
+    fn interrupt(self) -> Result<()> {
+        let mut begun = self.recorder.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = begun.drain().flat_map(|(_, attempts)| attempts);
+        for attempt in self.attempts.into_values().chain(begun) {
+            let (started, now) = (attempt.started(), SystemTime::now());
+            attempt.end(Ended::here(Status::Interrupted, None, started, now, &self.recorder.device))?;
         }
         Ok(())
     }
@@ -315,7 +339,7 @@ fn train_all(
     others: usize,
     options: &RunOptions,
     observer: &mut dyn Observer,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     store.prepare()?;
     let settings = options.settings();
     let tasks = todo
@@ -327,21 +351,23 @@ fn train_all(
         store: Arc::clone(store),
         runs: todo.iter().map(|(run, _)| (*run).clone()).collect(),
         retry_failed: options.retry_failed,
+        device: device_name(settings.device),
         begun: Mutex::default(),
     });
-    let mut open = Open {
+    let mut open = OpenAttempts {
         recorder: &recorder,
-        device: device_name(settings.device),
+        ended: Vec::new(),
         attempts: HashMap::new(),
         alive: Instant::now(),
     };
     let starts: Arc<dyn Starts> = Arc::clone(&recorder) as Arc<dyn Starts>;
     let result = engine::resume(tasks, starts, settings, &mut |event| open.handle(event, observer));
     observer.finish();
-    if matches!(result, Err(Error::Interrupted)) {
-        open.interrupt()?;
+    match result {
+        Ok(()) => Ok(open.ended),
+        Err(Error::Interrupted) => open.interrupt().and(Err(Error::Interrupted)),
+        Err(error) => Err(error),
     }
-    result
 }
 
 fn work(todo: &[(&PlannedRun, Position)], skipped: usize) -> Work {

@@ -228,8 +228,8 @@ pub fn plan(
 
 /// The runs table: parameters, `status`, `error`, times (UTC), host, device, versions and hashes of every run that
 /// began and is not training now.
-pub fn runs(sweep: &str, provenance: &Provenance, runs: &[(&PlannedRun, Ended)]) -> Result<Table> {
-    let rows: Vec<Row> = runs.iter().map(|(run, _)| Row { run, sweep, record: None }).collect();
+pub fn runs(sweep: &str, runs: &[(&PlannedRun, &Provenance, Ended)]) -> Result<Table> {
+    let rows: Vec<Row> = runs.iter().map(|(run, ..)| Row { run, sweep, record: None }).collect();
     let more = [
         ("seed_augment", int(|row| row.spec().seeds.augment)),
         ("seed_noise", int(|row| row.spec().seeds.noise)),
@@ -241,10 +241,10 @@ pub fn runs(sweep: &str, provenance: &Provenance, runs: &[(&PlannedRun, Ended)])
         columns.push(array);
     };
     let strings = |value: &dyn Fn(&Ended) -> Option<String>| -> ArrayRef {
-        Arc::new(StringArray::from_iter(runs.iter().map(|(_, ended)| value(ended))))
+        Arc::new(StringArray::from_iter(runs.iter().map(|(.., ended)| value(ended))))
     };
     let times = |value: &dyn Fn(&Ended) -> SystemTime| -> ArrayRef {
-        let micros = runs.iter().map(|(_, ended)| {
+        let micros = runs.iter().map(|(.., ended)| {
             value(ended).duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
         });
         // Without a time zone: some readers need more packages for one.
@@ -259,8 +259,18 @@ pub fn runs(sweep: &str, provenance: &Provenance, runs: &[(&PlannedRun, Ended)])
     add("kelvin", strings(&|ended| Some(ended.kelvin.clone())));
     add("commit", strings(&|ended| Some(ended.commit.clone())));
     add("libtorch", strings(&|ended| Some(ended.libtorch.clone())));
-    let script = provenance.script.as_ref().map(|script| script.sha256.clone());
-    add("script_sha256", strings(&|_| script.clone()));
+    let origins = |value: &dyn Fn(&Provenance) -> Option<String>| -> ArrayRef {
+        Arc::new(StringArray::from_iter(runs.iter().map(|(_, provenance, _)| value(provenance))))
+    };
+    add("script_sha256", origins(&|from| from.script.as_ref().map(|script| script.sha256.clone())));
+    add(
+        "arguments",
+        origins(&|from| {
+            let pairs: Vec<String> =
+                from.arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            Some(pairs.join(" "))
+        }),
+    );
     add("weights_sha256", strings(&|ended| ended.weights_sha256.clone()));
     table((fields, columns))
 }

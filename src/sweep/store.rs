@@ -23,7 +23,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::attempt::{Attempt, Past, remove_checkpoints};
+use super::attempt::{Attempt, Beginning, Past, remove_checkpoints};
 use super::files::Files;
 use super::frozen::{self, Frozen};
 use super::plan::{Plan, PlannedRun};
@@ -43,6 +43,8 @@ pub struct Store {
     id: String,
     plan: Plan,
     provenance: Vec<Provenance>,
+    /// Which provenance each run of the plan has.
+    origin: Vec<usize>,
     pub(super) files: Files,
 }
 
@@ -159,13 +161,15 @@ impl Store {
             id: String::new(),
             plan: Plan { runs: Vec::new() },
             provenance: Vec::new(),
+            origin: Vec::new(),
             files,
         };
         let mut seen = HashSet::new();
         for (_, frozen) in frozen {
             store.id = frozen.sweep;
-            store.provenance.push(frozen.provenance);
             store.plan.runs.extend(frozen.runs.into_iter().filter(|run| seen.insert(run.id.clone())));
+            store.origin.resize(store.plan.runs.len(), store.provenance.len());
+            store.provenance.push(frozen.provenance);
         }
         store
     }
@@ -287,6 +291,11 @@ impl Store {
     fn unpublished(&self, run: &str, now: SystemTime) -> Result<Standing> {
         let attempts = self.attempts(run)?;
         let Some(last) = attempts.last() else { return Ok(Standing::ToDo) };
+        // A listing of a folder may be old where the folder is on another host; a file asked for by name is not.
+        let done = |past: &Past| past.ended.as_ref().is_some_and(|ended| ended.status == Status::Done);
+        if attempts.iter().any(done) && self.metrics_file(run).exists() {
+            return Ok(Standing::Published);
+        }
         // To diverge is a result, whoever else tried.
         let diverged =
             |past: &&Past| past.ended.as_ref().is_some_and(|ended| ended.status == Status::Diverged);
@@ -310,6 +319,11 @@ impl Store {
 
     /// Where every run of the plan stands.
     pub fn survey(&self) -> Result<Vec<Standing>> {
+        self.survey_of(&self.plan.runs)
+    }
+
+    /// Where each of these runs stands.
+    pub fn survey_of(&self, runs: &[PlannedRun]) -> Result<Vec<Standing>> {
         let published: HashSet<String> = self.files.names(&self.metrics())?.into_iter().collect();
         let begun: HashSet<String> = self.files.names(&self.dir.join("state"))?.into_iter().collect();
         let now = self.now();
@@ -322,15 +336,19 @@ impl Store {
                 Ok(Standing::ToDo)
             }
         };
-        self.plan.runs.iter().map(standing).collect()
+        runs.iter().map(standing).collect()
     }
 
     /// Makes the folders that publishing needs, and removes what crashes left in staging long ago. Whoever cannot
     /// write there learns it before training.
     pub fn prepare(&self) -> Result<()> {
         const FORGOTTEN: std::time::Duration = std::time::Duration::from_secs(86_400);
-        for folder in [self.staging(), self.metrics(), self.dir.join("state")] {
-            self.files.create_folders(&folder)?;
+        for folder in [self.staging(), self.dir.join("state"), self.dir.join("metrics"), self.metrics()] {
+            if !folder.is_dir() {
+                self.files.create_folders(&folder)?;
+                // Its name must outlive what will be in it.
+                folder.parent().map_or(Ok(()), |parent| self.files.sync_folder(parent))?;
+            }
         }
         let now = self.now();
         for name in self.files.names(&self.staging())? {
@@ -344,18 +362,30 @@ impl Store {
         tempfile::tempfile_in(self.staging()).map(|_| ()).map_err(|error| Error::io(self.staging(), error))
     }
 
-    /// Begins an attempt at a run.
-    pub fn begin(&self, run: &str) -> Result<(Attempt, Option<Snapshot>)> {
-        Attempt::begin(&self.files, run, &self.state(run), self.now())
+    /// Begins an attempt at a run, on a device of this kind.
+    pub fn begin(&self, run: &str, device: &str) -> Result<(Attempt, Option<Snapshot>)> {
+        Attempt::begin(&self.files, run, &self.state(run), &self.beginning(device))
+    }
+
+    fn beginning(&self, device: &str) -> Beginning {
+        let kind = device.split(':').next().unwrap_or_default();
+        Beginning { made_by: format!("{kind} {}", crate::torch::LIBTORCH_VERSION), now: self.now() }
     }
 
     /// Begins an attempt at a run that looks at none before it.
-    pub fn begin_anew(&self, run: &str) -> Result<Attempt> {
-        Attempt::begin_anew(&self.files, run, &self.state(run))
+    pub fn begin_anew(&self, run: &str, device: &str) -> Result<Attempt> {
+        Attempt::begin_anew(&self.files, run, &self.state(run), &self.beginning(device))
     }
 
     /// Publishes a finished run: its metrics appear whole, once.
     pub fn publish(&self, run: &PlannedRun, records: &[EpochRecord], ended: &Ended) -> Result<()> {
+        let wanted = (1..=run.spec.epochs).filter(|&epoch| run.spec.evaluates(epoch));
+        if !records.iter().map(|record| record.epoch).eq(wanted) {
+            let found = records.len();
+            let message =
+                format!("{}: the {found} epochs with metrics are not those of the whole run", run.id);
+            return Err(Error::invalid(message));
+        }
         let table = rows::epochs(&self.id, run, records)?;
         let keep: Vec<usize> =
             (0..table.columns().len()).filter(|&index| table.columns()[index] != "sweep").collect();
@@ -364,8 +394,13 @@ impl Store {
         let mut bytes = Vec::new();
         Table::new(batch).encode_parquet(&mut bytes, &[(ENDED, ended)])?;
         self.files.publish(&self.staging(), &self.metrics_file(&run.id), &bytes)?;
-        remove_checkpoints(&self.files, &self.state(&run.id));
+        self.remove_checkpoints(&run.id);
         Ok(())
+    }
+
+    /// Removes what a run needs to go on, because it will not.
+    pub fn remove_checkpoints(&self, run: &str) {
+        remove_checkpoints(&self.files, run, &self.state(run), self.now());
     }
 
     /// How a published run ended: what its file says.
@@ -410,7 +445,9 @@ impl Store {
         Ok(match standing {
             Standing::Published => Some(self.published(run)?),
             Standing::Ended(ended) => Some(ended.clone()),
-            Standing::Begun { ended: Some(ended), .. } => Some(ended.clone()),
+            Standing::Begun { ended: Some(ended), .. } if ended.status == Status::Interrupted => {
+                Some(ended.clone())
+            }
             Standing::Begun { process, started, .. } => {
                 let gone = Ended::here(Status::Interrupted, None, *started, *started, "");
                 Some(Ended { host: process.host.clone(), ..gone })
@@ -424,9 +461,13 @@ impl Store {
         let survey = self.survey()?;
         let runs: Vec<(&PlannedRun, Standing)> = self.plan.runs.iter().zip(survey).collect();
         let ended = super::parallel(&runs, |(run, standing)| self.ended(&run.id, standing))?;
-        let ended: Vec<(&PlannedRun, Ended)> =
-            runs.iter().zip(ended).filter_map(|((run, _), ended)| Some((*run, ended?))).collect();
-        rows::runs(&self.id, &self.provenance[0], &ended)
+        let rows: Vec<(&PlannedRun, &Provenance, Ended)> = runs
+            .iter()
+            .zip(&self.origin)
+            .zip(ended)
+            .filter_map(|(((run, _), &origin), ended)| Some((*run, &self.provenance[origin], ended?)))
+            .collect();
+        rows::runs(&self.id, &rows)
     }
 
     /// Rebuilds `runs.parquet`.

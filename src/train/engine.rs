@@ -31,8 +31,8 @@ pub const WORKER: &str = "kelvin-worker";
 /// Time from one [`Event::Tick`] to the next.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Events that may wait for the caller; then workers wait, too.
-const BACKLOG: usize = 1024;
+/// Events that may wait for the caller; then workers wait, too. Few, because a checkpoint holds weights.
+const BACKLOG: usize = 32;
 
 /// A run to train.
 #[derive(Clone, Debug)]
@@ -303,7 +303,8 @@ pub fn resume(
 fn pieces(tasks: &[Task], workers: usize) -> Vec<Piece> {
     let specs: Vec<RunSpec> = tasks.iter().map(|task| task.spec.clone()).collect();
     let mut pieces = Vec::new();
-    for cohort in cohorts(&specs).into_iter().flat_map(|cohort| by(cohort, |&run| tasks[run].position)) {
+    let place = |&run: &usize| (tasks[run].position, tasks[run].choice);
+    for cohort in cohorts(&specs).into_iter().flat_map(|cohort| by(cohort, place)) {
         let choice = tasks[cohort[0]].choice;
         let mut rest = &cohort[..];
         for size in stacks(cohort.len(), choice.stack, workers) {
@@ -416,63 +417,62 @@ fn train(
     events: &SyncSender<Message>,
 ) -> std::result::Result<(), Stop> {
     let send = |event| events.send(Message::Event(event)).map_err(|_| Stop::Cancelled);
+    let cancelled = || shared.cancelled.load(Ordering::Relaxed);
+    // What all of them need comes first: where it is missing, nothing has begun.
+    let first = &shared.tasks[piece.runs[0]].spec;
+    let (data, store) = shared.dataset(first)?;
+    let replicas = piece.runs.len().max(usize::from(piece.choice.stack > 1) + 1);
+    let needed = memory::needed(first, data.shape(), data.classes(), replicas)?;
+    let _share = shared.memory.reserve(needed, cancelled)?;
     let mut starts: Vec<(usize, Option<Snapshot>)> = Vec::new();
     for &run in &piece.runs {
-        match shared.starts.start(run).map_err(Stop::Broken)? {
-            Start::Fresh => starts.push((run, None)),
-            Start::From(snapshot) => starts.push((run, Some(*snapshot))),
+        if cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        let snapshot = match shared.starts.start(run).map_err(Stop::Broken)? {
+            Start::Fresh => None,
+            Start::From(snapshot) => Some(*snapshot),
             Start::Leave => {
                 open.retain(|&other| other != run);
                 send(Event::Left { run })?;
+                continue;
             }
-        }
+        };
+        let position = snapshot.as_ref().map_or(Position::default(), |snapshot| snapshot.position);
+        send(Event::Began { run, position })?;
+        starts.push((run, snapshot));
     }
     // Nearly always one group: the pieces were cut by where runs were thought to start.
-    let place = |start: &(usize, Option<Snapshot>)| {
-        start.1.as_ref().map_or(Position::default(), |snapshot| snapshot.position)
-    };
+    let place = |start: &(usize, Option<Snapshot>)| start.1.as_ref().map(|snapshot| snapshot.position);
     for group in by(starts, place) {
         let (runs, snapshots): (Vec<usize>, Vec<Option<Snapshot>>) = group.into_iter().unzip();
-        train_stack(
-            shared,
-            &runs,
-            piece.choice,
-            snapshots.into_iter().flatten().collect(),
-            started,
-            open,
-            events,
-        )?;
+        let mut specs: Vec<RunSpec> = runs.iter().map(|&run| shared.tasks[run].spec.clone()).collect();
+        if piece.choice.stack > 1 && specs.len() == 1 {
+            specs.push(specs[0].clone());
+        }
+        // The first look at the number sets it to the process's own, so look before setting this thread's.
+        tch::get_num_threads();
+        tch::set_num_threads(piece.choice.threads as i32);
+        let snapshots = snapshots.into_iter().flatten().collect();
+        let device = shared.settings.device;
+        let stack = Stack::new(&specs, runs.len(), snapshots, &data, store.share(), device)?;
+        train_stack(shared, &runs, stack, &specs[0], started, open, events)?;
     }
     Ok(())
 }
 
-/// Trains runs that start at the same place; removes from `open` those that have ended.
+/// Trains runs that stack together to their end; removes from `open` those that have ended.
 fn train_stack(
     shared: &Shared,
     runs: &[usize],
-    choice: Choice,
-    snapshots: Vec<Snapshot>,
+    mut stack: Stack,
+    spec: &RunSpec,
     started: SystemTime,
     open: &mut Vec<usize>,
     events: &SyncSender<Message>,
 ) -> std::result::Result<(), Stop> {
-    let device = shared.settings.device;
-    // The first look at the number sets it to the process's own, so look before setting this thread's.
-    tch::get_num_threads();
-    tch::set_num_threads(choice.threads as i32);
-    let mut specs: Vec<RunSpec> = runs.iter().map(|&run| shared.tasks[run].spec.clone()).collect();
-    if choice.stack > 1 && specs.len() == 1 {
-        specs.push(specs[0].clone());
-    }
-    let (data, store) = shared.dataset(&specs[0])?;
-    let cancelled = || shared.cancelled.load(Ordering::Relaxed);
-    let needed = memory::needed(&specs[0], data.shape(), data.classes(), specs.len())?;
-    let _share = shared.memory.reserve(needed, cancelled)?;
-    let mut stack = Stack::new(&specs, runs.len(), snapshots, &data, store, device)?;
     let send = |event| events.send(Message::Event(event)).map_err(|_| Stop::Cancelled);
-    for &run in runs {
-        send(Event::Began { run, position: stack.position() })?;
-    }
+    let cancelled = || shared.cancelled.load(Ordering::Relaxed);
     let ended = |status, error, digest, weights| Outcome {
         status,
         error,
@@ -483,19 +483,21 @@ fn train_stack(
     };
     let every = shared.settings.checkpoint_every;
     let mut saved = (Instant::now(), crate::interrupt::checkpoints());
-    // Between two checkpoints lies an update at least: however short the time between them, training goes on.
-    let mut moved = false;
-    while stack.position().epoch < specs[0].epochs {
+    // Between two checkpoints lies an update at least: however short the time between them, training goes on, and
+    // none replaces another of the same name.
+    let mut last = stack.position();
+    while stack.position().epoch < spec.epochs {
         let asked = || crate::interrupt::checkpoints() != saved.1;
         let due = || every.is_some_and(|every| !every.is_zero() && saved.0.elapsed() >= every);
+        let (mut updates, at) = (0, last != stack.position());
         let mut signal = |images: u64| {
             if cancelled() {
                 return Signal::Stop;
             }
-            if moved && every.is_some() && (asked() || due()) {
+            if (at || updates > 0) && every.is_some() && (asked() || due()) {
                 return Signal::Checkpoint;
             }
-            moved |= images > 0;
+            updates += u64::from(images > 0);
             shared.images.fetch_add(images, Ordering::Relaxed);
             Signal::Go
         };
@@ -522,14 +524,15 @@ fn train_stack(
         }
         let paused = matches!(advance, Advance::Paused);
         let stop = cancelled();
-        let finished = stack.position().epoch == specs[0].epochs;
+        let finished = stack.position().epoch == spec.epochs;
         let every_epoch = every.is_some_and(|every| every.is_zero());
-        if every.is_some() && !finished && (stop || paused || every_epoch || asked() || due()) {
+        let wanted = stop || paused || every_epoch || asked() || due();
+        if every.is_some() && wanted && !finished && stack.position() != last {
             let open_runs = runs.iter().enumerate().filter(|(_, run)| open.contains(run));
             let snapshots = open_runs.map(|(replica, &run)| (run, stack.snapshot(replica as i64))).collect();
-            saved = (Instant::now(), crate::interrupt::checkpoints());
-            moved = false;
             send(Event::Checkpoint { runs: snapshots })?;
+            saved = (Instant::now(), crate::interrupt::checkpoints());
+            last = stack.position();
         }
         if stop && !finished {
             return Err(Stop::Cancelled);

@@ -35,20 +35,32 @@ pub fn available() -> Option<u64> {
     Some(cgroup_room().map_or(machine, |room| room.min(machine)))
 }
 
-/// What the limits of this process's control groups leave (cgroup v2).
+/// What the limits of this process's control groups leave: version 2, or the older version's memory controller.
 fn cgroup_room() -> Option<u64> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let number = |path: &Path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    let root = Path::new("/sys/fs/cgroup");
-    root.join(own)
-        .ancestors()
-        .take_while(|folder| folder.starts_with(root))
-        .filter_map(|folder| {
-            let limit = number(&folder.join("memory.max"))?;
-            Some(limit.saturating_sub(number(&folder.join("memory.current"))?))
-        })
-        .min()
+    let unified = own.lines().find_map(|line| line.strip_prefix("0::/"));
+    let memory = own.lines().find_map(|line| line.split_once(":memory:/").map(|(_, path)| path));
+    let room = |root: &str, own: &str, limit: &str, used: &str, prefix: &str| {
+        let room = |folder: &Path| {
+            let number = |name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
+            // Pages of files that were read go when something else needs the room.
+            let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
+            let files = |name: &str| {
+                let line = stat.lines().find_map(|line| line.strip_prefix(&format!("{prefix}{name}_file ")));
+                line.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
+            };
+            let held = number(used)?.saturating_sub(files("active") + files("inactive"));
+            Some(number(limit)?.saturating_sub(held))
+        };
+        let root = Path::new(root);
+        let folder = root.join(own);
+        folder.ancestors().take_while(|folder| folder.starts_with(root)).filter_map(room).min()
+    };
+    let newer = unified.and_then(|own| room("/sys/fs/cgroup", own, "memory.max", "memory.current", ""));
+    let older = memory.and_then(|own| {
+        room("/sys/fs/cgroup/memory", own, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+    });
+    newer.into_iter().chain(older).min()
 }
 
 /// The memory of a device, shared out to stacks.

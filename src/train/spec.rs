@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{DataSpec, Sampling, Source};
+use crate::data::{DataSpec, Sampling};
 use crate::error::{Error, Result};
 use crate::hash::sha256;
 use crate::model::ModelSpec;
@@ -187,7 +187,7 @@ impl RunSpec {
     pub fn canonical(&self) -> String {
         let mut spec = self.clone();
         if spec.data.digest.is_some()
-            && let Source::Cifar10 { path } | Source::Images { path, .. } = &mut spec.data.source
+            && let Some(path) = spec.data.source.path_mut()
         {
             path.clear();
         }
@@ -238,7 +238,7 @@ impl RunSpec {
 #[cfg(test)]
 pub(super) fn example() -> RunSpec {
     RunSpec {
-        data: DataSpec::new(Source::Digits),
+        data: DataSpec::new(crate::data::Source::Digits),
         sampling: Sampling::Split,
         train: 100,
         test: 50,

@@ -121,6 +121,12 @@ impl Stack {
     /// Takes every replica's state from a snapshot.
     fn resume(&mut self, mut starts: Vec<Snapshot>) -> Result<()> {
         let Some(first) = starts.first() else { return Ok(()) };
+        if starts.len() != self.runs || starts.iter().any(|start| start.position != first.position) {
+            let found = starts.len();
+            let message =
+                format!("{found} checkpoints for a stack of {} runs, or at different places", self.runs);
+            return Err(Error::invalid(message));
+        }
         let spec = &self.replicas[0].spec;
         if first.position.epoch >= spec.epochs || first.position.step > spec.steps_per_epoch() {
             return Err(Error::invalid(format!("a checkpoint at {}, beyond the run's end", first.position)));
@@ -139,7 +145,7 @@ impl Stack {
         }
         if self.position.step > 0 {
             let mut current = self.begin_epoch();
-            current.sums.set(&sums);
+            current.sums.set(&sums)?;
             self.current = Some(current);
         }
         Ok(())
@@ -376,12 +382,16 @@ impl Sums {
     }
 
     /// Every replica's sums, as [`Sums::of`] gave them.
-    fn set(&mut self, given: &[[f64; 3]]) {
-        let Some(sums) = &mut self.sums else { return };
-        if given.len() as i64 == self.replicas {
-            let rows: Vec<f64> = (0..3).flat_map(|row| given.iter().map(move |sums| sums[row])).collect();
-            sums.copy_(&Tensor::from_slice(&rows).view([3, self.replicas]));
+    fn set(&mut self, given: &[[f64; 3]]) -> Result<()> {
+        let Some(sums) = &mut self.sums else { return Ok(()) };
+        if given.len() as i64 != self.replicas {
+            return Err(Error::invalid(
+                "a checkpoint in the middle of an epoch lacks the epoch's running sums",
+            ));
         }
+        let rows: Vec<f64> = (0..3).flat_map(|row| given.iter().map(move |sums| sums[row])).collect();
+        sums.copy_(&Tensor::from_slice(&rows).view([3, self.replicas]));
+        Ok(())
     }
 
     fn add(&mut self, losses: &Tensor, logits: &Tensor, labels: &Tensor) {

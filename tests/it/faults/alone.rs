@@ -56,7 +56,7 @@ fn runs_that_cannot_be_trained_end_alone_and_say_why() {
     let run = lab.run(["worker", "out", "1/1"]);
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     let last = run.stderr.trim_end().lines().last().unwrap();
-    assert!(last.contains("1 diverged, 2 failed of 6 runs"), "{last}");
+    assert!(last.contains("3 of 6 runs done, 1 diverged, 2 failed"), "{last}");
     let told = ends(&lab.path("out"));
     let statuses: Vec<&str> = told.iter().map(|(status, _)| status.as_str()).collect();
     assert_eq!(statuses, ["done", "diverged", "done", "failed", "failed", "done"], "{told:?}");

@@ -50,7 +50,7 @@ fn no_flipped_bit_of_a_checkpoint_is_accepted() {
     let first = last.parent().unwrap().to_owned();
     // Where a new attempt starts; it is removed again.
     let starts = || {
-        let (attempt, snapshot) = store.begin(id).unwrap();
+        let (attempt, snapshot) = store.begin(id, "cpu").unwrap();
         drop(attempt);
         for entry in fs::read_dir(store.state(id)).unwrap() {
             let path = entry.unwrap().path();
