@@ -7,11 +7,12 @@ CARGO ?= cargo
 CACHE = $(or $(KELVIN_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kelvin)
 KELVIN = target/release/kelvin
 
-.PHONY: help setup build demo test repl bench stacks lint clean
+.PHONY: help setup build demo test repl soak bench stacks lint clean
 
 help:
 	@echo "make demo    fetch libtorch, build, run scripts/quickstart.rhai"
 	@echo "make test    the same set-up, then every test"
+	@echo "make soak    the fault tests in full: hundreds of kills, every file-system call; an hour or so"
 	@echo "make repl    the prompt"
 	@echo "make bench   kelvin and eager PyTorch side by side, into results/bench.parquet"
 	@echo "make lint    format, clippy, the library without its features"
@@ -32,6 +33,11 @@ repl: build
 test: setup
 	@$(PYTHON) tools/venv.py readers
 	KELVIN_PYTHON="$(CACHE)/readers/bin/python" $(CARGO) test --release --locked --workspace -- --test-threads=1
+
+# Every fault that the tests know, as often as it takes to be sure.
+soak: setup
+	@$(PYTHON) tools/venv.py readers
+	KELVIN_SOAK=1 KELVIN_PYTHON="$(CACHE)/readers/bin/python" $(CARGO) test --release --locked --test it faults -- --test-threads=1 --nocapture
 
 bench: build
 	@$(PYTHON) tools/venv.py torch

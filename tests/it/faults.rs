@@ -16,7 +16,9 @@ use kelvin::model::ModelSpec;
 use kelvin::optim::{OptimizerSpec, Schedule, Sgd};
 use kelvin::sweep::{Files, Plan, Provenance, RunOptions, Silent, Store, Summary};
 use kelvin::torch::Precision;
+use kelvin::train::engine::{self, Event, Settings, Task};
 use kelvin::train::{Order, RunSpec, Seeds, TrainMetrics};
+use tch::Device;
 
 use crate::support::{read_parquet, texts};
 
@@ -204,6 +206,26 @@ fn run_through(files: Files, plan: &Plan, dir: &Path) -> Result<Summary> {
 fn run_to_the_end(plan: &Plan, dir: &Path) {
     let summary = run_through(Files::default(), plan, dir).unwrap();
     assert_eq!(summary.done, plan.runs.len(), "{summary:?}");
+}
+
+/// Begins a sweep: every run has trained, with a checkpoint after every epoch but the last, and none is published.
+fn begin_all(plan: &Plan, dir: &Path) -> Store {
+    let store = Store::create(Files::default(), dir, plan, &Provenance::here(), false).unwrap();
+    store.prepare().unwrap();
+    let mut attempts: Vec<_> = plan.runs.iter().map(|run| store.begin(&run.id).unwrap().0).collect();
+    let tasks = plan.runs.iter().map(|run| Task::new(run.spec.clone(), run.choice)).collect();
+    let every_epoch = Some(Duration::ZERO);
+    let settings = Settings { workers: 1, checkpoint_every: every_epoch, ..Settings::on(Device::Cpu) };
+    engine::run(tasks, settings, &mut |event| match event {
+        Event::Epoch { run, record } => attempts[run].epoch(&record),
+        Event::Checkpoint { runs } => runs.iter().try_for_each(|(run, snapshot)| {
+            attempts[*run].checkpoint(snapshot)?;
+            attempts[*run].flush()
+        }),
+        _ => Ok(()),
+    })
+    .unwrap();
+    store
 }
 
 /// Looks through a sweep's journals; returns how many epochs were trained more than once. A run never goes on from

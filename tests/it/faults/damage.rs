@@ -2,24 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use kelvin::sweep::{Call, Fault, Files, Plan, Store};
+use kelvin::sweep::{Plan, Store};
 use kelvin::train::Position;
 
 use super::{
-    Dice, assert_same, files_in, many, published, repeated, results, run_through, run_to_the_end, spec,
+    Dice, assert_same, begin_all, files_in, many, published, repeated, results, run_to_the_end, spec,
 };
 use crate::support::{Lab, Run};
 
 /// Begins a sweep of one run that has trained, and leaves its last two checkpoints, the newest first.
 fn begun(plan: &Plan, dir: &Path) -> [PathBuf; 2] {
-    let hook = |call, path: &Path| match call == Call::Link && path.ends_with("sweep.json") {
-        false if call == Call::Link => Fault::Fail(std::io::Error::from_raw_os_error(libc::EIO)),
-        _ => Fault::None,
-    };
-    run_through(Files::with_hook(Arc::new(hook)), plan, dir).unwrap_err();
-    let store = Store::open(dir).unwrap();
+    let store = begin_all(plan, dir);
     let attempts = store.attempts(&plan.runs[0].id).unwrap();
     let [attempt] = &attempts[..] else { panic!("{} attempts", attempts.len()) };
     let [.., earlier, last] = &attempt.checkpoints[..] else { panic!("{:?}", attempt.checkpoints) };
@@ -62,7 +56,7 @@ fn no_flipped_bit_of_a_checkpoint_is_accepted() {
     };
     assert_eq!(starts(), Some(at(2)));
     let mut dice = Dice::new();
-    let flips = many(300, 10_000);
+    let flips = many(150, 10_000);
     for count in 0..flips {
         let bit = dice.below(8 * whole.len());
         flip(&last, bit);
@@ -109,7 +103,8 @@ fn a_sweep_with_damaged_checkpoints_goes_on_as_if_nothing_had_happened() {
         assert_eq!(attempts[1].position, at(2 - damaged.len() as u32));
         assert_same(&dir, &oracle, &format!("{} damaged checkpoints", damaged.len()));
         if damaged.is_empty() {
-            assert_eq!(repeated(&dir), 1);
+            // The last one ended without a checkpoint, and its journal does not know it.
+            assert_eq!(repeated(&dir), 0);
         }
     }
 }

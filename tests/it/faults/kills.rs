@@ -22,7 +22,7 @@ fn arguments<'a>(dir: &'a str, every: &'a str) -> [&'a str; 6] {
 /// Fault 1.
 #[test]
 fn killed_at_any_time_a_sweep_goes_on_as_if_nothing_had_happened() {
-    let kills = many(10, 200);
+    let kills = many(8, 200);
     let lab = Lab::new();
     lab.write(SCRIPT, SWEEP);
     let undisturbed = lab.run(arguments("dir=oracle", "every=0"));

@@ -121,7 +121,7 @@ fn ways() -> Vec<RunSpec> {
 #[test]
 fn a_run_goes_on_from_every_update_of_every_way_to_train() {
     let ways = ways();
-    let few = many(14, ways.len());
+    let few = many(10, ways.len());
     let mut dice = Dice::new();
     let (mut tried, mut resumed) = (0, 0);
     for (index, way) in ways.iter().enumerate() {
