@@ -49,16 +49,17 @@ fn bits(record: &EpochRecord) -> (u32, [u64; 8]) {
     (record.epoch, [record.steps, record.lr_now.to_bits(), a, b, c, d, e, f])
 }
 
+/// A run, and the checkpoint that it starts from.
+type Begun<'a> = (&'a RunSpec, Option<(Position, &'a [u8])>);
+
 /// Trains runs in stacks of this size, from these checkpoints of theirs; `every` update writes one, or none does.
-fn train(runs: &[(&RunSpec, Option<(Position, &[u8])>)], stack: usize, every: bool) -> Vec<Trained> {
+fn train(runs: &[Begun], stack: usize, every: bool) -> Vec<Trained> {
     let choice = Choice { stack, threads: 1 };
-    let task = |(spec, start): &(&RunSpec, Option<(Position, &[u8])>)| Task {
+    let task = |(spec, start): &Begun| Task {
         position: start.map(|(position, _)| position).unwrap_or_default(),
         ..Task::new((*spec).clone(), choice)
     };
-    let from = |(spec, start): &(&RunSpec, Option<(Position, &[u8])>)| {
-        start.map(|(_, bytes)| (spec.id(), bytes.to_vec()))
-    };
+    let from = |(spec, start): &Begun| start.map(|(_, bytes)| (spec.id(), bytes.to_vec()));
     let settings = Settings {
         workers: 1,
         checkpoint_every: every.then_some(Duration::from_nanos(1)),
