@@ -10,6 +10,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::support::{Lab, Run, read_parquet, texts};
@@ -24,13 +25,17 @@ fn say(text: &str) {
     writeln!(std::io::stderr(), "{text}").unwrap();
 }
 
-/// Whether the long tests are to run.
+/// Whether there is time for everything.
+fn soaking() -> bool {
+    std::env::var_os("KELVIN_SOAK").is_some()
+}
+
+/// Whether a long test is to run.
 fn soak(test: &str) -> bool {
-    let wanted = std::env::var_os("KELVIN_SOAK").is_some();
-    if !wanted {
+    if !soaking() {
         say(&format!("skipped: {test}, which takes minutes; `make soak` runs it"));
     }
-    wanted
+    soaking()
 }
 
 /// Waits until something holds, looking a few times a second.
@@ -184,8 +189,8 @@ impl Cluster {
     /// The processes of this cluster's jobs whose environment holds this, too: the workers.
     fn processes(&self, variable: &str) -> Vec<i32> {
         let own = format!("SLURM_CONF={}", self.conf().display());
-        let ids = fs::read_dir("/proc").unwrap().flatten();
-        ids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        process_ids()
+            .into_iter()
             .filter(|pid| {
                 let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
                 let has =
@@ -195,6 +200,17 @@ impl Cluster {
             .collect()
     }
 
+    /// The processes between the nodes' daemons and their jobs: they keep a log of this cluster open.
+    fn stepds(&self) -> Vec<i32> {
+        let logs = |pid: i32| {
+            let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            files
+                .filter_map(|file| fs::read_link(file.path()).ok())
+                .any(|path| path.starts_with(self.folder.path()))
+        };
+        process_ids().into_iter().filter(|&pid| is_called(pid, "slurmstepd") && logs(pid)).collect()
+    }
+
     /// Kills a node's daemon and what stands between it and its jobs, so that nobody knows of these any more. Returns
     /// the processes of the jobs.
     fn cut_off(&mut self, node: &str) -> Vec<i32> {
@@ -202,10 +218,21 @@ impl Cluster {
         let mut daemon = self.nodes.remove(node).unwrap();
         daemon.kill().unwrap();
         daemon.wait().unwrap();
-        let stepds: BTreeSet<i32> =
-            processes.iter().filter_map(|&pid| parent_called(pid, "slurmstepd")).collect();
-        stepds.iter().for_each(|&pid| kill(pid, libc::SIGKILL));
+        let parents: BTreeSet<i32> = processes.iter().filter_map(|&pid| parent(pid)).collect();
+        parents
+            .into_iter()
+            .filter(|&pid| is_called(pid, "slurmstepd"))
+            .for_each(|pid| kill(pid, libc::SIGKILL));
         processes
+    }
+
+    /// Waits until the controller has noticed that a node is gone. That takes half a minute; in a hurry, it is told.
+    fn notice(&self, node: &str) {
+        if !soaking() {
+            let node = format!("nodename={node}");
+            self.output("scontrol", &["update", &node, "state=down", "reason=lost"]);
+        }
+        wait("a lost node", || self.output("sinfo", &["-h", "-n", node, "-o", "%t"]).contains("down"));
     }
 }
 
@@ -216,12 +243,8 @@ impl Drop for Cluster {
             let _ = daemon.kill();
             let _ = daemon.wait();
         }
-        for pid in self.processes("SLURM_CLUSTER_NAME=kelvin") {
-            if let Some(stepd) = parent_called(pid, "slurmstepd") {
-                kill(stepd, libc::SIGKILL);
-            }
-            kill(pid, libc::SIGKILL);
-        }
+        self.stepds().into_iter().for_each(|pid| kill(pid, libc::SIGKILL));
+        self.processes("SLURM_CLUSTER_NAME=kelvin").into_iter().for_each(|pid| kill(pid, libc::SIGKILL));
         let _ = self.munged.kill();
         let _ = self.munged.wait();
     }
@@ -231,12 +254,18 @@ fn daemon(command: &mut Command) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// A process's parent, if it has this name.
-fn parent_called(pid: i32, name: &str) -> Option<i32> {
+fn process_ids() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn is_called(pid: i32, name: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|called| called.trim() == name)
+}
+
+fn parent(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
-    let called = fs::read_to_string(format!("/proc/{parent}/comm")).ok()?;
-    called.trim().starts_with(name).then_some(parent)
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// A name that shells and Slurm could take for something else.
@@ -256,17 +285,22 @@ print(rows.len);
 "#;
 
 /// What a sweep gives.
-#[derive(Debug, PartialEq)]
-struct Result {
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Oracle {
+    /// The frozen plan.
+    plan: Vec<u8>,
     rows: Vec<Vec<String>>,
     /// Runs and the hashes of their final weights.
     weights: BTreeMap<String, String>,
 }
 
-fn result(lab: &Lab, dir: &str) -> Result {
-    let runs = read_parquet(&lab.path(dir).join("runs.parquet"));
-    let weights = texts(&runs, "run_id").into_iter().zip(texts(&runs, "weights_sha256")).collect();
-    Result { rows: metrics(lab, dir), weights }
+impl Oracle {
+    fn of(lab: &Lab, dir: &str) -> Self {
+        let runs = read_parquet(&lab.path(dir).join("runs.parquet"));
+        let weights = texts(&runs, "run_id").into_iter().zip(texts(&runs, "weights_sha256")).collect();
+        let plan = fs::read(lab.path(dir).join("sweep.json")).unwrap();
+        Self { plan, rows: metrics(lab, dir), weights }
+    }
 }
 
 /// A sweep in a lab, with its oracle.
@@ -274,21 +308,33 @@ struct Sweep {
     lab: Lab,
     epochs: String,
     every: String,
-    oracle: Result,
+    oracle: Oracle,
 }
 
+/// Epochs of [`SCRIPT`], long enough for things to happen to it.
+const EPOCHS: u32 = 16;
+
 impl Sweep {
-    /// Runs it undisturbed.
     fn new(lab: Lab, script: &str, epochs: u32, every: f64) -> Self {
         lab.write("sweep.rhai", script);
-        let oracle = Result { rows: Vec::new(), weights: BTreeMap::new() };
         let (epochs, every) = (format!("epochs={epochs}"), format!("every={every:.3}"));
-        let mut sweep = Self { lab, epochs, every, oracle };
-        let run = sweep.run("oracle", false);
+        Self { lab, epochs, every, oracle: Oracle::default() }
+    }
+
+    /// [`SCRIPT`], whose oracle is the same for every test.
+    fn usual(lab: Lab, every: f64) -> Self {
+        static ORACLE: OnceLock<Oracle> = OnceLock::new();
+        let oracle = ORACLE.get_or_init(|| Self::new(Lab::new(), SCRIPT, EPOCHS, every).undisturbed());
+        Self { oracle: oracle.clone(), ..Self::new(lab, SCRIPT, EPOCHS, every) }
+    }
+
+    /// Runs it on this machine.
+    fn undisturbed(&self) -> Oracle {
+        let run = self.run("oracle", false);
         assert_eq!(run.code, Some(0), "{}", run.stderr);
-        sweep.oracle = result(&sweep.lab, "oracle");
-        assert!(sweep.oracle.weights.values().all(|hash| hash.len() == 64));
-        sweep
+        let oracle = Oracle::of(&self.lab, "oracle");
+        assert!(oracle.weights.values().all(|hash| hash.len() == 64));
+        oracle
     }
 
     fn run(&self, dir: &str, slurm: bool) -> Run {
@@ -317,6 +363,12 @@ impl Sweep {
         logs.map(|path| fs::read_to_string(path).unwrap()).collect()
     }
 
+    /// Runs that are published.
+    fn published(&self) -> usize {
+        let files = self.lab.files_under("metrics").into_iter();
+        files.filter(|path| path.starts_with(self.lab.path(DIR))).count()
+    }
+
     /// Attempts that have begun.
     fn attempts(&self) -> usize {
         let journals = self.lab.files_under("state").into_iter();
@@ -334,24 +386,26 @@ impl Sweep {
 
     /// One file per run, and the oracle's rows and weights; nothing is left to train.
     fn assert_oracle(&self) {
-        let files = |dir: &str| {
+        let files = || {
             let files = self.lab.metrics().into_iter();
-            files.filter(|(path, _)| path.starts_with(self.lab.path(dir))).collect::<Vec<_>>()
+            files.filter(|(path, _)| path.starts_with(self.lab.path(DIR))).collect::<Vec<_>>()
         };
-        let published = files(DIR);
+        let published = files();
         assert_eq!(published.len(), self.oracle.weights.len(), "{}", self.logs());
         let again = self.run(DIR, false);
         assert_eq!(again.code, Some(0), "{}", again.stderr);
         assert!(!again.stderr.contains("training"), "{}", again.stderr);
-        assert_eq!(files(DIR), published);
-        assert!(result(&self.lab, DIR) == self.oracle, "another result than the oracle's: {}", self.logs());
+        assert!(files() == published);
+        let found = Oracle::of(&self.lab, DIR);
+        assert_eq!(found.weights, self.oracle.weights, "{}", self.logs());
+        assert!(found.rows == self.oracle.rows, "other rows than the oracle's: {}", self.logs());
     }
 }
 
 #[test]
 fn slurm_finishes_what_a_script_sends_and_nothing_is_sent_twice() {
     let Some(cluster) = Cluster::start() else { return };
-    let sweep = Sweep::new(cluster.lab(), SCRIPT, 12, 60.0);
+    let sweep = Sweep::usual(cluster.lab(), 60.0);
     let sent = sweep.run(DIR, true);
     assert_eq!((sent.code, sent.stdout.as_str()), (Some(0), "0\n"), "{}", sent.stderr);
     assert!(sent.stderr.contains("sent 8 runs in 4 tasks (job 1); `kelvin ls"), "{}", sent.stderr);
@@ -385,12 +439,13 @@ fn node_at_work(cluster: &Cluster, sweep: &Sweep) -> String {
 #[test]
 fn a_lost_node_s_tasks_go_on_elsewhere() {
     let Some(mut cluster) = Cluster::start() else { return };
-    let sweep = Sweep::new(cluster.lab(), SCRIPT, 40, 0.2);
+    let sweep = Sweep::usual(cluster.lab(), 0.2);
     sweep.send();
     let node = node_at_work(&cluster, &sweep);
     let lost = cluster.cut_off(&node);
     assert!(!lost.is_empty());
     lost.iter().for_each(|&pid| kill(pid, libc::SIGKILL));
+    cluster.notice(&node);
     cluster.drain();
     assert!(sweep.logs().contains(", restart 1, "), "{}", sweep.logs());
     sweep.assert_oracle();
@@ -399,7 +454,7 @@ fn a_lost_node_s_tasks_go_on_elsewhere() {
 #[test]
 fn a_twin_that_lives_on_beside_the_restarted_task_does_no_harm() {
     let Some(mut cluster) = Cluster::start() else { return };
-    let sweep = Sweep::new(cluster.lab(), SCRIPT, 40, 0.2);
+    let sweep = Sweep::usual(cluster.lab(), 0.2);
     sweep.send();
     let node = node_at_work(&cluster, &sweep);
     let twins = cluster.cut_off(&node);
@@ -407,6 +462,7 @@ fn a_twin_that_lives_on_beside_the_restarted_task_does_no_harm() {
     // As on another host whose journal went silent: otherwise the restarted task waits for the twin.
     twins.iter().for_each(|&pid| kill(pid, libc::SIGSTOP));
     let before = sweep.attempts();
+    cluster.notice(&node);
     wait("the restarted tasks", || sweep.attempts() >= before + 2);
     twins.iter().for_each(|&pid| kill(pid, libc::SIGCONT));
     cluster.drain();
@@ -419,7 +475,7 @@ fn a_twin_that_lives_on_beside_the_restarted_task_does_no_harm() {
 fn usr1_early_twice_and_during_checkpoints_makes_tasks_go_on_later() {
     let Some(cluster) = Cluster::start() else { return };
     // A checkpoint after each epoch: any signal is likely to meet one.
-    let sweep = Sweep::new(cluster.lab(), SCRIPT, 30, 0.0);
+    let sweep = Sweep::usual(cluster.lab(), 0.0);
     sweep.send();
     let signal = |job: &str| cluster.output("scancel", &["--signal=USR1", "--batch", job]);
     let runs = |job: &str| cluster.running().iter().any(|(running, _)| running == job);
@@ -444,7 +500,7 @@ fn usr1_early_twice_and_during_checkpoints_makes_tasks_go_on_later() {
 #[test]
 fn requeued_and_cancelled_tasks_lose_nothing() {
     let Some(cluster) = Cluster::start() else { return };
-    let sweep = Sweep::new(cluster.lab(), SCRIPT, 30, 0.2);
+    let sweep = Sweep::usual(cluster.lab(), 0.2);
     sweep.send();
     wait("all tasks", || cluster.running().len() == 4);
     wait("checkpoints", || sweep.checkpoints() >= 8);
@@ -482,9 +538,7 @@ fn chunks(cluster: &Cluster) -> BTreeMap<usize, BTreeSet<usize>> {
 #[test]
 fn arrays_of_2500_tasks_are_cut_at_the_site_s_limit() {
     let Some(cluster) = Cluster::start() else { return };
-    let sweep =
-        Sweep { oracle: Result { rows: Vec::new(), weights: BTreeMap::new() }, ..tiny(cluster.lab()) };
-    sweep.lab.write("sweep.rhai", TINY);
+    let sweep = Sweep::new(cluster.lab(), TINY, 1, 60.0);
     // Nothing runs, so that everything is still queued when it is looked at.
     cluster.output("scontrol", &["update", "partitionname=main", "state=down"]);
     let sent = sweep.run(DIR, true);
@@ -499,20 +553,14 @@ fn arrays_of_2500_tasks_are_cut_at_the_site_s_limit() {
     assert!(listed.contains("of 2500 runs: 2500 to do; in Slurm: 2500 pending"), "{listed}");
     // A few of each chunk run; then everything is cancelled, and only what is missing is sent again.
     cluster.output("scontrol", &["update", "partitionname=main", "state=up"]);
-    let published = || sweep.lab.metrics().len();
-    wait("a few runs", || published() >= 6);
+    wait("a few runs", || sweep.published() >= 6);
     cluster.output("scancel", &["1", "2", "3"]);
     cluster.drain();
     cluster.output("scontrol", &["update", "partitionname=main", "state=down"]);
-    let left = 2500 - published();
+    let left = 2500 - sweep.published();
     let sent = sweep.submit();
     assert!(sent.contains(&format!("sent {left} runs in {left} tasks (job ")), "{sent}");
     assert_eq!(chunks(&cluster).values().map(BTreeSet::len).sum::<usize>(), left);
-}
-
-fn tiny(lab: Lab) -> Sweep {
-    let oracle = Result { rows: Vec::new(), weights: BTreeMap::new() };
-    Sweep { lab, epochs: "epochs=1".to_owned(), every: "every=60.0".to_owned(), oracle }
 }
 
 #[test]
@@ -521,13 +569,14 @@ fn all_of_2500_tasks_in_chunks_give_the_oracle() {
         return;
     }
     let Some(cluster) = Cluster::start() else { return };
-    let sweep = Sweep::new(cluster.lab(), TINY, 1, 60.0);
+    let mut sweep = Sweep::new(cluster.lab(), TINY, 1, 60.0);
+    sweep.oracle = sweep.undisturbed();
     let started = Instant::now();
     sweep.send();
     let mut ended = 0;
     while !cluster.queue().is_empty() {
         std::thread::sleep(Duration::from_secs(5));
-        let now = sweep.lab.files_under("metrics").len();
+        let now = sweep.published();
         assert!(now > ended || cluster.queue().is_empty(), "{now} runs, none within a while");
         ended = now;
     }
@@ -542,7 +591,8 @@ fn a_task_that_meets_its_time_limit_goes_on_until_it_is_done() {
     }
     let Some(cluster) = Cluster::start() else { return };
     let script = SCRIPT.replace("30:00", "2:00");
-    let sweep = Sweep::new(cluster.lab(), &script, 600, 5.0);
+    let mut sweep = Sweep::new(cluster.lab(), &script, 300, 5.0);
+    sweep.oracle = sweep.undisturbed();
     sweep.send();
     wait("a task that is queued again", || sweep.logs().contains("queued again"));
     while !cluster.queue().is_empty() {
@@ -554,7 +604,7 @@ fn a_task_that_meets_its_time_limit_goes_on_until_it_is_done() {
 
 #[test]
 fn four_workers_side_by_side_share_a_sweep_without_slurm() {
-    let sweep = Sweep::new(Lab::new(), SCRIPT, 6, 60.0);
+    let sweep = Sweep::usual(Lab::new(), 60.0);
     freeze(&sweep);
     let workers: Vec<_> =
         (1..=4).map(|share| sweep.lab.start(["worker", DIR, &format!("{share}/4"), "--jobs", "1"])).collect();
@@ -568,14 +618,14 @@ fn four_workers_side_by_side_share_a_sweep_without_slurm() {
 
 #[test]
 fn a_worker_without_slurm_asks_to_be_started_again_when_its_time_is_up() {
-    let sweep = Sweep::new(Lab::new(), SCRIPT, 24, 60.0);
+    let sweep = Sweep::usual(Lab::new(), 60.0);
     freeze(&sweep);
     let mut interrupted = 0;
     loop {
         let worker = sweep.lab.start(["worker", DIR, "1/1", "--jobs", "2"]);
         worker.wait_for("training");
-        std::thread::sleep(Duration::from_millis(700));
-        if interrupted < 3 {
+        std::thread::sleep(Duration::from_millis(500));
+        if interrupted < 2 {
             worker.signal(libc::SIGUSR1);
         }
         let run = worker.end();
@@ -597,5 +647,5 @@ fn freeze(sweep: &Sweep) {
     let dir = sweep.lab.path(DIR);
     fs::create_dir(&dir).unwrap();
     fs::create_dir(dir.join("staging")).unwrap();
-    fs::copy(sweep.lab.path("oracle/sweep.json"), dir.join("sweep.json")).unwrap();
+    fs::write(dir.join("sweep.json"), &sweep.oracle.plan).unwrap();
 }
