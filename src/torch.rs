@@ -4,6 +4,8 @@ use std::sync::Once;
 
 use tch::{Cuda, Device, Kind};
 
+use crate::error::{Error, Result};
+
 /// The version of libtorch that kelvin is built against.
 pub const LIBTORCH_VERSION: &str = "2.11.0";
 
@@ -42,6 +44,30 @@ fn load_cuda() {}
 pub fn default_device() -> Device {
     initialize();
     if Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu }
+}
+
+/// The device of a name: `auto`, `cpu`, `cuda`, `cuda:1`. One that is not there is an error.
+pub fn device_named(name: &str) -> Result<Device> {
+    let found = match (name, name.strip_prefix("cuda")) {
+        ("cpu", _) => Some(Device::Cpu),
+        ("auto", _) => Some(default_device()),
+        (_, Some("")) => Some(Device::Cuda(0)),
+        (_, Some(index)) => index.strip_prefix(':').and_then(|index| index.parse().ok()).map(Device::Cuda),
+        _ => None,
+    };
+    let found = found.ok_or_else(|| {
+        Error::invalid(format!(
+            "device: expected \"auto\", \"cpu\", \"cuda\" or \"cuda:0\", found \"{name}\""
+        ))
+    })?;
+    initialize();
+    match found {
+        Device::Cuda(index) if index as i64 >= Cuda::device_count() => Err(Error::invalid(format!(
+            "device: \"{name}\" is not there, libtorch sees {} GPUs; write \"cpu\" or \"auto\"",
+            Cuda::device_count()
+        ))),
+        found => Ok(found),
+    }
 }
 
 /// The name of a device: `cpu`, `cuda:0`.

@@ -12,6 +12,7 @@ use crate::script::width;
 use crate::sweep::slurm::{self, Job, Queued, Slurm};
 use crate::sweep::{Past, Provenance, RunOptions, Standing, Store, compact, rows, time_text, train_rest};
 use crate::table::{Cell, Table};
+use crate::torch::device_named;
 
 /// Exit code of a task that its scheduler should start again: EX_TEMPFAIL of sysexits.h.
 const AGAIN: u8 = 75;
@@ -62,6 +63,9 @@ pub(super) enum Command {
         /// Try runs again that failed before
         #[arg(long)]
         retry_failed: bool,
+        /// Where to train: auto, cpu, cuda, cuda:1
+        #[arg(long, default_value = "auto")]
+        device: String,
     },
     /// Send what is missing and not queued yet to Slurm
     Submit {
@@ -135,7 +139,7 @@ pub(super) fn run(command: &Command) -> Result<u8> {
             let made = compact(dir)?;
             print(&format!("{}: {} rows of {} runs", made.path.display(), made.rows, made.runs));
         }
-        Command::Worker { dir, task, jobs, checkpoint_every, retry_failed } => {
+        Command::Worker { dir, task, jobs, checkpoint_every, retry_failed, device } => {
             let checkpoint_every = Duration::try_from_secs_f64(*checkpoint_every).map_err(|_| {
                 Error::invalid(format!("--checkpoint-every: expected seconds ≥ 0, found {checkpoint_every}"))
             })?;
@@ -144,6 +148,7 @@ pub(super) fn run(command: &Command) -> Result<u8> {
                 task,
                 RunOptions {
                     jobs: *jobs,
+                    device: Some(device_named(device)?),
                     checkpoint_every,
                     retry_failed: *retry_failed,
                     ..RunOptions::default()
@@ -197,7 +202,11 @@ fn ls(dir: &Path, all: bool) -> Result<()> {
     ));
     let names = ["run_id", "status", "epoch", "epochs", "lr", "batch", "seed", "where", "error"];
     let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
-    for (run, standing) in store.plan().runs.iter().zip(&standings) {
+    let mut runs: Vec<_> = store.plan().runs.iter().zip(&standings).collect();
+    // What wants looking at comes first.
+    let order = ["failed", "diverged", "training", "interrupted", "begun", "to do", "done"];
+    runs.sort_by_key(|(_, standing)| order.iter().position(|name| *name == standing.name()));
+    for (run, standing) in runs {
         let queued = queue.get(&run.id);
         if matches!(standing, Standing::Published) && !all {
             continue;
@@ -341,12 +350,13 @@ fn worker(dir: &Path, task: &str, options: RunOptions) -> Result<u8> {
     crate::interrupt::stop_on_usr1();
     let store = Arc::new(Store::open(dir)?);
     let runs = slurm::task(&store, task)?;
-    let job = Job::this();
+    // A share for another scheduler may run within a job of Slurm that somebody else made.
+    let job = Job::this().filter(|_| slurm::was_submitted(task));
     tell(&started(task, runs.len(), job.as_ref()));
     // What Slurm gave, where the machine may show more; stacks of several threads share it.
     let threads = runs.iter().map(|run| run.choice.threads).max().unwrap_or(1);
     let given = std::env::var("SLURM_CPUS_PER_TASK").ok().and_then(|cpus| cpus.parse::<usize>().ok());
-    let on_gpu = crate::torch::default_device() != tch::Device::Cpu;
+    let on_gpu = options.device.is_some_and(|device| device != tch::Device::Cpu);
     let jobs = options.jobs.or_else(|| given.filter(|_| !on_gpu).map(|cpus| (cpus / threads).max(1)));
     let options = RunOptions { jobs, patience: PATIENCE, ..options };
     let mut observer = progress::observers(false)();

@@ -47,7 +47,7 @@ pub struct Slurm {
 /// What each option is, for help, completion and checking.
 pub const SLURM_OPTIONS: [(&str, &str); 8] = [
     ("partition", "the partition; default: the site's"),
-    ("gpus", "GPUs of one task; default none"),
+    ("gpus", "1: a GPU for each task; default none"),
     ("time", "the time limit, \"4:00:00\"; default: the site's"),
     ("cpus", "cores of one task; default 1"),
     ("mem", "memory of one task, \"8G\"; default: the site's"),
@@ -129,6 +129,11 @@ fn read(store: &Store, id: &str) -> Result<Submission> {
         .map_err(|error| Error::invalid(format!("{}: not a submission: {error}", path.display())))
 }
 
+/// Whether a task is one of a submission, and not a share of the plan.
+pub fn was_submitted(task: &str) -> bool {
+    task.split_once('/').is_some_and(|(whose, _)| whose.parse::<usize>().is_err())
+}
+
 /// The runs that `kelvin worker DIR TASK` trains: `ID/I` is task I of a submission, `K/N` is the K-th of N shares of
 /// the whole plan, for any other scheduler.
 pub fn task(store: &Store, task: &str) -> Result<Vec<PlannedRun>> {
@@ -174,6 +179,14 @@ pub fn task(store: &Store, task: &str) -> Result<Vec<PlannedRun>> {
 
 /// Sends what is missing and not queued yet, and returns at once. Tasks run the program that calls this.
 pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent> {
+    if let Some(gpus) = options.gpus.filter(|&gpus| gpus > 1) {
+        return Err(Error::invalid(format!(
+            "gpus is {gpus}, expected 0 or 1: a task uses one GPU, several tasks use several"
+        )));
+    }
+    if options.cpus == Some(0) || options.array_limit == Some(0) || options.runs_per_task == Some(0) {
+        return Err(Error::invalid("cpus, array_limit and runs_per_task: expected at least 1"));
+    }
     let kelvin = std::env::current_exe().map_err(|error| Error::io("the program itself", error))?;
     let limit = largest_array()?;
     let queue = queued(store)?;
@@ -273,7 +286,7 @@ fn arguments(options: &Slurm, tasks: usize, name: &str, logs: &Path, first: usiz
 fn tasks(runs: &[&PlannedRun], options: &Slurm) -> Vec<Vec<String>> {
     let specs: Vec<RunSpec> = runs.iter().map(|run| run.spec.clone()).collect();
     let at_once = |choice: crate::train::Choice| match options.gpus {
-        Some(gpus) if gpus > 0 => choice.stack * gpus as usize,
+        Some(gpus) if gpus > 0 => choice.stack,
         _ => choice.stack * (options.cpus.unwrap_or(1) as usize / choice.threads).max(1),
     };
     let mut tasks = Vec::new();
@@ -301,7 +314,9 @@ fn count(n: usize, what: &str) -> String {
 fn batch_script(options: &Slurm, retry_failed: bool, kelvin: &Path, dir: &Path, id: &str) -> String {
     let mut lines = vec![
         "#!/bin/bash".to_owned(),
-        format!("# Task I of {id}.json; its log is {id}/I.log where I counts from the chunk's first task."),
+        format!(
+            "# $1 is the chunk's first task in {id}.json; the logs are {id}/$1-$SLURM_ARRAY_TASK_ID.log."
+        ),
         // The program handles it; bash would die of it, and the task would not come back.
         "trap '' USR1".to_owned(),
     ];
@@ -312,6 +327,10 @@ fn batch_script(options: &Slurm, retry_failed: bool, kelvin: &Path, dir: &Path, 
     }
     if retry_failed {
         flags += " --retry-failed";
+    }
+    if options.gpus.is_some_and(|gpus| gpus > 0) {
+        // On a node whose driver is broken it fails, instead of training on the CPU for weeks.
+        flags += " --device cuda";
     }
     // exec: signals reach the program, and nothing of it outlives a requeue.
     lines.push(format!(
@@ -395,11 +414,23 @@ impl Job {
         Some(Self { id, restarts })
     }
 
-    /// Puts it back into the queue.
+    /// Puts it back into the queue. A busy controller is asked again.
     pub fn requeue(&self) -> Result<()> {
-        let mut scontrol = Command::new("scontrol");
-        scontrol.arg("requeue").arg(&self.id);
-        output(scontrol).map(|_| ())
+        const TRIES: u32 = 3;
+        const PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+        let once = || {
+            let mut scontrol = Command::new("scontrol");
+            scontrol.arg("requeue").arg(&self.id);
+            output(scontrol).map(|_| ())
+        };
+        let mut asked = once();
+        for _ in 1..TRIES {
+            if asked.is_err() {
+                std::thread::sleep(PAUSE);
+                asked = once();
+            }
+        }
+        asked
     }
 }
 

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// Says something that is seen although the test passes.
 fn say(text: &str) {
     // Not `eprintln!`, which the test harness keeps to itself.
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).unwrap();
 }
 
 /// Whether there is time for everything.
@@ -169,7 +169,10 @@ impl Cluster {
 
     /// Every task in the queue: its job, state and node.
     fn queue(&self) -> Vec<[String; 3]> {
-        self.output("squeue", &["-h", "-r", "-o", "%i|%T|%N"])
+        let squeue = self.command("squeue").args(["-h", "-r", "-o", "%i|%T|%N"]).output().unwrap();
+        // An empty queue means something.
+        assert!(squeue.status.success(), "{}", String::from_utf8_lossy(&squeue.stderr));
+        String::from_utf8_lossy(&squeue.stdout)
             .lines()
             .filter_map(|line| line.split('|').map(str::to_owned).collect::<Vec<_>>().try_into().ok())
             .collect()
@@ -183,7 +186,7 @@ impl Cluster {
 
     /// Waits until nothing is queued.
     fn drain(&self) {
-        wait("an empty queue", || self.queue().is_empty() && self.output("squeue", &["--version"]) != "");
+        wait("an empty queue", || self.queue().is_empty());
     }
 
     /// The processes of this cluster's jobs whose environment holds this, too: the workers.
@@ -312,7 +315,7 @@ struct Sweep {
 }
 
 /// Epochs of [`SCRIPT`], long enough for things to happen to it.
-const EPOCHS: u32 = 16;
+const EPOCHS: u32 = 12;
 
 impl Sweep {
     fn new(lab: Lab, script: &str, epochs: u32, every: f64) -> Self {
@@ -504,11 +507,11 @@ fn requeued_and_cancelled_tasks_lose_nothing() {
     sweep.send();
     wait("all tasks", || cluster.running().len() == 4);
     wait("checkpoints", || sweep.checkpoints() >= 8);
-    cluster.output("scontrol", &["requeue", "1_0"]);
     cluster.output("scancel", &["1_2", "1_3"]);
     // At once, while the cancelled tasks still write their checkpoints.
     let sent = sweep.submit();
     assert!(sent.contains("sent ") && sent.contains(" in 2 tasks"), "{sent}");
+    cluster.output("scontrol", &["requeue", "1_0"]);
     cluster.drain();
     assert!(sweep.logs().contains("job 1_0, restart 1, "), "{}", sweep.logs());
     assert!(sweep.submit().ends_with("nothing to send\n"));
@@ -640,6 +643,20 @@ fn a_worker_without_slurm_asks_to_be_started_again_when_its_time_is_up() {
     }
     assert!(interrupted > 0);
     sweep.assert_oracle();
+}
+
+#[test]
+fn a_worker_that_starts_in_another_folder_finds_the_data() {
+    let lab = Lab::new();
+    crate::sweeps::write_images(&lab, "here", 1);
+    let script = crate::sweeps::sweep("here", DIR);
+    assert_eq!(lab.script(&script).code, Some(0));
+    let whole = lab.metrics();
+    let rows = metrics(&lab, DIR);
+    fs::remove_file(&whole[0].0).unwrap();
+    let worker = lab.kelvin().current_dir("/").arg("worker").arg(lab.path(DIR)).arg("1/1").output().unwrap();
+    assert!(worker.status.success(), "{}", String::from_utf8_lossy(&worker.stderr));
+    assert_eq!(metrics(&lab, DIR), rows);
 }
 
 /// Makes the sweep's folder with its plan and nothing else.

@@ -39,13 +39,13 @@ fn quickstart_gives_its_figure_and_the_same_rows_twice() {
 }
 
 /// Writes 60 images of a seed as Parquet.
-fn write_images(lab: &Lab, folder: &str, seed: i64) {
+pub fn write_images(lab: &Lab, folder: &str, seed: i64) {
     let options = SyntheticOptions { n: 60, classes: 3, shape: [3, 8, 8], noise: 1.0, seed };
     std::fs::create_dir_all(lab.path(folder)).unwrap();
     crate::training::write_images(&lab.path(folder), &DataSpec::new(Source::Synthetic(options)));
 }
 
-fn sweep(folder: &str, dir: &str) -> String {
+pub fn sweep(folder: &str, dir: &str) -> String {
     format!(
         "sweep(#{{ data: images(\"{folder}\"), train: 40, test: 20, model: linear(), lr: [0.1, 0.2], batch: 10, \
          epochs: 2 }}).run(\"{dir}\")"

@@ -16,7 +16,7 @@ use crate::script::session::Session;
 use crate::sweep::slurm::{SLURM_OPTIONS, Slurm};
 use crate::sweep::{Files, Plan, RunOptions, Store, Summary, outlook};
 use crate::table::Table;
-use crate::torch::default_device;
+use crate::torch::device_named;
 use crate::train::RunSpec;
 
 /// A plan.
@@ -75,7 +75,7 @@ fn run_options(options: &Map, session: &Session) -> Result<(RunOptions, Executor
                 }
                 found.jobs = Some(jobs);
             }
-            "device" => found.device = Some(device(&text(key, value)?)?),
+            "device" => found.device = Some(device_named(&text(key, value)?)?),
             "executor" => match value.clone().try_cast::<Slurm>() {
                 Some(slurm) => executor = Executor::Slurm(slurm),
                 None => {
@@ -104,33 +104,6 @@ fn run_options(options: &Map, session: &Session) -> Result<(RunOptions, Executor
         }
     }
     Ok((found, executor))
-}
-
-fn device(name: &str) -> Result<tch::Device> {
-    let found = match (name, name.strip_prefix("cuda")) {
-        ("cpu", _) => Some(tch::Device::Cpu),
-        ("auto", _) => Some(default_device()),
-        (_, Some("")) => Some(tch::Device::Cuda(0)),
-        (_, Some(index)) => {
-            index.strip_prefix(':').and_then(|index| index.parse().ok()).map(tch::Device::Cuda)
-        }
-        _ => None,
-    };
-    let found = found.ok_or_else(|| {
-        Error::invalid(format!(
-            "device: expected \"auto\", \"cpu\", \"cuda\" or \"cuda:0\", found \"{name}\""
-        ))
-    })?;
-    crate::torch::initialize();
-    match found {
-        tch::Device::Cuda(index) if index as i64 >= tch::Cuda::device_count() => {
-            Err(Error::invalid(format!(
-                "device: \"{name}\" is not there, libtorch sees {} GPUs; write \"cpu\" or \"auto\"",
-                tch::Cuda::device_count()
-            )))
-        }
-        found => Ok(found),
-    }
 }
 
 /// What is said of runs that did not end as done.
