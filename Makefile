@@ -12,7 +12,7 @@ KELVIN = target/release/kelvin
 help:
 	@echo "make demo    fetch libtorch, build, run scripts/quickstart.rhai"
 	@echo "make test    the same set-up, then every test"
-	@echo "make soak    the fault tests in full: hundreds of kills, every file-system call; an hour or so"
+	@echo "make soak    the fault tests in full: hundreds of kills, every file-system call; half an hour or so"
 	@echo "make repl    the prompt"
 	@echo "make bench   kelvin and eager PyTorch side by side, into results/bench.parquet"
 	@echo "make lint    format, clippy, the library without its features"

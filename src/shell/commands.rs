@@ -291,14 +291,15 @@ fn show_run(store: &Store, id: &str) -> Result<()> {
     let spec = serde_json::to_string_pretty(&run.spec).map_err(|error| Error::invalid(error.to_string()))?;
     print(&format!("\nspecification {spec}"));
     print(&format!(
-        "{} parameters; stacks of at most {}, {} torch threads each",
+        "{} parameters; trained in stacks of at most {} runs; torch threads of a stack: {}",
         run.parameters, run.choice.stack, run.choice.threads
     ));
     let attempts = store.attempts(&run.id)?;
     for attempt in &attempts {
         print(&describe(attempt));
     }
-    if let Some(ended) = store.ended(&run.id, &standing)? {
+    // Where nothing was noted there is nothing to tell but what `begun` says above.
+    if let Some(ended) = store.ended(&run.id, &standing)?.filter(|ended| !ended.device.is_empty()) {
         print(&format!(
             "\n{} on {} ({}), kelvin {} ({}), libtorch {}, {} to {}",
             ended.status.name(),
@@ -333,7 +334,7 @@ fn describe(attempt: &Past) -> String {
         None => "no end noted".to_owned(),
     };
     format!(
-        "\nattempt {}: process {} on {}, from {} at {}; {} epochs with metrics, last checkpoint at {}; {end}",
+        "\nattempt {}: process {} on {}, from {} at {}; {} epochs so far, last checkpoint at {}; {end}",
         attempt.folder.file_name().unwrap_or_default().to_string_lossy().trim_start_matches("attempt-"),
         attempt.process.pid,
         attempt.process.host,

@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
         tell(&error.to_string());
         return ExitCode::from(FAILED);
     }
-    leave(match options.command {
+    let command = || match options.command {
         None => run(options.run),
         Some(Command::Run(options)) => run(options),
         Some(Command::Sweeps(command)) => match commands::run(&command) {
@@ -101,7 +101,9 @@ pub fn main() -> ExitCode {
                 FAILED
             }
         },
-    })
+    };
+    // What a panic says is said already; libtorch must not be taken apart under its threads.
+    leave(std::panic::catch_unwind(std::panic::AssertUnwindSafe(command)).unwrap_or(FAILED))
 }
 
 fn run(options: Run) -> u8 {

@@ -54,7 +54,8 @@ impl Progress {
 
     fn left(&self) -> Option<Duration> {
         let share = self.epochs as f64 / self.work.epochs.max(1) as f64;
-        (share > 0.0).then(|| self.started.elapsed().mul_f64((1.0 - share) / share))
+        // More may have been done than was announced: runs taken over from another process.
+        (share > 0.0).then(|| self.started.elapsed().mul_f64((1.0 - share).max(0.0) / share))
     }
 
     fn numbers(&self) -> String {
@@ -84,13 +85,14 @@ fn count(n: usize, what: &str) -> String {
 impl Observer for Progress {
     fn start(&mut self, work: Work) {
         self.work = work;
+        (self.runs, self.epochs) = (0, 0);
         self.started = Instant::now();
         self.last_line = self.started;
         if work.skipped > 0 {
             tell(&format!("{} had ended before, {} to do", count(work.skipped, "run"), work.runs));
         }
         if work.resumed > 0 {
-            tell(&format!("{} of them from a checkpoint", count(work.resumed, "run")));
+            tell(&format!("{} from a checkpoint", count(work.resumed, "run")));
         }
         if work.runs == 0 {
             return;
@@ -134,7 +136,7 @@ impl Observer for Progress {
     }
 
     fn stopping(&mut self) {
-        self.line("finishing the step and writing checkpoints; Ctrl-C again leaves without them");
+        self.line("finishing the step and writing checkpoints (asked again, it leaves without them)");
     }
 
     fn waiting(&mut self, runs: usize, process: &Process) {

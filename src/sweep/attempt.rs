@@ -91,9 +91,11 @@ impl Past {
         self.ended.is_none() && self.process.writes(&self.folder.join(JOURNAL), now)
     }
 
-    /// Where it can go on from, as far as its journal knows.
+    /// Where it can go on from: the last checkpoint whose file is there.
     pub fn resumable(&self) -> Position {
-        self.checkpoints.last().map_or(Position::default(), |checkpoint| checkpoint.position)
+        let there = |checkpoint: &&Checkpoint| self.folder.join(&checkpoint.file).exists();
+        let last = self.checkpoints.iter().rev().find(there);
+        last.map_or(Position::default(), |checkpoint| checkpoint.position)
     }
 }
 

@@ -40,6 +40,9 @@ pub(super) fn read(store: &Store, runs: &[&PlannedRun]) -> Result<Table> {
 pub fn compact(dir: &Path) -> Result<Compacted> {
     let store = Store::open(dir)?;
     let table = store.epochs()?;
+    if table.is_empty() {
+        return Err(Error::invalid(format!("{}: no run is finished yet", dir.display())));
+    }
     let bad = |error: arrow::error::ArrowError| Error::invalid(error.to_string());
     let columns = ORDER
         .iter()

@@ -87,7 +87,7 @@ impl Frozen {
     fn read(files: &Files, path: &Path) -> Result<Self> {
         let bytes = files.read(path)?;
         let unreadable = |error: &dyn std::fmt::Display| {
-            Error::invalid(format!("{}: not a plan of this version of kelvin: {error}", path.display()))
+            Error::invalid(format!("{}: damaged, or not a plan: {error}; restore the file", path.display()))
         };
         let value: Value = serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))?;
         let schema = value["schema"].as_u64();
@@ -166,7 +166,7 @@ pub fn check(files: &[(PathBuf, Frozen)], plan: Option<&Plan>) -> Result<()> {
         }
         let edits = file.edits(path, plan, &known)?;
         return Err(Error::invalid(format!(
-            "{}: was changed after it was written ({}). Nothing was started; restore the file, or run another plan in another folder",
+            "{}: was changed after it was written ({}); restore the file, or run another plan in another folder",
             path.display(),
             edits.join("; ")
         )));

@@ -20,13 +20,15 @@ const BUDGET: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(20);
 
 /// A row per run of the plan: parameters, status, cost ([`rows::plan`]). With a folder, where the runs stand in
-/// it; without, all are to do.
-pub fn outlook(plan: &Plan, dir: Option<&Path>) -> Result<Table> {
+/// it; without, all are to do. Beside it, why the plan could not be run there as it is, if so.
+pub fn outlook(plan: &Plan, dir: Option<&Path>) -> Result<(Table, Option<String>)> {
+    let mut refused = None;
     let mut standings = vec![Standing::ToDo; plan.runs.len()];
     let mut id = plan.id();
     if let Some(dir) = dir.filter(|dir| dir.join("sweep.json").exists()) {
         let store = Store::open(dir)?;
         id = store.id().to_owned();
+        refused = store.refuses(plan, false).map(|error| error.to_string());
         let known: std::collections::HashMap<&str, Standing> =
             store.plan().runs.iter().map(|run| run.id.as_str()).zip(store.survey()?).collect();
         for (run, standing) in plan.runs.iter().zip(&mut standings) {
@@ -35,7 +37,7 @@ pub fn outlook(plan: &Plan, dir: Option<&Path>) -> Result<Table> {
     }
     let costs = costs(&plan.runs, &standings)?;
     let dir = dir.map(|dir| dir.display().to_string()).unwrap_or_default();
-    rows::plan(&id, &dir, &plan.runs, &standings, &costs)
+    Ok((rows::plan(&id, &dir, &plan.runs, &standings, &costs)?, refused))
 }
 
 /// What each run that is not finished costs: one trial per kind of runs, as far as time allows; other kinds by

@@ -177,16 +177,41 @@ pub fn task(store: &Store, task: &str) -> Result<Vec<PlannedRun>> {
         .collect()
 }
 
-/// Sends what is missing and not queued yet, and returns at once. Tasks run the program that calls this.
-pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent> {
+/// Whether these options can be sent from this host.
+pub fn check(options: &Slurm) -> Result<()> {
     if let Some(gpus) = options.gpus.filter(|&gpus| gpus > 1) {
         return Err(Error::invalid(format!(
             "gpus is {gpus}, expected 0 or 1: a task uses one GPU, several tasks use several"
         )));
     }
-    if options.cpus == Some(0) || options.array_limit == Some(0) || options.runs_per_task == Some(0) {
-        return Err(Error::invalid("cpus, array_limit and runs_per_task: expected at least 1"));
+    let counts = [
+        ("cpus", options.cpus.map(|cpus| cpus as usize)),
+        ("array_limit", options.array_limit.map(|limit| limit as usize)),
+        ("runs_per_task", options.runs_per_task),
+    ];
+    if let Some((name, _)) = counts.iter().find(|(_, count)| *count == Some(0)) {
+        return Err(Error::invalid(format!("{name} is 0, expected at least 1")));
     }
+    let numbers = |text: &str| {
+        text.split([':', '-']).all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    if let Some(time) = options.time.as_ref().filter(|time| !numbers(time)) {
+        return Err(Error::invalid(format!(
+            "time: expected a limit such as \"4:00:00\" or \"2-00:00\", found \"{time}\""
+        )));
+    }
+    let size = |text: &str| numbers(text.trim_end_matches(['K', 'M', 'G', 'T']));
+    if let Some(mem) = options.mem.as_ref().filter(|mem| !size(mem)) {
+        return Err(Error::invalid(format!(
+            "mem: expected a size such as \"8G\" or \"500M\", found \"{mem}\""
+        )));
+    }
+    largest_array().map(|_| ())
+}
+
+/// Sends what is missing and not queued yet, and returns at once. Tasks run the program that calls this.
+pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent> {
+    check(options)?;
     let kelvin = std::env::current_exe().map_err(|error| Error::io("the program itself", error))?;
     let limit = largest_array()?;
     let queue = queued(store)?;
@@ -446,7 +471,10 @@ fn output(mut command: Command) -> Result<String> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(Error::invalid(format!("{name}: {}", said.trim())))
+    let said = said.trim().lines().next().unwrap_or_default().trim_start_matches(&format!("{name}: "));
+    Err(Error::invalid(format!(
+        "{name}: {said}; submit where Slurm answers, or train shares with `kelvin worker DIR K/N`"
+    )))
 }
 
 #[cfg(test)]

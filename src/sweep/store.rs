@@ -185,6 +185,7 @@ impl Store {
     ) -> Result<Self> {
         loop {
             if !dir.join(frozen::FIRST).exists() {
+                lost(&files, dir, &plan.id())?;
                 let refused = |error: Error| {
                     Error::invalid(format!(
                         "{}: expected a folder for results that can be written, but: {error}; name another folder",
@@ -199,17 +200,40 @@ impl Store {
             frozen::check(&frozen, Some(plan))?;
             let count = frozen.len();
             let store = Self::of(files.clone(), dir, frozen);
-            let (new, missing) = plan.difference(&store.plan);
-            if new.is_empty() && missing.is_empty() {
-                return Ok(store);
+            if let Some(error) = store.refuses(plan, extend) {
+                return Err(error);
             }
-            if !missing.is_empty() || !extend {
-                return Err(differs(dir, plan, &store.plan, new.len(), missing.len(), extend));
+            let (new, _) = plan.difference(&store.plan);
+            if new.is_empty() {
+                return Ok(store);
             }
             let frozen = Frozen::new(store.id.clone(), provenance, new.into_iter().cloned().collect())?;
             // Where another process was faster, look again.
             files.publish(&dir.join("staging"), &frozen::path(dir, count + 1), frozen.text()?.as_bytes())?;
         }
+    }
+
+    /// Why this plan cannot be run in the folder: it holds another one, or one that this is only a part of.
+    pub fn refuses(&self, plan: &Plan, extend: bool) -> Option<Error> {
+        let (new, missing) = plan.difference(&self.plan);
+        let (held, same) = (self.plan.runs.len(), plan.runs.len() - new.len());
+        let options = plan.differing_options(&self.plan).join("; ");
+        let (new, missing) = (new.len(), missing.len());
+        let text = match (new, missing) {
+            (0, 0) => return None,
+            (_, 0) if extend => return None,
+            (_, 0) => format!(
+                "holds {held} of these {} runs ({options}). run(dir, #{{extend: true}}) adds the others",
+                held + new
+            ),
+            (0, _) => format!(
+                "holds {held} runs, of which this plan has only {same} ({options}). Add what is missing, or read what is there with results(dir)"
+            ),
+            _ => format!(
+                "holds another sweep: {same} of this plan's runs, {missing} that it lacks, and not {new} that it has ({options}). Run this plan in another folder"
+            ),
+        };
+        Some(Error::invalid(format!("{}: {text}; nothing was started", self.dir.display())))
     }
 
     /// The sweep's id.
@@ -273,11 +297,17 @@ impl Store {
         Past::all(&self.files, run, &self.state(run))
     }
 
-    /// The file system's time: clocks of hosts differ.
+    /// The file system's time, because clocks of hosts differ; this host's, which is finer, where the two agree.
     fn now(&self) -> SystemTime {
+        const AGREE: std::time::Duration = std::time::Duration::from_millis(100);
         let probe = tempfile::tempfile_in(self.staging());
-        let now = probe.and_then(|file| file.metadata()).and_then(|about| about.modified());
-        now.unwrap_or_else(|_| SystemTime::now())
+        let theirs = probe.and_then(|file| file.metadata()).and_then(|about| about.modified());
+        let own = SystemTime::now();
+        match theirs {
+            Ok(theirs) if own.duration_since(theirs).is_ok_and(|ahead| ahead < AGREE) => own,
+            Ok(theirs) => theirs,
+            Err(_) => own,
+        }
     }
 
     /// Where a run stands.
@@ -478,18 +508,17 @@ impl Store {
     }
 }
 
-/// The error about a folder that holds another plan.
-fn differs(dir: &Path, plan: &Plan, frozen: &Plan, new: usize, missing: usize, extend: bool) -> Error {
-    let advice = match (missing, extend) {
-        (0, _) => "run(dir, #{extend: true}) adds them",
-        (_, true) => "extend: true adds runs and drops none; run this plan in another folder",
-        (_, false) => "run this plan in another folder",
-    };
-    Error::invalid(format!(
-        "{}: holds another sweep, of {} runs; this plan has {} of them, lacks {missing} and has {new} others ({}). Nothing was started; {advice}",
-        dir.display(),
-        frozen.runs.len(),
-        plan.runs.len() - new,
-        plan.differing_options(frozen).join("; "),
-    ))
+/// An error where a folder has results or extensions of a sweep whose plan is gone: a new plan beside them would mix
+/// two sweeps in what other programs read.
+fn lost(files: &Files, dir: &Path, id: &str) -> Result<()> {
+    let own = format!("sweep={id}");
+    let other = files.names(&dir.join("metrics"))?.into_iter().find(|name| *name != own);
+    let extension = frozen::path(dir, 2);
+    let found = other.or_else(|| extension.exists().then(|| extension.display().to_string()));
+    found.map_or(Ok(()), |found| {
+        Err(Error::invalid(format!(
+            "{}: sweep.json is gone, but {found} is there; restore the file, or run this plan in another folder",
+            dir.display()
+        )))
+    })
 }

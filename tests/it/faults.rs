@@ -237,7 +237,12 @@ fn repeated(dir: &Path) -> usize {
         let attempts = store.attempts(&run.id).unwrap();
         let mut furthest = 0;
         for (index, attempt) in attempts.iter().enumerate() {
-            let committed = attempts[..index].iter().map(|past| past.resumable()).max().unwrap_or_default();
+            let committed = attempts[..index]
+                .iter()
+                .filter_map(|past| past.checkpoints.last())
+                .map(|own| own.position)
+                .max()
+                .unwrap_or_default();
             assert_eq!(attempt.position, committed, "attempt {index} at {}", run.id);
             let epochs: Vec<u32> = attempt.epochs.iter().map(|record| record.epoch).collect();
             assert!(epochs.iter().copied().eq(1..=epochs.len() as u32), "{epochs:?}");

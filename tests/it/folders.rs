@@ -74,6 +74,72 @@ fn a_plan_says_what_is_done_begun_and_to_do_and_why() {
     );
 }
 
+/// Runs that another process had begun are more than was announced at the start; on a terminal, too.
+#[test]
+fn a_sweep_takes_over_from_a_process_that_died() {
+    let lab = Lab::new();
+    lab.write("sweep.rhai", format!("{} s.run(\"out\", #{{jobs: 1}});", SWEEP.replace("400]", "120]")));
+    let first = lab.start(["sweep.rhai"]);
+    wait_until("the first process's journals", || !lab.files_under("state").is_empty());
+    let second = lab.start(["sweep.rhai"]);
+    second.wait_for("waiting for");
+    first.signal(libc::SIGKILL);
+    first.end();
+    let ended = second.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(lab.metrics().len(), 4);
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+}
+
+/// A finished run whose file was removed trains again, from its beginning: it has no checkpoint any more.
+#[test]
+fn a_run_whose_metrics_are_gone_trains_again() {
+    let lab = Lab::new();
+    let sweep = SWEEP.replace("400]", "3]");
+    let run = format!("{sweep} s.run(\"out\", #{{checkpoint_every: 0}});");
+    assert_eq!(lab.script(&run).code, Some(0));
+    let before = lab.metrics();
+    std::fs::remove_file(&before[0].0).unwrap();
+    let why =
+        lab.script(&format!("{sweep} print(s.plan(\"out\").filter(\"status <> 'done'\").rows()[0].why);"));
+    assert_eq!(
+        why.stdout.trim(),
+        "starts again: it has no checkpoint; it was done, but its metrics are gone"
+    );
+    let again = lab.script(&run);
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert!(!again.stderr.contains("from a checkpoint"), "{}", again.stderr);
+    assert_eq!(lab.metrics().len(), 4);
+}
+
+/// A plan that a folder would refuse says so before it is run; a folder that lost its plan is left alone.
+#[test]
+fn plans_that_do_not_belong_to_a_folder_are_told() {
+    let lab = Lab::new();
+    let sweep = |lr: &str| {
+        format!(
+            "let s = sweep(#{{ data: digits().take(60), train: 40, test: 20, model: linear(), lr: {lr}, batch: 10, \
+             epochs: 1 }});"
+        )
+    };
+    assert_eq!(lab.script(&format!("{} s.run(\"out\");", sweep("[0.1, 0.2]"))).code, Some(0));
+    for (lr, told) in [
+        ("[0.1, 0.2, 0.3]", "run(dir, #{extend: true}) adds the others"),
+        ("0.1", "of which this plan has only 1 (lr: 0.2 is missing)"),
+        ("0.7", "holds another sweep"),
+    ] {
+        let plan = lab.script(&format!("{} print(s.plan(\"out\").len);", sweep(lr)));
+        assert!(plan.code == Some(0) && plan.stderr.contains(told), "{}", plan.stderr);
+        let run = lab.script(&format!("{} s.run(\"out\");", sweep(lr)));
+        assert!(run.code == Some(1) && run.stderr.contains(told), "{}", run.stderr);
+    }
+    std::fs::remove_file(lab.path("out/sweep.json")).unwrap();
+    let lost = lab.script(&format!("{} s.run(\"out\");", sweep("[0.1, 0.3]")));
+    assert!(lost.code == Some(1) && lost.stderr.contains("sweep.json is gone"), "{}", lost.stderr);
+    let same = lab.script(&format!("{} s.run(\"out\");", sweep("[0.1, 0.2]")));
+    assert!(same.code == Some(0) && same.stderr.contains("2 runs had ended before"), "{}", same.stderr);
+}
+
 /// Where a sweep comes from, in the file and on the screen.
 #[test]
 fn show_tells_where_a_sweep_comes_from() {

@@ -356,7 +356,7 @@ fn wrong_results_folders() {
         ),
     );
     lab.write("torn/sweep.json", &plan[..plan.len() / 2]);
-    fail(&lab, &run_in("torn", "0.1", &["torn/sweep.json: not a plan"]));
+    fail(&lab, &run_in("torn", "0.1", &["torn/sweep.json: damaged, or not a plan"]));
 }
 
 #[test]

@@ -82,6 +82,11 @@ pub mod functions {
         if let Some(option) = RUN_OPTIONS.iter().find(|option| option.name == name) {
             text += &format!("{name} (run option)\n    {}\n", option.doc);
         }
+        for (call, options) in [("run", &EXECUTION_OPTIONS[..]), ("slurm", &SLURM_OPTIONS[..])] {
+            if let Some((_, doc)) = options.iter().find(|(option, _)| *option == name) {
+                text += &format!("{name} (option of {call})\n    {doc}\n");
+            }
+        }
         if text.is_empty() {
             let mut known: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
             known.extend(RUN_OPTIONS.iter().map(|option| option.name));

@@ -9,7 +9,7 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map};
 
 use crate::error::{Error, Result};
-use crate::script::convert::{Scripted, at, count, flag, known_keys, number, raise, text};
+use crate::script::convert::{Scripted, at, count, describe, flag, known_keys, number, raise, text};
 use crate::script::handles::NetworkHandle;
 use crate::script::options::expand;
 use crate::script::session::Session;
@@ -88,9 +88,11 @@ fn run_options(options: &Map, session: &Session) -> Result<(RunOptions, Executor
                 }
             },
             "retry" => {
-                let what = text(key, value)?;
-                if what != "failed" {
-                    return Err(Error::invalid(format!("retry: expected \"failed\", found \"{what}\"")));
+                if value.clone().into_string().ok().as_deref() != Some("failed") {
+                    return Err(Error::invalid(format!(
+                        "retry: expected \"failed\", found {}",
+                        describe(value)
+                    )));
                 }
                 found.retry_failed = true;
             }
@@ -140,6 +142,7 @@ fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &M
                         "run: `jobs` and `device` are for this machine; slurm(#{cpus, gpus}) says what a task asks for",
                     ));
                 }
+                crate::sweep::slurm::check(&slurm)?;
                 let slurm = Slurm { checkpoint_every: Some(options.checkpoint_every.as_secs_f64()), ..slurm };
                 let files = options.files.clone();
                 let store = Store::create(files, path, &sweep.plan, &provenance, options.extend)?;
@@ -160,12 +163,15 @@ fn slurm_options(options: &Map) -> Result<Slurm> {
             let number = count(key, value)?;
             u32::try_from(number).map_err(|_| Error::invalid(format!("{key}: {number} is too many")))
         };
+        let clock = |example: &str| {
+            text(key, value).map_err(|error| Error::invalid(format!("{error}; write \"{example}\"")))
+        };
         match key.as_str() {
             "partition" => slurm.partition = Some(text(key, value)?),
             "gpus" => slurm.gpus = Some(small()?),
-            "time" => slurm.time = Some(text(key, value)?),
+            "time" => slurm.time = Some(clock("4:00:00")?),
             "cpus" => slurm.cpus = Some(small()?),
-            "mem" => slurm.mem = Some(text(key, value)?),
+            "mem" => slurm.mem = Some(clock("8G")?),
             "array_limit" => slurm.array_limit = Some(small()?),
             "setup" => slurm.setup = Some(text(key, value)?),
             _ => slurm.runs_per_task = Some(count(key, value)?),
@@ -221,14 +227,19 @@ pub mod functions {
     /// of run now, `memory` in bytes.
     #[rhai_fn(name = "plan", return_raw, pure)]
     pub fn sweep_plan(context: NativeCallContext, sweep: &mut SweepHandle) -> Scripted<Table> {
-        outlook(&sweep.plan, None).map_err(|error| at(&context, error))
+        outlook(&sweep.plan, None).map(|(table, _)| table).map_err(|error| at(&context, error))
     }
 
     /// The runs as a table, with where each stands in a folder: `status` (done, diverged, failed, interrupted, training,
     /// begun, to do), `epoch` (the one that it goes on after), `why`, and the cost of what is left.
     #[rhai_fn(name = "plan", return_raw, pure)]
     pub fn sweep_plan_in(context: NativeCallContext, sweep: &mut SweepHandle, dir: &str) -> Scripted<Table> {
-        outlook(&sweep.plan, Some(Path::new(dir))).map_err(|error| at(&context, error))
+        let (table, refused) =
+            outlook(&sweep.plan, Some(Path::new(dir))).map_err(|error| at(&context, error))?;
+        if let Some(refused) = refused {
+            Session::of(&context).tell(&format!("run would be refused: {refused}"));
+        }
+        Ok(table)
     }
 
     /// Freezes the plan in a folder and trains nothing: `kelvin worker DIR 1/4` and so on train it then.
