@@ -13,6 +13,11 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 /// Longer than anything here takes on a busy machine: whoever waits this long has hung.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
+/// With KELVIN_SOAK, sweeps are longer.
+fn deadline() -> Duration {
+    if std::env::var_os("KELVIN_SOAK").is_some() { 15 * DEADLINE } else { DEADLINE }
+}
+
 /// The name under which [`Lab::script`] saves and runs a script.
 pub const SCRIPT: &str = "script.rhai";
 
@@ -169,7 +174,7 @@ impl Started {
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} for {what}");
+        assert!(started.elapsed() < deadline(), "waited {:?} for {what}", deadline());
         std::thread::sleep(Duration::from_millis(2));
     }
 }
