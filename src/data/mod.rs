@@ -5,9 +5,10 @@
 //! ([`Dataset`], what a script holds). One file per source, one entry per source in [`SOURCES`].
 
 mod augment;
-mod cifar10;
+mod cifar;
 mod dataset;
 mod digits;
+mod idx;
 mod image_files;
 mod images;
 mod sampling;
@@ -32,6 +33,21 @@ pub enum Source {
     /// CIFAR-10, in a folder.
     Cifar10 {
         /// The folder with the official binary files or with Parquet files.
+        path: String,
+    },
+    /// CIFAR-100 with its fine labels, in a folder.
+    Cifar100 {
+        /// The folder with the official binary files or with Parquet files.
+        path: String,
+    },
+    /// MNIST, in a folder.
+    Mnist {
+        /// The folder with the official files.
+        path: String,
+    },
+    /// Fashion-MNIST, in a folder.
+    FashionMnist {
+        /// The folder with the official files.
         path: String,
     },
     /// Parquet files with encoded images.
@@ -80,6 +96,27 @@ pub const SOURCES: &[SourceInfo] = &[
         augmentation: Augmentation::CropFlip,
     },
     SourceInfo {
+        name: "cifar100",
+        doc: "60,000 colour images, 32x32, of a hundred classes, from the official binary files or Parquet",
+        origin: "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        sizes: Some((50_000, 10_000)),
+        augmentation: Augmentation::CropFlip,
+    },
+    SourceInfo {
+        name: "mnist",
+        doc: "70,000 handwritten digits, 28x28 grey, from the official files",
+        origin: "Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten digits, 1998",
+        sizes: Some((60_000, 10_000)),
+        augmentation: Augmentation::None,
+    },
+    SourceInfo {
+        name: "fashion_mnist",
+        doc: "70,000 pieces of clothing, 28x28 grey, from the official files",
+        origin: "H. Xiao, K. Rasul, R. Vollgraf, Fashion-MNIST, 2017 (MIT)",
+        sizes: Some((60_000, 10_000)),
+        augmentation: Augmentation::None,
+    },
+    SourceInfo {
         name: "images",
         doc: "encoded images (PNG, JPEG) with labels in Parquet files",
         origin: "the user's own",
@@ -101,8 +138,11 @@ impl Source {
         let index = match self {
             Self::Digits => 0,
             Self::Cifar10 { .. } => 1,
-            Self::Images { .. } => 2,
-            Self::Synthetic(_) => 3,
+            Self::Cifar100 { .. } => 2,
+            Self::Mnist { .. } => 3,
+            Self::FashionMnist { .. } => 4,
+            Self::Images { .. } => 5,
+            Self::Synthetic(_) => 6,
         };
         &SOURCES[index]
     }
@@ -110,7 +150,11 @@ impl Source {
     /// Where its files lie, if it has any.
     pub(crate) fn path_mut(&mut self) -> Option<&mut String> {
         match self {
-            Self::Cifar10 { path } | Self::Images { path, .. } => Some(path),
+            Self::Cifar10 { path }
+            | Self::Cifar100 { path }
+            | Self::Mnist { path }
+            | Self::FashionMnist { path }
+            | Self::Images { path, .. } => Some(path),
             Self::Digits | Self::Synthetic(_) => None,
         }
     }
@@ -119,7 +163,9 @@ impl Source {
     fn load(&self) -> Result<Images> {
         match self {
             Self::Digits => digits::load(),
-            Self::Cifar10 { path } => cifar10::load(path.as_ref()),
+            Self::Cifar10 { path } => cifar::CIFAR10.load(path.as_ref()),
+            Self::Cifar100 { path } => cifar::CIFAR100.load(path.as_ref()),
+            Self::Mnist { path } | Self::FashionMnist { path } => idx::load(path.as_ref()),
             Self::Images { path, image, label } => {
                 image_files::load(path, image.as_deref(), label.as_deref())
             }
@@ -139,6 +185,9 @@ mod tests {
         let sources = [
             Source::Digits,
             Source::Cifar10 { path: path() },
+            Source::Cifar100 { path: path() },
+            Source::Mnist { path: path() },
+            Source::FashionMnist { path: path() },
             Source::Images { path: path(), image: None, label: None },
             Source::Synthetic(SyntheticOptions { n: 1, classes: 1, shape: [1, 1, 1], noise: 0.0, seed: 1 }),
         ];

@@ -12,6 +12,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use super::{OptimizerState, Update};
 use crate::error::{Error, Result};
 
 /// The two ways to write momentum.
@@ -100,10 +101,11 @@ impl SgdState {
             velocity: (options.momentum > 0.0).then(|| theta.zeros_like()),
         }
     }
+}
 
-    /// One update of the weights. `factor` is the schedule's, `gradient` is consumed, `noise` is β √(λT) w
-    /// per parameter.
-    pub fn step(&mut self, theta: &mut Tensor, mut gradient: Tensor, factor: f64, noise: Option<Tensor>) {
+impl OptimizerState for SgdState {
+    fn step(&mut self, theta: &mut Tensor, mut gradient: Tensor, update: Update) {
+        let Update { factor, noise, .. } = update;
         let Sgd { momentum, form, nesterov, weight_decay, .. } = self.options;
         let scaled = (factor != 1.0).then(|| &self.descent * factor);
         let descent = scaled.as_ref().unwrap_or(&self.descent);
@@ -136,8 +138,7 @@ impl SgdState {
         }
     }
 
-    /// The velocity v, ordered as the weights; none without momentum. What a checkpoint keeps.
-    pub fn velocity(&self) -> Option<&Tensor> {
-        self.velocity.as_ref()
+    fn buffers(&self) -> Vec<(&'static str, &Tensor)> {
+        self.velocity.iter().map(|velocity| ("momentum", velocity)).collect()
     }
 }

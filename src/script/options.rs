@@ -102,7 +102,7 @@ pub const RUN_OPTIONS: &[RunOption] = &[
     },
     RunOption {
         name: "optimizer",
-        doc: "sgd(#{momentum, form, nesterov, weight_decay, noise}); default sgd()",
+        doc: "sgd(#{momentum, form, nesterov, weight_decay, noise}) or adam(#{…}); default sgd()",
         set: Some(|draft, value| {
             draft.optimizer = handle::<OptimizerHandle>("optimizer", "an optimizer such as sgd()", value)?.0;
             Ok(())

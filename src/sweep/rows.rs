@@ -13,7 +13,6 @@ use super::provenance::{Ended, Provenance};
 use super::store::Standing;
 use crate::data::DataOp;
 use crate::error::{Error, Result};
-use crate::optim::OptimizerSpec;
 use crate::table::Table;
 use crate::train::{EpochRecord, Expected, RunSpec};
 
@@ -38,11 +37,6 @@ struct Row<'a> {
 impl Row<'_> {
     fn spec(&self) -> &RunSpec {
         &self.run.spec
-    }
-
-    fn sgd(&self) -> &crate::optim::Sgd {
-        let OptimizerSpec::Sgd(sgd) = &self.run.spec.optimizer;
-        sgd
     }
 
     fn metric(&self, metric: impl Fn(&EpochRecord) -> f64) -> f64 {
@@ -79,10 +73,10 @@ fn parameters() -> Vec<(&'static str, Column)> {
         ("model", text(|row| row.spec().model.info().name.to_owned())),
         ("width", int(|row| row.spec().model.width())),
         ("parameters", int(|row| row.run.parameters)),
-        ("optimizer", text(|row| row.sgd().label())),
-        ("momentum", float(|row| row.sgd().momentum)),
-        ("weight_decay", float(|row| row.sgd().weight_decay)),
-        ("noise", float(|row| row.sgd().noise)),
+        ("optimizer", text(|row| row.spec().optimizer.label())),
+        ("momentum", float(|row| row.spec().optimizer.momentum())),
+        ("weight_decay", float(|row| row.spec().optimizer.weight_decay())),
+        ("noise", float(|row| row.spec().optimizer.noise())),
         ("schedule", text(|row| row.spec().schedule.name().to_owned())),
         ("order", text(|row| row.spec().order.name().to_owned())),
         ("precision", text(|row| row.spec().precision.name().to_owned())),

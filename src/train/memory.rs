@@ -20,8 +20,7 @@ pub fn needed(spec: &RunSpec, shape: [usize; 3], classes: usize, replicas: usize
     let model = spec.model.build(shape, classes)?;
     let size = |kind: Kind| kind.elt_size_in_bytes() as u64;
     let (master, compute) = (size(spec.precision.master()), size(spec.precision.compute()));
-    let crate::optim::OptimizerSpec::Sgd(sgd) = &spec.optimizer;
-    let buffers = 3 + u64::from(sgd.momentum > 0.0);
+    let buffers = 3 + spec.optimizer.buffers();
     let per_replica = model.layout.parameters() as u64 * buffers * master
         + spec.batch as u64 * spec.model.activations(shape) * compute;
     Ok(per_replica * replicas as u64)

@@ -2,8 +2,8 @@
 //!
 //! A snapshot is taken between two updates. Random numbers need no state of their own: they are keyed by
 //! epoch and step (`rng.rs`), so the position is their position too. As bytes it is a safetensors file: the
-//! weights under their PyTorch names, which PyTorch loads as they are, and beside them `momentum.NAME`
-//! (what the optimizer remembers of that tensor) and `sums` (loss, squared loss and hits of the batches of an
+//! weights under their PyTorch names, and beside them what the optimizer remembers of each tensor
+//! (`optimizer.momentum.NAME`; Adam: `optimizer.exp_avg.NAME`, `optimizer.exp_avg_sq.NAME`) and `sums` (loss, squared loss and hits of the batches of an
 //! unfinished epoch). Numbers are kept bit for bit.
 
 use std::collections::HashMap;
@@ -41,8 +41,8 @@ pub struct Snapshot {
     pub seconds: f64,
     /// Weights and batch-norm statistics by their PyTorch names, on the CPU.
     pub weights: State,
-    /// What the optimizer remembers, by the same names; empty where it remembers nothing.
-    pub momentum: State,
+    /// What the optimizer remembers, by the name of each buffer; empty where it remembers nothing.
+    pub memory: Vec<(String, State)>,
     /// Sums over the unfinished epoch's batches of loss, squared loss and hits; none where training metrics
     /// do not come from the batches.
     pub sums: Option<[f64; 3]>,
@@ -57,7 +57,7 @@ struct About {
 }
 
 const ABOUT: &str = "kelvin";
-const MOMENTUM: &str = "momentum.";
+const OPTIMIZER: &str = "optimizer.";
 const SUMS: &str = "sums";
 
 impl Snapshot {
@@ -69,8 +69,10 @@ impl Snapshot {
         for (name, tensor) in &self.weights {
             tensors.push((name.clone(), Bytes::of(tensor)?));
         }
-        for (name, tensor) in &self.momentum {
-            tensors.push((format!("{MOMENTUM}{name}"), Bytes::of(tensor)?));
+        for (buffer, state) in &self.memory {
+            for (name, tensor) in state {
+                tensors.push((format!("{OPTIMIZER}{buffer}.{name}"), Bytes::of(tensor)?));
+            }
         }
         if let Some(sums) = &self.sums {
             tensors.push((SUMS.to_owned(), Bytes::of(&Tensor::from_slice(sums))?));
@@ -95,7 +97,7 @@ impl Snapshot {
             position: about.position,
             seconds: about.seconds,
             weights: State::new(),
-            momentum: State::new(),
+            memory: Vec::new(),
             sums: None,
         };
         for (name, view) in file.tensors() {
@@ -105,8 +107,13 @@ impl Snapshot {
             if name == SUMS {
                 let sums = Vec::<f64>::try_from(&tensor)?;
                 snapshot.sums = Some(sums.try_into().map_err(|_| bad(&"`sums` are not three numbers"))?);
-            } else if let Some(name) = name.strip_prefix(MOMENTUM) {
-                snapshot.momentum.push((name.to_owned(), tensor));
+            } else if let Some((buffer, name)) =
+                name.strip_prefix(OPTIMIZER).and_then(|name| name.split_once('.'))
+            {
+                match snapshot.memory.iter_mut().find(|(own, _)| own == buffer) {
+                    Some((_, state)) => state.push((name.to_owned(), tensor)),
+                    None => snapshot.memory.push((buffer.to_owned(), vec![(name.to_owned(), tensor)])),
+                }
             } else {
                 snapshot.weights.push((name, tensor));
             }
@@ -119,7 +126,8 @@ impl Snapshot {
         let copy = |state: &State| -> State {
             state.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
         };
-        Self { weights: copy(&self.weights), momentum: copy(&self.momentum), ..*self }
+        let memory = self.memory.iter().map(|(name, state)| (name.clone(), copy(state))).collect();
+        Self { weights: copy(&self.weights), memory, ..*self }
     }
 }
 
@@ -193,7 +201,7 @@ mod tests {
                 ("a.weight".to_owned(), tensor(&[1.5, f32::MIN_POSITIVE, -0.0])),
                 ("count".to_owned(), Tensor::from_slice(&[9i64]).view(&[0i64; 0][..])),
             ],
-            momentum: vec![("a.weight".to_owned(), tensor(&[0.1, 0.2, 0.3]))],
+            memory: vec![("exp_avg".to_owned(), vec![("a.weight".to_owned(), tensor(&[0.1, 0.2, 0.3]))])],
             sums: Some([1.0 / 3.0, 2.0, 3.0]),
         }
     }
@@ -205,7 +213,7 @@ mod tests {
         assert_eq!(back.position, Position { epoch: 3, step: 7 });
         assert_eq!(back.seconds, 0.1 + 0.2);
         assert_eq!(back.sums, Some([1.0 / 3.0, 2.0, 3.0]));
-        assert_eq!((back.weights.len(), back.momentum.len()), (2, 1));
+        assert_eq!((back.weights.len(), back.memory.len()), (2, 1));
         assert_eq!(back.encode("r1").unwrap(), bytes);
         assert!(Snapshot::decode(&bytes, "r2").is_err());
     }

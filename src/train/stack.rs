@@ -1,5 +1,6 @@
 //! A stack of replicas that train together, step by step.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use tch::{Device, Kind, Reduction, Tensor};
@@ -10,8 +11,8 @@ use super::snapshot::{Position, Snapshot};
 use super::spec::{Order, RunSpec, TrainMetrics};
 use crate::data::{Dataset, ImageStore};
 use crate::error::{Error, Result};
-use crate::model::{Model, Scores, Weights, load_state};
-use crate::optim::{OptimizerSpec, SgdState};
+use crate::model::{Model, Scores, State, Weights, load_state};
+use crate::optim::{OptimizerState, Update};
 use crate::rng::{Rng, Stream};
 
 /// One replica's data: rows of the image store and labels, for training and test.
@@ -27,7 +28,7 @@ pub(super) struct Stack {
     store: ImageStore,
     model: Model,
     weights: Weights,
-    optimizer: SgdState,
+    optimizer: Box<dyn OptimizerState>,
     device: Device,
     /// Replicas that are runs; another one is padding.
     runs: usize,
@@ -99,9 +100,8 @@ impl Stack {
             }
         }
         let lr: Vec<f64> = specs.iter().map(|spec| spec.lr).collect();
-        let OptimizerSpec::Sgd(sgd) = &first.optimizer;
         // One per parameter even where all are equal: a replica's rounding must not depend on its neighbours'.
-        let optimizer = SgdState::new(sgd, &weights.per_parameter(&lr), weights.flat());
+        let optimizer = first.optimizer.state(&weights.per_parameter(&lr), weights.flat());
         let mut stack = Self {
             replicas,
             store,
@@ -138,8 +138,10 @@ impl Stack {
         let mut sums = Vec::new();
         for (replica, start) in starts.into_iter().enumerate() {
             self.weights.set_state(replica as i64, start.weights)?;
-            if let Some(velocity) = self.optimizer.velocity() {
-                self.weights.join(velocity, replica as i64, start.momentum)?;
+            let mut memory: HashMap<String, State> = start.memory.into_iter().collect();
+            for (name, buffer) in self.optimizer.buffers() {
+                let own = memory.remove(name).unwrap_or_default();
+                self.weights.join(buffer, replica as i64, own)?;
             }
             sums.extend(start.sums);
         }
@@ -228,7 +230,7 @@ impl Stack {
         current.sums.add(&losses, &logits, &labels);
         let noise = self.noise(done, factor);
         let optimizer = &mut self.optimizer;
-        self.weights.update(|theta| optimizer.step(theta, gradient, factor, noise));
+        self.weights.update(|theta| optimizer.step(theta, gradient, Update { done, factor, noise }));
         self.weights.batches += 1;
     }
 
@@ -239,12 +241,12 @@ impl Stack {
 
     /// Everything that a replica needs to go on from here.
     pub(super) fn snapshot(&self, replica: i64) -> Snapshot {
-        let momentum = self.optimizer.velocity().map(|velocity| self.weights.split(velocity, replica));
+        let memory = |(name, buffer): (&str, &Tensor)| (name.to_owned(), self.weights.split(buffer, replica));
         Snapshot {
             position: self.position,
             seconds: self.seconds,
             weights: self.weights.state(replica),
-            momentum: momentum.unwrap_or_default(),
+            memory: self.optimizer.buffers().into_iter().map(memory).collect(),
             sums: self.current.as_ref().and_then(|current| current.sums.of(replica)),
         }
     }
@@ -313,8 +315,8 @@ impl Stack {
     /// β √(λT) w for every parameter (Eq. 15), with the learning rate λ of now and the run's temperature T, or
     /// nothing where β is 0.
     fn noise(&self, done: u64, factor: f64) -> Option<Tensor> {
-        let OptimizerSpec::Sgd(sgd) = &self.replicas[0].spec.optimizer;
-        if sgd.noise == 0.0 {
+        let beta = self.replicas[0].spec.optimizer.noise();
+        if beta == 0.0 {
             return None;
         }
         let parameters = self.model.layout.parameters() as usize;
@@ -322,7 +324,7 @@ impl Stack {
             .replicas
             .iter()
             .map(|Replica { spec, .. }| {
-                let scale = sgd.noise * (spec.lr * factor * spec.temperature()).sqrt();
+                let scale = beta * (spec.lr * factor * spec.temperature()).sqrt();
                 let mut values = vec![0.0; parameters];
                 Rng::new(spec.seeds.noise, Stream::Noise, done).fill_normal(&mut values);
                 values.iter_mut().for_each(|value| *value *= scale);

@@ -20,6 +20,16 @@ fn seed_of(options: &Map) -> Result<i64, Error> {
     options.get("seed").map_or(Ok(1), |value| integer("seed", value))
 }
 
+/// The folder of a data set under the data folder.
+fn found(context: &NativeCallContext, name: &str) -> Scripted<String> {
+    let folder = std::env::var(DATA_VARIABLE).map_err(|_| {
+        let message =
+            format!("{name}(): set {DATA_VARIABLE} to the folder that holds {name}/, or write {name}(path)");
+        at(context, Error::invalid(message))
+    })?;
+    Ok(format!("{folder}/{name}"))
+}
+
 /// The two data sets that a division makes.
 fn divide(data: &Dataset, sampling: Sampling, options: &Map) -> Result<Map, Error> {
     known_keys(sampling.name(), options, ["train", "test", "seed"])?;
@@ -66,13 +76,48 @@ pub mod functions {
     /// CIFAR-10 from the folder `$KELVIN_DATA/cifar10`.
     #[rhai_fn(name = "cifar10", return_raw)]
     pub fn cifar10_found(context: NativeCallContext) -> Scripted<Dataset> {
-        let folder = std::env::var(DATA_VARIABLE).map_err(|_| {
-            let message = format!(
-                "cifar10(): set {DATA_VARIABLE} to the folder that holds cifar10/, or write cifar10(path)"
-            );
-            at(&context, Error::invalid(message))
-        })?;
-        cifar10(context, &format!("{folder}/cifar10"))
+        let folder = found(&context, "cifar10")?;
+        cifar10(context, &folder)
+    }
+
+    /// CIFAR-100 from the folder `$KELVIN_DATA/cifar100`.
+    #[rhai_fn(name = "cifar100", return_raw)]
+    pub fn cifar100_found(context: NativeCallContext) -> Scripted<Dataset> {
+        let folder = found(&context, "cifar100")?;
+        cifar100(context, &folder)
+    }
+
+    /// MNIST from the folder `$KELVIN_DATA/mnist`.
+    #[rhai_fn(name = "mnist", return_raw)]
+    pub fn mnist_found(context: NativeCallContext) -> Scripted<Dataset> {
+        let folder = found(&context, "mnist")?;
+        mnist(context, &folder)
+    }
+
+    /// Fashion-MNIST from the folder `$KELVIN_DATA/fashion_mnist`.
+    #[rhai_fn(name = "fashion_mnist", return_raw)]
+    pub fn fashion_mnist_found(context: NativeCallContext) -> Scripted<Dataset> {
+        let folder = found(&context, "fashion_mnist")?;
+        fashion_mnist(context, &folder)
+    }
+
+    /// CIFAR-100, with its hundred fine labels, from a folder with the official binary files, or with Parquet files
+    /// of encoded images.
+    #[rhai_fn(return_raw)]
+    pub fn cifar100(context: NativeCallContext, path: &str) -> Scripted<Dataset> {
+        Dataset::load(Source::Cifar100 { path: path.to_owned() }).map_err(|error| at(&context, error))
+    }
+
+    /// MNIST from a folder with the official files, gzipped or not.
+    #[rhai_fn(return_raw)]
+    pub fn mnist(context: NativeCallContext, path: &str) -> Scripted<Dataset> {
+        Dataset::load(Source::Mnist { path: path.to_owned() }).map_err(|error| at(&context, error))
+    }
+
+    /// Fashion-MNIST from a folder with the official files, gzipped or not.
+    #[rhai_fn(return_raw)]
+    pub fn fashion_mnist(context: NativeCallContext, path: &str) -> Scripted<Dataset> {
+        Dataset::load(Source::FashionMnist { path: path.to_owned() }).map_err(|error| at(&context, error))
     }
 
     /// CIFAR-10 from a folder with the official binary files, or with Parquet files of encoded images.

@@ -11,7 +11,7 @@ use tch::Device;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::model::{ModelSpec, Network};
-use crate::optim::{Form, OptimizerSpec, Sgd};
+use crate::optim::{Adam, Form, OptimizerSpec, Sgd};
 use crate::script::convert::{Scripted, at, choice, count, flag, handle, integer, known_keys, number};
 use crate::script::handles::{ModelHandle, NetworkHandle, OptimizerHandle};
 use crate::torch::Precision;
@@ -39,6 +39,23 @@ fn make_sgd(options: &Map) -> Result<OptimizerHandle> {
     }
     sgd.check()?;
     Ok(OptimizerHandle(OptimizerSpec::Sgd(sgd)))
+}
+
+fn make_adam(options: &Map) -> Result<OptimizerHandle> {
+    let spec = OptimizerSpec::Adam(Adam::default());
+    known_keys("adam", options, spec.info().options.iter().map(|(name, _)| *name))?;
+    let mut adam = Adam::default();
+    for (key, value) in options {
+        match key.as_str() {
+            "beta1" => adam.beta1 = number(key, value)?,
+            "beta2" => adam.beta2 = number(key, value)?,
+            "eps" => adam.eps = number(key, value)?,
+            "weight_decay" => adam.weight_decay = number(key, value)?,
+            _ => adam.decoupled = flag(key, value)?,
+        }
+    }
+    adam.check()?;
+    Ok(OptimizerHandle(OptimizerSpec::Adam(adam)))
 }
 
 fn make_network(model: &ModelHandle, options: &Map) -> Result<Network> {
@@ -226,16 +243,28 @@ pub mod functions {
         make_sgd(&options).map_err(|error| at(&context, error))
     }
 
+    /// Adam with PyTorch's defaults but weight decay 5e-4.
+    #[rhai_fn(name = "adam", return_raw)]
+    pub fn adam_default(context: NativeCallContext) -> Scripted<OptimizerHandle> {
+        adam(context, Map::new())
+    }
+
+    /// Adam: `beta1` (0.9), `beta2` (0.999), `eps` (1e-8), `weight_decay` (5e-4), `decoupled` (false; true is AdamW).
+    #[rhai_fn(return_raw)]
+    pub fn adam(context: NativeCallContext, options: Map) -> Scripted<OptimizerHandle> {
+        make_adam(&options).map_err(|error| at(&context, error))
+    }
+
     /// An optimizer in a line.
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn optimizer_to_string(optimizer: &mut OptimizerHandle) -> String {
-        let OptimizerSpec::Sgd(sgd) = &optimizer.0;
+        let spec = &optimizer.0;
         format!(
             "{}: momentum {}, weight decay {}, noise {}",
-            sgd.label(),
-            sgd.momentum,
-            sgd.weight_decay,
-            sgd.noise
+            spec.label(),
+            spec.momentum(),
+            spec.weight_decay(),
+            spec.noise()
         )
     }
 }
