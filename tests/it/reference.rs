@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kelvin::data::{DataSpec, Sampling, Source};
 use kelvin::model::{ModelSpec, Network};
-use kelvin::optim::{Form, OptimizerSpec, Schedule, Sgd};
+use kelvin::optim::{Adam, Form, OptimizerSpec, Schedule, Sgd};
 use kelvin::torch::Precision;
 use kelvin::train::engine::{Event, Settings, Task, run};
 use kelvin::train::{Choice, EpochRecord, InitFile, Order, RunSpec, Seeds, TrainMetrics};
@@ -26,13 +26,32 @@ struct Stored {
 #[derive(Deserialize)]
 struct Case {
     variant: String,
-    rule: String,
-    momentum: f64,
-    nesterov: bool,
+    #[serde(flatten)]
+    rule: Rule,
     weight_decay: f64,
     schedule: String,
     batch_losses: Vec<f64>,
     epochs: Vec<Metrics>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Rule {
+    Sgd { rule: String, momentum: f64, nesterov: bool },
+    Adam { decoupled: bool, beta1: f64, beta2: f64, eps: f64 },
+}
+
+fn optimizer(case: &Case) -> OptimizerSpec {
+    let weight_decay = case.weight_decay;
+    match case.rule {
+        Rule::Sgd { ref rule, momentum, nesterov } => {
+            let form = if rule == "pytorch" { Form::Pytorch } else { Form::Sutskever };
+            OptimizerSpec::Sgd(Sgd { momentum, form, nesterov, weight_decay, noise: 0.0 })
+        }
+        Rule::Adam { decoupled, beta1, beta2, eps } => {
+            OptimizerSpec::Adam(Adam { beta1, beta2, eps, weight_decay, decoupled })
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -54,7 +73,6 @@ fn stored<T: for<'a> Deserialize<'a>>(name: &str) -> T {
 }
 
 fn spec(stored: &Stored, case: &Case) -> RunSpec {
-    let form = if case.rule == "pytorch" { Form::Pytorch } else { Form::Sutskever };
     RunSpec {
         data: DataSpec::new(Source::Digits),
         sampling: Sampling::Fixed,
@@ -63,13 +81,7 @@ fn spec(stored: &Stored, case: &Case) -> RunSpec {
         augment: false,
         model: ModelSpec::Resnet { width: stored.width },
         init: Some(InitFile::of(reference(&stored.init).to_str().unwrap()).unwrap()),
-        optimizer: OptimizerSpec::Sgd(Sgd {
-            momentum: case.momentum,
-            form,
-            nesterov: case.nesterov,
-            weight_decay: case.weight_decay,
-            noise: 0.0,
-        }),
+        optimizer: optimizer(case),
         schedule: if case.schedule == "cosine" { Schedule::Cosine } else { Schedule::Constant },
         lr: stored.lr,
         batch: stored.batch,
@@ -107,12 +119,21 @@ fn close(what: &str, found: f64, expected: f64) {
 /// Every variant of SGD and every schedule, alone and stacked: the losses after each of three epochs.
 #[test]
 fn losses_equal_pytorchs() {
-    let stored: Stored = stored("sgd.json");
-    assert_eq!(stored.cases.len(), 11);
+    compare(&stored("sgd.json"), 11);
+}
+
+/// Adam and AdamW, with both schedules.
+#[test]
+fn adams_losses_equal_pytorchs() {
+    compare(&stored("adam.json"), 4);
+}
+
+fn compare(stored: &Stored, cases: usize) {
+    assert_eq!(stored.cases.len(), cases);
     for case in &stored.cases {
         for stack in [1, 2] {
             let name = format!("{} {} α {} stack {stack}", case.variant, case.schedule, case.weight_decay);
-            let records = train(spec(&stored, case), stack);
+            let records = train(spec(stored, case), stack);
             assert_eq!(records.len(), case.epochs.len());
             for (record, expected) in records.iter().zip(&case.epochs) {
                 let name = format!("{name}, epoch {}", record.epoch);

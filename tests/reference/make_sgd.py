@@ -4,11 +4,12 @@
 
 Float64 and one thread, so that the numbers do not depend on the order of a
 parallel sum. Writes next to itself: init_width2.safetensors and sgd.json (the
-digits, every optimizer variant), init_width2_colour.safetensors and colour.json
+digits, every optimizer variant), adam.json (Adam and AdamW), init_width2_colour.safetensors and colour.json
 (one forward and backward pass on 3 x 32 x 32 images).
 """
 
 import argparse
+import functools
 import gzip
 import itertools
 import json
@@ -72,6 +73,13 @@ def make_optimizer(net, rule, momentum, nesterov, weight_decay):
     )
 
 
+ADAMS = {
+    "adam": {"kind": torch.optim.Adam, "betas": (0.9, 0.999), "eps": 1e-8},
+    "adamw": {"kind": torch.optim.AdamW, "betas": (0.8, 0.99), "eps": 1e-6},
+}
+ADAM_LR = 0.003
+
+
 def load_digits(path):
     with gzip.open(path, "rt") as f:
         rows = np.loadtxt(f, delimiter=",")
@@ -120,11 +128,11 @@ def measure(net, train, test):
     return out
 
 
-def run_case(initial, train, test, options, schedule):
+def run_case(initial, train, test, make, lr_0, schedule):
     net = ResNet18k(WIDTH, 1, CLASSES).double()
     net.load_state_dict(initial)
     net.train()
-    optimizer = make_optimizer(net, **options)
+    optimizer = make(net)
     images, labels = train
     per_epoch = len(images) // BATCH  # the incomplete last batch is dropped
     total, done = per_epoch * EPOCHS, 0
@@ -132,7 +140,7 @@ def run_case(initial, train, test, options, schedule):
     for _ in range(EPOCHS):
         for start in range(0, per_epoch * BATCH, BATCH):
             if schedule == "cosine":
-                lr = LR * math.cos(math.pi / 2 * done / total)
+                lr = lr_0 * math.cos(math.pi / 2 * done / total)
                 optimizer.param_groups[0]["lr"] = lr
             batch = slice(start, start + BATCH)
             loss = F.cross_entropy(net(images[batch]), labels[batch])
@@ -165,7 +173,8 @@ def write_sgd(digits):
     for variant, schedule, weight_decay in plans:
         options = {**VARIANTS[variant], "weight_decay": weight_decay}
         case = {"variant": variant, **options, "schedule": schedule}
-        case.update(run_case(initial, train, test, options, schedule))
+        make = functools.partial(make_optimizer, **options)
+        case.update(run_case(initial, train, test, make, LR, schedule))
         cases.append(case)
         print(f"{variant:19} {schedule:9} {weight_decay}", case["epochs"][-1])
 
@@ -182,6 +191,24 @@ def write_sgd(digits):
         "torch": torch.__version__.split("+")[0],
     }
     write_json("sgd.json", {**setup, "initial": measure(net, train, test), "cases": cases})
+
+    cases = []
+    for (variant, options), schedule in itertools.product(ADAMS.items(), ("constant", "cosine")):
+        betas, eps = options["betas"], options["eps"]
+
+        def make(net):
+            return options["kind"](
+                net.parameters(), lr=ADAM_LR, betas=betas, eps=eps, weight_decay=WEIGHT_DECAY
+            )
+
+        case = {
+            "variant": variant, "decoupled": variant == "adamw", "beta1": betas[0], "beta2": betas[1],
+            "eps": eps, "weight_decay": WEIGHT_DECAY, "schedule": schedule,
+        }
+        case.update(run_case(initial, train, test, make, ADAM_LR, schedule))
+        cases.append(case)
+        print(f"{variant:19} {schedule:9}", case["epochs"][-1])
+    write_json("adam.json", {**setup, "lr": ADAM_LR, "cases": cases})
 
 
 def colour_images(count=8, size=32):
