@@ -28,6 +28,8 @@ pub enum Stream {
     LabelNoise,
     /// Subsets of a data set.
     Subset,
+    /// Draws of the bootstrap; the index is the draw.
+    Bootstrap,
 }
 
 impl Stream {
@@ -43,6 +45,7 @@ impl Stream {
             Self::Synthetic => b"synthet ",
             Self::LabelNoise => b"labels  ",
             Self::Subset => b"subset  ",
+            Self::Bootstrap => b"bootstra",
         }
     }
 }

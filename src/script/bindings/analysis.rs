@@ -1,14 +1,15 @@
 //! Estimates in scripts.
 
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Map};
+use rhai::{Array, Dynamic, FnPtr, Map};
 
 use crate::analysis::{
-    GapFit, Statistic, SteadyOptions, fit_gap as fit, paper_epochs as epochs, steady as estimate,
+    GapFit, Prediction, Share, Statistic, SteadyOptions, collapse as compare, curve_fit as fit_curve,
+    fit_gap as fit, paper_epochs as epochs, predictions as judge, steady as estimate, variance as spread,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::script::convert::{Scripted, at, choice, count, flag, known_keys, number, text};
-use crate::table::Table;
+use crate::table::{Cell, Table};
 
 /// Names the types as scripts see them.
 pub(super) fn name_types(engine: &mut rhai::Engine) {
@@ -37,8 +38,142 @@ fn fit_columns(table: &Table, options: &Map) -> Result<GapFit> {
     fit(&column("x", "temperature")?, &column("y", "gap")?)
 }
 
+fn one_metric(call: &str, options: &Map) -> Result<String> {
+    known_keys(call, options, ["y"])?;
+    options.get("y").map_or(Ok("gap".to_owned()), |value| text("y", value))
+}
+
+/// A table of named columns, given row by row.
+fn rows<const N: usize>(names: [&str; N], rows: Vec<[Cell; N]>) -> Result<Table> {
+    let columns: Vec<Vec<Cell>> =
+        (0..N).map(|column| rows.iter().map(|row| row[column].clone()).collect()).collect();
+    Table::from_cells(&names.map(str::to_owned), &columns)
+}
+
+fn float(value: f64) -> Cell {
+    if value.is_nan() { Cell::Null } else { Cell::Float(value) }
+}
+
+fn verdicts(steady: &Table) -> Result<Table> {
+    let row = |found: Prediction| {
+        [
+            Cell::Text(found.name.to_owned()),
+            Cell::Text(found.metric.to_owned()),
+            Cell::Text(found.verdict.name().to_owned()),
+            float(found.value),
+            float(found.low),
+            float(found.high),
+            float(found.p),
+            Cell::Text(found.says),
+        ]
+    };
+    let names = ["prediction", "metric", "verdict", "value", "low", "high", "p", "says"];
+    rows(names, judge(steady)?.into_iter().map(row).collect())
+}
+
+fn collapsed(steady: &Table, options: &Map) -> Result<Table> {
+    let found = compare(steady, &one_metric("collapse", options)?)?;
+    let names = ["metric", "verdict", "effect", "low", "high", "f", "p", "temperatures", "settings", "runs"];
+    let row = [
+        Cell::Text(found.metric),
+        Cell::Text(found.verdict.name().to_owned()),
+        float(found.effect),
+        float(found.effect_low),
+        float(found.effect_high),
+        float(found.f),
+        float(found.p),
+        Cell::Int(found.temperatures as i64),
+        Cell::Int(found.settings as i64),
+        Cell::Int(found.runs as i64),
+    ];
+    rows(names, vec![row])
+}
+
+fn shares(steady: &Table, options: &Map) -> Result<Table> {
+    let row = |found: Share| {
+        let source = Cell::Text(found.source.to_owned());
+        [source, float(found.variance), float(found.share), Cell::Int(found.pairs as i64)]
+    };
+    let found = spread(steady, &one_metric("variance", options)?)?;
+    rows(["source", "variance", "share", "pairs"], found.into_iter().map(row).collect())
+}
+
+fn numbers(name: &str, values: &Array) -> Result<Vec<f64>> {
+    values.iter().map(|value| number(name, value)).collect()
+}
+
 #[export_module]
 pub mod functions {
+    /// The paper's predictions A, B and C (section 3.1) on a steady-state table, a row each: `verdict` (holds, fails,
+    /// undecided), the number behind it with its interval, and `says`.
+    #[rhai_fn(return_raw)]
+    pub fn predictions(context: NativeCallContext, steady: Table) -> Scripted<Table> {
+        verdicts(&steady).map_err(|error| at(&context, error))
+    }
+
+    /// Whether runs of different lr and batch lie together where their temperatures are equal, for the gap: a test (F, p)
+    /// and the spread of settings in units of the seeds' (`effect`, with a 95 % interval).
+    #[rhai_fn(return_raw)]
+    pub fn collapse(context: NativeCallContext, steady: Table) -> Scripted<Table> {
+        collapsed(&steady, &Map::new()).map_err(|error| at(&context, error))
+    }
+
+    /// The same for the column `y`.
+    #[rhai_fn(name = "collapse", return_raw)]
+    pub fn collapse_of(context: NativeCallContext, steady: Table, options: Map) -> Scripted<Table> {
+        collapsed(&steady, &options).map_err(|error| at(&context, error))
+    }
+
+    /// How much of the gap's spread comes from the split, the initial weights and the order of the examples. The sweep
+    /// varies them apart: seed: #{split: 1..=3, init: 1..=3, order: 1..=3}.
+    #[rhai_fn(return_raw)]
+    pub fn variance(context: NativeCallContext, steady: Table) -> Scripted<Table> {
+        shares(&steady, &Map::new()).map_err(|error| at(&context, error))
+    }
+
+    /// The same for the column `y`.
+    #[rhai_fn(name = "variance", return_raw)]
+    pub fn variance_of(context: NativeCallContext, steady: Table, options: Map) -> Scripted<Table> {
+        shares(&steady, &options).map_err(|error| at(&context, error))
+    }
+
+    /// Fits a formula |x, p| of x and an array of parameters to points, from the parameters `p0`, by least squares: a
+    /// map of `p`, their standard errors `p_error`, `r2` and `n`.
+    #[rhai_fn(return_raw)]
+    pub fn curve_fit(
+        context: NativeCallContext,
+        formula: FnPtr,
+        xs: Array,
+        ys: Array,
+        p0: Array,
+    ) -> Scripted<Map> {
+        let mut failed = None;
+        let mut call = |x: f64, p: &[f64]| -> Result<f64> {
+            let p: Array = p.iter().copied().map(Dynamic::from).collect();
+            match formula.call_within_context::<Dynamic>(&context, (x, p)) {
+                Ok(value) => number("the formula's value", &value),
+                Err(error) => {
+                    failed = Some(error);
+                    Err(Error::invalid("curve_fit: the formula failed"))
+                }
+            }
+        };
+        let points = || Ok((numbers("xs", &xs)?, numbers("ys", &ys)?, numbers("p0", &p0)?));
+        let fitted = points().and_then(|(xs, ys, p0)| fit_curve(&mut call, &xs, &ys, &p0));
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let fit = fitted.map_err(|error| at(&context, error))?;
+        let array =
+            |values: Vec<f64>| Dynamic::from(values.into_iter().map(Dynamic::from).collect::<Array>());
+        Ok(Map::from_iter([
+            ("p".into(), array(fit.p)),
+            ("p_error".into(), array(fit.errors)),
+            ("r2".into(), fit.r2.into()),
+            ("n".into(), (fit.n as i64).into()),
+        ]))
+    }
+
     /// One row per run: the parameters and the median of each metric over the last 50 epochs (at most the
     /// last third of the run), `epochs_used`, `spiked`.
     #[rhai_fn(return_raw, pure)]
