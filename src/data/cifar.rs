@@ -57,7 +57,7 @@ impl Cifar {
             ))
         };
         let list = std::fs::read_dir(folder).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => expected("no such folder"),
+            ErrorKind::NotFound => expected("none"),
             _ => Error::io(folder, error),
         })?;
         let names: Vec<String> =

@@ -1,6 +1,7 @@
 //! The program and the library as their users see them.
 #![allow(clippy::unwrap_used)]
 
+mod analysis;
 mod cifar;
 mod cli;
 mod faults;

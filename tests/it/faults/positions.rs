@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kelvin::error::Result;
-use kelvin::optim::{Form, OptimizerSpec, Schedule, Sgd};
+use kelvin::optim::{Adam, Form, OptimizerSpec, Schedule, Sgd};
 use kelvin::torch::Precision;
 use kelvin::train::engine::{Event, Settings, Start, Starts, Task, resume};
 use kelvin::train::{Choice, EpochRecord, Order, Position, RunSpec, Seeds, Snapshot, Status, TrainMetrics};
@@ -113,6 +113,10 @@ fn ways() -> Vec<RunSpec> {
             }
         }
     }
+    for (decoupled, schedule) in [(false, Schedule::Constant), (true, Schedule::Cosine)] {
+        let optimizer = OptimizerSpec::Adam(Adam { decoupled, ..Adam::default() });
+        ways.push(RunSpec { optimizer, schedule, ..super::spec(20, 1) });
+    }
     for precision in [Precision::Bf16, Precision::Float64] {
         ways.push(RunSpec { precision, ..super::spec(20, 1) });
     }
@@ -126,8 +130,8 @@ fn a_run_goes_on_from_every_update_of_every_way_to_train() {
     let mut dice = Dice::new();
     let (mut tried, mut resumed) = (0, 0);
     for (index, way) in ways.iter().enumerate() {
-        // A sample with each value of each option; the precisions always.
-        if index % ways.len().div_ceil(few) != 0 && index < ways.len() - 2 {
+        // A sample with each value of each option; Adam and the precisions always.
+        if index % ways.len().div_ceil(few) != 0 && index < ways.len() - 4 {
             continue;
         }
         tried += 1;
