@@ -48,16 +48,16 @@ pub(super) const CIFAR100: Cifar = Cifar {
 impl Cifar {
     /// Reads a folder with the official files, or with Parquet files.
     pub(super) fn load(&self, folder: &Path) -> Result<Images> {
-        let expected = |found: &str| {
+        let expected = |what: &str, found: &str| {
             let names: Vec<&str> = self.files.iter().map(|(name, _)| *name).collect();
             Error::invalid(format!(
-                "{}: expected a folder with {} (the official binary files) or *.parquet with encoded images, found {found}",
+                "{}: expected {what}{} (the official binary files) or *.parquet with encoded images, found {found}",
                 folder.display(),
                 names.join(", ")
             ))
         };
         let list = std::fs::read_dir(folder).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => expected("none"),
+            ErrorKind::NotFound => expected("a folder with ", "none"),
             _ => Error::io(folder, error),
         })?;
         let names: Vec<String> =
@@ -73,7 +73,7 @@ impl Cifar {
             let images = image_files::load(&folder.to_string_lossy(), None, None)?;
             return self.check(images, folder);
         }
-        Err(expected("neither"))
+        Err(expected("", "neither"))
     }
 
     fn load_binary(&self, folder: &Path) -> Result<Images> {
