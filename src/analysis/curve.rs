@@ -90,6 +90,18 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_, '_> {
     }
 }
 
+/// Standard errors of parameters from the derivatives of the residuals by them: s² (JᵀJ)⁻¹ with s² = SSR / (n − p). None
+/// where the data do not determine them.
+pub(super) fn standard_errors(jacobian: &DMatrix<f64>, ssr: f64) -> Option<Vec<f64>> {
+    let (n, free) = jacobian.shape();
+    // Columns may differ by many orders of magnitude: scale them before inverting.
+    let norms: Vec<f64> = jacobian.column_iter().map(|column| column.norm().max(f64::MIN_POSITIVE)).collect();
+    let scaled = DMatrix::from_fn(n, free, |row, k| jacobian[(row, k)] / norms[k]);
+    let covariance = (scaled.transpose() * &scaled).try_inverse()?;
+    let variance = ssr / (n - free) as f64;
+    Some((0..free).map(|k| (variance * covariance[(k, k)]).max(0.0).sqrt() / norms[k]).collect())
+}
+
 /// Fits `formula` to points, from the parameters `start`.
 pub fn curve_fit(formula: &mut Formula, x: &[f64], y: &[f64], start: &[f64]) -> Result<CurveFit> {
     if x.len() != y.len() || x.len() <= start.len() || start.is_empty() {
@@ -129,18 +141,9 @@ pub fn curve_fit(formula: &mut Formula, x: &[f64], y: &[f64], start: &[f64]) -> 
     let ssr = residuals.norm_squared();
     let mean = y.iter().sum::<f64>() / y.len() as f64;
     let total: f64 = y.iter().map(|y| (y - mean).powi(2)).sum();
-    // Columns may differ by many orders of magnitude: scale them before inverting.
-    let norms: Vec<f64> = jacobian.column_iter().map(|column| column.norm().max(f64::MIN_POSITIVE)).collect();
-    let scaled = DMatrix::from_fn(x.len(), start.len(), |row, k| jacobian[(row, k)] / norms[k]);
-    let covariance = (scaled.transpose() * &scaled).try_inverse();
-    let variance = ssr / (x.len() - start.len()) as f64;
-    let error = |k: usize| match &covariance {
-        Some(covariance) => (variance * covariance[(k, k)]).max(0.0).sqrt() / norms[k],
-        None => f64::INFINITY,
-    };
     Ok(CurveFit {
         p: solved.p.iter().copied().collect(),
-        errors: (0..start.len()).map(error).collect(),
+        errors: standard_errors(&jacobian, ssr).unwrap_or_else(|| vec![f64::INFINITY; start.len()]),
         r2: 1.0 - ssr / total,
         n: x.len(),
     })

@@ -4,6 +4,7 @@ use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt};
 use nalgebra::storage::Owned;
 use nalgebra::{DMatrix, DVector, Dyn, OMatrix, U3, Vector3};
 
+use super::curve::standard_errors;
 use crate::error::{Error, Result};
 
 /// The fitted parameters of Eq. 1 with their standard errors.
@@ -159,16 +160,8 @@ fn summary(t: &[f64], y: &[f64], p: Vector3<f64>) -> Result<GapFit> {
     let ssr: f64 = t.iter().zip(y).map(|(&t, &y)| (model(&p, t) - y).powi(2)).sum();
     let mean = y.iter().sum::<f64>() / n as f64;
     let total: f64 = y.iter().map(|y| (y - mean).powi(2)).sum();
-    // Columns differ by many orders of magnitude: scale them before inverting.
-    let norms: Vec<f64> = jacobian.column_iter().map(|column| column.norm().max(f64::MIN_POSITIVE)).collect();
-    let scaled = DMatrix::from_fn(n, free, |row, column| jacobian[(row, column)] / norms[column]);
-    let covariance = (scaled.transpose() * &scaled).try_inverse();
-    let error = |k: usize| match &covariance {
-        Some(covariance) if k < free => {
-            (ssr / (n - free) as f64 * covariance[(k, k)]).max(0.0).sqrt() / norms[k]
-        }
-        _ => f64::NAN,
-    };
+    let errors = standard_errors(&jacobian, ssr).unwrap_or_default();
+    let error = |k: usize| errors.get(k).copied().unwrap_or(f64::NAN);
     Ok(GapFit {
         a: p[0],
         b: p[1],

@@ -146,6 +146,9 @@ pub fn task(store: &Store, task: &str) -> Result<Vec<PlannedRun>> {
     let index: usize = index.parse().map_err(|_| wrong())?;
     let runs = &store.plan().runs;
     if let Ok(share) = whose.parse::<usize>() {
+        if index == 0 {
+            return Err(wrong());
+        }
         if share == 0 || share > index {
             return Err(Error::invalid(format!(
                 "{task}: expected a share from 1/{index} to {index}/{index}"
