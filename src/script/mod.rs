@@ -6,11 +6,13 @@ mod arguments;
 mod bindings;
 mod convert;
 mod handles;
+mod modules;
 mod options;
 mod report;
 mod session;
 
 pub use arguments::Arguments;
+pub use modules::STDLIB;
 pub use options::RUN_OPTIONS;
 pub use report::{Failure, Source, report};
 pub use session::{ObserverFactory, Session};
@@ -18,7 +20,6 @@ pub use session::{ObserverFactory, Session};
 use std::io::Write;
 use std::rc::Rc;
 
-use rhai::module_resolvers::DummyModuleResolver;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, OptimizationLevel, Scope};
 
 /// An engine with all of kelvin's functions, for one session.
@@ -29,7 +30,7 @@ pub fn engine(session: &Rc<Session>) -> Engine {
     engine.set_max_expr_depths(128, 64);
     engine.set_max_call_levels(64);
     // The default resolver reads any file.
-    engine.set_module_resolver(DummyModuleResolver::new());
+    engine.set_module_resolver(modules::Library::new(session));
     engine.set_default_tag(Dynamic::from(Rc::clone(session)));
     engine.on_progress(|_| crate::interrupt::raised().then(|| Dynamic::from("interrupted")));
     engine.on_print(print);

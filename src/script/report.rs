@@ -1,5 +1,7 @@
 //! Errors with file, line and caret.
 
+use std::collections::BTreeMap;
+
 use ariadne::{Config, IndexType, Label, Report, ReportKind, Source as Text};
 use rhai::{EvalAltResult, Position};
 
@@ -13,6 +15,43 @@ pub struct Source<'a> {
     pub text: &'a str,
     /// The functions and variables that it may have meant.
     pub known: &'a [String],
+    /// The modules that it imported: what errors call them, and their texts.
+    pub modules: &'a BTreeMap<String, String>,
+}
+
+impl Source<'_> {
+    /// The text of the script, whose name is empty here, or of one of its modules.
+    fn text_of(&self, name: &str) -> &str {
+        if name.is_empty() { self.text } else { self.modules.get(name).map_or("", String::as_str) }
+    }
+
+    /// What errors call it.
+    fn name_of<'a>(&'a self, name: &'a str) -> &'a str {
+        if name.is_empty() { self.name } else { name }
+    }
+}
+
+/// Where an error arose, and how the script got there.
+struct Trace {
+    message: String,
+    place: Place,
+    /// Functions and modules that were entered, innermost first.
+    entered: Vec<Entered>,
+}
+
+/// How a function or a module was entered.
+struct Entered {
+    /// `called` or `imported`.
+    how: &'static str,
+    /// The function.
+    what: String,
+    from: Place,
+}
+
+/// A position in the script, whose name is empty, or in a module.
+struct Place {
+    name: String,
+    position: Position,
 }
 
 /// Why a script ended early.
@@ -26,13 +65,14 @@ pub enum Failure {
 
 /// Lays an error out for a terminal.
 pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, String) {
-    let (message, position, calls) = innermost(error, source.known, false);
     if matches!(root(error), EvalAltResult::ErrorTerminated(..)) {
         return (Failure::Interrupted, "interrupted".to_owned());
     }
-    let mut text = render(&message, position, source, color);
-    for (function, call) in calls {
-        text += &format!("\n  called from {}:{}: {function}()", source.name, call.line().unwrap_or(0));
+    let trace = innermost(error, source.known, "", false);
+    let mut text = render(&trace.message, &trace.place, source, color);
+    for Entered { how, what, from } in trace.entered {
+        let line = from.position.line().unwrap_or(0);
+        text += &format!("\n  {how} from {}:{line}{what}", source.name_of(&from.name));
     }
     (Failure::Error, text)
 }
@@ -46,19 +86,30 @@ fn root(error: &EvalAltResult) -> &EvalAltResult {
     }
 }
 
-/// The error's own message and place, and the script's functions that it went through.
-fn innermost(
-    error: &EvalAltResult,
-    known: &[String],
-    in_function: bool,
-) -> (String, Position, Vec<(String, Position)>) {
-    if let EvalAltResult::ErrorInFunctionCall(function, _, inner, position) = error {
-        let (message, place, mut calls) = innermost(inner, known, true);
-        if place.is_none() {
-            return (message, *position, calls);
+/// The error's own message and place, and what it went through; `name` is the module that is looked at.
+fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: bool) -> Trace {
+    let inside = |inner: &EvalAltResult, within: &str, how: &'static str, what: String, position| {
+        let mut trace = innermost(inner, known, within, how == "called");
+        let from = Place { name: name.to_owned(), position };
+        if trace.place.position.is_none() {
+            return Trace { place: from, ..trace };
         }
-        calls.push((function.to_string(), *position));
-        return (message, place, calls);
+        trace.entered.push(Entered { how, what, from });
+        trace
+    };
+    match error {
+        EvalAltResult::ErrorInFunctionCall(function, within, inner, position) => {
+            let what = if function.starts_with(super::modules::CLOSURE) {
+                String::new()
+            } else {
+                format!(": {function}()")
+            };
+            return inside(inner, within, "called", what, *position);
+        }
+        EvalAltResult::ErrorInModule(module, inner, position) => {
+            return inside(inner, module, "imported", String::new(), *position);
+        }
+        _ => {}
     }
     let root = root(error);
     let message = match root {
@@ -84,7 +135,7 @@ fn innermost(
             bare
         }
     };
-    (message, root.position(), Vec::new())
+    Trace { message, place: Place { name: name.to_owned(), position: root.position() }, entered: Vec::new() }
 }
 
 /// What to write instead of a variable that a function does not see.
@@ -104,12 +155,13 @@ fn unknown_function(signature: &str, known: &[String]) -> String {
     }
 }
 
-fn render(message: &str, position: Position, source: &Source, color: bool) -> String {
-    let Some(offset) = offset(position, source.text) else { return format!("error: {message}") };
+fn render(message: &str, place: &Place, source: &Source, color: bool) -> String {
+    let (name, text) = (source.name_of(&place.name), source.text_of(&place.name));
+    let Some(offset) = offset(place.position, text) else { return format!("error: {message}") };
     // The caret covers the word at the place of the error.
-    let word = source.text[offset..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').count().max(1);
-    let end = source.text[offset..].char_indices().nth(word).map_or(source.text.len(), |(at, _)| offset + at);
-    let span = (source.name, offset..end.max(offset));
+    let word = text[offset..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').count().max(1);
+    let end = text[offset..].char_indices().nth(word).map_or(text.len(), |(at, _)| offset + at);
+    let span = (name, offset..end.max(offset));
     let config = Config::default().with_color(color).with_index_type(IndexType::Byte);
     let mut out = Vec::new();
     let written = Report::build(ReportKind::Error, span.clone())
@@ -117,10 +169,10 @@ fn render(message: &str, position: Position, source: &Source, color: bool) -> St
         .with_message(message)
         .with_label(Label::new(span).with_message("here"))
         .finish()
-        .write((source.name, Text::from(source.text)), &mut out);
+        .write((name, Text::from(text)), &mut out);
     match written {
         Ok(()) => String::from_utf8_lossy(&out).trim_end().to_owned(),
-        Err(_) => format!("error: {message} ({}:{})", source.name, position.line().unwrap_or(0)),
+        Err(_) => format!("error: {message} ({}:{})", name, place.position.line().unwrap_or(0)),
     }
 }
 
@@ -145,7 +197,12 @@ mod tests {
         let error = crate::script::evaluate(&engine, &mut rhai::Scope::new(), script).unwrap_err();
         report(
             &error,
-            &Source { name: "x.rhai", text: script, known: &crate::script::function_names(&engine) },
+            &Source {
+                name: "x.rhai",
+                text: script,
+                known: &crate::script::function_names(&engine),
+                modules: &session.modules(),
+            },
             false,
         )
         .1

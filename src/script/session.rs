@@ -1,6 +1,8 @@
 //! What a running script or prompt knows beyond its variables.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,6 +24,8 @@ pub struct Session {
     script: RefCell<Option<Script>>,
     observer: ObserverFactory,
     problems: RefCell<Vec<String>>,
+    /// The modules that were imported: what errors call them, and their texts.
+    modules: RefCell<BTreeMap<String, String>>,
     interactive: Cell<bool>,
 }
 
@@ -33,6 +37,7 @@ impl Session {
             script: RefCell::default(),
             observer,
             problems: RefCell::default(),
+            modules: RefCell::default(),
             interactive: Cell::new(false),
         })
     }
@@ -67,10 +72,31 @@ impl Session {
         *self.script.borrow_mut() = Some(Script::new(path, text));
     }
 
+    /// The script's folder; the current one at the prompt.
+    pub(super) fn folder(&self) -> PathBuf {
+        let script = self.script.borrow();
+        let file = script.as_ref().map(|script| Path::new(&script.path)).filter(|path| path.is_file());
+        match file.and_then(Path::parent) {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        }
+    }
+
+    /// Notes the text of a module, for errors in it.
+    pub(super) fn note_module(&self, name: &str, text: &str) {
+        self.modules.borrow_mut().insert(name.to_owned(), text.to_owned());
+    }
+
+    /// The modules that were imported: what errors call them, and their texts.
+    pub fn modules(&self) -> BTreeMap<String, String> {
+        self.modules.borrow().clone()
+    }
+
     /// Where a sweep of this session comes from.
     pub(super) fn provenance(&self) -> Provenance {
         Provenance {
             script: self.script.borrow().clone(),
+            modules: self.modules.borrow().iter().map(|(name, text)| Script::new(name, text)).collect(),
             arguments: self.arguments.given(),
             ..Provenance::here()
         }

@@ -261,6 +261,9 @@ fn show_provenance(provenance: &Provenance) {
     for (name, value) in &provenance.arguments {
         print(&format!("  argument   {name}={value}"));
     }
+    for module in &provenance.modules {
+        print(&format!("  module     {} (sha256 {})", module.path, module.sha256));
+    }
     if let Some(script) = &provenance.script {
         print(&format!("  script     {} (sha256 {})\n", script.path, script.sha256));
         print(script.text.trim_end());

@@ -171,7 +171,10 @@ fn run_text(engine: &Engine, session: &Rc<Session>, name: &str, text: &str, show
             }
             if problems.is_empty() { 0 } else { FAILED }
         }
-        Err(error) => complain(&error, &Source { name, text, known: &script::known_names(engine, &scope) }),
+        Err(error) => {
+            let (known, modules) = (script::known_names(engine, &scope), session.modules());
+            complain(&error, &Source { name, text, known: &known, modules: &modules })
+        }
     }
 }
 

@@ -100,7 +100,8 @@ fn evaluate(engine: &Engine, session: &Rc<Session>, scope: &mut Scope, functions
             scope.set_value("ans", value);
         }
         Err(error) => {
-            complain(&error, &Source { name: NAME, text: line, known: &known_names(engine, scope) });
+            let (known, modules) = (known_names(engine, scope), session.modules());
+            complain(&error, &Source { name: NAME, text: line, known: &known, modules: &modules });
         }
     }
     for problem in session.take_problems() {

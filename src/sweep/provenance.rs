@@ -22,6 +22,9 @@ pub struct Provenance {
     pub host: String,
     /// The script that made the plan.
     pub script: Option<Script>,
+    /// The modules that it had imported by then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<Script>,
     /// The `-D name=value` arguments.
     pub arguments: Vec<(String, String)>,
 }
@@ -55,6 +58,7 @@ impl Provenance {
             host: host(),
             created: SystemTime::now(),
             script: None,
+            modules: Vec::new(),
             arguments: Vec::new(),
         }
     }

@@ -1,0 +1,178 @@
+//! Modules written in Rhai: `import "paper" as paper;`.
+//!
+//! A name is looked for in the script's folder, in `./stdlib`, then among the modules that the program carries
+//! ([`STDLIB`]). Nothing outside these folders is read. A module is evaluated once, and again when its text has changed.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+use std::rc::{Rc, Weak};
+
+use rhai::{AST, Engine, EvalAltResult, FnNamespace, Module, ModuleResolver, Position, Scope, Shared};
+
+use super::session::Session;
+use crate::error::{Error, Result, suggestion};
+
+/// The modules that the program carries: name and text.
+pub const STDLIB: &[(&str, &str)] = &[("paper", include_str!("../../stdlib/paper.rhai"))];
+
+/// The folder in which a project keeps modules of its own.
+const FOLDER: &str = "stdlib";
+
+/// What Rhai's own names of closures begin with.
+pub(super) const CLOSURE: &str = "anon$";
+
+/// A module that was evaluated.
+struct Loaded {
+    text: String,
+    module: Shared<Module>,
+}
+
+/// Finds and evaluates modules for the engine of a session.
+pub(super) struct Library {
+    session: Weak<Session>,
+    loaded: RefCell<HashMap<String, Loaded>>,
+    /// The modules that are being evaluated, outermost first.
+    under_way: RefCell<Vec<String>>,
+}
+
+impl Library {
+    pub(super) fn new(session: &Rc<Session>) -> Self {
+        Self { session: Rc::downgrade(session), loaded: RefCell::default(), under_way: RefCell::default() }
+    }
+
+    /// The folders that are looked through, in order.
+    fn folders(&self) -> Vec<PathBuf> {
+        let own = self.session.upgrade().map_or_else(|| PathBuf::from("."), |session| session.folder());
+        vec![own, PathBuf::from(FOLDER)]
+    }
+
+    /// What errors call a module, and its text.
+    fn find(&self, name: &str) -> Result<(String, String)> {
+        let file = file_name(name)?;
+        let folders = self.folders();
+        for folder in &folders {
+            let path = folder.join(&file);
+            if !path.is_file() {
+                continue;
+            }
+            // A link may lead out of the folder.
+            let real = |path: &Path| std::fs::canonicalize(path).map_err(|error| Error::io(path, error));
+            if !real(&path)?.starts_with(real(folder)?) {
+                return Err(Error::invalid(format!(
+                    "import: {} is a link that leads out of {}; copy the module there",
+                    path.display(),
+                    folder.display()
+                )));
+            }
+            let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, error))?;
+            let path = path.strip_prefix(".").unwrap_or(&path);
+            return Ok((path.display().to_string(), text));
+        }
+        if let Some((known, text)) = STDLIB.iter().find(|(known, _)| *known == name) {
+            return Ok((format!("{FOLDER}/{known}.rhai (embedded)"), (*text).to_owned()));
+        }
+        let known = STDLIB.iter().map(|(name, _)| (*name).to_owned());
+        let known: Vec<String> = known.chain(folders.iter().flat_map(|folder| names(folder))).collect();
+        let shown: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        Err(Error::invalid(format!(
+            "import: no module `{name}` in {} or in the program; {}",
+            shown.join(", "),
+            suggestion(name, known.iter().map(String::as_str).collect::<Vec<_>>())
+        )))
+    }
+
+    fn evaluate(
+        &self,
+        engine: &Engine,
+        name: &str,
+        text: &str,
+    ) -> std::result::Result<Module, Box<EvalAltResult>> {
+        let mut ast: AST = engine.compile(text)?;
+        ast.set_source(name);
+        let mut module = Module::eval_ast_as_new(Scope::new(), &ast, engine)?;
+        // A closure that leaves its module, in a map of options for instance, is looked up where it is called.
+        let mut hashes = Module::new();
+        for closure in ast.iter_fn_def().filter(|function| function.name.starts_with(CLOSURE)) {
+            let hash = hashes.set_script_fn(Shared::clone(closure));
+            #[allow(deprecated)] // What is offered instead takes native functions only.
+            module.update_fn_namespace(hash, FnNamespace::Global);
+        }
+        module.build_index();
+        Ok(module)
+    }
+}
+
+impl ModuleResolver for Library {
+    fn resolve(
+        &self,
+        engine: &Engine,
+        _source: Option<&str>,
+        path: &str,
+        position: Position,
+    ) -> std::result::Result<Shared<Module>, Box<EvalAltResult>> {
+        let here = |error: Error| Box::new(EvalAltResult::ErrorRuntime(error.to_string().into(), position));
+        let (name, text) = self.find(path).map_err(here)?;
+        if let Some(loaded) = self.loaded.borrow().get(&name).filter(|loaded| loaded.text == text) {
+            return Ok(Shared::clone(&loaded.module));
+        }
+        if self.under_way.borrow().contains(&name) {
+            let chain = self.under_way.borrow().join(" → ");
+            return Err(here(Error::invalid(format!("import: modules import each other: {chain} → {name}"))));
+        }
+        if let Some(session) = self.session.upgrade() {
+            session.note_module(&name, &text);
+        }
+        self.under_way.borrow_mut().push(name.clone());
+        let evaluated = self.evaluate(engine, &name, &text);
+        self.under_way.borrow_mut().pop();
+        let module = evaluated
+            .map_err(|error| Box::new(EvalAltResult::ErrorInModule(name.clone(), error, position)))?;
+        let module: Shared<Module> = module.into();
+        self.loaded.borrow_mut().insert(name, Loaded { text, module: Shared::clone(&module) });
+        Ok(module)
+    }
+}
+
+/// The file of a module, relative to a folder.
+fn file_name(name: &str) -> Result<PathBuf> {
+    let path = Path::new(name);
+    let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
+    if name.is_empty() || !inside {
+        return Err(Error::invalid(format!(
+            "import: expected the name of a module in the script's folder or in {FOLDER}, such as \"paper\", found \"{name}\""
+        )));
+    }
+    Ok(if name.ends_with(".rhai") { path.to_owned() } else { PathBuf::from(format!("{name}.rhai")) })
+}
+
+/// The modules in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".rhai").map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_in_their_folders() {
+        assert_eq!(file_name("paper").unwrap(), Path::new("paper.rhai"));
+        assert_eq!(file_name("own/fits.rhai").unwrap(), Path::new("own/fits.rhai"));
+        for outside in ["../paper", "/etc/passwd", "", "a/../../b", "./paper"] {
+            assert!(file_name(outside).is_err(), "{outside}");
+        }
+    }
+
+    /// Every module that the program carries can be loaded alone.
+    #[test]
+    fn the_embedded_modules_load() {
+        for (name, _) in STDLIB {
+            let session = Session::silent();
+            let engine = crate::script::engine(&session);
+            let script = format!("import \"{name}\" as loaded;");
+            crate::script::evaluate(&engine, &mut Scope::new(), &script).unwrap();
+        }
+    }
+}
