@@ -486,8 +486,8 @@ fn a_twin_that_lives_on_beside_the_restarted_task_does_no_harm() {
 fn usr1_early_twice_and_during_checkpoints_makes_tasks_go_on_later() {
     let Some(cluster) = Cluster::start() else { return };
     // A checkpoint after each epoch: any signal is likely to meet one.
-    let mut sweep = Sweep::new(cluster.lab(), SCRIPT, 5 * EPOCHS, 0.0);
-    sweep.oracle = sweep.undisturbed();
+    let mut sweep = Sweep::new(cluster.lab(), SCRIPT, 3 * EPOCHS, 0.0);
+    sweep.oracle = Sweep::new(Lab::new(), SCRIPT, 3 * EPOCHS, 60.0).undisturbed();
     sweep.send();
     let signal = |job: &str| cluster.output("scancel", &["--signal=USR1", "--batch", job]);
     let runs = |job: &str| cluster.running().iter().any(|(running, _)| running == job);
