@@ -117,8 +117,8 @@ impl Chart {
         }
     }
 
-    /// The column whose values get colours: the one asked for; else `batch`, unless shapes are asked for; else
-    /// the one whose values get lines.
+    /// The column whose values get colours: the one asked for; else `batch`, unless shapes are asked for or
+    /// batches have panels of their own; else the one whose values get lines.
     pub(super) fn colored_by<'a>(&'a self, table: &Table) -> Option<&'a str> {
         let batches = || {
             let values = table.strings("batch").unwrap_or_default();
@@ -126,7 +126,7 @@ impl Chart {
         };
         match (&self.color, &self.marker) {
             (Some(column), _) => Some(column),
-            (None, None) if batches() => Some("batch"),
+            (None, None) if self.facet.as_deref() != Some("batch") && batches() => Some("batch"),
             _ => self.lines.as_deref(),
         }
     }

@@ -69,7 +69,7 @@ impl Scene {
         match (style, places.as_slice()) {
             (_, &[alone]) if !style.is_mean() => self.disc(alone, width / 2.0, color),
             (LineStyle::Curve(number), _) if number % 3 > 0 => {
-                let pattern: &[f64] = if number % 3 == 1 { &[9.0, 5.0] } else { &[2.5, 4.5] };
+                let pattern: &[f64] = if number % 3 == 1 { &[7.0, 4.5] } else { &[2.4, 4.5] };
                 for piece in dashed(&places, pattern) {
                     self.path(piece, color, width);
                 }

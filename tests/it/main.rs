@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod analysis;
+mod browser;
 mod cifar;
 mod cli;
 mod faults;
 mod folders;
 mod mistakes;
+mod pages;
 mod prompt;
 mod readers;
 mod reference;

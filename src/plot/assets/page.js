@@ -34,6 +34,8 @@
     shown = panel;
     fill(panel, point, panel.points.filter(near).length - 1);
     tip.hidden = false;
+    // Where it stood before must not narrow it while it is measured.
+    tip.style.left = tip.style.top = "0";
     panel.ring.hidden = false;
     panel.ring.style.left = point[0] + "%";
     panel.ring.style.top = point[1] + "%";

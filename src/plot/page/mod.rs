@@ -144,28 +144,30 @@ impl Page {
 
     /// The list of contents: each section with the verdicts in it.
     fn contents(&self) -> String {
-        let mut list = String::new();
-        let mut section = 0;
+        let mut sections: Vec<(&str, String)> = Vec::new();
         for part in &self.parts {
-            match part {
-                Part::Heading(text) => {
-                    section += 1;
-                    list += if section > 1 { "</li>\n" } else { "" };
-                    let _ = write!(list, "<li><a href=\"#s{section}\">{}</a>", html(text));
-                }
-                Part::Verdicts(findings) if section > 0 => {
-                    for finding in findings {
-                        list += &verdicts::chip(finding);
-                    }
+            match (part, sections.last_mut()) {
+                (Part::Heading(text), _) => sections.push((text, String::new())),
+                (Part::Verdicts(findings), Some((_, chips))) => {
+                    chips.extend(findings.iter().map(verdicts::chip));
                 }
                 _ => {}
             }
         }
-        if section < 2 {
+        if sections.len() < 2 {
             return String::new();
         }
+        let mut list = String::new();
+        for (number, (text, chips)) in sections.iter().enumerate() {
+            let _ = writeln!(
+                list,
+                "<li><a href=\"#s{}\">{}</a><span class=\"chips\">{chips}</span></li>",
+                number + 1,
+                html(text)
+            );
+        }
         format!(
-            "<nav aria-labelledby=\"contents\"><h2 id=\"contents\">Contents</h2>\n<ol>\n{list}</li>\n</ol></nav>\n"
+            "<nav aria-labelledby=\"contents\"><h2 id=\"contents\">Contents</h2>\n<ol>\n{list}</ol></nav>\n"
         )
     }
 }
@@ -279,7 +281,7 @@ mod tests {
         let html = page.html();
         assert!(html.contains("<p>first paragraph</p>\n<p>second</p>\n<nav"), "{html}");
         assert!(
-            html.contains("<a href=\"#s2\">two</a><span class=\"chip holds\">B holds</span></li>"),
+            html.contains("<a href=\"#s2\">two</a><span class=\"chips\"><span class=\"chip holds\">B holds</span></span></li>"),
             "{html}"
         );
         assert!(html.contains("<h2 id=\"s2\">two</h2>"));
