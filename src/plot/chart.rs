@@ -1,6 +1,8 @@
 //! From a table to a figure: which columns are drawn, and how.
 
-use super::figure::{Axis, Figure, Line, LineStyle, Panel, Points};
+use super::figure::{Axis, Figure, Line, LineStyle, Panel};
+use super::groups::Groups;
+use super::series::Series;
 use crate::error::{Error, Result};
 use crate::table::Table;
 
@@ -11,18 +13,30 @@ pub struct Chart {
     pub x: String,
     /// The column of vertical positions.
     pub y: String,
+    /// The text beside the horizontal axis, in place of the column's.
+    pub x_label: Option<String>,
+    /// The text beside the vertical axis, in place of the column's.
+    pub y_label: Option<String>,
     /// The column whose values get colours.
     pub color: Option<String>,
     /// The column whose values get marker shapes.
     pub marker: Option<String>,
     /// The column whose values get panels.
     pub facet: Option<String>,
+    /// The column whose values get a line each through their points, in the order of x.
+    pub lines: Option<String>,
+    /// Whether the points are left out.
+    pub no_points: bool,
     /// Whether the mean at each position is drawn.
     pub mean: bool,
+    /// The column whose values get a mean each.
+    pub mean_by: Option<String>,
     /// Whether equal ratios take equal lengths horizontally.
     pub log_x: bool,
     /// Whether equal ratios take equal lengths vertically.
     pub log_y: bool,
+    /// Whether there is no legend.
+    pub no_legend: bool,
     /// The text above.
     pub title: Option<String>,
 }
@@ -38,9 +52,6 @@ pub struct Curve {
 
 /// Positions at which a curve is evaluated.
 const CURVE_POINTS: usize = 200;
-
-/// More colours or shapes than this cannot be told apart.
-const MOST_GROUPS: usize = 10;
 
 impl Chart {
     /// Positions from the smallest to the largest x, spaced as the axis is.
@@ -64,124 +75,68 @@ impl Chart {
         if self.x.is_empty() || self.y.is_empty() {
             return Err(Error::invalid("plot: say which columns: plot(table).x(\"temperature\").y(\"gap\")"));
         }
-        let (xs, ys) = (table.floats(&self.x)?, table.floats(&self.y)?);
-        let colors = self.groups(table, self.color.as_deref())?;
-        let markers = self.groups(table, self.marker.as_deref())?;
-        let facets = match &self.facet {
-            Some(column) => Groups::of(column, table)?,
-            None => Groups::none(table.len()),
-        };
-        let lines: Vec<Line> = curves
-            .iter()
-            .map(|curve| {
-                let (xs, ys) = curve.points.iter().copied().unzip();
-                Line { label: curve.label.clone(), xs, ys, style: LineStyle::Curve }
+        let data = Series::new(self, table)?;
+        let facets = Groups::of(self.facet.as_deref(), table)?;
+        let rows: Vec<usize> = (0..table.len()).collect();
+        let mut panels: Vec<Panel> = facets
+            .split(&rows)
+            .into_iter()
+            .map(|(facet, rows)| Panel {
+                title: self.facet.as_ref().map(|column| format!("{column} {}", facets.names[facet])),
+                ..self.panel(&data, &rows, curves)
             })
             .collect();
-        let panels = (0..facets.names.len())
-            .map(|facet| {
-                let rows: Vec<usize> = (0..table.len()).filter(|&row| facets.of_row[row] == facet).collect();
-                let mut lines = lines.clone();
-                if self.mean {
-                    lines.push(mean_line(&rows, &xs, &ys));
-                }
-                Panel {
-                    title: self.facet.as_ref().map(|column| format!("{column} {}", facets.names[facet])),
-                    x: Axis { label: axis_label(&self.x), log: self.log_x },
-                    y: Axis { label: axis_label(&self.y), log: self.log_y },
-                    points: points(&rows, &xs, &ys, &colors, &markers),
-                    lines,
-                }
-            })
-            .collect();
+        if panels.is_empty() {
+            panels.push(self.panel(&data, &[], curves));
+        }
+        if self.no_legend {
+            for panel in &mut panels {
+                panel.keys.clear();
+                panel.points.iter_mut().for_each(|points| points.label.clear());
+                panel.lines.iter_mut().for_each(|line| line.label.clear());
+            }
+        }
         Ok(Figure { title: self.title.clone(), panels, columns: 0 })
     }
 
-    /// The groups of a column; without one, of `batch` where colours and shapes are both left open and it
-    /// has a few values.
-    fn groups(&self, table: &Table, column: Option<&str>) -> Result<Groups> {
-        if let Some(column) = column {
-            return Groups::of(column, table);
-        }
-        if self.color.is_none() && self.marker.is_none() && table.column("batch").is_ok() {
-            let groups = Groups::of("batch", table)?;
-            if (2..=MOST_GROUPS).contains(&groups.names.len()) {
-                return Ok(groups);
-            }
-        }
-        Ok(Groups::none(table.len()))
-    }
-}
-
-/// The distinct values of a column, and which of them each row has.
-struct Groups {
-    column: Option<String>,
-    names: Vec<String>,
-    of_row: Vec<usize>,
-}
-
-impl Groups {
-    fn none(rows: usize) -> Self {
-        Self { column: None, names: vec![String::new()], of_row: vec![0; rows] }
-    }
-
-    fn of(column: &str, table: &Table) -> Result<Self> {
-        let values = table.strings(column)?;
-        let mut names = values.clone();
-        let order = |text: &String| text.parse::<f64>().ok();
-        names.sort_by(|a, b| match (order(a), order(b)) {
-            (Some(a), Some(b)) => a.total_cmp(&b),
-            _ => a.cmp(b),
-        });
-        names.dedup();
-        let of_row =
-            values.iter().map(|value| names.iter().position(|name| name == value).unwrap_or(0)).collect();
-        Ok(Self { column: Some(column.to_owned()), names, of_row })
-    }
-
-    fn label(&self, group: usize) -> Option<String> {
-        self.column.as_ref().map(|column| format!("{column} {}", self.names[group]))
-    }
-}
-
-fn points(rows: &[usize], xs: &[f64], ys: &[f64], colors: &Groups, markers: &Groups) -> Vec<Points> {
-    let mut groups = Vec::new();
-    for color in 0..colors.names.len() {
-        for marker in 0..markers.names.len() {
-            let members = || {
-                rows.iter()
-                    .copied()
-                    .filter(|&row| colors.of_row[row] == color && markers.of_row[row] == marker)
-            };
-            if members().next().is_none() {
-                continue;
-            }
-            let mut labels: Vec<String> =
-                colors.label(color).into_iter().chain(markers.label(marker)).collect();
-            labels.dedup();
-            groups.push(Points {
-                label: labels.join(", "),
-                xs: members().map(|row| xs[row]).collect(),
-                ys: members().map(|row| ys[row]).collect(),
-                color,
-                marker,
-            });
+    fn panel(&self, data: &Series, rows: &[usize], curves: &[Curve]) -> Panel {
+        let label = |own: &Option<String>, column: &str| own.clone().unwrap_or_else(|| axis_label(column));
+        Panel {
+            title: None,
+            x: Axis { label: label(&self.x_label, &self.x), log: self.log_x },
+            y: Axis { label: label(&self.y_label, &self.y), log: self.log_y },
+            points: data.points(rows, self.no_points),
+            lines: curves
+                .iter()
+                .enumerate()
+                .map(|(number, curve)| curve.line(number))
+                .chain(data.thin_lines(rows))
+                .chain(data.mean_lines(rows, self.mean))
+                .collect(),
+            keys: data.keys(rows, self.no_points),
         }
     }
-    groups
+
+    /// The column whose values get colours: the one asked for; else `batch`, unless shapes are asked for or
+    /// batches have panels of their own; else the one whose values get lines.
+    pub(super) fn colored_by<'a>(&'a self, table: &Table) -> Option<&'a str> {
+        let batches = || {
+            let values = table.strings("batch").unwrap_or_default();
+            values.iter().any(|value| *value != values[0])
+        };
+        match (&self.color, &self.marker) {
+            (Some(column), _) => Some(column),
+            (None, None) if self.facet.as_deref() != Some("batch") && batches() => Some("batch"),
+            _ => self.lines.as_deref(),
+        }
+    }
 }
 
-/// The mean of y at each x; positions that differ by rounding alone are one.
-fn mean_line(rows: &[usize], xs: &[f64], ys: &[f64]) -> Line {
-    let mut sorted: Vec<(f64, f64)> =
-        rows.iter().map(|&row| (xs[row], ys[row])).filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
-    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let same = |a: &(f64, f64), b: &(f64, f64)| (a.0 - b.0).abs() <= 1e-9 * a.0.abs();
-    let (xs, ys) = sorted
-        .chunk_by(same)
-        .map(|group| (group[0].0, group.iter().map(|(_, y)| y).sum::<f64>() / group.len() as f64))
-        .unzip();
-    Line { label: "mean".to_owned(), xs, ys, style: LineStyle::Mean }
+impl Curve {
+    fn line(&self, number: usize) -> Line {
+        let (xs, ys) = self.points.iter().copied().unzip();
+        Line { label: self.label.clone(), xs, ys, style: LineStyle::Curve(number) }
+    }
 }
 
 /// What a column is called on an axis.
@@ -205,9 +160,9 @@ fn axis_label(column: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::table::Cell;
-
     use super::*;
+    use crate::plot::figure::{Sample, Tint};
+    use crate::table::Cell;
 
     fn table() -> Table {
         let names = ["temperature", "gap", "batch"].map(str::to_owned);
@@ -241,5 +196,101 @@ mod tests {
         assert_eq!(chart.figure(&table(), &[]).unwrap().panels.len(), 2);
         let error = Chart { y: "gpa".into(), ..chart }.figure(&table(), &[]).unwrap_err();
         assert!(error.to_string().contains("did you mean `gap`?"), "{error}");
+    }
+    fn chart() -> Chart {
+        Chart { x: "temperature".into(), y: "gap".into(), ..Chart::default() }
+    }
+
+    /// A column of whole numbers per name.
+    fn numbers(columns: &[(&str, &[i64])]) -> Table {
+        let names: Vec<String> = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let cells: Vec<Vec<Cell>> =
+            columns.iter().map(|(_, values)| values.iter().copied().map(Cell::Int).collect()).collect();
+        Table::from_cells(&names, &cells).unwrap()
+    }
+
+    #[test]
+    fn a_mean_per_group_has_the_groups_colour() {
+        let chart = Chart { mean_by: Some("batch".into()), ..chart() };
+        let panel = chart.figure(&table(), &[]).unwrap().panels.remove(0);
+        let means: Vec<(&[f64], LineStyle)> =
+            panel.lines.iter().map(|line| (line.ys.as_slice(), line.style)).collect();
+        let style = |index| LineStyle::GroupMean(Tint::Palette(index));
+        assert_eq!(means, [(&[1.0, 5.0][..], style(0)), (&[3.0, 7.0][..], style(1))]);
+        assert_eq!((panel.points[0].color, panel.points[1].color), (Tint::Palette(0), Tint::Palette(1)));
+        assert_eq!(panel.keys[0].label, "mean of each batch");
+
+        let other = Chart { mean_by: Some("gap".into()), ..chart };
+        let panel = other.figure(&table(), &[]).unwrap().panels.remove(0);
+        assert_eq!((panel.lines.len(), panel.lines[1].label.as_str()), (4, "mean, gap 3"));
+    }
+
+    #[test]
+    fn colours_and_shapes_of_two_columns_have_entries_of_their_own() {
+        let table = numbers(&[
+            ("temperature", &[1, 1, 2, 2]),
+            ("gap", &[1, 2, 3, 4]),
+            ("batch", &[16, 16, 32, 32]),
+            ("seed", &[1, 2, 1, 2]),
+        ]);
+        let chart = Chart { color: Some("batch".into()), marker: Some("seed".into()), ..chart() };
+        let panel = chart.figure(&table, &[]).unwrap().panels.remove(0);
+        assert!(panel.points.len() == 4 && panel.points.iter().all(|points| points.label.is_empty()));
+        let labels: Vec<&str> = panel.keys.iter().map(|key| key.label.as_str()).collect();
+        assert_eq!(labels, ["batch 16", "batch 32", "seed 1", "seed 2"]);
+        assert_eq!(panel.keys[3].sample, Sample::Point(Tint::Ink, 1));
+        assert_eq!(panel.points[0].notes, ["batch\t16\nseed\t1"]);
+
+        let silent = Chart { no_legend: true, mean: true, ..chart };
+        let panel = silent.figure(&table, &[]).unwrap().panels.remove(0);
+        assert!(panel.keys.is_empty() && panel.lines[0].label.is_empty() && panel.points.len() == 4);
+    }
+
+    #[test]
+    fn forty_runs_are_drawn_without_their_names() {
+        let values: Vec<i64> = (0..40).collect();
+        let table = numbers(&[("temperature", &values), ("gap", &values), ("run_id", &values)]);
+        let chart = Chart { color: Some("run_id".into()), marker: Some("run_id".into()), ..chart() };
+        let panel = chart.figure(&table, &[]).unwrap().panels.remove(0);
+        assert_eq!(panel.points.len(), 40);
+        assert!(panel.points.iter().all(|points| points.label.is_empty()) && panel.keys.is_empty());
+        assert_eq!(panel.points[39].color, Tint::Scale(1.0));
+
+        // So are forty batches, by default.
+        let table = numbers(&[("temperature", &values), ("gap", &values), ("batch", &values)]);
+        let plain = Chart { x: "temperature".into(), y: "gap".into(), ..Chart::default() };
+        let panel = plain.figure(&table, &[]).unwrap().panels.remove(0);
+        assert!(panel.points.iter().all(|points| points.marker == 0 && points.label.is_empty()));
+        assert_eq!(panel.points[0].color, Tint::Scale(0.0));
+    }
+
+    #[test]
+    fn a_line_joins_each_runs_points_in_the_order_of_x() {
+        let table = numbers(&[
+            ("epoch", &[3, 1, 2, 1, 2]),
+            ("train_loss", &[30, 10, 20, 5, 6]),
+            ("run_id", &[1, 1, 1, 2, 2]),
+        ]);
+        let chart = Chart {
+            x: "epoch".into(),
+            y: "train_loss".into(),
+            lines: Some("run_id".into()),
+            no_points: true,
+            ..Chart::default()
+        };
+        let panel = chart.figure(&table, &[]).unwrap().panels.remove(0);
+        assert_eq!(
+            (panel.lines[0].xs.as_slice(), panel.lines[0].ys.as_slice()),
+            (&[1.0, 2.0, 3.0][..], &[10.0, 20.0, 30.0][..])
+        );
+        assert_eq!(panel.lines[1].style, LineStyle::Thin(Tint::Palette(1)));
+        assert!(panel.points.iter().all(|points| points.hidden && points.label.is_empty()));
+        assert_eq!(panel.keys[1].label, "run_id 2");
+        assert_eq!(panel.points[1].notes, ["run_id\t2", "run_id\t2"]);
+        assert_eq!(panel.y.label, "train loss");
+        // Without lines there is nothing to point at.
+        let alone = Chart { lines: None, y_label: Some("loss".into()), ..chart };
+        let panel = alone.figure(&table, &[]).unwrap().panels.remove(0);
+        assert!(panel.points.is_empty() && panel.y.label == "loss");
     }
 }

@@ -61,21 +61,29 @@ pub fn save(figure: &Figure, path: &Path) -> Result<Drawn> {
         )));
     }
 
+    whole_file(path, |unfinished| {
+        if png {
+            write_png(&layout, unfinished).map_err(std::io::Error::other)
+        } else {
+            std::fs::write(unfinished, svg_text(figure, &layout))
+        }
+    })?;
+    Ok(Drawn { left_out: layout.left_out })
+}
+
+/// Writes a file that appears, or replaces an older one, only once complete. Missing folders are created.
+pub(super) fn whole_file(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    let unfinished =
-        unfinished_file(folder, if png { ".png" } else { ".svg" }).map_err(|e| Error::io(folder, e))?;
-
-    if png {
-        write_png(&layout, unfinished.path()).map_err(|text| Error::io(path, std::io::Error::other(text)))?;
-    } else {
-        std::fs::write(unfinished.path(), svg_text(figure, &layout)).map_err(|e| Error::io(path, e))?;
-    }
+    // Its ending decides what the PNG encoder writes.
+    let ending = path.extension().map_or(String::new(), |ending| format!(".{}", ending.display()));
+    let unfinished = unfinished_file(folder, &ending.to_lowercase()).map_err(|e| Error::io(folder, e))?;
+    write(unfinished.path()).map_err(|e| Error::io(path, e))?;
     unfinished.persist(path).map_err(|e| Error::io(path, e.error))?;
-    Ok(Drawn { left_out: layout.left_out })
+    Ok(())
 }
 
 /// Draws a figure as the text of an SVG file; the same figure always gives the same text.
@@ -146,8 +154,9 @@ fn without_spaces_around_texts(svg: &str) -> String {
     joined
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+/// Text as XML and HTML write it, also between quotes.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// Draws each scene in fine steps and averages them to dots, which smooths all edges.
@@ -242,6 +251,9 @@ impl<B: DrawingBackend> Canvas<B> {
                     let radius = steps(*radius).max(1) as u32;
                     told(self.backend.draw_circle(at(center), radius, &rgb(*color), true))
                 }
+                Shape::Marker { marker, center, radius, color } => {
+                    self.paint(&Scene::of_marker(*marker, *center, *radius, *color), corner)
+                }
                 Shape::Path { places, color, width } => {
                     let style = rgb(*color).stroke_width(steps(*width).max(1) as u32);
                     let places: Vec<_> = places.iter().map(at).collect();
@@ -307,7 +319,7 @@ fn rgb((r, g, b): Rgb) -> RGBColor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plot::figure::{Axis, Line, LineStyle, Panel, Points};
+    use crate::plot::figure::{Axis, Line, LineStyle, Panel, Points, Tint};
 
     fn figure() -> Figure {
         let panel = Panel {
@@ -318,8 +330,8 @@ mod tests {
                 label: "batch 32".into(),
                 xs: vec![0.001, 0.01, 0.1, 0.0, -1.0, f64::NAN],
                 ys: vec![0.1, 0.2, 0.4, 0.1, 0.1, 0.1],
-                color: 0,
                 marker: 1,
+                ..Points::default()
             }],
             lines: vec![Line {
                 label: "mean".into(),
@@ -327,6 +339,7 @@ mod tests {
                 ys: vec![0.1, f64::INFINITY],
                 style: LineStyle::Mean,
             }],
+            keys: Vec::new(),
         };
         Figure { title: Some("gap & temperature".into()), panels: vec![panel, Panel::default()], columns: 0 }
     }
@@ -374,7 +387,7 @@ mod tests {
         let layout = Layout::new(&figure());
         assert_eq!(f64::from(picture.width()), 2.0 * layout.width);
         assert_eq!(f64::from(picture.height()), 2.0 * layout.height);
-        let (r, g, b) = crate::plot::palette::color(0);
+        let (r, g, b) = crate::plot::palette::color(Tint::Palette(0));
         assert!(picture.pixels().any(|p| p.0 == [r, g, b]), "no marker");
         assert_eq!(picture.get_pixel(0, 0).0, [255, 255, 255]);
     }
@@ -385,8 +398,9 @@ mod tests {
             label: "p".into(),
             xs: xs.to_vec(),
             ys: ys.to_vec(),
-            color: usize::MAX,
+            color: Tint::Palette(usize::MAX),
             marker: usize::MAX,
+            ..Points::default()
         };
         let data = [
             some(&[1.0], &[1.0]),

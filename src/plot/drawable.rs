@@ -59,7 +59,8 @@ fn runs(panel: &Panel, xs: &[f64], ys: &[f64], left_out: &mut usize) -> Vec<Vec<
     runs
 }
 
-fn shows(value: f64, log: bool) -> bool {
+/// Whether an axis can show a value.
+pub(super) fn shows(value: f64, log: bool) -> bool {
     let size = value.abs();
     size <= LARGEST && (!log || (value > 0.0 && size >= 1.0 / LARGEST))
 }
@@ -82,7 +83,7 @@ mod tests {
                 label: String::new(),
                 xs: vec![1.0, 2.0, 3.0, 4.0],
                 ys: vec![1.0, f64::NAN, 3.0],
-                style: LineStyle::Curve,
+                style: LineStyle::Curve(0),
             }],
             ..Panel::default()
         };

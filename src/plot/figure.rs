@@ -12,6 +12,21 @@ pub struct Figure {
 }
 
 impl Figure {
+    /// The panels of several figures in one grid; what stood above a figure stands above its panels.
+    pub fn grid(parts: Vec<Figure>, columns: usize, title: Option<String>) -> Self {
+        let titled = |part: Figure| {
+            let above = part.title;
+            part.panels.into_iter().map(move |panel| Panel {
+                title: match (&above, panel.title) {
+                    (Some(above), Some(own)) => Some(format!("{above}, {own}")),
+                    (above, own) => own.or_else(|| above.clone()),
+                },
+                ..panel
+            })
+        };
+        Self { title, panels: parts.into_iter().flat_map(titled).collect(), columns }
+    }
+
     /// The number of panels in one row: `columns`, or a fitting number when that is 0.
     pub fn columns_used(&self) -> usize {
         let panels = self.panels.len().max(1);
@@ -38,6 +53,47 @@ pub struct Panel {
     pub points: Vec<Points>,
     /// The lines.
     pub lines: Vec<Line>,
+    /// Legend entries beside those of points and lines, which have labels of their own: what a colour or a
+    /// shape alone stands for.
+    pub keys: Vec<Key>,
+}
+
+/// An entry of a legend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Key {
+    /// What is drawn beside the text.
+    pub sample: Sample,
+    /// The text.
+    pub label: String,
+}
+
+/// The sample of a legend entry.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Sample {
+    /// A marker in a colour.
+    Point(Tint, usize),
+    /// A colour, whatever the shape.
+    Color(Tint),
+    /// A line.
+    Line(LineStyle),
+}
+
+/// A colour of points and lines.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Tint {
+    /// A number of the colour-blind-safe palette; counts on from the start when too large.
+    Palette(usize),
+    /// A place from 0 to 1 on a scale from dark violet to yellow, for more values than the palette can tell
+    /// apart.
+    Scale(f64),
+    /// The colour of text.
+    Ink,
+}
+
+impl Default for Tint {
+    fn default() -> Self {
+        Self::Palette(0)
+    }
 }
 
 /// One axis; its range follows from the data.
@@ -58,10 +114,15 @@ pub struct Points {
     pub xs: Vec<f64>,
     /// The vertical positions, in the axis's unit.
     pub ys: Vec<f64>,
-    /// Which colour of the colour-blind-safe palette; counts on from the start when too large.
-    pub color: usize,
+    /// Their colour.
+    pub color: Tint,
     /// Which marker shape; counts on from the start when too large.
     pub marker: usize,
+    /// What each point is, for readers who point at it: lines of a name, a tab and a value. Empty, or as long
+    /// as the positions.
+    pub notes: Vec<String>,
+    /// Whether the points are drawn; otherwise they are only places on a line that can be pointed at.
+    pub hidden: bool,
 }
 
 /// A line through its positions in the order given.
@@ -78,12 +139,45 @@ pub struct Line {
 }
 
 /// How a line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LineStyle {
     /// Dark blue with a small dot at every position, drawn in front of the points.
     Mean,
-    /// Gray, drawn behind the points: a fitted curve.
-    Curve,
-    /// A colour of the palette, drawn behind the points.
-    Plain(usize),
+    /// The same in a colour: the mean of one group.
+    GroupMean(Tint),
+    /// Gray, drawn behind the points: a fitted curve. The first is solid, the next ones are broken in other
+    /// ways.
+    Curve(usize),
+    /// Thin in a colour, drawn behind the points.
+    Thin(Tint),
+}
+
+impl LineStyle {
+    /// Whether the line has a dot at every position and is drawn in front of the points.
+    pub fn is_mean(self) -> bool {
+        matches!(self, Self::Mean | Self::GroupMean(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_keeps_the_titles() {
+        let part = |above: Option<&str>, titles: &[Option<&str>]| Figure {
+            title: above.map(str::to_owned),
+            panels: titles
+                .iter()
+                .map(|title| Panel { title: title.map(str::to_owned), ..Panel::default() })
+                .collect(),
+            columns: 0,
+        };
+        let parts =
+            vec![part(None, &[None]), part(Some("a"), &[None]), part(Some("b"), &[Some("1"), Some("2")])];
+        let grid = Figure::grid(parts, 2, Some("all".into()));
+        let titles: Vec<Option<&str>> = grid.panels.iter().map(|panel| panel.title.as_deref()).collect();
+        assert_eq!(titles, [None, Some("a"), Some("b, 1"), Some("b, 2")]);
+        assert_eq!((grid.columns_used(), grid.title.as_deref()), (2, Some("all")));
+    }
 }

@@ -1,9 +1,10 @@
 //! Where everything of a figure stands: turns a figure into scenes of shapes.
 
-use super::drawable::{Drawable, Position};
-use super::figure::{Figure, LineStyle, Panel};
+use super::drawable::{Drawable, Position, shows};
+use super::figure::{Figure, Key, Panel};
 use super::font;
-use super::legend::{Legend, Occupied};
+use super::keys;
+use super::legend::{Legend, Occupied, strip};
 use super::palette::{self, FAINT_GRID, FRAME, GRID, INK};
 use super::scale::{Scale, Ticks};
 use super::scene::{Align, Place, Scene, Shape};
@@ -15,7 +16,7 @@ const TICK: f64 = 15.0;
 /// How far labelled ticks stick out of the frame.
 const TICK_LENGTH: f64 = 6.0;
 /// The radius of a marker.
-const MARKER: f64 = 4.5;
+pub(super) const MARKER: f64 = 4.5;
 /// The distance between the frame and a legend outside it.
 const LEGEND_GAP: f64 = 12.0;
 
@@ -44,23 +45,54 @@ impl Layout {
         let width = columns as f64 * panel_width;
         let title = figure.title.as_deref().map(font::clean).unwrap_or_default();
         let top = if title.trim().is_empty() { 0.0 } else { 48.0 };
-        // A figure without panels still has a size.
-        let height = top + rows.max(1) as f64 * panel_height;
-
         let mut scenes = Vec::new();
         if top > 0.0 {
             scenes.push(((0.0, 0.0), title_scene(&title, width, top)));
         }
-        let plans: Vec<Plan> =
-            figure.panels.iter().map(|panel| Plan::new(panel, (panel_width, panel_height))).collect();
+        let shared = keys::shared(figure);
+        let legend = strip(&shared, width);
+        let top = if shared.is_empty() { top } else { top + legend.height };
+        if !shared.is_empty() {
+            scenes.push(((0.0, top - legend.height), legend));
+        }
+        // A figure without panels still has a size.
+        let height = top + rows.max(1) as f64 * panel_height;
+        let plan = |panel| Plan::new(panel, &keys::own(panel, &shared), (panel_width, panel_height));
+        let plans: Vec<Plan> = figure.panels.iter().map(plan).collect();
         let margins = Margins::around(&plans);
         for (index, plan) in plans.iter().enumerate() {
             let column = (index % columns) as f64;
             let row = (index / columns) as f64;
             let corner = (column * panel_width, top + row * panel_height);
-            scenes.push((corner, plan.scene((panel_width, panel_height), margins)));
+            scenes.push((corner, plan.scene((panel_width, panel_height), margins).0));
         }
         Layout { width, height, scenes, left_out: plans.iter().map(|plan| plan.drawable.left_out).sum() }
+    }
+}
+
+/// A panel by itself, without a legend.
+pub(super) struct Alone {
+    /// Its drawing.
+    pub scene: Scene,
+    frame: Frame,
+}
+
+impl Alone {
+    /// Each panel of a figure, `size` pixels wide and high, with frames that line up.
+    pub fn each(figure: &Figure, size: Place) -> Vec<Self> {
+        let plans: Vec<Plan> = figure.panels.iter().map(|panel| Plan::new(panel, &[], size)).collect();
+        let margins = Margins::around(&plans);
+        let alone = |plan: &Plan| {
+            let (scene, frame) = plan.scene(size, margins);
+            Self { scene, frame }
+        };
+        plans.iter().map(alone).collect()
+    }
+
+    /// Where a position stands in the drawing; nowhere if the axes cannot show it.
+    pub fn place(&self, position: Position) -> Option<Place> {
+        let (x, y) = (shows(position.0, self.frame.x.log), shows(position.1, self.frame.y.log));
+        (x && y).then(|| self.frame.place(position))
     }
 }
 
@@ -136,13 +168,13 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(panel: &'a Panel, size: Place) -> Self {
+    fn new(panel: &'a Panel, keys: &[Key], size: Place) -> Self {
         let drawable = Drawable::new(panel);
         let x = Scale::around(drawable.all().map(|(x, _)| x), panel.x.log);
         let y = Scale::around(drawable.all().map(|(_, y)| y), panel.y.log);
         // The margins follow from the ticks and are not known yet; these are typical.
         let frame = (size.0 - 120.0, size.1 - 120.0);
-        let legend = Legend::new(panel, frame);
+        let legend = Legend::new(keys, frame);
         let room = legend.room_needed(frame, &occupied(&drawable, x, y));
         let y = y.with_room(room);
         let (_, covered) = legend.best_corner(frame, &occupied(&drawable, x, y));
@@ -172,7 +204,7 @@ impl<'a> Plan<'a> {
         !title.trim().is_empty()
     }
 
-    fn scene(&self, size: Place, margins: Margins) -> Scene {
+    fn scene(&self, size: Place, margins: Margins) -> (Scene, Frame) {
         let width = size.0 - margins.left - margins.right;
         let frame = Frame {
             left: margins.left,
@@ -206,7 +238,7 @@ impl<'a> Plan<'a> {
             self.legend.draw(&mut scene, at);
         }
         self.draw_labels(&mut scene, &frame);
-        scene
+        (scene, frame)
     }
 
     fn draw_grid(&self, scene: &mut Scene, frame: &Frame) {
@@ -231,29 +263,27 @@ impl<'a> Plan<'a> {
     }
 
     fn draw_data(&self, scene: &mut Scene, frame: &Frame) {
-        for (line, runs) in self.panel.lines.iter().zip(&self.drawable.lines) {
-            let color = match line.style {
-                LineStyle::Curve => palette::CURVE,
-                LineStyle::Plain(color) => palette::color(color),
-                LineStyle::Mean => continue,
-            };
-            draw_runs(scene, frame, runs, color, 2.2);
-        }
+        let draw_lines = |scene: &mut Scene, means: bool| {
+            for (line, runs) in self.panel.lines.iter().zip(&self.drawable.lines) {
+                if line.style.is_mean() == means {
+                    for run in runs {
+                        scene.line(run.iter().map(|&position| frame.place(position)).collect(), line.style);
+                    }
+                }
+            }
+        };
+        draw_lines(scene, false);
         for (points, positions) in self.panel.points.iter().zip(&self.drawable.points) {
+            if points.hidden {
+                continue;
+            }
             let marker = palette::marker(points.marker);
             let color = palette::color(points.color);
             for &position in positions {
                 scene.marker(marker, frame.place(position), MARKER, color);
             }
         }
-        for (line, runs) in self.panel.lines.iter().zip(&self.drawable.lines) {
-            if line.style == LineStyle::Mean {
-                draw_runs(scene, frame, runs, palette::MEAN, 2.2);
-                for &position in runs.iter().flatten() {
-                    scene.disc(frame.place(position), 3.4, palette::MEAN);
-                }
-            }
-        }
+        draw_lines(scene, true);
     }
 
     fn draw_ticks(&self, scene: &mut Scene, frame: &Frame) {
@@ -312,17 +342,6 @@ impl<'a> Plan<'a> {
                 align: Align::Middle,
                 upwards: true,
             });
-        }
-    }
-}
-
-fn draw_runs(scene: &mut Scene, frame: &Frame, runs: &[Vec<Position>], color: palette::Rgb, width: f64) {
-    for run in runs {
-        if run.len() > 1 {
-            let places = run.iter().map(|&position| frame.place(position)).collect();
-            scene.path(places, color, width);
-        } else if let Some(&alone) = run.first() {
-            scene.disc(frame.place(alone), width / 2.0, color);
         }
     }
 }
@@ -448,6 +467,36 @@ mod tests {
         assert_eq!(sizes(4), (1320.0, 1008.0, 5));
         assert_eq!(sizes(6), (1800.0, 928.0, 7));
         assert_eq!(sizes(0), (800.0, 608.0, 1));
+    }
+
+    #[test]
+    fn panels_share_a_legend_above_them() {
+        let mut figure = figure(6);
+        figure.columns = 2;
+        let plain = Layout::new(&figure);
+        for panel in &mut figure.panels {
+            panel.points[0].label = "batch 32".into();
+        }
+        let layout = Layout::new(&figure);
+        assert_eq!((layout.width, layout.scenes.len()), (1320.0, 8));
+        assert!(layout.height > plain.height && layout.height < plain.height + 40.0);
+        let texts = layout.scenes.iter().flat_map(|(_, scene)| &scene.shapes);
+        let labels = texts.filter(|shape| matches!(shape, Shape::Text { text, .. } if text == "batch 32"));
+        assert_eq!(labels.count(), 1);
+    }
+
+    #[test]
+    fn a_panel_alone_knows_where_its_points_stand() {
+        let panels = Alone::each(&figure(2), (480.0, 350.0));
+        let markers = |scene: &Scene| -> Vec<Place> {
+            let center = |shape: &Shape| match shape {
+                Shape::Marker { center, .. } => Some(*center),
+                _ => None,
+            };
+            scene.shapes.iter().filter_map(center).collect()
+        };
+        assert_eq!(markers(&panels[1].scene)[1], panels[1].place((2.0, 4.0)).unwrap());
+        assert_eq!(panels[1].place((f64::NAN, 1.0)), None);
     }
 
     #[test]

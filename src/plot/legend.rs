@@ -1,9 +1,9 @@
-//! The legend of a panel: its entries, its size and where it stands.
+//! The legend of a panel, its size and where it stands, and the legend that panels share.
 
-use super::figure::{LineStyle, Panel};
+use super::figure::{Key, Sample};
 use super::font;
-use super::palette::{self, INK, Marker, Rgb};
-use super::scene::{Align, Place, Scene, Shape};
+use super::palette::{self, INK, Marker};
+use super::scene::{Align, Place, Scene, Shape, stroke};
 
 const SIZE: f64 = 15.0;
 const ROW: f64 = 22.0;
@@ -13,18 +13,14 @@ const KEY_WIDTH: f64 = 30.0;
 const DISTANCE: f64 = 10.0;
 /// How much closer than the box itself a position counts as covered.
 const CLEARANCE: f64 = 7.0;
-
-/// The sample of an entry.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Key {
-    Marker(Marker, Rgb),
-    Line(Rgb),
-    Mean,
-}
+/// The distance between the entries of a shared legend.
+const BETWEEN: f64 = 28.0;
 
 /// A panel's legend, measured but not placed yet.
 pub(super) struct Legend {
-    entries: Vec<(Key, String)>,
+    entries: Vec<Key>,
+    /// How many entries there was no room for.
+    more: usize,
     /// The width of the box in pixels.
     pub width: f64,
     /// The height of the box in pixels.
@@ -40,48 +36,36 @@ pub(super) struct Occupied {
     pub lines: Vec<Place>,
 }
 
+/// The entries with texts no wider than `room` pixels.
+fn fitted(keys: &[Key], room: f64) -> Vec<Key> {
+    let fitted = |key: &Key| Key { sample: key.sample, label: font::fit(&key.label, SIZE, room) };
+    keys.iter().map(fitted).collect()
+}
+
 impl Legend {
-    /// The legend of a panel whose frame has this size in pixels.
-    pub fn new(panel: &Panel, frame: Place) -> Self {
-        let mut entries: Vec<(Key, String)> = Vec::new();
-        let mut add = |key: Key, label: &str| {
-            let label = font::fit(&font::clean(label), SIZE, 0.6 * frame.0);
-            if !label.trim().is_empty() && !entries.contains(&(key, label.clone())) {
-                entries.push((key, label));
-            }
-        };
-        for points in &panel.points {
-            let marker = palette::marker(points.marker);
-            add(Key::Marker(marker, palette::color(points.color)), &points.label);
-        }
-        for line in &panel.lines {
-            let key = match line.style {
-                LineStyle::Mean => Key::Mean,
-                LineStyle::Curve => Key::Line(palette::CURVE),
-                LineStyle::Plain(color) => Key::Line(palette::color(color)),
-            };
-            add(key, &line.label);
-        }
+    /// The legend with these entries in a panel whose frame has this size in pixels.
+    pub fn new(keys: &[Key], frame: Place) -> Self {
+        let mut entries = fitted(keys, 0.6 * frame.0);
         let rows = ((0.8 * frame.1 - 2.0 * PADDING) / ROW).max(1.0) as usize;
-        let widest = |entries: &[(Key, String)]| {
-            entries.iter().fold(0.0, |most: f64, entry| most.max(font::width(&entry.1, SIZE)))
-        };
+        let mut more = 0;
         if entries.len() > rows {
-            let more = entries.len() + 1 - rows;
+            more = entries.len() + 1 - rows;
             entries.truncate(rows - 1);
-            // White on white: the last row has no sample.
-            entries.push((Key::Line(palette::WHITE), format!("… and {more} more")));
         }
+        let widest = entries.iter().fold(0.0, |most: f64, key| most.max(font::width(&key.label, SIZE)));
+        let last = if more > 0 { font::width(&and_more(more), SIZE) } else { 0.0 };
+        let rows = entries.len() + usize::from(more > 0);
         Legend {
-            width: 2.0 * PADDING + KEY_WIDTH + 8.0 + widest(&entries),
-            height: 2.0 * PADDING + ROW * entries.len() as f64,
+            width: 2.0 * PADDING + KEY_WIDTH + 8.0 + widest.max(last),
+            height: 2.0 * PADDING + ROW * rows as f64,
             entries,
+            more,
         }
     }
 
     /// Whether there is nothing to explain.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.more == 0
     }
 
     /// The corner of the frame in which the box covers least, as the upper left corner of the
@@ -141,39 +125,104 @@ impl Legend {
         let to = (at.0 + self.width, at.1 + self.height);
         scene.shapes.push(Shape::Box { from: at, to, color: palette::WHITE, opacity: 0.85 });
         scene.outline(at, to, (0xc8, 0xc8, 0xc8), 1.0);
-        for (row, (key, label)) in self.entries.iter().enumerate() {
-            let y = at.1 + PADDING + (row as f64 + 0.5) * ROW;
-            let left = at.0 + PADDING;
-            let middle = (left + KEY_WIDTH / 2.0, y);
-            let line = vec![(left, y), (left + KEY_WIDTH, y)];
-            match key {
-                Key::Marker(marker, color) => scene.marker(*marker, middle, 5.0, *color),
-                Key::Line(color) => scene.path(line, *color, 2.2),
-                Key::Mean => {
-                    scene.path(line, palette::MEAN, 2.2);
-                    scene.disc(middle, 3.4, palette::MEAN);
-                }
-            }
-            let text = (left + KEY_WIDTH + 8.0, y + 0.36 * SIZE);
-            scene.text(label, text, SIZE, INK, Align::Start);
+        let left = at.0 + PADDING;
+        let middle = |row: usize| at.1 + PADDING + (row as f64 + 0.5) * ROW;
+        for (row, key) in self.entries.iter().enumerate() {
+            draw_entry(scene, key, (left, middle(row)));
+        }
+        if self.more > 0 {
+            let text = (left + KEY_WIDTH + 8.0, middle(self.entries.len()) + 0.36 * SIZE);
+            scene.text(&and_more(self.more), text, SIZE, INK, Align::Start);
         }
     }
+}
+
+fn and_more(count: usize) -> String {
+    format!("… and {count} more")
+}
+
+/// A legend in rows, each in the middle of `width` pixels.
+pub(super) fn strip(keys: &[Key], width: f64) -> Scene {
+    let entries = fitted(keys, 0.5 * width);
+    let length = |key: &Key| KEY_WIDTH + 8.0 + font::width(&key.label, SIZE);
+    let mut rows: Vec<(f64, Vec<&Key>)> = Vec::new();
+    for key in &entries {
+        match rows.last_mut() {
+            Some((used, row)) if *used + BETWEEN + length(key) <= width - 40.0 => {
+                *used += BETWEEN + length(key);
+                row.push(key);
+            }
+            _ => rows.push((length(key), vec![key])),
+        }
+    }
+    let mut scene = Scene::new(width, PADDING + ROW * rows.len() as f64);
+    for (number, (used, row)) in rows.iter().enumerate() {
+        let mut left = (width - used) / 2.0;
+        for key in row {
+            draw_entry(&mut scene, key, (left, PADDING + (number as f64 + 0.5) * ROW));
+            left += length(key) + BETWEEN;
+        }
+    }
+    scene
+}
+
+/// Draws an entry; `at` is the left end and the middle of its height.
+fn draw_entry(scene: &mut Scene, key: &Key, at: Place) {
+    let middle = (at.0 + KEY_WIDTH / 2.0, at.1);
+    let line = vec![at, (at.0 + KEY_WIDTH, at.1)];
+    match key.sample {
+        Sample::Point(tint, marker) => {
+            scene.marker(palette::marker(marker), middle, 5.0, palette::color(tint));
+        }
+        Sample::Color(tint) => scene.marker(Marker::Circle, middle, 6.5, palette::color(tint)),
+        Sample::Line(style) if style.is_mean() => {
+            let (color, width) = stroke(style);
+            scene.path(line, color, width);
+            scene.mean_dot(middle, style);
+        }
+        Sample::Line(style) => scene.line(line, style),
+    }
+    let text = (at.0 + KEY_WIDTH + 8.0, at.1 + 0.36 * SIZE);
+    scene.text(&key.label, text, SIZE, INK, Align::Start);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plot::figure::Points;
+    use crate::plot::figure::{LineStyle, Panel, Points, Tint};
+    use crate::plot::keys;
 
     fn legend() -> Legend {
         let points = Points { label: "batch 32".into(), ..Points::default() };
         let panel = Panel { points: vec![points.clone(), points, Points::default()], ..Panel::default() };
-        Legend::new(&panel, (600.0, 400.0))
+        Legend::new(&keys::of_panel(&panel), (600.0, 400.0))
     }
 
     #[test]
     fn lists_each_label_once() {
         assert_eq!(legend().entries.len(), 1);
+    }
+
+    #[test]
+    fn says_how_many_entries_have_no_room() {
+        let sample = Sample::Color(Tint::Ink);
+        let keys: Vec<Key> = (0..30).map(|number| Key { sample, label: format!("seed {number}") }).collect();
+        let legend = Legend::new(&keys, (600.0, 400.0));
+        assert_eq!(legend.entries.len() + legend.more, 30);
+        assert!(legend.more > 0 && legend.height < 400.0);
+    }
+
+    #[test]
+    fn a_strip_wraps_and_stays_inside() {
+        let sample = Sample::Line(LineStyle::Mean);
+        let keys: Vec<Key> = (0..12).map(|number| Key { sample, label: format!("batch {number}") }).collect();
+        let (narrow, wide) = (strip(&keys, 500.0), strip(&keys, 2000.0));
+        assert!(narrow.height > wide.height);
+        for shape in &narrow.shapes {
+            if let Shape::Text { text, at, size, .. } = shape {
+                assert!(at.0 + font::width(text, *size) <= 500.0 && at.1 < narrow.height, "{text}");
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A [`Figure`] is plain data: panels with axes, points and lines. [`save`] draws it into an
 //! `.svg` or `.png` file, [`svg`] returns the SVG as text, and [`text`] draws it with braille
-//! dots for a terminal. All three choose the axis ranges and ticks themselves.
+//! dots for a terminal. All three choose the axis ranges and ticks themselves. A [`Page`] holds figures, tables
+//! and verdicts in one HTML file.
 //!
 //! Lengths are in pixels at the figure's natural size (one panel alone is 800 × 560 pixels)
 //! unless a name or a comment says otherwise. PNG files have two dots per such pixel, each way.
@@ -12,14 +13,19 @@ mod draw;
 mod drawable;
 mod figure;
 mod font;
+mod groups;
+mod keys;
 mod layout;
 mod legend;
+mod page;
 mod palette;
 mod scale;
 mod scene;
+mod series;
 mod terminal;
 
 pub use chart::{Chart, Curve};
 pub use draw::{Drawn, save, svg};
-pub use figure::{Axis, Figure, Line, LineStyle, Panel, Points};
+pub use figure::{Axis, Figure, Key, Line, LineStyle, Panel, Points, Sample, Tint};
+pub use page::Page;
 pub use terminal::text;

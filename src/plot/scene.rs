@@ -1,6 +1,7 @@
 //! The shapes that make up a drawing, before any file format.
 
-use super::palette::{Marker, Rgb, WHITE, darker};
+use super::figure::LineStyle;
+use super::palette::{self, Marker, Rgb, WHITE, darker};
 
 /// A place in pixels, counted from the upper left corner of the scene.
 pub(super) type Place = (f64, f64);
@@ -27,6 +28,8 @@ pub(super) enum Shape {
     Path { places: Vec<Place>, color: Rgb, width: f64 },
     /// A filled circle.
     Disc { center: Place, radius: f64, color: Rgb },
+    /// A marker about `2 * radius` pixels wide.
+    Marker { marker: Marker, center: Place, radius: f64, color: Rgb },
     /// A text in one line.
     Text {
         text: String,
@@ -60,6 +63,35 @@ impl Scene {
         self.shapes.push(Shape::Path { places, color, width });
     }
 
+    /// Adds a line through places as a style says; a place alone is a dot.
+    pub fn line(&mut self, places: Vec<Place>, style: LineStyle) {
+        let (color, width) = stroke(style);
+        match (style, places.as_slice()) {
+            (_, &[alone]) if !style.is_mean() => self.disc(alone, width / 2.0, color),
+            (LineStyle::Curve(number), _) if number % 3 > 0 => {
+                let pattern: &[f64] = if number % 3 == 1 { &[7.0, 4.5] } else { &[2.4, 4.5] };
+                for piece in dashed(&places, pattern) {
+                    self.path(piece, color, width);
+                }
+            }
+            _ => self.path(places.clone(), color, width),
+        }
+        for &place in places.iter().filter(|_| style.is_mean()) {
+            self.mean_dot(place, style);
+        }
+    }
+
+    /// Adds the dot of a mean; that of a group stands out from the group's own points.
+    pub fn mean_dot(&mut self, place: Place, style: LineStyle) {
+        let (color, _) = stroke(style);
+        if style == LineStyle::Mean {
+            self.disc(place, 3.4, color);
+        } else {
+            self.disc(place, 3.6, darker(color));
+            self.disc(place, 2.2, WHITE);
+        }
+    }
+
     /// Adds the outline of a rectangle.
     pub fn outline(&mut self, from: Place, to: Place, color: Rgb, width: f64) {
         let corners = vec![from, (to.0, from.1), to, (from.0, to.1), from];
@@ -78,56 +110,139 @@ impl Scene {
 
     /// Adds a marker about `2 * radius` pixels wide.
     pub fn marker(&mut self, marker: Marker, center: Place, radius: f64, color: Rgb) {
-        // Each shape gets a factor that makes all of them look equally large.
-        let scaled = |factor: f64, corners: &[Place]| -> Vec<Place> {
-            let length = factor * radius;
-            corners.iter().map(|(x, y)| (center.0 + x * length, center.1 + y * length)).collect()
+        self.shapes.push(Shape::Marker { marker, center, radius, color });
+    }
+
+    /// The simpler shapes that a marker is drawn with.
+    pub fn of_marker(marker: Marker, center: Place, radius: f64, color: Rgb) -> Self {
+        let mut scene = Scene::default();
+        let placed = |corners: &[Place]| -> Vec<Place> {
+            corners.iter().map(|(x, y)| (center.0 + x, center.1 + y)).collect()
         };
+        match (marker.outline(radius), marker.is_open()) {
+            (Outline::Disc, false) => {
+                scene.disc(center, radius + 0.5, darker(color));
+                scene.disc(center, radius - 0.5, color);
+            }
+            (Outline::Disc, true) => {
+                scene.disc(center, radius + 0.5, color);
+                scene.disc(center, radius - 1.2, WHITE);
+            }
+            (Outline::Polygon(corners), open) => {
+                let corners = placed(&corners);
+                let edge = corners.iter().chain(corners.first()).copied().collect();
+                let (fill, line, width) =
+                    if open { (WHITE, color, 1.7) } else { (color, darker(color), 1.0) };
+                scene.shapes.push(Shape::Polygon { corners, color: fill });
+                scene.path(edge, line, width);
+            }
+            (Outline::Strokes(strokes), _) => {
+                for stroke in strokes {
+                    scene.path(placed(&stroke), color, 2.0);
+                }
+            }
+        }
+        scene
+    }
+}
+
+/// The colour of a line, and its width in pixels.
+pub(super) fn stroke(style: LineStyle) -> (Rgb, f64) {
+    match style {
+        LineStyle::Mean => (palette::MEAN, 2.2),
+        LineStyle::GroupMean(tint) => (palette::color(tint), 2.2),
+        LineStyle::Curve(_) => (palette::CURVE, 2.2),
+        LineStyle::Thin(tint) => (palette::color(tint), 1.4),
+    }
+}
+
+/// The drawn pieces of a broken line: lengths of `pattern` in pixels are drawn and left out in turn.
+fn dashed(places: &[Place], pattern: &[f64]) -> Vec<Vec<Place>> {
+    let mut pieces = Vec::new();
+    let mut piece: Vec<Place> = places.first().copied().into_iter().collect();
+    let (mut part, mut left) = (0, pattern[0]);
+    for pair in places.windows(2) {
+        let (from, to) = (pair[0], pair[1]);
+        let length = (to.0 - from.0).hypot(to.1 - from.1);
+        let mut gone = 0.0;
+        while length - gone > left {
+            gone += left;
+            let share = gone / length;
+            let at = (from.0 + share * (to.0 - from.0), from.1 + share * (to.1 - from.1));
+            piece.push(at);
+            if part % 2 == 0 {
+                pieces.push(std::mem::take(&mut piece));
+            }
+            piece = vec![at];
+            part += 1;
+            left = pattern[part % pattern.len()];
+        }
+        left -= length - gone;
+        piece.push(to);
+    }
+    if part % 2 == 0 && piece.len() > 1 {
+        pieces.push(piece);
+    }
+    pieces
+}
+
+/// What a marker looks like, around (0, 0).
+pub(super) enum Outline {
+    /// A circle.
+    Disc,
+    /// Corners, joined and filled.
+    Polygon(Vec<Place>),
+    /// Two lines.
+    Strokes([[Place; 2]; 2]),
+}
+
+impl Marker {
+    /// Whether only the edge has the marker's colour.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::OpenCircle | Self::OpenSquare | Self::OpenDiamond)
+    }
+
+    /// The outline; each shape gets a factor that makes all of them look equally large.
+    pub fn outline(self, radius: f64) -> Outline {
         const SQUARE: [Place; 4] = [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)];
         const DIAMOND: [Place; 4] = [(0.0, -1.0), (1.0, 0.0), (0.0, 1.0), (-1.0, 0.0)];
         const UP: [Place; 3] = [(0.0, -1.0), (0.92, 0.62), (-0.92, 0.62)];
         const DOWN: [Place; 3] = [(0.0, 1.0), (0.92, -0.62), (-0.92, -0.62)];
-        match marker {
-            Marker::Circle => {
-                self.disc(center, radius + 0.5, darker(color));
-                self.disc(center, radius - 0.5, color);
-            }
-            Marker::OpenCircle => {
-                self.disc(center, radius + 0.5, color);
-                self.disc(center, radius - 1.2, WHITE);
-            }
-            Marker::Square => self.filled(scaled(0.88, &SQUARE), color),
-            Marker::Diamond => self.filled(scaled(1.22, &DIAMOND), color),
-            Marker::Triangle => self.filled(scaled(1.22, &UP), color),
-            Marker::TriangleDown => self.filled(scaled(1.22, &DOWN), color),
-            Marker::OpenSquare => self.open(scaled(0.82, &SQUARE), color),
-            Marker::OpenDiamond => self.open(scaled(1.15, &DIAMOND), color),
-            Marker::Cross => {
-                let ends = scaled(0.9, &SQUARE);
-                self.path(vec![ends[0], ends[2]], color, 2.0);
-                self.path(vec![ends[1], ends[3]], color, 2.0);
-            }
-            Marker::Plus => {
-                let ends = scaled(1.15, &DIAMOND);
-                self.path(vec![ends[0], ends[2]], color, 2.0);
-                self.path(vec![ends[1], ends[3]], color, 2.0);
-            }
+        let scaled = |factor: f64, corners: &[Place]| -> Vec<Place> {
+            corners.iter().map(|(x, y)| (x * factor * radius, y * factor * radius)).collect()
+        };
+        let strokes = |factor: f64, ends: [Place; 4]| {
+            let at = |(x, y): Place| (x * factor * radius, y * factor * radius);
+            Outline::Strokes([[at(ends[0]), at(ends[2])], [at(ends[1]), at(ends[3])]])
+        };
+        match self {
+            Self::Circle | Self::OpenCircle => Outline::Disc,
+            Self::Square => Outline::Polygon(scaled(0.88, &SQUARE)),
+            Self::Diamond => Outline::Polygon(scaled(1.22, &DIAMOND)),
+            Self::Triangle => Outline::Polygon(scaled(1.22, &UP)),
+            Self::TriangleDown => Outline::Polygon(scaled(1.22, &DOWN)),
+            Self::OpenSquare => Outline::Polygon(scaled(0.82, &SQUARE)),
+            Self::OpenDiamond => Outline::Polygon(scaled(1.15, &DIAMOND)),
+            Self::Cross => strokes(0.9, SQUARE),
+            Self::Plus => strokes(1.15, DIAMOND),
         }
-    }
-
-    fn filled(&mut self, corners: Vec<Place>, color: Rgb) {
-        let edge = closed(&corners);
-        self.shapes.push(Shape::Polygon { corners, color });
-        self.path(edge, darker(color), 1.0);
-    }
-
-    fn open(&mut self, corners: Vec<Place>, color: Rgb) {
-        let edge = closed(&corners);
-        self.shapes.push(Shape::Polygon { corners, color: WHITE });
-        self.path(edge, color, 1.7);
     }
 }
 
-fn closed(corners: &[Place]) -> Vec<Place> {
-    corners.iter().chain(corners.first()).copied().collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_line_goes_round_corners() {
+        let corner = [(0.0, 0.0), (10.0, 0.0), (10.0, 10.0)];
+        let pieces = dashed(&corner, &[6.0, 2.0]);
+        let expected: [&[Place]; 3] = [
+            &[(0.0, 0.0), (6.0, 0.0)],
+            &[(8.0, 0.0), (10.0, 0.0), (10.0, 4.0)],
+            &[(10.0, 6.0), (10.0, 10.0)],
+        ];
+        assert_eq!(pieces, expected);
+        assert!(dashed(&[], &[6.0, 2.0]).is_empty());
+    }
 }

@@ -1,39 +1,99 @@
 //! Draws figures with characters, for a terminal.
 
 use super::drawable::{Drawable, Position};
-use super::figure::{Figure, LineStyle, Panel};
+use super::figure::{Figure, Key, LineStyle, Panel, Sample};
 use super::font;
+use super::keys;
 use super::palette;
 use super::scale::{Scale, Ticks};
 
 const NARROWEST: usize = 30;
 const LOWEST: usize = 6;
 
-/// Draws the panels of a figure one below another with braille dots.
+/// A panel must be at least this wide to stand beside another.
+const BESIDE: usize = 60;
+/// Columns between panels.
+const BETWEEN: usize = 2;
+
+/// Draws the panels of a figure with braille dots, in as many columns as the width has room for.
 ///
-/// `width` is the width of every panel in characters, at least 30; no line is longer. `height`
+/// `width` is the width of the whole in characters, at least 30; no line is longer. `height`
 /// is the number of lines from the top to the bottom edge of a panel's frame, at least 6; titles,
 /// axis labels and legend add lines. With `color`, ANSI codes colour the dots; without it, points
-/// of different groups appear as characters of their own, so that they can be told apart.
+/// of different groups appear as characters of their own, so that they can be told apart. A legend that panels
+/// share stands once, at the end.
 pub fn text(figure: &Figure, width: usize, height: usize, color: bool) -> String {
     let width = width.max(NARROWEST);
     let height = height.max(LOWEST);
+    let columns = figure.columns_used().min((width + BETWEEN) / (BESIDE + BETWEEN)).max(1);
+    let own = (width + BETWEEN) / columns - BETWEEN;
+    let shared = keys::shared(figure);
+    let panels: Vec<Vec<String>> = figure
+        .panels
+        .iter()
+        .map(|panel| {
+            let mut lines = Vec::new();
+            draw_panel(panel, &keys::own(panel, &shared), (own, height), color, &mut lines);
+            lines
+        })
+        .collect();
     let mut lines = Vec::new();
     if let Some(title) = &figure.title {
         lines.push(centered(title, 0, width));
     }
-    for panel in &figure.panels {
+    for row in panels.chunks(columns) {
         if !lines.is_empty() {
             lines.push(String::new());
         }
-        draw_panel(panel, width, height, color, &mut lines);
+        lines.extend(side_by_side(row, own));
     }
+    lines.extend(legend(&shared, width, color));
     let mut text = lines.join("\n");
     text.push('\n');
     text
 }
 
-fn draw_panel(panel: &Panel, width: usize, height: usize, color: bool, lines: &mut Vec<String>) {
+/// The lines of panels, each `width` columns wide, in one row.
+fn side_by_side(panels: &[Vec<String>], width: usize) -> Vec<String> {
+    let top = |panel: &Vec<String>| panel.iter().position(|line| line.contains('┌')).unwrap_or(0);
+    // Frames begin at the same height, whatever stands above them.
+    let lowest = panels.iter().map(top).max().unwrap_or(0);
+    let line = |panel: &Vec<String>, number: usize| {
+        let number = number.checked_sub(lowest - top(panel));
+        number.and_then(|number| panel.get(number)).cloned().unwrap_or_default()
+    };
+    let rows = panels.iter().map(|panel| panel.len() + lowest - top(panel)).max().unwrap_or(0);
+    (0..rows)
+        .map(|row| {
+            let mut joined = String::new();
+            for (number, panel) in panels.iter().enumerate() {
+                let room = number * (width + BETWEEN);
+                let gap = room - visible(&joined).min(room);
+                let next = line(panel, row);
+                if !next.is_empty() {
+                    joined += &" ".repeat(gap);
+                    joined += &next;
+                }
+            }
+            joined
+        })
+        .collect()
+}
+
+/// How many characters of a line are seen: those outside of ANSI codes.
+fn visible(line: &str) -> usize {
+    let mut parts = line.split('\u{1b}');
+    let first = parts.next().map_or(0, length);
+    first + parts.map(|part| part.split_once('m').map_or(0, |(_, rest)| length(rest))).sum::<usize>()
+}
+
+fn draw_panel(
+    panel: &Panel,
+    keys: &[Key],
+    (width, height): (usize, usize),
+    color: bool,
+    lines: &mut Vec<String>,
+) {
     let drawable = Drawable::new(panel);
     let x = Scale::around(drawable.all().map(|(x, _)| x), panel.x.log);
     let y = Scale::around(drawable.all().map(|(_, y)| y), panel.y.log);
@@ -87,7 +147,7 @@ fn draw_panel(panel: &Panel, width: usize, height: usize, color: bool, lines: &m
     if !x_label.trim().is_empty() {
         lines.push(centered(&x_label, gutter + 1, width));
     }
-    lines.extend(legend(panel, width, color));
+    lines.extend(legend(keys, width, color));
     if drawable.left_out > 0 {
         lines.push(cut(&format!("not drawable: {}", drawable.left_out), width));
     }
@@ -97,7 +157,7 @@ fn draw_data(panel: &Panel, drawable: &Drawable, x: Scale, y: Scale, color: bool
     let place = |position: &Position| (x.fraction(position.0), y.fraction(position.1));
     let draw_lines = |mean: bool, dots: &mut Dots| {
         for (line, runs) in panel.lines.iter().zip(&drawable.lines) {
-            if (line.style == LineStyle::Mean) != mean {
+            if line.style.is_mean() != mean {
                 continue;
             }
             for run in runs {
@@ -111,8 +171,11 @@ fn draw_data(panel: &Panel, drawable: &Drawable, x: Scale, y: Scale, color: bool
         }
     };
     draw_lines(false, dots);
-    let characters = !color && panel.points.len() > 1;
+    let characters = !color && panel.points.iter().any(|points| points.marker > 0);
     for (points, positions) in panel.points.iter().zip(&drawable.points) {
+        if points.hidden {
+            continue;
+        }
         for position in positions {
             if characters {
                 dots.character(place(position), palette::marker_char(points.marker));
@@ -127,8 +190,8 @@ fn draw_data(panel: &Panel, drawable: &Drawable, x: Scale, y: Scale, color: bool
 fn line_color(style: LineStyle) -> u8 {
     match style {
         LineStyle::Mean => palette::TERMINAL_MEAN,
-        LineStyle::Curve => palette::TERMINAL_CURVE,
-        LineStyle::Plain(color) => palette::terminal_color(color),
+        LineStyle::Curve(_) => palette::TERMINAL_CURVE,
+        LineStyle::GroupMean(tint) | LineStyle::Thin(tint) => palette::terminal_color(tint),
     }
 }
 
@@ -165,32 +228,21 @@ fn bottom(scale: Scale, columns: usize, left: usize, width: usize) -> (String, S
     (edge.into_iter().collect(), below.trim_end().to_string())
 }
 
-/// The lines of the legend, wrapped to the width.
-fn legend(panel: &Panel, width: usize, color: bool) -> Vec<String> {
-    let mut entries: Vec<(String, u8, String)> = Vec::new();
-    for points in &panel.points {
-        let sample = palette::marker_char(points.marker).to_string();
-        let code = palette::terminal_color(points.color);
-        entries.push((sample, code, font::clean(&points.label)));
-    }
-    for line in &panel.lines {
-        let sample = match line.style {
-            LineStyle::Mean => "─•─",
-            _ => "───",
-        };
-        let code = line_color(line.style);
-        entries.push((sample.to_string(), code, font::clean(&line.label)));
-    }
-    entries.retain(|(_, _, label)| !label.trim().is_empty());
-
+/// The lines of a legend, wrapped to the width.
+fn legend(keys: &[Key], width: usize, color: bool) -> Vec<String> {
     let mut lines: Vec<(usize, String)> = Vec::new();
-    for (index, (sample, code, label)) in entries.iter().enumerate() {
-        if entries[..index].contains(&entries[index]) {
-            continue;
-        }
-        let label = cut(label, width - length(sample) - 1);
-        let size = length(sample) + 1 + length(&label);
-        let entry = format!("{} {label}", painted(sample, *code, color));
+    for key in keys {
+        let (sample, code) = match key.sample {
+            Sample::Point(tint, marker) => {
+                (palette::marker_char(marker).to_string(), palette::terminal_color(tint))
+            }
+            Sample::Color(tint) => ("●".to_owned(), palette::terminal_color(tint)),
+            Sample::Line(style) if style.is_mean() => ("─•─".to_owned(), line_color(style)),
+            Sample::Line(style) => ("───".to_owned(), line_color(style)),
+        };
+        let label = cut(&key.label, width - length(&sample) - 1);
+        let size = length(&sample) + 1 + length(&label);
+        let entry = format!("{} {label}", painted(&sample, code, color));
         match lines.last_mut() {
             Some((used, line)) if *used + 3 + size <= width => {
                 line.push_str("   ");
@@ -307,7 +359,7 @@ impl Dots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plot::figure::{Axis, Line, Points};
+    use crate::plot::figure::{Axis, Line, Points, Tint};
 
     fn figure() -> Figure {
         let panel = Panel {
@@ -318,15 +370,16 @@ mod tests {
                 label: "batch 32".into(),
                 xs: vec![1e-4, 1e-3, 1e-2, -1.0],
                 ys: vec![0.1, 0.2, 0.4, 0.5],
-                color: 1,
-                marker: 0,
+                color: Tint::Palette(1),
+                ..Points::default()
             }],
             lines: vec![Line {
                 label: "fitted".into(),
                 xs: vec![1e-4, 1e-2],
                 ys: vec![0.1, 0.4],
-                style: LineStyle::Curve,
+                style: LineStyle::Curve(0),
             }],
+            keys: Vec::new(),
         };
         Figure { title: Some("a title".into()), panels: vec![panel, Panel::default()], columns: 0 }
     }
@@ -377,5 +430,25 @@ mod tests {
         let drawn = text(&figure, 60, 16, false);
         // Three points and the legend's sample.
         assert_eq!(drawn.matches('▲').count(), 4, "{drawn}");
+    }
+
+    #[test]
+    fn wide_terminals_hold_panels_side_by_side() {
+        let mut figure = figure();
+        figure.panels = vec![figure.panels[0].clone(); 6];
+        figure.columns = 2;
+        for color in [false, true] {
+            let wide = text(&figure, 160, 12, color);
+            let lines: Vec<&str> = wide.lines().collect();
+            assert!(lines.iter().all(|line| visible(line) <= 160), "{wide}");
+            assert_eq!(wide.matches("batch 32").count(), 1, "one legend:\n{wide}");
+            let tops: Vec<&&str> = lines.iter().filter(|line| line.contains('┌')).collect();
+            assert_eq!((tops.len(), tops[0].matches('┌').count()), (3, 2), "{wide}");
+            // Both frames of a row end where they should, with ANSI codes or without.
+            let framed = lines.iter().filter(|line| line.trim_end().ends_with(['┐', '┘']));
+            assert!(framed.clone().all(|line| visible(line) == 160), "{wide}");
+        }
+        let narrow = text(&figure, 100, 12, false);
+        assert_eq!(narrow.lines().filter(|line| line.contains('┌')).count(), 6);
     }
 }

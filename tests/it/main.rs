@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod analysis;
+mod browser;
 mod cifar;
 mod cli;
 mod faults;
@@ -9,6 +10,7 @@ mod figures;
 mod folders;
 mod mistakes;
 mod modules;
+mod pages;
 mod prompt;
 mod readers;
 mod reference;

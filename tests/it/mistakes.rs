@@ -413,3 +413,35 @@ fn a_diverging_run_in_memory_is_an_error() {
     let script = format!("let r = §train(#{{{}}});", options(&[("lr", "1e6"), ("epochs", "5")]));
     fail(&lab, &mistake(script, &["the run diverged: the loss is", "after epoch"]));
 }
+
+#[test]
+fn figures_and_pages() {
+    let table = "let t = table([#{lr: 0.1, gap: 1.0, name: \"a\"}]);\n";
+    let mistake = |script: &str, says| mistake(format!("{table}{script}"), says);
+    fail_all([
+        mistake("§figure([plot(t).x(\"lr\").y(\"gpa\")])", &["no column `gpa`", "did you mean `gap`?"]),
+        mistake("§figure([plot(t).x(\"lr\").y(\"gap\").mean(\"btach\")])", &["no column `btach`", "known: "]),
+        mistake(
+            "plot(t).x(\"lr\").y(\"gap\").lines(\"nme\").§save(\"a.svg\")",
+            &["no column `nme`", "did you mean `name`?"],
+        ),
+        mistake("§figure([plot(t).x(\"lr\").y(\"name\")])", &["column `name` holds text, expected numbers"]),
+        mistake("§figure([plot(t)])", &["say which columns"]),
+        mistake(
+            "§figure([plot(t).x(\"lr\").y(\"gap\"), 5])",
+            &["plot 2 of 2: expected a plot such as", "found the integer 5"],
+        ),
+        mistake("§figure([])", &["expected an array of plots, found an empty one"]),
+        mistake("§figure([1], #{colums: 2})", &["unknown option `colums`", "did you mean `columns`?"]),
+        mistake("§figure([1], #{columns: 0})", &["columns: expected an integer ≥ 1, found 0"]),
+        mistake("§figure([1], #{title: 3})", &["title: expected text, found the integer 3"]),
+        mistake("plot(t).§legend(1)", &["`legend` does not take (Plot, i64)"]),
+        mistake("page(\"p\").§figure(t, \"c\")", &["figure: expected a plot such as", "found a Table"]),
+        mistake("page(\"p\").§verdicts(t)", &["no column `prediction`", "known: gap, lr, name"]),
+        mistake("page(\"p\").§save(\"page.pdf\")", &["must end in .html", "page.html"]),
+        mistake(
+            "figure([plot(t).x(\"lr\").y(\"gap\")]).§save(\"a.pdf\")",
+            &["must end in .svg or .png", "a.svg"],
+        ),
+    ]);
+}

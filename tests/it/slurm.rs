@@ -6,24 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::support::{Lab, Run, read_parquet, texts};
+use crate::support::{Lab, Run, missing, read_parquet, say, texts};
 use crate::sweeps::metrics;
 
 /// Longer than a lost node takes to be noticed, and its tasks to start again.
 const PATIENCE: Duration = Duration::from_secs(240);
-
-/// Says something that is seen although the test passes.
-fn say(text: &str) {
-    // Not `eprintln!`, which the test harness keeps to itself.
-    std::io::stderr().write_all(format!("{text}\n").as_bytes()).unwrap();
-}
 
 /// Whether there is time for everything.
 fn soaking() -> bool {
@@ -63,12 +56,7 @@ struct Cluster {
 impl Cluster {
     /// Starts one, or says why there is none.
     fn start() -> Option<Self> {
-        let found = |name: &&str| {
-            let folders = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&folders).any(|folder| folder.join(name).is_file())
-        };
-        let needed = ["munged", "slurmctld", "slurmd", "sbatch"];
-        let missing: Vec<&str> = needed.into_iter().filter(|name| !found(name)).collect();
+        let missing = missing(&["munged", "slurmctld", "slurmd", "sbatch"]);
         // SAFETY: it only reads.
         let root = unsafe { libc::geteuid() } == 0;
         if !missing.is_empty() || !root {

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,6 +17,21 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// With KELVIN_SOAK, sweeps are longer.
 fn deadline() -> Duration {
     if std::env::var_os("KELVIN_SOAK").is_some() { 15 * DEADLINE } else { DEADLINE }
+}
+
+/// Says something that is seen although the test passes.
+pub fn say(text: &str) {
+    // Not `eprintln!`, which the test harness keeps to itself.
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).unwrap();
+}
+
+/// Which of these programs are nowhere on the path.
+pub fn missing<'a>(programs: &[&'a str]) -> Vec<&'a str> {
+    let found = |name: &str| {
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&folders).any(|folder| folder.join(name).is_file())
+    };
+    programs.iter().copied().filter(|name| !found(name)).collect()
 }
 
 /// The name under which [`Lab::script`] saves and runs a script.

@@ -2,6 +2,7 @@
 
 use rhai::plugin::*;
 
+use super::pages::FIGURE_OPTIONS;
 use super::sweeps::EXECUTION_OPTIONS;
 use crate::data::SOURCES;
 use crate::error::{Error, suggestion};
@@ -28,6 +29,9 @@ fn details(name: &str) -> String {
     }
     if name == "run" {
         text += &options("Options:", EXECUTION_OPTIONS.iter().copied());
+    }
+    if name == "figure" {
+        text += &options("Options:", FIGURE_OPTIONS.iter().copied());
     }
     if name == "slurm" {
         text += &options("Options:", SLURM_OPTIONS.iter().copied());

@@ -8,6 +8,7 @@ mod data;
 mod help;
 mod model;
 mod numbers;
+mod pages;
 mod plots;
 mod sweeps;
 mod tables;
@@ -24,6 +25,7 @@ pub(super) fn register(engine: &mut Engine) {
         exported_module!(analysis::functions),
         exported_module!(arguments::functions),
         exported_module!(plots::functions),
+        exported_module!(pages::functions),
         exported_module!(numbers::functions),
         exported_module!(help::functions),
     ] {
@@ -35,4 +37,5 @@ pub(super) fn register(engine: &mut Engine) {
     tables::name_types(engine);
     analysis::name_types(engine);
     plots::name_types(engine);
+    pages::name_types(engine);
 }

@@ -19,8 +19,15 @@ pub struct PlotHandle {
     curves: Vec<CurveHandle>,
 }
 
+/// A curve, with the legend's text where it is one's own.
 #[derive(Clone)]
-enum CurveHandle {
+struct CurveHandle {
+    shape: CurveShape,
+    label: Option<String>,
+}
+
+#[derive(Clone)]
+enum CurveShape {
     Fit(GapFit),
     Function(FnPtr),
 }
@@ -37,16 +44,25 @@ impl PlotHandle {
         plot
     }
 
-    fn figure(&self, context: &NativeCallContext) -> Scripted<Figure> {
+    fn with_curve(&mut self, shape: CurveShape, label: Option<&str>) -> Self {
+        let mut plot = self.clone();
+        plot.curves.push(CurveHandle { shape, label: label.map(str::to_owned) });
+        plot
+    }
+
+    /// What the plot shows.
+    pub(super) fn figure(&self, context: &NativeCallContext) -> Scripted<Figure> {
         let mut curves = Vec::new();
         for curve in &self.curves {
             let xs = self.chart.curve_positions(&self.table).map_err(|error| at(context, error))?;
-            curves.push(match curve {
-                CurveHandle::Fit(fit) => {
-                    Curve { label: label(fit), points: xs.into_iter().map(|x| (x, fit.predict(x))).collect() }
-                }
-                CurveHandle::Function(function) => Curve {
-                    label: String::new(),
+            let own = curve.label.clone();
+            curves.push(match &curve.shape {
+                CurveShape::Fit(fit) => Curve {
+                    label: own.unwrap_or_else(|| label(fit)),
+                    points: xs.into_iter().map(|x| (x, fit.predict(x))).collect(),
+                },
+                CurveShape::Function(function) => Curve {
+                    label: own.unwrap_or_default(),
                     points: xs
                         .into_iter()
                         .map(|x| {
@@ -59,6 +75,26 @@ impl PlotHandle {
         }
         self.chart.figure(&self.table, &curves).map_err(|error| at(context, error))
     }
+}
+
+/// Draws into a file, and says what could not be drawn.
+pub(super) fn save_figure(context: &NativeCallContext, figure: &Figure, path: &str) -> Scripted<()> {
+    let drawn = plot::save(figure, Path::new(path)).map_err(|error| at(context, error))?;
+    if drawn.left_out > 0 {
+        tell(&format!(
+            "{path}: {} points are not drawn: not finite, or not positive on a logarithmic axis",
+            drawn.left_out
+        ));
+    }
+    Ok(())
+}
+
+/// Draws in the terminal.
+pub(super) fn show_figure(figure: &Figure) {
+    use std::io::IsTerminal;
+    let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let (columns, height) = if figure.panels.len() > 1 { (200, 16) } else { (100, 20) };
+    print(&plot::text(figure, crate::script::width().min(columns), height, color));
 }
 
 /// The fitted parameters to two digits, as a legend has room for.
@@ -86,9 +122,40 @@ pub mod functions {
         plot.changed(|chart| chart.y = column.to_owned())
     }
 
+    /// The text beside the horizontal axis.
+    pub fn x_label(plot: &mut PlotHandle, text: &str) -> PlotHandle {
+        plot.changed(|chart| chart.x_label = Some(text.to_owned()))
+    }
+
+    /// The text beside the vertical axis.
+    pub fn y_label(plot: &mut PlotHandle, text: &str) -> PlotHandle {
+        plot.changed(|chart| chart.y_label = Some(text.to_owned()))
+    }
+
     /// Draws the mean at each position.
     pub fn mean(plot: &mut PlotHandle) -> PlotHandle {
         plot.changed(|chart| chart.mean = true)
+    }
+
+    /// Draws a mean for each value of a column, in its colour: mean("batch").
+    #[rhai_fn(name = "mean")]
+    pub fn mean_by(plot: &mut PlotHandle, column: &str) -> PlotHandle {
+        plot.changed(|chart| chart.mean_by = Some(column.to_owned()))
+    }
+
+    /// Draws a thin line for each value of a column through its points, in the order of x: lines("run_id").
+    pub fn lines(plot: &mut PlotHandle, column: &str) -> PlotHandle {
+        plot.changed(|chart| chart.lines = Some(column.to_owned()))
+    }
+
+    /// Leaves the points out; lines, means and curves stay.
+    pub fn no_points(plot: &mut PlotHandle) -> PlotHandle {
+        plot.changed(|chart| chart.no_points = true)
+    }
+
+    /// Whether there is a legend: legend(false) leaves it out.
+    pub fn legend(plot: &mut PlotHandle, shown: bool) -> PlotHandle {
+        plot.changed(|chart| chart.no_legend = !shown)
     }
 
     /// The column whose values get colours.
@@ -101,19 +168,27 @@ pub mod functions {
         plot.changed(|chart| chart.marker = Some(column.to_owned()))
     }
 
-    /// Draws a fit's curve.
+    /// Draws a fit's curve; the legend tells its parameters.
     pub fn curve(plot: &mut PlotHandle, fit: GapFit) -> PlotHandle {
-        let mut plot = plot.clone();
-        plot.curves.push(CurveHandle::Fit(fit));
-        plot
+        plot.with_curve(CurveShape::Fit(fit), None)
+    }
+
+    /// Draws a fit's curve under a name of one's own.
+    #[rhai_fn(name = "curve")]
+    pub fn curve_named(plot: &mut PlotHandle, fit: GapFit, label: &str) -> PlotHandle {
+        plot.with_curve(CurveShape::Fit(fit), Some(label))
     }
 
     /// Draws a function of the horizontal position: curve(|x| 1.0 / x).
     #[rhai_fn(name = "curve")]
     pub fn curve_function(plot: &mut PlotHandle, function: FnPtr) -> PlotHandle {
-        let mut plot = plot.clone();
-        plot.curves.push(CurveHandle::Function(function));
-        plot
+        plot.with_curve(CurveShape::Function(function), None)
+    }
+
+    /// Draws a function under a name: curve(|x| 1.0 / x, "1/T").
+    #[rhai_fn(name = "curve")]
+    pub fn curve_function_named(plot: &mut PlotHandle, function: FnPtr, label: &str) -> PlotHandle {
+        plot.with_curve(CurveShape::Function(function), Some(label))
     }
 
     /// A logarithmic horizontal axis.
@@ -139,23 +214,13 @@ pub mod functions {
     /// Draws into a file; its ending says which kind: .svg or .png.
     #[rhai_fn(return_raw)]
     pub fn save(context: NativeCallContext, plot: &mut PlotHandle, path: &str) -> Scripted<()> {
-        let figure = plot.figure(&context)?;
-        let drawn = plot::save(&figure, Path::new(path)).map_err(|error| at(&context, error))?;
-        if drawn.left_out > 0 {
-            tell(&format!(
-                "{path}: {} points are not drawn: not finite, or not positive on a logarithmic axis",
-                drawn.left_out
-            ));
-        }
-        Ok(())
+        save_figure(&context, &plot.figure(&context)?, path)
     }
 
     /// Draws in the terminal.
     #[rhai_fn(return_raw)]
     pub fn show(context: NativeCallContext, plot: &mut PlotHandle) -> Scripted<()> {
-        use std::io::IsTerminal;
-        let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        print(&plot::text(&plot.figure(&context)?, crate::script::width().min(100), 20, color));
+        show_figure(&plot.figure(&context)?);
         Ok(())
     }
 

@@ -1,0 +1,165 @@
+//! Figures of several plots, and pages, in scripts.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Map};
+
+use super::plots::{PlotHandle, save_figure, show_figure};
+use crate::analysis::GapFit;
+use crate::error::Error;
+use crate::plot::{Figure, Page};
+use crate::script::convert::{Scripted, at, count, describe, known_keys, text as as_text};
+use crate::table::Table;
+
+/// The options of figure(plots, #{…}).
+pub(super) const FIGURE_OPTIONS: [(&str, &str); 2] = [
+    ("columns", "how many panels stand side by side (1 to 4 as their number suggests)"),
+    ("title", "the text above all panels"),
+];
+
+/// A page; copies are the same page.
+pub type PageHandle = Rc<RefCell<Page>>;
+
+/// Names the types as scripts see them.
+pub(super) fn name_types(engine: &mut rhai::Engine) {
+    engine.register_type_with_name::<Figure>("Figure");
+    engine.register_type_with_name::<PageHandle>("Page");
+}
+
+/// A plot or a figure as a figure; `place` says where it was found.
+fn one(context: &NativeCallContext, place: &str, value: &Dynamic) -> Scripted<Figure> {
+    if let Some(plot) = value.read_lock::<PlotHandle>() {
+        return plot.figure(context);
+    }
+    value.clone().try_cast::<Figure>().ok_or_else(|| {
+        let found = describe(value);
+        at(
+            context,
+            Error::invalid(format!(
+                "{place}: expected a plot such as plot(table).x(\"lr\").y(\"gap\"), or a figure, found {found}"
+            )),
+        )
+    })
+}
+
+fn several(context: &NativeCallContext, plots: &Array, options: &Map) -> Scripted<Figure> {
+    let fail = |error| at(context, error);
+    known_keys("figure", options, FIGURE_OPTIONS.map(|(name, _)| name)).map_err(fail)?;
+    let columns = options.get("columns").map(|value| count("columns", value)).transpose().map_err(fail)?;
+    if columns == Some(0) {
+        return Err(fail(Error::invalid("columns: expected an integer ≥ 1, found 0")));
+    }
+    let title = options.get("title").map(|value| as_text("title", value)).transpose().map_err(fail)?;
+    if plots.is_empty() {
+        return Err(fail(Error::invalid("figure: expected an array of plots, found an empty one")));
+    }
+    let parts = plots
+        .iter()
+        .enumerate()
+        .map(|(index, value)| one(context, &format!("figure: plot {} of {}", index + 1, plots.len()), value))
+        .collect::<Scripted<Vec<_>>>()?;
+    Ok(Figure::grid(parts, columns.unwrap_or(0), title))
+}
+
+/// The page itself, after a change.
+fn changed(page: &mut PageHandle, change: impl FnOnce(&mut Page)) -> PageHandle {
+    change(&mut page.borrow_mut());
+    page.clone()
+}
+
+#[export_module]
+pub mod functions {
+    /// Several plots as the panels of one figure, with one legend for what they share: figure([plot1, plot2]).
+    #[rhai_fn(return_raw)]
+    pub fn figure(context: NativeCallContext, plots: Array) -> Scripted<Figure> {
+        several(&context, &plots, &Map::new())
+    }
+
+    /// The same with `columns` and a `title`: figure([plot1, plot2], #{columns: 2, title: "Figure 1"}).
+    #[rhai_fn(name = "figure", return_raw)]
+    pub fn figure_with(context: NativeCallContext, plots: Array, options: Map) -> Scripted<Figure> {
+        several(&context, &plots, &options)
+    }
+
+    /// Draws a figure into a file; its ending says which kind: .svg or .png.
+    #[rhai_fn(name = "save", return_raw)]
+    pub fn figure_save(context: NativeCallContext, figure: &mut Figure, path: &str) -> Scripted<()> {
+        save_figure(&context, figure, path)
+    }
+
+    /// Draws a figure in the terminal.
+    #[rhai_fn(name = "show")]
+    pub fn figure_show(figure: &mut Figure) {
+        show_figure(figure);
+    }
+
+    /// A figure in a line.
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn figure_to_string(figure: &mut Figure) -> String {
+        let s = if figure.panels.len() == 1 { "" } else { "s" };
+        format!("figure of {} panel{s}; .save(path) or .show() draws it", figure.panels.len())
+    }
+
+    /// An empty page for text, figures, tables and verdicts: page("title"). Its functions add to it, and
+    /// .save("page.html") writes one file that needs nothing else.
+    pub fn page(title: &str) -> PageHandle {
+        Rc::new(RefCell::new(Page::new(title)))
+    }
+
+    /// Begins a section of a page; the list of contents names it.
+    pub fn heading(page: &mut PageHandle, text: &str) -> PageHandle {
+        changed(page, |page| page.heading(text))
+    }
+
+    /// Adds a paragraph to a page; empty lines part paragraphs.
+    pub fn text(page: &mut PageHandle, text: &str) -> PageHandle {
+        changed(page, |page| page.text(text))
+    }
+
+    /// Adds a plot or a figure with its caption to a page. Points show their values when they are pointed at.
+    #[rhai_fn(name = "figure", return_raw)]
+    pub fn page_figure(
+        context: NativeCallContext,
+        page: &mut PageHandle,
+        figure: Dynamic,
+        caption: &str,
+    ) -> Scripted<PageHandle> {
+        let figure = one(&context, "figure", &figure)?;
+        Ok(changed(page, |page| page.figure(figure, caption)))
+    }
+
+    /// Adds a table with its caption to a page. Readers can sort its columns.
+    #[rhai_fn(name = "table")]
+    pub fn page_table(page: &mut PageHandle, table: Table, caption: &str) -> PageHandle {
+        changed(page, |page| page.table(table, caption))
+    }
+
+    /// Adds verdicts to a page: the rows of predictions(steady), or of a table with the columns `prediction` and
+    /// `verdict`, and where it has them `metric`, `value`, `low`, `high`, `p` and `says`.
+    #[rhai_fn(return_raw)]
+    pub fn verdicts(context: NativeCallContext, page: &mut PageHandle, table: Table) -> Scripted<PageHandle> {
+        page.borrow_mut().verdicts(&table).map_err(|error| at(&context, error))?;
+        Ok(page.clone())
+    }
+
+    /// Adds a fit with its errors to a page.
+    pub fn fit(page: &mut PageHandle, fit: GapFit) -> PageHandle {
+        changed(page, |page| page.lines(&fit.to_string()))
+    }
+
+    /// Writes a page into a file whose name ends in .html.
+    #[rhai_fn(name = "save", return_raw)]
+    pub fn page_save(context: NativeCallContext, page: &mut PageHandle, path: &str) -> Scripted<()> {
+        page.borrow().save(Path::new(path)).map_err(|error| at(&context, error))
+    }
+
+    /// A page in a line.
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn page_to_string(page: &mut PageHandle) -> String {
+        let parts = page.borrow().len();
+        format!("page of {parts} part{}; .save(path) writes it", if parts == 1 { "" } else { "s" })
+    }
+}
