@@ -15,7 +15,7 @@ pub struct CurveFit {
     pub p: Vec<f64>,
     /// Their standard errors.
     pub errors: Vec<f64>,
-    /// 1 − (sum of squared residuals) / (sum of squares about the mean).
+    /// 1 − (sum of squared residuals) / (sum of squares about the mean), weighed as the points are.
     pub r2: f64,
     /// Points used.
     pub n: usize,
@@ -30,6 +30,8 @@ struct Problem<'a, 'f> {
     error: RefCell<Option<Error>>,
     x: &'a [f64],
     y: &'a [f64],
+    /// What a residual is divided by.
+    sigma: &'a [f64],
     p: DVector<f64>,
 }
 
@@ -60,7 +62,7 @@ impl Problem<'_, '_> {
             };
             let (up, down) = (moved(step)?, moved(-step)?);
             for (row, (up, down)) in up.iter().zip(&down).enumerate() {
-                jacobian[(row, k)] = (up - down) / (2.0 * step);
+                jacobian[(row, k)] = (up - down) / (2.0 * step) / self.sigma[row];
             }
         }
         Some(jacobian)
@@ -82,7 +84,9 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_, '_> {
 
     fn residuals(&self) -> Option<DVector<f64>> {
         let curve = self.curve(self.p.as_slice())?;
-        Some(DVector::from_iterator(curve.len(), curve.iter().zip(self.y).map(|(curve, y)| curve - y)))
+        let residuals =
+            curve.iter().zip(self.y).zip(self.sigma).map(|((curve, y), sigma)| (curve - y) / sigma);
+        Some(DVector::from_iterator(curve.len(), residuals))
     }
 
     fn jacobian(&self) -> Option<DMatrix<f64>> {
@@ -94,16 +98,25 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_, '_> {
 /// where the data do not determine them.
 pub(super) fn standard_errors(jacobian: &DMatrix<f64>, ssr: f64) -> Option<Vec<f64>> {
     let (n, free) = jacobian.shape();
-    // Columns may differ by many orders of magnitude: scale them before inverting.
+    // Columns may differ by many orders of magnitude: scale them before inverting. With J = QR, (JᵀJ)⁻¹ = R⁻¹ R⁻ᵀ.
     let norms: Vec<f64> = jacobian.column_iter().map(|column| column.norm().max(f64::MIN_POSITIVE)).collect();
     let scaled = DMatrix::from_fn(n, free, |row, k| jacobian[(row, k)] / norms[k]);
-    let covariance = (scaled.transpose() * &scaled).try_inverse()?;
+    let r = scaled.qr().unpack_r();
+    let determined = (0..free).all(|k| r[(k, k)].abs() > n as f64 * f64::EPSILON);
+    let inverse = r.try_inverse().filter(|_| determined)?;
     let variance = ssr / (n - free) as f64;
-    Some((0..free).map(|k| (variance * covariance[(k, k)]).max(0.0).sqrt() / norms[k]).collect())
+    Some((0..free).map(|k| variance.sqrt() * inverse.row(k).norm() / norms[k]).collect())
 }
 
-/// Fits `formula` to points, from the parameters `start`.
-pub fn curve_fit(formula: &mut Formula, x: &[f64], y: &[f64], start: &[f64]) -> Result<CurveFit> {
+/// Fits `formula` to points, from the parameters `start`. `sigma` are the points' errors up to a common factor, where they are not
+/// equal: a point weighs 1/σ² (SciPy's `sigma`, with `absolute_sigma` false).
+pub fn curve_fit(
+    formula: &mut Formula,
+    x: &[f64],
+    y: &[f64],
+    start: &[f64],
+    sigma: Option<&[f64]>,
+) -> Result<CurveFit> {
     if x.len() != y.len() || x.len() <= start.len() || start.is_empty() {
         return Err(Error::invalid(format!(
             "curve_fit: expected as many xs as ys and more of them than parameters, found {}, {} and {}",
@@ -115,11 +128,20 @@ pub fn curve_fit(formula: &mut Formula, x: &[f64], y: &[f64], start: &[f64]) -> 
     if let Some(bad) = x.iter().chain(y).chain(start).find(|value| !value.is_finite()) {
         return Err(Error::invalid(format!("curve_fit: expected finite numbers, found {bad}")));
     }
+    let equal = vec![1.0; x.len()];
+    let sigma = sigma.unwrap_or(&equal);
+    if sigma.len() != x.len() || sigma.iter().any(|sigma| !(*sigma > 0.0 && sigma.is_finite())) {
+        return Err(Error::invalid(format!(
+            "curve_fit: expected an error above 0 for each of {} points, found {sigma:?}",
+            x.len()
+        )));
+    }
     let problem = Problem {
         formula: RefCell::new(formula),
         error: RefCell::default(),
         x,
         y,
+        sigma,
         p: DVector::from_column_slice(start),
     };
     let (solved, report) = LevenbergMarquardt::new().with_patience(1000).minimize(problem);
@@ -139,8 +161,10 @@ pub fn curve_fit(formula: &mut Formula, x: &[f64], y: &[f64], start: &[f64]) -> 
         return Err(no_fit());
     }
     let ssr = residuals.norm_squared();
-    let mean = y.iter().sum::<f64>() / y.len() as f64;
-    let total: f64 = y.iter().map(|y| (y - mean).powi(2)).sum();
+    let weighed =
+        |f: &dyn Fn(f64) -> f64| y.iter().zip(sigma).map(|(y, sigma)| f(*y) / (sigma * sigma)).sum::<f64>();
+    let mean = weighed(&|y| y) / weighed(&|_| 1.0);
+    let total = weighed(&|y| (y - mean).powi(2));
     Ok(CurveFit {
         p: solved.p.iter().copied().collect(),
         errors: standard_errors(&jacobian, ssr).unwrap_or_else(|| vec![f64::INFINITY; start.len()]),
@@ -186,13 +210,13 @@ mod tests {
             }
             let mut eq1 = |t: f64, p: &[f64]| Ok((p[0] / t + p[1]) * (-t / p[2]).exp());
             let start = [case.a * 1.3, case.b * 0.8, c * 1.2];
-            let fit = curve_fit(&mut eq1, &case.t, &case.gap, &start).unwrap();
+            let fit = curve_fit(&mut eq1, &case.t, &case.gap, &start, None).unwrap();
             for (found, expected) in fit.p.iter().zip([case.a, case.b, c]) {
-                assert!((found / expected - 1.0).abs() < 1e-5, "{}: {found}, SciPy {expected}", case.name);
+                assert!((found / expected - 1.0).abs() < 1e-6, "{}: {found}, SciPy {expected}", case.name);
             }
             for (found, expected) in fit.errors.iter().zip([se_a, se_b, se_c]) {
                 assert!(
-                    (found / expected - 1.0).abs() < 1e-4,
+                    (found / expected - 1.0).abs() < 1e-6,
                     "{}: error {found}, SciPy {expected}",
                     case.name
                 );
@@ -205,12 +229,36 @@ mod tests {
     #[test]
     fn errors_of_the_formula_and_bad_points_are_told() {
         let mut fails = |_: f64, _: &[f64]| Err(Error::invalid("no such thing"));
-        let error = curve_fit(&mut fails, &[1.0, 2.0], &[1.0, 2.0], &[1.0]).unwrap_err();
+        let error = curve_fit(&mut fails, &[1.0, 2.0], &[1.0, 2.0], &[1.0], None).unwrap_err();
         assert!(error.to_string().contains("no such thing"));
         let mut line = |x: f64, p: &[f64]| Ok(p[0] * x);
-        assert!(curve_fit(&mut line, &[1.0], &[1.0], &[1.0]).is_err());
-        assert!(curve_fit(&mut line, &[1.0, f64::NAN], &[1.0, 2.0], &[1.0]).is_err());
-        let fit = curve_fit(&mut line, &[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0], &[0.0]).unwrap();
+        assert!(curve_fit(&mut line, &[1.0], &[1.0], &[1.0], None).is_err());
+        assert!(curve_fit(&mut line, &[1.0, f64::NAN], &[1.0, 2.0], &[1.0], None).is_err());
+        let fit = curve_fit(&mut line, &[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0], &[0.0], None).unwrap();
         assert!((fit.p[0] - 2.0).abs() < 1e-9 && fit.r2 > 1.0 - 1e-12);
+    }
+
+    #[test]
+    fn points_of_different_error_weigh_as_scipy_weighs_them() {
+        #[derive(serde::Deserialize)]
+        struct Stored {
+            weighted: Weighted,
+        }
+        #[derive(serde::Deserialize)]
+        struct Weighted {
+            x: Vec<f64>,
+            y: Vec<f64>,
+            sigma: Vec<f64>,
+            p: Vec<f64>,
+            errors: Vec<f64>,
+        }
+        let stored: Stored = serde_json::from_str(include_str!("../../tests/reference/tests.json")).unwrap();
+        let Weighted { x, y, sigma, p, errors } = stored.weighted;
+        let mut decay = |x: f64, p: &[f64]| Ok(p[0] * (-x / p[1]).exp());
+        let fit = curve_fit(&mut decay, &x, &y, &[1.0, 1.0], Some(&sigma)).unwrap();
+        for (found, expected) in fit.p.iter().chain(&fit.errors).zip(p.iter().chain(&errors)) {
+            assert!((found / expected - 1.0).abs() < 1e-6, "{found}, SciPy {expected}");
+        }
+        assert!(curve_fit(&mut decay, &x, &y, &[1.0, 1.0], Some(&sigma[1..])).is_err());
     }
 }

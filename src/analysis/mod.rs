@@ -1,20 +1,37 @@
 //! From tables to estimates: the steady state of each run, the fit of Eq. 1, the paper's predictions as verdicts,
-//! whether runs of equal temperature lie together, and where their spread comes from.
+//! whether runs of equal temperature lie together, where their spread comes from, and averages as precise as wanted.
 
+mod alternatives;
+mod average;
+mod bootstrap;
 mod collapse;
 mod curve;
+mod drift;
 mod epochs;
 mod fit;
+mod fit_by;
 mod groups;
+mod isotonic;
+mod kendall;
+mod noncentral;
+mod optimum;
 mod predictions;
+mod runs;
+mod separable;
+mod spikes;
 mod steady;
 mod variance;
 
+pub use alternatives::{Alternative, alternatives};
+pub use average::{Average, Goal, average_over};
+pub use bootstrap::{Bootstrap, fit_gap_bootstrap};
 pub use collapse::{Collapse, collapse};
 pub use curve::{CurveFit, Formula, curve_fit};
 pub use epochs::paper_epochs;
 pub use fit::{GapFit, fit_gap};
+pub use fit_by::{FitOptions, GroupFit, fit_by, fit_columns};
 pub use groups::Verdict;
-pub use predictions::{Prediction, predictions};
+pub use predictions::{Prediction, PredictionOptions, predictions};
+pub use runs::last_quarter;
 pub use steady::{Statistic, SteadyOptions, steady};
 pub use variance::{Share, variance};

@@ -1,41 +1,47 @@
 //! How much of the spread comes from the split, the initial weights and the order of the examples.
 //!
-//! Pairs of runs that differ in one seed alone differ by what that seed does: half their mean squared difference is the
-//! variance that the seed brings where the others are held (with its share in all interactions: the total effect
-//! of Homma and Saltelli 1996, by Jansen's 1999 estimator). Pairs that differ in every seed give the whole variance.
+//! Half the mean squared difference of pairs of runs that differ in all seeds is the whole variance; of pairs that differ in one seed
+//! alone, the variance that this seed brings where the others are held, with its share in all interactions (the
+//! total effect of Homma and Saltelli 1996, by Jansen's 1999 estimator). What pairs that share one seed alone lack of the whole
+//! variance is what this seed brings by itself, on the average over the others (the first-order effect of Sobol' 1993).
+//! Where seeds do not interact the two agree and add up to 1; what the first-order shares lack of 1 are interactions. In training
+//! that is chaotic they are most of it.
+//!
+//! Each estimate is unbiased whatever pairs there are, so designs may be unbalanced. Few seeds make it rough: of m seeds, a variance
+//! has a relative error of about √(2/(m − 1)).
 
 use std::collections::BTreeMap;
 
-use super::groups::mean;
+use super::groups::{SEEDS, keys, mean, setting_names};
 use crate::error::{Error, Result};
 use crate::table::Table;
-
-/// The seeds that a run's steady state depends on.
-const SEEDS: [&str; 3] = ["split", "init", "order"];
 
 /// What one seed brings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Share {
-    /// The seed's stream: split, init, order; or all of them.
+    /// The seed's stream: split, init, order; `interactions` of them, or `all` of them.
     pub source: &'static str,
-    /// The variance that it brings; NaN where no pair of runs differs in it alone.
+    /// The variance that it brings, with its interactions; NaN where no pair of runs differs in it alone.
     pub variance: f64,
-    /// In units of the whole variance. Shares add up to more than 1 where seeds interact.
+    /// That in units of the whole variance. These add up to more than 1 where seeds interact.
     pub share: f64,
-    /// Pairs that it comes from.
+    /// The share that it brings by itself. An estimate: where it is 0, chance may put it below.
+    pub alone: f64,
+    /// Pairs that differ in it alone.
     pub pairs: usize,
 }
 
-/// The variance of a column of a steady-state table by seeds; runs are compared within equal temperature, lr and
-/// batch.
+/// The streams in tables.
+const SOURCES: [&str; 3] = ["split", "init", "order"];
+
+/// The variance of a column of a steady-state table by seeds; only runs that are equal in everything else are compared.
 pub fn variance(steady: &Table, metric: &str) -> Result<Vec<Share>> {
     let values = steady.floats(metric)?;
-    let seeds =
-        SEEDS.iter().map(|name| steady.floats(&format!("seed_{name}"))).collect::<Result<Vec<_>>>()?;
-    let (lr, batch) = (steady.floats("lr")?, steady.floats("batch")?);
-    let mut settings: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
+    let seeds = SEEDS.iter().map(|name| steady.floats(name)).collect::<Result<Vec<_>>>()?;
+    let keys = keys(steady, &setting_names(steady))?;
+    let mut settings: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for row in (0..steady.len()).filter(|&row| values[row].is_finite()) {
-        settings.entry((lr[row].to_bits(), batch[row].to_bits())).or_default().push(row);
+        settings.entry(&keys[row]).or_default().push(row);
     }
     // Half the squared differences, by which seeds differ: bit k of the index says that seed k does.
     let mut differences: Vec<Vec<f64>> = vec![Vec::new(); 1 << SEEDS.len()];
@@ -48,21 +54,47 @@ pub fn variance(steady: &Table, metric: &str) -> Result<Vec<Share>> {
             }
         }
     }
-    let all = &differences[(1 << SEEDS.len()) - 1];
-    if all.is_empty() {
+    let half = |which: usize| match &differences[which][..] {
+        [] => f64::NAN,
+        differences => mean(differences),
+    };
+    // The seeds that vary: the others are held throughout and have no share.
+    let all = (1..differences.len())
+        .filter(|&which| !differences[which].is_empty())
+        .fold(0, |all, which| all | which);
+    let apart = (0..SEEDS.len()).any(|k| !differences[1 << k].is_empty());
+    if all == 0 || differences[all].is_empty() || !apart {
         return Err(Error::invalid(
-            "variance: expected runs of equal lr and batch that differ in all seeds, and others that differ in one; \
-             write seed: #{split: 1..=4, init: 1..=4, order: 1..=4}",
+            "variance: expected runs that are equal but for one seed, and others that differ in all seeds that vary; \
+             write seed: #{split: 1..=4, init: 1..=4, order: 1..=4}, or two of the three",
         ));
     }
-    let whole = mean(all);
-    let share = |source, differences: &[f64]| {
-        let variance = if differences.is_empty() { f64::NAN } else { mean(differences) };
-        Share { source, variance, share: variance / whole, pairs: differences.len() }
-    };
-    let mut shares: Vec<Share> =
-        SEEDS.iter().enumerate().map(|(k, source)| share(source, &differences[1 << k])).collect();
-    shares.push(share("all", all));
+    let whole = half(all);
+    let mut shares: Vec<Share> = SOURCES
+        .into_iter()
+        .enumerate()
+        .map(|(k, source)| {
+            let own = 1 << k;
+            let variance = half(own);
+            let alone = match all & own {
+                0 => f64::NAN,
+                _ if all == own => 1.0,
+                _ => 1.0 - half(all & !own) / whole,
+            };
+            Share { source, variance, share: variance / whole, alone, pairs: differences[own].len() }
+        })
+        .collect();
+    let known: f64 = (0..SEEDS.len()).filter(|k| all >> k & 1 == 1).map(|k| shares[k].alone).sum();
+    let rest = 1.0 - known;
+    let nan = f64::NAN;
+    shares.push(Share { source: "interactions", variance: rest * whole, share: nan, alone: rest, pairs: 0 });
+    shares.push(Share {
+        source: "all",
+        variance: whole,
+        share: 1.0,
+        alone: 1.0,
+        pairs: differences[all].len(),
+    });
     Ok(shares)
 }
 
@@ -72,32 +104,104 @@ mod tests {
     use crate::rng::{Rng, Stream};
     use crate::table::Cell;
 
-    /// A value that adds what each seed brings: variances 4, 1 and 0.25.
-    #[test]
-    fn shares_of_seeds_that_add_up_are_found() {
-        let mut rng = Rng::new(1, Stream::Synthetic, 0);
-        const SEEDS: usize = 7;
-        let mut effect = |sd: f64| -> Vec<f64> { (0..SEEDS).map(|_| sd * rng.normal_pair().0).collect() };
-        let effects = [effect(2.0), effect(1.0), effect(0.5)];
-        // What these draws bring, not what they are drawn from.
-        let truth = effects.clone().map(|values| super::super::groups::squares(&values) / (SEEDS - 1) as f64);
+    const LEVELS: usize = 7;
+
+    /// A row for each combination of seeds, kept with probability `kept`; the value is what `value` makes of them.
+    fn table(kept: f64, mut value: impl FnMut([usize; 3]) -> f64) -> Table {
+        let mut rng = Rng::new(2, Stream::Synthetic, 0);
         let names = ["lr", "batch", "seed_split", "seed_init", "seed_order", "gap"];
         let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
-        for seeds in (0..SEEDS.pow(3)).map(|i| [i % SEEDS, i / SEEDS % SEEDS, i / SEEDS / SEEDS]) {
-            let value: f64 = seeds.iter().zip(&effects).map(|(&seed, effect)| effect[seed]).sum();
+        for seeds in (0..LEVELS.pow(3)).map(|i| [i % LEVELS, i / LEVELS % LEVELS, i / LEVELS / LEVELS]) {
             let cells = [Cell::Float(0.1), Cell::Int(32)].into_iter();
-            let cells = cells.chain(seeds.map(|seed| Cell::Int(seed as i64))).chain([Cell::Float(value)]);
-            columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
+            let cells =
+                cells.chain(seeds.map(|seed| Cell::Int(seed as i64))).chain([Cell::Float(value(seeds))]);
+            if rng.uniform() < kept {
+                columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
+            }
         }
-        let table = Table::from_cells(&names.map(str::to_owned), &columns).unwrap();
+        Table::from_cells(&names.map(str::to_owned), &columns).unwrap()
+    }
+
+    /// What each seed adds: standard deviations 2, 1 and 0.5.
+    fn effects() -> [Vec<f64>; 3] {
+        let mut rng = Rng::new(1, Stream::Synthetic, 0);
+        [2.0, 1.0, 0.5].map(|sd| (0..LEVELS).map(|_| sd * rng.normal_pair().0).collect())
+    }
+
+    #[test]
+    fn shares_of_seeds_that_add_up_are_found() {
+        let effects = effects();
+        // What these draws bring, not what they are drawn from.
+        let truth =
+            effects.clone().map(|values| super::super::groups::squares(&values) / (LEVELS - 1) as f64);
+        let sum = |seeds: [usize; 3]| seeds.iter().zip(&effects).map(|(&seed, effect)| effect[seed]).sum();
+        let table = table(1.0, sum);
         let shares = variance(&table, "gap").unwrap();
+        let whole: f64 = truth.iter().sum();
         for (share, truth) in shares.iter().zip(truth) {
             assert!((share.variance / truth - 1.0).abs() < 1e-9, "{share:?}, truth {truth}");
+            assert!((share.alone - truth / whole).abs() < 1e-9, "{share:?}, truth {truth}");
         }
-        let sum: f64 = shares[..3].iter().map(|share| share.share).sum();
-        assert!((sum - 1.0).abs() < 1e-9, "{sum}");
-        assert_eq!(shares[3].share, 1.0);
-        let one = table.filter("seed_init = 0 and seed_order = 0").unwrap();
-        assert!(variance(&one, "gap").unwrap_err().to_string().contains("differ in all seeds"));
+        assert!(shares[3].source == "interactions" && shares[3].alone.abs() < 1e-9);
+        assert!((shares[4].variance / whole - 1.0).abs() < 1e-9 && shares[4].share == 1.0);
+
+        // Two seeds that vary, the third held.
+        let two = variance(&table.filter("seed_order = 3").unwrap(), "gap").unwrap();
+        assert!((two[0].variance / truth[0] - 1.0).abs() < 1e-9 && two[2].share.is_nan(), "{two:?}");
+        assert!((two[0].alone + two[1].alone - 1.0).abs() < 1e-9, "{two:?}");
+        // One alone is all there is.
+        let one = variance(&table.filter("seed_init = 0 and seed_order = 0").unwrap(), "gap").unwrap();
+        assert!((one[0].share, one[0].alone, one[4].pairs) == (1.0, 1.0, 21), "{one:?}");
+        // Seeds that vary only together cannot be told apart.
+        let together = table.filter("seed_init = seed_split and seed_order = seed_split").unwrap();
+        assert!(variance(&together, "gap").unwrap_err().to_string().contains("but for one seed"));
+    }
+
+    /// A value of its own for each combination: each seed brings everything with the others, and nothing by itself.
+    #[test]
+    fn interactions_are_told_from_what_seeds_do_alone() {
+        let mut rng = Rng::new(5, Stream::Synthetic, 0);
+        let shares = variance(&table(1.0, |_| rng.normal_pair().0), "gap").unwrap();
+        for share in &shares[..3] {
+            assert!((share.share - 1.0).abs() < 0.1 && share.alone.abs() < 0.1, "{share:?}");
+        }
+        assert!((shares[3].alone - 1.0).abs() < 0.2, "{shares:?}");
+    }
+
+    /// Over many designs that lack half their runs, the estimates are right in the mean.
+    #[test]
+    fn unbalanced_designs_are_estimated_without_bias() {
+        let mut sums = [0.0; 3];
+        const SETS: usize = 200;
+        for set in 0..SETS {
+            let mut rng = Rng::new(set as i64, Stream::Synthetic, 1);
+            let mut effect = |sd: f64| (0..LEVELS).map(|_| sd * rng.normal_pair().0).collect::<Vec<f64>>();
+            let effects = [effect(2.0), effect(1.0), effect(0.5)];
+            let sum = |seeds: [usize; 3]| seeds.iter().zip(&effects).map(|(&s, effect)| effect[s]).sum();
+            let shares = variance(&table(0.5, sum), "gap").unwrap();
+            sums.iter_mut().zip(&shares).for_each(|(sum, share)| *sum += share.variance / SETS as f64);
+        }
+        for (found, truth) in sums.into_iter().zip([4.0, 1.0, 0.25]) {
+            // A variance of 7 draws has a relative standard deviation of √(2/6).
+            assert!(
+                (found / truth - 1.0).abs() < 4.0 * (2.0f64 / 6.0 / SETS as f64).sqrt(),
+                "{found} {truth}"
+            );
+        }
+    }
+
+    /// Runs of different width are not pairs.
+    #[test]
+    fn other_parameters_are_held() {
+        let effects = effects();
+        let sum = |seeds: [usize; 3]| seeds.iter().zip(&effects).map(|(&s, effect)| effect[s]).sum();
+        let one = table(1.0, sum).derive("width", "4").unwrap();
+        let other = table(1.0, sum).derive("gap", "gap + 100").unwrap().derive("width", "8").unwrap();
+        let other =
+            other.select(&one.columns().iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        let both =
+            Table::concat(&one.batch().schema(), &[one.batch().clone(), other.batch().clone()]).unwrap();
+        let (found, alone) = (variance(&both, "gap").unwrap(), variance(&one, "gap").unwrap());
+        assert!((found[4].variance / alone[4].variance - 1.0).abs() < 1e-9);
     }
 }

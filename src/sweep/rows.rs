@@ -91,6 +91,11 @@ fn parameters() -> Vec<(&'static str, Column)> {
     ]
 }
 
+/// The names of a run's parameters, in the order of the tables' columns.
+pub fn parameter_names() -> Vec<&'static str> {
+    parameters().into_iter().map(|(name, _)| name).collect()
+}
+
 /// The metrics of an epoch.
 fn metrics() -> Vec<(&'static str, Column)> {
     vec![

@@ -59,5 +59,129 @@ fn a_sweep_says_what_its_spread_comes_from() {
          let v = variance(t.steady(), #{y: \"test_loss\"}); print(v.column(\"source\")); print(v.column(\"pairs\"));",
     );
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    assert_eq!(run.stdout.trim(), "[\"split\", \"init\", \"order\", \"all\"]\n[27, 27, 27, 108]");
+    assert_eq!(
+        run.stdout.trim(),
+        "[\"split\", \"init\", \"order\", \"interactions\", \"all\"]\n[27, 27, 27, 0, 108]"
+    );
+}
+
+#[test]
+fn fits_come_with_intervals_and_for_each_value_of_a_column() {
+    let script = r#"
+        let fit = fit_gap(steady, #{bootstrap: 200, seed: 3});
+        let band = fit.band(0.001);
+        print(fit.a_low < fit.a && fit.a < fit.a_high && fit.b_low < fit.b && fit.b < fit.b_high);
+        print(band.low < fit.predict(0.001) && fit.predict(0.001) < band.high);
+        print(fit.n);
+        let each = fit_gap(steady, #{y: "gap", by: "batch", bootstrap: 200});
+        print(each.select(["batch", "n", "a_low < a and a < a_high as within"]).rows());
+        print(each.rows()[0].problem);
+        print(alternatives(steady).column("form"));
+    "#;
+    let run = Lab::new().script(&format!("{STEADY} {script}"));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines[..3], ["true", "true", "20"], "{}", run.stdout);
+    assert!(lines[3].contains("\"batch\": 32, \"n\": 16, \"within\": true"), "{}", lines[3]);
+    assert!(lines[3].contains("\"batch\": (), \"n\": 20, \"within\": true"), "{}", lines[3]);
+    assert!(lines[4].contains("at least 4 points at 3 temperatures"), "{}", lines[4]);
+    assert!(lines[5].contains("\"(a/T + b) exp(-T/c)\", \"a/T + b\""), "{}", lines[5]);
+}
+
+#[test]
+fn options_and_fields_that_are_not_there_are_told() {
+    for (script, says) in [
+        ("fit_gap(steady).a_low", "fit_gap(table, #{bootstrap: 1000})"),
+        ("fit_gap(steady).band(0.001)", "fit_gap(table, #{bootstrap: 1000})"),
+        ("fit_gap(steady, #{bootstrap: 3})", "at least 100 draws"),
+        ("fit_gap(steady, #{bye: \"batch\"})", "did you mean `by`"),
+        ("predictions(steady, #{levle: 0.1})", "did you mean `level`"),
+        ("predictions(steady.derive(\"width\", \"seed_split\"))", "filter(\"width = 1\")"),
+        ("steady.last_quarter(-1)", "expected an integer ≥ 0"),
+        ("curve_fit(|x, p| p[0], [0, 1], [1, 2], [1], #{sigma: [1]})", "for each of 2 points"),
+    ] {
+        let run = Lab::new().script(&format!("{STEADY} {script};"));
+        assert!(run.code == Some(1) && run.stderr.contains(says), "{script}: {}", run.stderr);
+    }
+}
+
+/// The options of a small sweep that differs by its seeds.
+const SMALL: &str = "#{ data: digits().take(200), train: 100, test: 50, model: linear(), lr: [0.05, 0.1], batch: 10, \
+                     optimizer: sgd(), epochs: 12 }";
+
+#[test]
+fn averages_are_as_precise_as_wanted_and_made_once() {
+    let lab = Lab::new();
+    let script = format!(
+        "let t = average_over({SMALL}, #{{ until: 0.02, relative: true, metric: \"test_loss\", start: 2, most: 12, dir: \"out\" }}); \
+         print(t.columns); print(t.rows()); \
+         let s = results(\"out\").steady(); \
+         print(s.group([\"lr\"], [\"avg(test_loss) as mean\", \"stddev(test_loss) / sqrt(count(*)) as error\", \"count(*) as n\"]).rows()); \
+         print(s.column(\"converged\").len);"
+    );
+    let run = lab.script(&script);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    let columns = ["lr", "batch", "temperature", "mean", "standard_error", "n", "seeds", "reached"];
+    assert_eq!(lines[0], format!("{columns:?}"));
+    // What the table says is what the folder holds, and more seeds than the first two were needed.
+    let numbers = |text: &str, key: &str| -> Vec<f64> {
+        let after = text.split(&format!("\"{key}\": ")).skip(1);
+        after.map(|rest| rest.split([',', '}']).next().unwrap().parse().unwrap()).collect()
+    };
+    for (own, other) in [("mean", "mean"), ("standard_error", "error"), ("n", "n")] {
+        let (own, other) = (numbers(lines[1], own), numbers(lines[2], other));
+        assert!(
+            own.len() == 2 && own.iter().zip(&other).all(|(a, b)| (a / b - 1.0).abs() < 1e-9),
+            "{}",
+            run.stdout
+        );
+    }
+    let (means, errors, n) =
+        (numbers(lines[1], "mean"), numbers(lines[1], "standard_error"), numbers(lines[1], "n"));
+    for at in 0..2 {
+        let reached = errors[at] <= 0.02 * means[at];
+        assert!(reached || n[at] == 12.0, "{}", lines[1]);
+    }
+    assert!(n.iter().any(|&n| n > 2.0), "{}", lines[1]);
+
+    // Again: the same answer, and nothing is trained.
+    let before = lab.metrics();
+    let again = lab.script(&script);
+    assert_eq!((again.code, &again.stdout), (Some(0), &run.stdout), "{}", again.stderr);
+    assert_eq!(lab.metrics(), before);
+    // More precision goes on from what there is.
+    let more = lab.script(&script.replace("until: 0.02", "until: 0.01").replace("most: 12", "most: 14"));
+    assert_eq!(more.code, Some(0), "{}", more.stderr);
+    assert!(lab.metrics().len() > before.len() && before.iter().all(|file| lab.metrics().contains(file)));
+    // Another sweep's folder is refused.
+    let other = lab.script(&script.replace("epochs: 12", "epochs: 13"));
+    assert!(other.code == Some(1) && other.stderr.contains("holds another sweep"), "{}", other.stderr);
+}
+
+#[test]
+fn averages_within_a_column_and_their_mistakes() {
+    let lab = Lab::new();
+    let run = lab.script(&format!(
+        "let t = average_over({SMALL}, #{{ until: 1e-9, metric: \"test_loss\", by: \"batch\", start: 2, most: 3, dir: \"out\" }}); \
+         print(t.rows());"
+    ));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    for part in ["\"batch\": 10", "\"n\": 6", "\"seeds\": 3", "\"reached\": false"] {
+        assert!(run.stdout.contains(part), "{}", run.stdout);
+    }
+    for (change, says) in [
+        (("until: 1e-9", "untli: 1"), "did you mean `until`"),
+        (("until: 1e-9, ", ""), "`until` is missing"),
+        (("until: 1e-9", "until: 0"), "until above 0"),
+        (("start: 2", "start: 1"), "2 ≤ start ≤ most"),
+        (("epochs: 12", "epochs: 12, seed: 1..=3"), "the first seed"),
+        (("metric: \"test_loss\"", "metric: \"test_los\""), "did you mean `test_loss`"),
+    ] {
+        let script = format!(
+            "average_over({SMALL}, #{{ until: 1e-9, metric: \"test_loss\", start: 2, most: 3, dir: \"out\" }});"
+        );
+        let run = lab.script(&script.replace(change.0, change.1));
+        assert!(run.code == Some(1) && run.stderr.contains(says), "{change:?}: {}", run.stderr);
+    }
 }

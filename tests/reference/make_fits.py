@@ -125,6 +125,14 @@ def infinite_case(name, t, gap):
     # Every finite c is worse than the limit, up to rounding at a huge c.
     assert squares(t, gap, p) >= limit * (1 - 1e-9) and p[2] > 1e3 * t.max(), (p, name)
     print(f"{name:12} c -> {p[2]:.3g}", a, b)
+    # SciPy's own errors of the two parameters, in units of the answer.
+    columns = np.stack([a / t, np.full_like(t, b)], axis=1)
+    scaled = curve_fit(
+        lambda t, u, v: a * u / t + b * v, t, gap, [1.0, 1.0],
+        jac=lambda t, u, v: columns, method="trf", **TIGHT,
+    )
+    assert np.allclose(scaled[0], 1, rtol=1e-7), scaled[0]
+    se_a, se_b = np.sqrt(np.diag(scaled[1])) * [a, b]
     return {
         "name": name,
         "t": t.tolist(),
@@ -132,6 +140,8 @@ def infinite_case(name, t, gap):
         "a": a,
         "b": b,
         "c": None,
+        "se_a": se_a,
+        "se_b": se_b,
         "r2": r2(gap, a / t + b),
     }
 
@@ -157,11 +167,28 @@ def main():
     t = np.geomspace(1e-4, 2e-3, 25)
     cases.append(finite_case("weak_c", t, noisy(4, t, (2e-5, 0.1, 4e-2), 0.02)))
 
+    # Sizes and noise of an accuracy gap, three runs at each temperature.
+    t = np.repeat(np.geomspace(2e-4, 1.2e-2, 9), 3)
+    rng = np.random.default_rng(6)
+    gap = eq1(t, 6e-6, 0.055, 3e-2) + 0.002 * rng.standard_normal(len(t))
+    cases.append(finite_case("accuracy_gap", t, gap))
+
+    # Sizes and noise of a test loss over the temperatures where it falls.
+    t = np.repeat(np.geomspace(1e-4, 4e-3, 8), 4)
+    rng = np.random.default_rng(7)
+    loss = eq1(t, 1.5e-5, 0.32, 2e-2) + 0.006 * rng.standard_normal(len(t))
+    cases.append(finite_case("test_loss", t, loss))
+
     # Bent upwards against a/T + b, where exp(-T/c) can only bend downwards.
     cases.append(infinite_case("infinite_c", grid, 2e-5 / grid + 0.08 + 3 * grid))
     rng = np.random.default_rng(5)
     gap = (2e-5 / grid + 0.08 + 3 * grid) * (1 + 0.01 * rng.standard_normal(len(grid)))
     cases.append(infinite_case("infinite_c_noisy", grid, gap))
+
+    # A test loss that rises again beyond its optimum.
+    rng = np.random.default_rng(8)
+    loss = 2e-5 / grid + 0.25 + 12 * grid + 0.005 * rng.standard_normal(len(grid))
+    cases.append(infinite_case("test_loss_rises", grid, loss))
 
     (HERE / "fits.json").write_text(json.dumps({"cases": cases}, indent=1) + "\n")
 

@@ -4,11 +4,13 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, FnPtr, Map};
 
 use crate::analysis::{
-    GapFit, Prediction, Share, Statistic, SteadyOptions, collapse as compare, curve_fit as fit_curve,
-    fit_gap as fit, paper_epochs as epochs, predictions as judge, steady as estimate, variance as spread,
+    FitOptions, GapFit, GroupFit, Prediction, PredictionOptions, Share, Statistic, SteadyOptions,
+    alternatives as compare_forms, collapse as compare, curve_fit as fit_curve, fit_by, fit_columns,
+    last_quarter as quarter, paper_epochs as epochs, predictions as judge, steady as estimate,
+    variance as spread,
 };
 use crate::error::{Error, Result};
-use crate::script::convert::{Scripted, at, choice, count, flag, known_keys, number, text};
+use crate::script::convert::{Scripted, at, choice, count, flag, integer, known_keys, number, text};
 use crate::table::{Cell, Table};
 
 /// Names the types as scripts see them.
@@ -16,30 +18,136 @@ pub(super) fn name_types(engine: &mut rhai::Engine) {
     engine.register_type_with_name::<GapFit>("GapFit");
 }
 
-fn steady_options(options: &Map) -> Result<SteadyOptions> {
-    known_keys("steady", options, ["last", "statistic", "drop_spikes"])?;
+/// The options of each function, with their meanings.
+pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 7] = [
+    ("steady", &STEADY_OPTIONS),
+    ("fit_gap", &FIT_OPTIONS),
+    ("predictions", &PREDICTION_OPTIONS),
+    ("collapse", &METRIC_OPTIONS),
+    ("variance", &METRIC_OPTIONS),
+    ("alternatives", &METRIC_OPTIONS),
+    ("curve_fit", &CURVE_OPTIONS),
+];
+
+const STEADY_OPTIONS: [(&str, &str); 5] = [
+    ("last", "the last epochs used, at most the last third of the run; default 50"),
+    ("statistic", "\"median\" or \"mean\"; default \"median\""),
+    ("drop_spikes", "whether a spike at the end of a run with batches ≥ 1,000 is cut off; default true"),
+    ("tolerance", "a relative drift of the losses over these epochs that counts as none; default 0.05"),
+    ("level", "a larger one is none either where noise makes it with this probability; default 0.01"),
+];
+
+const FIT_OPTIONS: [(&str, &str); 5] = [
+    ("x", "the column of temperatures; default \"temperature\""),
+    ("y", "the column to fit: \"gap\", \"accuracy_gap\", \"test_loss\", …; default \"gap\""),
+    ("by", "a column: a table with a fit for each of its values, and one for all rows (null)"),
+    ("bootstrap", "fits to data drawn again, for 95 % intervals, such as 1000; default none"),
+    ("seed", "what decides the draws; default 1"),
+];
+
+const PREDICTION_OPTIONS: [(&str, &str); 3] = [
+    ("level", "the level of the tests; default 0.05"),
+    ("draws", "draws of the bootstrap for the optimum's interval; default 2000"),
+    ("seed", "what decides them; default 1"),
+];
+
+const METRIC_OPTIONS: [(&str, &str); 1] = [("y", "the column; default \"gap\"")];
+
+const CURVE_OPTIONS: [(&str, &str); 1] =
+    [("sigma", "the error of each point, up to a common factor; default equal")];
+
+/// The options of a steady state.
+pub(super) fn steady_options(options: &Map) -> Result<SteadyOptions> {
+    known_keys("steady", options, STEADY_OPTIONS.map(|(name, _)| name))?;
     let mut found = SteadyOptions::default();
     for (key, value) in options {
         match key.as_str() {
             "last" => found.last = u32::try_from(count(key, value)?).unwrap_or(u32::MAX),
             "statistic" => found.statistic = choice(key, &Statistic::ALL, value)?,
-            _ => found.drop_spikes = flag(key, value)?,
+            "drop_spikes" => found.drop_spikes = flag(key, value)?,
+            "tolerance" => found.tolerance = number(key, value)?,
+            _ => found.level = number(key, value)?,
         }
     }
     Ok(found)
 }
 
-fn fit_columns(table: &Table, options: &Map) -> Result<GapFit> {
-    known_keys("fit_gap", options, ["x", "y"])?;
-    let column = |key: &str, default: &str| {
-        let name = options.get(key).map_or(Ok(default.to_owned()), |value| text(key, value))?;
-        table.floats(&name)
-    };
-    fit(&column("x", "temperature")?, &column("y", "gap")?)
+/// A fit, or a table of fits where `by` is given.
+fn fitted(table: &Table, options: &Map) -> Result<Dynamic> {
+    known_keys("fit_gap", options, FIT_OPTIONS.map(|(name, _)| name))?;
+    let mut found = FitOptions::default();
+    let mut by = None;
+    for (key, value) in options {
+        match key.as_str() {
+            "x" => found.x = text(key, value)?,
+            "y" => found.y = text(key, value)?,
+            "by" => by = Some(text(key, value)?),
+            "bootstrap" => found.bootstrap = count(key, value)?,
+            _ => found.seed = integer(key, value)?,
+        }
+    }
+    match by {
+        None => fit_columns(table, &found).map(Dynamic::from),
+        Some(by) => fits(&by, fit_by(table, &by, &found)?, found.bootstrap > 0).map(Dynamic::from),
+    }
+}
+
+/// A row per fit; `problem` says why there is none.
+fn fits(by: &str, groups: Vec<GroupFit>, intervals: bool) -> Result<Table> {
+    let names = ["a", "b", "c", "a_error", "b_error", "c_error", "r2"];
+    let bounds = ["a_low", "a_high", "b_low", "b_high", "c_low", "c_high"];
+    let bounds = if intervals { &bounds[..] } else { &[] };
+    let names: Vec<String> = [by]
+        .iter()
+        .chain(&names)
+        .chain(bounds)
+        .chain(&["n", "problem"])
+        .map(|&name| name.to_owned())
+        .collect();
+    let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
+    for group in groups {
+        let mut row = vec![group.value];
+        match &group.fit {
+            Ok(fit) => {
+                let numbers = [fit.a, fit.b, fit.c, fit.a_error, fit.b_error, fit.c_error, fit.r2];
+                row.extend(numbers.map(float));
+                if let Some(bootstrap) = &fit.bootstrap {
+                    let ends = (0..3).map(|k| bootstrap.interval(k)).flat_map(|(low, high)| [low, high]);
+                    row.extend(ends.map(float));
+                }
+            }
+            Err(_) => row.resize(names.len() - 2, Cell::Null),
+        }
+        row.push(Cell::Int(group.n as i64));
+        row.push(group.fit.err().map_or(Cell::Null, |error| Cell::Text(error.to_string())));
+        columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
+    }
+    Table::from_cells(&names, &columns)
+}
+
+fn prediction_options(options: &Map) -> Result<PredictionOptions> {
+    known_keys("predictions", options, PREDICTION_OPTIONS.map(|(name, _)| name))?;
+    let mut found = PredictionOptions::default();
+    for (key, value) in options {
+        match key.as_str() {
+            "level" => found.level = number(key, value)?,
+            "draws" => found.draws = count(key, value)?,
+            _ => found.seed = integer(key, value)?,
+        }
+    }
+    Ok(found)
+}
+
+/// One end of a parameter's bootstrap interval.
+fn bound(fit: &GapFit, parameter: usize, high: bool) -> Result<f64> {
+    let missing =
+        || Error::invalid("the fit has no intervals; ask for them with fit_gap(table, #{bootstrap: 1000})");
+    let (low, top) = fit.bootstrap.as_ref().ok_or_else(missing)?.interval(parameter);
+    Ok(if high { top } else { low })
 }
 
 fn one_metric(call: &str, options: &Map) -> Result<String> {
-    known_keys(call, options, ["y"])?;
+    known_keys(call, options, METRIC_OPTIONS.map(|(name, _)| name))?;
     options.get("y").map_or(Ok("gap".to_owned()), |value| text("y", value))
 }
 
@@ -54,7 +162,8 @@ fn float(value: f64) -> Cell {
     if value.is_nan() { Cell::Null } else { Cell::Float(value) }
 }
 
-fn verdicts(steady: &Table) -> Result<Table> {
+fn verdicts(steady: &Table, options: &Map) -> Result<Table> {
+    let options = prediction_options(options)?;
     let row = |found: Prediction| {
         [
             Cell::Text(found.name.to_owned()),
@@ -68,12 +177,24 @@ fn verdicts(steady: &Table) -> Result<Table> {
         ]
     };
     let names = ["prediction", "metric", "verdict", "value", "low", "high", "p", "says"];
-    rows(names, judge(steady)?.into_iter().map(row).collect())
+    rows(names, judge(steady, &options)?.into_iter().map(row).collect())
 }
 
 fn collapsed(steady: &Table, options: &Map) -> Result<Table> {
     let found = compare(steady, &one_metric("collapse", options)?)?;
-    let names = ["metric", "verdict", "effect", "low", "high", "f", "p", "temperatures", "settings", "runs"];
+    let names = [
+        "metric",
+        "verdict",
+        "effect",
+        "low",
+        "high",
+        "f",
+        "p",
+        "temperatures",
+        "settings",
+        "runs",
+        "paired",
+    ];
     let row = [
         Cell::Text(found.metric),
         Cell::Text(found.verdict.name().to_owned()),
@@ -85,6 +206,7 @@ fn collapsed(steady: &Table, options: &Map) -> Result<Table> {
         Cell::Int(found.temperatures as i64),
         Cell::Int(found.settings as i64),
         Cell::Int(found.runs as i64),
+        Cell::Bool(found.paired),
     ];
     rows(names, vec![row])
 }
@@ -92,14 +214,68 @@ fn collapsed(steady: &Table, options: &Map) -> Result<Table> {
 fn shares(steady: &Table, options: &Map) -> Result<Table> {
     let row = |found: Share| {
         let source = Cell::Text(found.source.to_owned());
-        [source, float(found.variance), float(found.share), Cell::Int(found.pairs as i64)]
+        let pairs = Cell::Int(found.pairs as i64);
+        [source, float(found.variance), float(found.share), float(found.alone), pairs]
     };
     let found = spread(steady, &one_metric("variance", options)?)?;
-    rows(["source", "variance", "share", "pairs"], found.into_iter().map(row).collect())
+    rows(["source", "variance", "share", "alone", "pairs"], found.into_iter().map(row).collect())
+}
+
+fn forms(table: &Table, options: &Map) -> Result<Table> {
+    let y = one_metric("alternatives", options)?;
+    let (x, y) = (table.floats("temperature")?, table.floats(&y)?);
+    let (x, y): (Vec<f64>, Vec<f64>) =
+        x.into_iter().zip(y).filter(|(x, y)| x.is_finite() && y.is_finite()).unzip();
+    let row = |found: crate::analysis::Alternative| {
+        let form = Cell::Text(found.form.to_owned());
+        [form, Cell::Int(found.parameters as i64), float(found.r2), float(found.aicc), float(found.behind)]
+    };
+    let names = ["form", "parameters", "r2", "aicc", "behind"];
+    rows(names, compare_forms(&x, &y)?.into_iter().map(row).collect())
 }
 
 fn numbers(name: &str, values: &Array) -> Result<Vec<f64>> {
     values.iter().map(|value| number(name, value)).collect()
+}
+
+fn curve(
+    context: &NativeCallContext,
+    formula: &FnPtr,
+    [xs, ys, p0]: [Array; 3],
+    options: &Map,
+) -> Scripted<Map> {
+    let mut failed = None;
+    let mut call = |x: f64, p: &[f64]| -> Result<f64> {
+        let p: Array = p.iter().copied().map(Dynamic::from).collect();
+        match formula.call_within_context::<Dynamic>(context, (x, p)) {
+            Ok(value) => number("the formula's value", &value),
+            Err(error) => {
+                failed = Some(error);
+                Err(Error::invalid("curve_fit: the formula failed"))
+            }
+        }
+    };
+    let mut fit = || {
+        known_keys("curve_fit", options, CURVE_OPTIONS.map(|(name, _)| name))?;
+        let sigma = options.get("sigma").map(|sigma| match sigma.clone().try_cast::<Array>() {
+            Some(sigma) => numbers("sigma", &sigma),
+            None => Err(Error::invalid("curve_fit: sigma: expected an array of numbers, one per point")),
+        });
+        let (xs, ys, p0) = (numbers("xs", &xs)?, numbers("ys", &ys)?, numbers("p0", &p0)?);
+        fit_curve(&mut call, &xs, &ys, &p0, sigma.transpose()?.as_deref())
+    };
+    let fitted = fit();
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let fit = fitted.map_err(|error| at(context, error))?;
+    let array = |values: Vec<f64>| Dynamic::from(values.into_iter().map(Dynamic::from).collect::<Array>());
+    Ok(Map::from_iter([
+        ("p".into(), array(fit.p)),
+        ("p_error".into(), array(fit.errors)),
+        ("r2".into(), fit.r2.into()),
+        ("n".into(), (fit.n as i64).into()),
+    ]))
 }
 
 #[export_module]
@@ -108,11 +284,31 @@ pub mod functions {
     /// undecided), the number behind it with its interval, and `says`.
     #[rhai_fn(return_raw)]
     pub fn predictions(context: NativeCallContext, steady: Table) -> Scripted<Table> {
-        verdicts(&steady).map_err(|error| at(&context, error))
+        verdicts(&steady, &Map::new()).map_err(|error| at(&context, error))
+    }
+
+    /// The same with options: level, draws, seed.
+    #[rhai_fn(name = "predictions", return_raw)]
+    pub fn predictions_with(context: NativeCallContext, steady: Table, options: Map) -> Scripted<Table> {
+        verdicts(&steady, &options).map_err(|error| at(&context, error))
+    }
+
+    /// How well Eq. 1 and other falling forms (its parts, a power law, any falling curve) describe the gap over the temperature:
+    /// `r2` of the means, Akaike's criterion `aicc`, and how far a form is `behind` the best.
+    #[rhai_fn(return_raw)]
+    pub fn alternatives(context: NativeCallContext, steady: Table) -> Scripted<Table> {
+        forms(&steady, &Map::new()).map_err(|error| at(&context, error))
+    }
+
+    /// The same for the column `y`.
+    #[rhai_fn(name = "alternatives", return_raw)]
+    pub fn alternatives_of(context: NativeCallContext, steady: Table, options: Map) -> Scripted<Table> {
+        forms(&steady, &options).map_err(|error| at(&context, error))
     }
 
     /// Whether runs of different lr and batch lie together where their temperatures are equal, for the gap: a test (F, p)
-    /// and the spread of settings in units of the seeds' (`effect`, with a 95 % interval).
+    /// and the spread of settings in units of the seeds' (`effect`, with a 95 % interval). It holds where the interval is below 1 and fails
+    /// where it is above. `paired`: settings share their seeds, and runs of one seed are compared.
     #[rhai_fn(return_raw)]
     pub fn collapse(context: NativeCallContext, steady: Table) -> Scripted<Table> {
         collapsed(&steady, &Map::new()).map_err(|error| at(&context, error))
@@ -124,8 +320,9 @@ pub mod functions {
         collapsed(&steady, &options).map_err(|error| at(&context, error))
     }
 
-    /// How much of the gap's spread comes from the split, the initial weights and the order of the examples. The sweep
-    /// varies them apart: seed: #{split: 1..=3, init: 1..=3, order: 1..=3}.
+    /// How much of the gap's spread comes from the split, the initial weights and the order of the examples: `share` with what a seed does
+    /// together with others, `alone` without; and from their interactions. The sweep varies them apart: seed: #{split:
+    /// 1..=3, init: 1..=3, order: 1..=3}, or two of the three.
     #[rhai_fn(return_raw)]
     pub fn variance(context: NativeCallContext, steady: Table) -> Scripted<Table> {
         shares(&steady, &Map::new()).map_err(|error| at(&context, error))
@@ -147,41 +344,31 @@ pub mod functions {
         ys: Array,
         p0: Array,
     ) -> Scripted<Map> {
-        let mut failed = None;
-        let mut call = |x: f64, p: &[f64]| -> Result<f64> {
-            let p: Array = p.iter().copied().map(Dynamic::from).collect();
-            match formula.call_within_context::<Dynamic>(&context, (x, p)) {
-                Ok(value) => number("the formula's value", &value),
-                Err(error) => {
-                    failed = Some(error);
-                    Err(Error::invalid("curve_fit: the formula failed"))
-                }
-            }
-        };
-        let points = || Ok((numbers("xs", &xs)?, numbers("ys", &ys)?, numbers("p0", &p0)?));
-        let fitted = points().and_then(|(xs, ys, p0)| fit_curve(&mut call, &xs, &ys, &p0));
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        let fit = fitted.map_err(|error| at(&context, error))?;
-        let array =
-            |values: Vec<f64>| Dynamic::from(values.into_iter().map(Dynamic::from).collect::<Array>());
-        Ok(Map::from_iter([
-            ("p".into(), array(fit.p)),
-            ("p_error".into(), array(fit.errors)),
-            ("r2".into(), fit.r2.into()),
-            ("n".into(), (fit.n as i64).into()),
-        ]))
+        curve(&context, &formula, [xs, ys, p0], &Map::new())
+    }
+
+    /// The same with options: `sigma`, the error of each point.
+    #[rhai_fn(name = "curve_fit", return_raw)]
+    pub fn curve_fit_with(
+        context: NativeCallContext,
+        formula: FnPtr,
+        xs: Array,
+        ys: Array,
+        p0: Array,
+        options: Map,
+    ) -> Scripted<Map> {
+        curve(&context, &formula, [xs, ys, p0], &options)
     }
 
     /// One row per run: the parameters and the median of each metric over the last 50 epochs (at most the
-    /// last third of the run), `epochs_used`, `spiked`.
+    /// last third of the run), `epochs_used`, `spiked`, and whether its losses have stopped moving: `converged`, with the larger
+    /// relative change of the two over these epochs, `drift`.
     #[rhai_fn(return_raw, pure)]
     pub fn steady(context: NativeCallContext, epochs: &mut Table) -> Scripted<Table> {
         estimate(epochs, &SteadyOptions::default()).map_err(|error| at(&context, error))
     }
 
-    /// One row per run: `last` (50 epochs), `statistic` ("median" or "mean"), `drop_spikes` (true).
+    /// The same with options: last, statistic, drop_spikes, tolerance, level.
     #[rhai_fn(name = "steady", return_raw, pure)]
     pub fn steady_with(context: NativeCallContext, epochs: &mut Table, options: Map) -> Scripted<Table> {
         steady_options(&options)
@@ -189,16 +376,29 @@ pub mod functions {
             .map_err(|error| at(&context, error))
     }
 
-    /// Fits Eq. 1, gap = (a/T + b) exp(−T/c) with positive a, b, c, to the columns `temperature` and `gap`.
-    #[rhai_fn(return_raw)]
-    pub fn fit_gap(context: NativeCallContext, table: Table) -> Scripted<GapFit> {
-        fit_columns(&table, &Map::new()).map_err(|error| at(&context, error))
+    /// 20 evenly spaced epochs of the last quarter of each run of an epochs table (the paper's Figure 7).
+    #[rhai_fn(return_raw, pure)]
+    pub fn last_quarter(context: NativeCallContext, epochs: &mut Table) -> Scripted<Table> {
+        quarter(epochs, 20).map_err(|error| at(&context, error))
     }
 
-    /// Fits Eq. 1 to the columns `x` and `y`.
+    /// `n` evenly spaced epochs of the last quarter of each run; all of them where there are no more.
+    #[rhai_fn(name = "last_quarter", return_raw, pure)]
+    pub fn last_quarter_of(context: NativeCallContext, epochs: &mut Table, n: i64) -> Scripted<Table> {
+        count("last_quarter", &n.into()).and_then(|n| quarter(epochs, n)).map_err(|error| at(&context, error))
+    }
+
+    /// Fits Eq. 1, gap = (a/T + b) exp(−T/c) with positive a, b, c, to the columns `temperature` and `gap`.
+    #[rhai_fn(return_raw)]
+    pub fn fit_gap(context: NativeCallContext, table: Table) -> Scripted<Dynamic> {
+        fitted(&table, &Map::new()).map_err(|error| at(&context, error))
+    }
+
+    /// Fits Eq. 1 to the columns `x` and `y`; with `bootstrap`, with intervals; with `by`, a table of fits, one for
+    /// each value of that column and one for all rows.
     #[rhai_fn(name = "fit_gap", return_raw)]
-    pub fn fit_gap_with(context: NativeCallContext, table: Table, options: Map) -> Scripted<GapFit> {
-        fit_columns(&table, &options).map_err(|error| at(&context, error))
+    pub fn fit_gap_with(context: NativeCallContext, table: Table, options: Map) -> Scripted<Dynamic> {
+        fitted(&table, &options).map_err(|error| at(&context, error))
     }
 
     /// The strength of the 1/T term.
@@ -235,6 +435,60 @@ pub mod functions {
     #[rhai_fn(get = "c_error", pure)]
     pub fn c_error(fit: &mut GapFit) -> f64 {
         fit.c_error
+    }
+
+    /// The lower end of the 95 % bootstrap interval of a.
+    #[rhai_fn(get = "a_low", return_raw, pure)]
+    pub fn a_low(context: NativeCallContext, fit: &mut GapFit) -> Scripted<f64> {
+        bound(fit, 0, false).map_err(|error| at(&context, error))
+    }
+
+    /// The upper end of the 95 % bootstrap interval of a.
+    #[rhai_fn(get = "a_high", return_raw, pure)]
+    pub fn a_high(context: NativeCallContext, fit: &mut GapFit) -> Scripted<f64> {
+        bound(fit, 0, true).map_err(|error| at(&context, error))
+    }
+
+    /// The lower end of the 95 % bootstrap interval of b.
+    #[rhai_fn(get = "b_low", return_raw, pure)]
+    pub fn b_low(context: NativeCallContext, fit: &mut GapFit) -> Scripted<f64> {
+        bound(fit, 1, false).map_err(|error| at(&context, error))
+    }
+
+    /// The upper end of the 95 % bootstrap interval of b.
+    #[rhai_fn(get = "b_high", return_raw, pure)]
+    pub fn b_high(context: NativeCallContext, fit: &mut GapFit) -> Scripted<f64> {
+        bound(fit, 1, true).map_err(|error| at(&context, error))
+    }
+
+    /// The lower end of the 95 % bootstrap interval of c.
+    #[rhai_fn(get = "c_low", return_raw, pure)]
+    pub fn c_low(context: NativeCallContext, fit: &mut GapFit) -> Scripted<f64> {
+        bound(fit, 2, false).map_err(|error| at(&context, error))
+    }
+
+    /// The upper end of the 95 % bootstrap interval of c.
+    #[rhai_fn(get = "c_high", return_raw, pure)]
+    pub fn c_high(context: NativeCallContext, fit: &mut GapFit) -> Scripted<f64> {
+        bound(fit, 2, true).map_err(|error| at(&context, error))
+    }
+
+    /// The 95 % bootstrap interval of the curve at a temperature: #{low, high}.
+    #[rhai_fn(return_raw, pure)]
+    pub fn band(context: NativeCallContext, fit: &mut GapFit, temperature: Dynamic) -> Scripted<Map> {
+        let ends = || {
+            let t = number("temperature", &temperature)?;
+            let missing = "the fit has no band; ask for one with fit_gap(table, #{bootstrap: 1000})";
+            Ok(fit.bootstrap.as_ref().ok_or_else(|| Error::invalid(missing))?.band(t))
+        };
+        let (low, high) = ends().map_err(|error| at(&context, error))?;
+        Ok(Map::from_iter([("low".into(), low.into()), ("high".into(), high.into())]))
+    }
+
+    /// The points that the fit used.
+    #[rhai_fn(get = "n", pure)]
+    pub fn n(fit: &mut GapFit) -> i64 {
+        fit.n as i64
     }
 
     /// The share of the variance that the fit explains.

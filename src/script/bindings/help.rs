@@ -2,6 +2,8 @@
 
 use rhai::plugin::*;
 
+use super::analysis;
+use super::average::AVERAGE_OPTIONS;
 use super::pages::FIGURE_OPTIONS;
 use super::sweeps::EXECUTION_OPTIONS;
 use crate::data::SOURCES;
@@ -35,6 +37,12 @@ fn details(name: &str) -> String {
     }
     if name == "slurm" {
         text += &options("Options:", SLURM_OPTIONS.iter().copied());
+    }
+    if let Some((_, list)) = analysis::OPTIONS.iter().find(|(call, _)| *call == name) {
+        text += &options("Options:", list.iter().copied());
+    }
+    if name == "average_over" {
+        text += &options("Options:", AVERAGE_OPTIONS.iter().copied());
     }
     if let Some(source) = SOURCES.iter().find(|source| source.name == name) {
         text += &format!("\n{}\nSource: {}\n", source.doc, source.origin);

@@ -4,6 +4,7 @@
 
 mod analysis;
 mod arguments;
+mod average;
 mod data;
 mod help;
 mod model;
@@ -23,6 +24,7 @@ pub(super) fn register(engine: &mut Engine) {
         exported_module!(sweeps::functions),
         exported_module!(tables::functions),
         exported_module!(analysis::functions),
+        exported_module!(average::functions),
         exported_module!(arguments::functions),
         exported_module!(plots::functions),
         exported_module!(pages::functions),

@@ -45,7 +45,7 @@ pub(super) fn name_types(engine: &mut rhai::Engine) {
 
 /// Where a sweep is run.
 #[derive(Clone)]
-enum Executor {
+pub(super) enum Executor {
     /// Here.
     Local,
     /// On a cluster.
@@ -62,7 +62,7 @@ pub(super) const EXECUTION_OPTIONS: [(&str, &str); 6] = [
     ("extend", "true: runs may be added to a plan that is frozen; default false"),
 ];
 
-fn run_options(options: &Map, session: &Session) -> Result<(RunOptions, Executor)> {
+pub(super) fn run_options(options: &Map, session: &Session) -> Result<(RunOptions, Executor)> {
     known_keys("run", options, EXECUTION_OPTIONS.map(|(name, _)| name))?;
     let mut found = RunOptions { patience: session.patience(), ..RunOptions::default() };
     let mut executor = Executor::Local;
@@ -109,7 +109,7 @@ fn run_options(options: &Map, session: &Session) -> Result<(RunOptions, Executor
 }
 
 /// What is said of runs that did not end as done.
-fn problems(summary: &Summary, dir: &str) -> Option<String> {
+pub(super) fn problems(summary: &Summary, dir: &str) -> Option<String> {
     let bad = summary.diverged + summary.failed;
     (bad > 0).then(|| {
         let mut text = format!(
