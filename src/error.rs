@@ -1,5 +1,6 @@
 //! The one error type of the library.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 /// `Result` with kelvin's [`Error`].
@@ -51,12 +52,25 @@ pub(crate) fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().to_owned()
 }
 
+thread_local! {
+    /// A panic of this thread becomes an error.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Reads a file whose reader may panic on a broken or hostile one: that too is an error, and the session goes on.
 pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| {
+    let before = GUARDED.replace(true);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    GUARDED.set(before);
+    result.unwrap_or_else(|_| {
         let path = path.display();
         Err(Error::invalid(format!("{path}: the file is broken in a way that its reader does not expect")))
     })
+}
+
+/// Whether a panic of this thread becomes an error, so that nobody need be told of it.
+pub fn is_guarded() -> bool {
+    GUARDED.get()
 }
 
 /// Of `known` names the one nearest to `found`, if it is near enough to be a slip of the pen.

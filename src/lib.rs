@@ -29,3 +29,4 @@ pub mod sweep;
 pub mod table;
 pub mod torch;
 pub mod train;
+mod untrusted;

@@ -5,9 +5,9 @@
 //! one of 50,000 and one of 10,000.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Images, image_files};
+use super::{Archive, Images, Member, Unpack, image_files};
 use crate::error::{Error, Result};
 
 const SHAPE: [usize; 3] = [3, 32, 32];
@@ -18,22 +18,25 @@ pub(super) struct Cifar {
     classes: usize,
     /// Label bytes of a record; the last one counts.
     labels: usize,
-    /// The files in their official order, with their numbers of records.
-    files: &'static [(&'static str, usize)],
+    /// The files in their official order, with their lengths.
+    files: &'static [Member<'static>],
     /// The folder that the official archive unpacks into.
     folder: &'static str,
 }
+
+/// Bytes of 10,000 records of CIFAR-10.
+const BATCH: u64 = 10_000 * (1 + PIXELS as u64);
 
 pub(super) const CIFAR10: Cifar = Cifar {
     classes: 10,
     labels: 1,
     files: &[
-        ("data_batch_1.bin", 10_000),
-        ("data_batch_2.bin", 10_000),
-        ("data_batch_3.bin", 10_000),
-        ("data_batch_4.bin", 10_000),
-        ("data_batch_5.bin", 10_000),
-        ("test_batch.bin", 10_000),
+        Member { name: "data_batch_1.bin", bytes: BATCH },
+        Member { name: "data_batch_2.bin", bytes: BATCH },
+        Member { name: "data_batch_3.bin", bytes: BATCH },
+        Member { name: "data_batch_4.bin", bytes: BATCH },
+        Member { name: "data_batch_5.bin", bytes: BATCH },
+        Member { name: "test_batch.bin", bytes: BATCH },
     ],
     folder: "cifar-10-batches-bin",
 };
@@ -41,15 +44,51 @@ pub(super) const CIFAR10: Cifar = Cifar {
 pub(super) const CIFAR100: Cifar = Cifar {
     classes: 100,
     labels: 2,
-    files: &[("train.bin", 50_000), ("test.bin", 10_000)],
+    files: &[
+        Member { name: "train.bin", bytes: 50_000 * (2 + PIXELS as u64) },
+        Member { name: "test.bin", bytes: 10_000 * (2 + PIXELS as u64) },
+    ],
     folder: "cifar-100-binary",
 };
 
+// Lengths and hashes as TensorFlow Datasets records them, in url_checksums/cifar10.txt and cifar100.txt.
+pub(super) const CIFAR10_ARCHIVES: &[Archive] = &[Archive {
+    address: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    sha256: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    bytes: 170_052_171,
+    unpack: Some(Unpack { folder: CIFAR10.folder, members: CIFAR10.files }),
+}];
+
+pub(super) const CIFAR100_ARCHIVES: &[Archive] = &[Archive {
+    address: "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+    sha256: "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    bytes: 168_513_733,
+    unpack: Some(Unpack { folder: CIFAR100.folder, members: CIFAR100.files }),
+}];
+
+/// The files of a data set, in one of the two forms.
+enum Found {
+    Binary(Vec<PathBuf>),
+    Parquet(Vec<PathBuf>),
+}
+
 impl Cifar {
+    /// The files that [`Cifar::load`] reads. The lengths of the official ones are right.
+    pub(super) fn files(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        self.find(folder).map(|(Found::Binary(files) | Found::Parquet(files))| files)
+    }
+
     /// Reads a folder with the official files, or with Parquet files.
     pub(super) fn load(&self, folder: &Path) -> Result<Images> {
+        match self.find(folder)? {
+            Found::Binary(files) => self.load_binary(&files),
+            Found::Parquet(files) => self.check(image_files::read(&files, None, None)?, folder),
+        }
+    }
+
+    fn find(&self, folder: &Path) -> Result<Found> {
         let expected = |what: &str, found: &str| {
-            let names: Vec<&str> = self.files.iter().map(|(name, _)| *name).collect();
+            let names: Vec<&str> = self.files.iter().map(|file| file.name).collect();
             Error::invalid(format!(
                 "{}: expected {what}{} (the official binary files) or *.parquet with encoded images, found {found}",
                 folder.display(),
@@ -64,41 +103,44 @@ impl Cifar {
             list.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         let nested = folder.join(self.folder);
         if nested.is_dir() {
-            return self.load(&nested);
+            return self.find(&nested);
         }
-        if names.iter().any(|name| self.files.iter().any(|(file, _)| file == name)) {
-            return self.load_binary(folder);
+        if names.iter().any(|name| self.files.iter().any(|file| file.name == name)) {
+            return self.find_binary(folder);
         }
         if names.iter().any(|name| name.ends_with(".parquet")) {
-            let images = image_files::load(&folder.to_string_lossy(), None, None)?;
-            return self.check(images, folder);
+            return image_files::files(&folder.to_string_lossy()).map(Found::Parquet);
         }
         Err(expected("", "neither"))
     }
 
-    fn load_binary(&self, folder: &Path) -> Result<Images> {
-        let record = self.labels + PIXELS;
-        // Every size is checked before anything is read.
-        for (name, records) in self.files {
+    /// The official files; every length is checked before anything is read.
+    fn find_binary(&self, folder: &Path) -> Result<Found> {
+        let record = (self.labels + PIXELS) as u64;
+        for Member { name, bytes } in self.files {
             let path = folder.join(name);
-            let expected = (record * records) as u64;
             let found = match std::fs::metadata(&path) {
-                Ok(about) if about.len() == expected => continue,
+                Ok(about) if about.len() == *bytes => continue,
                 Ok(about) => about.len().to_string(),
                 Err(error) if error.kind() == ErrorKind::NotFound => "no file".to_owned(),
                 Err(error) => return Err(Error::io(&path, error)),
             };
             return Err(Error::invalid(format!(
-                "{}: expected {expected} bytes ({records} records of {record}), found {found}; fetch the file again",
-                path.display()
+                "{}: expected {bytes} bytes ({} records of {record}), found {found}; fetch the file again",
+                path.display(),
+                bytes / record
             )));
         }
-        let total: usize = self.files.iter().map(|(_, records)| records).sum();
+        Ok(Found::Binary(self.files.iter().map(|file| folder.join(file.name)).collect()))
+    }
+
+    fn load_binary(&self, files: &[PathBuf]) -> Result<Images> {
+        let record = self.labels + PIXELS;
+        let total = self.files.iter().map(|file| file.bytes as usize / record).sum::<usize>();
         let mut bytes = Vec::with_capacity(total * PIXELS);
         let mut labels = Vec::with_capacity(total);
-        for (name, _) in self.files {
-            let path = folder.join(name);
-            let file = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
+        for path in files {
+            let file = std::fs::read(path).map_err(|error| Error::io(path, error))?;
             for (row, record) in file.chunks_exact(record).enumerate() {
                 let label = record[self.labels - 1];
                 if usize::from(label) >= self.classes {

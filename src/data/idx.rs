@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
-use super::Images;
+use super::{Archive, Images};
 use crate::error::{Error, Result};
 
 const CLASSES: usize = 10;
@@ -20,19 +20,80 @@ const LABELS: u32 = 2049;
 /// The official parts, in order, with their numbers of examples.
 const PARTS: [(&str, usize); 2] = [("train", 60_000), ("t10k", 10_000)];
 
+/// A file that is kept as it is fetched.
+const fn archive(address: &'static str, bytes: u64, sha256: &'static str) -> Archive<'static> {
+    Archive { address, sha256, bytes, unpack: None }
+}
+
+// Lengths and hashes as TensorFlow Datasets records them, in url_checksums/mnist.txt and fashion_mnist.txt. The authors'
+// own page of MNIST does not serve the files any more; this copy of them is the one that its readers are sent to.
+pub(super) const MNIST_ARCHIVES: &[Archive] = &[
+    archive(
+        "https://storage.googleapis.com/cvdf-datasets/mnist/train-images-idx3-ubyte.gz",
+        9_912_422,
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    ),
+    archive(
+        "https://storage.googleapis.com/cvdf-datasets/mnist/train-labels-idx1-ubyte.gz",
+        28_881,
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    ),
+    archive(
+        "https://storage.googleapis.com/cvdf-datasets/mnist/t10k-images-idx3-ubyte.gz",
+        1_648_877,
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    ),
+    archive(
+        "https://storage.googleapis.com/cvdf-datasets/mnist/t10k-labels-idx1-ubyte.gz",
+        4_542,
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    ),
+];
+
+pub(super) const FASHION_MNIST_ARCHIVES: &[Archive] = &[
+    archive(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz",
+        26_421_880,
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    ),
+    archive(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-labels-idx1-ubyte.gz",
+        29_515,
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    ),
+    archive(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-images-idx3-ubyte.gz",
+        4_422_102,
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    ),
+    archive(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-labels-idx1-ubyte.gz",
+        5_148,
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    ),
+];
+
+/// The four official files in a folder, images and labels of each part.
+pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for (part, _) in PARTS {
+        files.push(find(folder, &format!("{part}-images"), "idx3-ubyte")?);
+        files.push(find(folder, &format!("{part}-labels"), "idx1-ubyte")?);
+    }
+    Ok(files)
+}
+
 /// Reads a folder with the four official files.
 pub(super) fn load(folder: &Path) -> Result<Images> {
     let (mut bytes, mut labels) = (Vec::new(), Vec::new());
-    for (part, n) in PARTS {
+    for ((_, n), files) in PARTS.into_iter().zip(files(folder)?.chunks_exact(2)) {
         let [_, height, width] = SHAPE.map(|size| size as u32);
-        let images = find(folder, &format!("{part}-images"), "idx3-ubyte")?;
-        bytes.extend(read(&images, IMAGES, &[n as u32, height, width])?);
-        let names = find(folder, &format!("{part}-labels"), "idx1-ubyte")?;
-        let own = read(&names, LABELS, &[n as u32])?;
+        bytes.extend(read(&files[0], IMAGES, &[n as u32, height, width])?);
+        let own = read(&files[1], LABELS, &[n as u32])?;
         if let Some(row) = own.iter().position(|&label| usize::from(label) >= CLASSES) {
             return Err(Error::invalid(format!(
                 "{}: label {row} is {}, expected 0 to {}",
-                names.display(),
+                files[1].display(),
                 own[row],
                 CLASSES - 1
             )));

@@ -10,23 +10,28 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, Schema};
 use image::{DynamicImage, ImageReader, Limits};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Images;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, guarded};
+use crate::untrusted;
 
 /// Larger images than this are refused: a header may claim any size.
 const LARGEST_SIDE: u32 = 1024;
 
-/// More bytes than this, decoded, are refused.
-const LARGEST: usize = 16 << 30;
+/// Bytes that the decoder of one image may allocate: those of the largest with 16 bits of four channels, some times over.
+const DECODER: u64 = 64 << 20;
 
-pub(super) fn load(path: &str, image: Option<&str>, label: Option<&str>) -> Result<Images> {
+/// Passes of a JPEG file over the image, at most; each takes the time of a whole one. Encoders make about ten.
+const MOST_SCANS: usize = 100;
+
+/// Images that are read at once.
+const BATCH: usize = 128;
+
+/// Reads files in this order; the columns are named or found.
+pub(super) fn read(files: &[PathBuf], image: Option<&str>, label: Option<&str>) -> Result<Images> {
     let mut decoded = Decoded::default();
-    for file in files(path)? {
-        crate::interrupt::check()?;
-        crate::error::guarded(&file, || read_file(&file, image, label, &mut decoded))?;
+    for file in files {
+        guarded(file, || read_file(file, image, label, &mut decoded))?;
     }
     let classes = decoded.labels.iter().max().map_or(0, |&label| usize::from(label) + 1);
     Images::new(decoded.bytes, decoded.labels, classes, decoded.shape, 255.0)
@@ -35,12 +40,14 @@ pub(super) fn load(path: &str, image: Option<&str>, label: Option<&str>) -> Resu
 #[derive(Default)]
 struct Decoded {
     bytes: Vec<u8>,
+    /// Bytes that they may become in all, by the lengths of the files read so far.
+    allowed: u64,
     labels: Vec<u16>,
     shape: [usize; 3],
 }
 
 /// The Parquet files that a file name, a folder or a glob means; training files first.
-fn files(path: &str) -> Result<Vec<PathBuf>> {
+pub(super) fn files(path: &str) -> Result<Vec<PathBuf>> {
     let root = Path::new(path);
     // Brackets in the name of something that exists are not a pattern.
     let literal = glob::Pattern::escape(path);
@@ -66,25 +73,22 @@ fn files(path: &str) -> Result<Vec<PathBuf>> {
 
 fn read_file(path: &Path, image: Option<&str>, label: Option<&str>, into: &mut Decoded) -> Result<()> {
     let fail = |message: String| Error::invalid(format!("{}: {message}", path.display()));
-    let file = std::fs::File::open(path).map_err(|error| Error::io(path, error))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-        .map_err(|error| fail(format!("not a readable Parquet file: {error}")))?;
-    let schema = builder.schema().clone();
+    let file = untrusted::open(path)?;
+    // An image takes more than a byte: so many rows are one image again and again.
+    if file.rows() > file.length() {
+        return Err(fail(format!("{} rows of images in {} bytes", file.rows(), file.length())));
+    }
+    into.allowed = into.allowed.saturating_add(untrusted::allowance(file.length()));
+    let schema = file.schema().clone();
     let image = find(&schema, image, "image", is_image).map_err(fail)?;
     let label = find(&schema, label, "label", |name, kind| {
         kind.is_integer() && ["label", "labels", "class", "target", "fine_label"].contains(&name)
     })
     .map_err(fail)?;
-    let mask = ProjectionMask::roots(builder.parquet_schema(), [image, label]);
+    let columns = [image, label];
     let (image, label) = (schema.field(image).name(), schema.field(label).name());
-    let batches = builder
-        .with_projection(mask)
-        .with_batch_size(128)
-        .build()
-        .map_err(|error| fail(error.to_string()))?;
-    for batch in batches {
-        crate::interrupt::check()?;
-        let batch = batch.map_err(|error| fail(error.to_string()))?;
+    for batch in file.batches(Some(&columns), BATCH)? {
+        let batch = batch?;
         let encoded = binary_column(&batch[image.as_str()]).map_err(fail)?;
         let labels =
             cast(&batch[label.as_str()], &DataType::Int64).map_err(|error| fail(error.to_string()))?;
@@ -171,12 +175,16 @@ fn decode_all(encoded: &ArrayRef, first: usize, into: &mut Decoded) -> std::resu
         into.shape = shape_of(&decode(value(0)?).map_err(|error| format!("image {first}: {error}"))?);
     }
     let shape = into.shape;
-    let size: usize = shape.iter().product();
+    let size = shape.iter().product::<usize>();
     let start = into.bytes.len();
-    if start + count * size > LARGEST {
-        return Err(format!("more than {} GiB of images; take fewer or smaller ones", LARGEST >> 30));
+    let end = start.saturating_add(count.saturating_mul(size));
+    if end as u64 > into.allowed {
+        return Err(format!(
+            "the images unpack to more than {} MB, which is far more than files of this length hold",
+            into.allowed / 1_000_000
+        ));
     }
-    into.bytes.resize(start + count * size, 0);
+    into.bytes.resize(end, 0);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let share = count.div_ceil(workers);
     let results: Vec<std::result::Result<(), String>> = std::thread::scope(|scope| {
@@ -201,7 +209,6 @@ fn decode_all(encoded: &ArrayRef, first: usize, into: &mut Decoded) -> std::resu
                 })
             })
             .collect();
-        // A decoder that panics on a hostile file becomes an error.
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|_| Err("an image could not be decoded".to_owned())))
@@ -210,15 +217,27 @@ fn decode_all(encoded: &ArrayRef, first: usize, into: &mut Decoded) -> std::resu
     results.into_iter().collect()
 }
 
+/// Decodes an image. One that its decoder panics on is an error, too.
 fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
-    let mut reader = ImageReader::new(std::io::Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| error.to_string())?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(LARGEST_SIDE);
-    limits.max_image_height = Some(LARGEST_SIDE);
-    reader.limits(limits);
-    reader.decode().map_err(|error| error.to_string())
+    if bytes.starts_with(&[0xff, 0xd8]) {
+        // In the data of a scan, 0xff is followed by 0; these two bytes begin one.
+        let scans = bytes.windows(2).filter(|pair| *pair == [0xff, 0xda]).count();
+        if scans > MOST_SCANS {
+            return Err(format!("a JPEG of {scans} scans, expected at most {MOST_SCANS}"));
+        }
+    }
+    let decode = || {
+        let mut reader = ImageReader::new(std::io::Cursor::new(bytes))
+            .with_guessed_format()
+            .map_err(|error| Error::invalid(error.to_string()))?;
+        let mut limits = Limits::default();
+        limits.max_image_width = Some(LARGEST_SIDE);
+        limits.max_image_height = Some(LARGEST_SIDE);
+        limits.max_alloc = Some(DECODER);
+        reader.limits(limits);
+        reader.decode().map_err(|error| Error::invalid(error.to_string()))
+    };
+    guarded(Path::new("the image"), decode).map_err(|error| error.to_string())
 }
 
 fn shape_of(image: &DynamicImage) -> [usize; 3] {

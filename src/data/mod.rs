@@ -4,25 +4,35 @@
 //! was done to them ([`DataSpec`], what a plan stores), and both together with the rows they leave
 //! ([`Dataset`], what a script holds). One file per source, one entry per source in [`SOURCES`].
 
+mod archive;
 mod augment;
 mod cifar;
 mod dataset;
 mod digits;
+mod download;
+mod folder;
+mod http;
 mod idx;
 mod image_files;
 mod images;
 mod sampling;
 mod synthetic;
 
+pub use archive::{Archive, Member, Unpack};
 pub use augment::Augmentation;
 pub(crate) use augment::ImageStore;
 pub use dataset::{DataOp, DataSpec, Dataset};
+pub use download::{Tell, download, fetch};
+pub use folder::{DATA_VARIABLE, data_dir};
+pub use http::Patience;
 pub use images::Images;
 pub use sampling::{Sample, Sampling};
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Where images come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,8 +85,25 @@ pub struct SourceInfo {
     pub origin: &'static str,
     /// The official sizes of the training and the test part, where there are any.
     pub sizes: Option<(usize, usize)>,
+    /// How many classes, where that is known.
+    pub classes: Option<usize>,
+    /// Where its images are.
+    pub place: Place,
+    /// The official files.
+    pub archives: &'static [Archive<'static>],
     /// Crops and flips that `augment: true` means.
     pub augmentation: Augmentation,
+}
+
+/// Where the images of a source are.
+#[derive(Clone, Copy)]
+pub enum Place {
+    /// In the program.
+    Inside,
+    /// In `NAME/` of the data folder; this makes the source of a folder.
+    Folder(fn(String) -> Source),
+    /// Where the user says.
+    Anywhere,
 }
 
 /// Every source of images.
@@ -86,6 +113,9 @@ pub const SOURCES: &[SourceInfo] = &[
         doc: "1,797 handwritten digits, 8x8 grey, embedded in the program",
         origin: "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (CC BY 4.0)",
         sizes: Some((1500, 297)),
+        classes: Some(10),
+        place: Place::Inside,
+        archives: &[],
         augmentation: Augmentation::None,
     },
     SourceInfo {
@@ -93,6 +123,9 @@ pub const SOURCES: &[SourceInfo] = &[
         doc: "60,000 colour images, 32x32, of ten classes, from the official binary files or Parquet",
         origin: "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
         sizes: Some((50_000, 10_000)),
+        classes: Some(10),
+        place: Place::Folder(|path| Source::Cifar10 { path }),
+        archives: cifar::CIFAR10_ARCHIVES,
         augmentation: Augmentation::CropFlip,
     },
     SourceInfo {
@@ -100,6 +133,9 @@ pub const SOURCES: &[SourceInfo] = &[
         doc: "60,000 colour images, 32x32, of a hundred classes, from the official binary files or Parquet",
         origin: "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
         sizes: Some((50_000, 10_000)),
+        classes: Some(100),
+        place: Place::Folder(|path| Source::Cifar100 { path }),
+        archives: cifar::CIFAR100_ARCHIVES,
         augmentation: Augmentation::CropFlip,
     },
     SourceInfo {
@@ -107,6 +143,9 @@ pub const SOURCES: &[SourceInfo] = &[
         doc: "70,000 handwritten digits, 28x28 grey, from the official files",
         origin: "Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten digits, 1998",
         sizes: Some((60_000, 10_000)),
+        classes: Some(10),
+        place: Place::Folder(|path| Source::Mnist { path }),
+        archives: idx::MNIST_ARCHIVES,
         augmentation: Augmentation::None,
     },
     SourceInfo {
@@ -114,6 +153,9 @@ pub const SOURCES: &[SourceInfo] = &[
         doc: "70,000 pieces of clothing, 28x28 grey, from the official files",
         origin: "H. Xiao, K. Rasul, R. Vollgraf, Fashion-MNIST, 2017 (MIT)",
         sizes: Some((60_000, 10_000)),
+        classes: Some(10),
+        place: Place::Folder(|path| Source::FashionMnist { path }),
+        archives: idx::FASHION_MNIST_ARCHIVES,
         augmentation: Augmentation::None,
     },
     SourceInfo {
@@ -121,6 +163,9 @@ pub const SOURCES: &[SourceInfo] = &[
         doc: "encoded images (PNG, JPEG) with labels in Parquet files",
         origin: "the user's own",
         sizes: None,
+        classes: None,
+        place: Place::Anywhere,
+        archives: &[],
         augmentation: Augmentation::CropFlip,
     },
     SourceInfo {
@@ -128,9 +173,43 @@ pub const SOURCES: &[SourceInfo] = &[
         doc: "random class patterns with Gaussian pixel noise",
         origin: "drawn by kelvin from a seed",
         sizes: None,
+        classes: None,
+        place: Place::Inside,
+        archives: &[],
         augmentation: Augmentation::None,
     },
 ];
+
+impl SourceInfo {
+    /// The source in a folder, if it is one that lies in a folder.
+    pub fn in_folder(&self, folder: &Path) -> Option<Source> {
+        match self.place {
+            Place::Folder(source) => Some(source(folder.to_string_lossy().into_owned())),
+            Place::Inside | Place::Anywhere => None,
+        }
+    }
+
+    /// The source in the data folder, if it lies there.
+    ///
+    /// # Errors
+    ///
+    /// It does not lie there whole; the message says how to get it.
+    pub fn found(&self, data_dir: &Path) -> Result<Source> {
+        let name = self.name;
+        let folder = data_dir.join(name);
+        let source = self.in_folder(&folder).ok_or_else(|| {
+            Error::invalid(format!("{name} does not lie in a folder"))
+        })?;
+        match source.files() {
+            Ok(_) => Ok(source),
+            Err(error) if folder.exists() => Err(error),
+            Err(_) => Err(Error::invalid(format!(
+                "{name}(): there is no {}; fetch it with download(\"{name}\"), or write {name}(path) with the folder that has its files",
+                folder.display()
+            ))),
+        }
+    }
+}
 
 impl Source {
     /// The entry of this source in [`SOURCES`].
@@ -159,6 +238,17 @@ impl Source {
         }
     }
 
+    /// The files that it is read from, found and, as far as their names and lengths say, complete.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        match self {
+            Self::Cifar10 { path } => cifar::CIFAR10.files(path.as_ref()),
+            Self::Cifar100 { path } => cifar::CIFAR100.files(path.as_ref()),
+            Self::Mnist { path } | Self::FashionMnist { path } => idx::files(path.as_ref()),
+            Self::Images { path, .. } => image_files::files(path),
+            Self::Digits | Self::Synthetic(_) => Ok(Vec::new()),
+        }
+    }
+
     /// Reads or makes the images.
     fn load(&self) -> Result<Images> {
         match self {
@@ -167,7 +257,7 @@ impl Source {
             Self::Cifar100 { path } => cifar::CIFAR100.load(path.as_ref()),
             Self::Mnist { path } | Self::FashionMnist { path } => idx::load(path.as_ref()),
             Self::Images { path, image, label } => {
-                image_files::load(path, image.as_deref(), label.as_deref())
+                image_files::read(&image_files::files(path)?, image.as_deref(), label.as_deref())
             }
             Self::Synthetic(options) => synthetic::load(options),
         }

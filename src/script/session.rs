@@ -9,6 +9,7 @@ use std::time::Duration;
 use rhai::NativeCallContext;
 
 use super::arguments::Arguments;
+use crate::error::Result;
 use crate::sweep::{Observer, Provenance, RunOptions, Script, Silent};
 
 /// Whoever presses Ctrl-C at the prompt has it back within a second.
@@ -27,6 +28,7 @@ pub struct Session {
     /// The modules that were imported: what errors call them, and their texts.
     modules: RefCell<BTreeMap<String, String>>,
     interactive: Cell<bool>,
+    data_dir: RefCell<Option<PathBuf>>,
 }
 
 impl Session {
@@ -39,6 +41,7 @@ impl Session {
             problems: RefCell::default(),
             modules: RefCell::default(),
             interactive: Cell::new(false),
+            data_dir: RefCell::default(),
         })
     }
 
@@ -55,6 +58,16 @@ impl Session {
     /// Says that somebody waits for the prompt.
     pub fn set_interactive(&self) {
         self.interactive.set(true);
+    }
+
+    /// Names the folder of data sets, before what the surroundings say.
+    pub fn set_data_dir(&self, folder: Option<PathBuf>) {
+        *self.data_dir.borrow_mut() = folder;
+    }
+
+    /// The folder of data sets.
+    pub(super) fn data_dir(&self) -> Result<PathBuf> {
+        crate::data::data_dir(self.data_dir.borrow().as_deref())
     }
 
     /// How long an interrupted training may take to finish its step and its checkpoints.

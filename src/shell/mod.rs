@@ -1,6 +1,7 @@
 //! The command line and the prompt.
 
 mod commands;
+mod data;
 mod progress;
 mod repl;
 
@@ -42,12 +43,29 @@ struct Run {
     /// No progress display and no banner
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    data: DataFolder,
+}
+
+/// Where data sets are found.
+#[derive(clap::Args)]
+struct DataFolder {
+    /// The folder of data sets; default: $KELVIN_DATA, or ~/.local/share/kelvin
+    #[arg(long, value_name = "PATH")]
+    data_dir: Option<PathBuf>,
 }
 
 #[derive(clap::Subcommand)]
 enum Command {
     /// Run a script; `kelvin FILE` does the same
     Run(Run),
+    /// List the data sets: which are there, and how to get the others; or tell about one
+    Data {
+        /// The data set
+        name: Option<String>,
+        #[command(flatten)]
+        folder: DataFolder,
+    },
     #[command(flatten)]
     Sweeps(commands::Command),
 }
@@ -57,6 +75,7 @@ Examples:
   kelvin scripts/quickstart.rhai -D epochs=10
   kelvin -e 'resnet(#{ width: 32 }).parameters'
   kelvin ls results/quickstart
+  kelvin data
 
 Exit codes: 0, 1 (the script failed, or runs of it diverged or failed), 2 (usage), 130 (interrupted).";
 
@@ -90,24 +109,31 @@ pub fn main() -> ExitCode {
     let command = || match options.command {
         None => run(options.run),
         Some(Command::Run(options)) => run(options),
-        Some(Command::Sweeps(command)) => match commands::run(&command) {
-            Ok(code) => code,
-            Err(Error::Interrupted) => {
-                tell("interrupted");
-                INTERRUPTED
-            }
-            Err(error) => {
-                tell(&error.to_string());
-                FAILED
-            }
-        },
+        Some(Command::Data { name, folder }) => code(data::tell_about(name.as_deref(), &folder).map(|()| 0)),
+        Some(Command::Sweeps(command)) => code(commands::run(&command)),
     };
     // What a panic says is said already; libtorch must not be taken apart under its threads.
     leave(std::panic::catch_unwind(std::panic::AssertUnwindSafe(command)).unwrap_or(FAILED))
 }
 
+/// The exit code of a command; what went wrong is told.
+fn code(result: crate::error::Result<u8>) -> u8 {
+    match result {
+        Ok(code) => code,
+        Err(Error::Interrupted) => {
+            tell("interrupted");
+            INTERRUPTED
+        }
+        Err(error) => {
+            tell(&error.to_string());
+            FAILED
+        }
+    }
+}
+
 fn run(options: Run) -> u8 {
     let session = Session::new(Arguments::new(options.define), progress::observers(options.quiet));
+    session.set_data_dir(options.data.data_dir);
     let engine = script::engine(&session);
     match (&options.file, &options.eval) {
         (Some(file), _) => run_file(&engine, &session, file),
@@ -125,11 +151,13 @@ fn leave(code: u8) -> ! {
     unsafe { libc::_exit(code.into()) }
 }
 
-/// libtorch's panics in worker threads become a run's error; they need no message of their own.
+/// libtorch's panics in worker threads become a run's error, those of readers of broken files an error; they need no
+/// message of their own.
 fn quiet_workers() {
     let loud = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if std::thread::current().name() != Some(crate::train::engine::WORKER) {
+        let is_worker = std::thread::current().name() == Some(crate::train::engine::WORKER);
+        if !is_worker && !crate::error::is_guarded() {
             loud(panic);
         }
     }));

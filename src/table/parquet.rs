@@ -5,32 +5,36 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, StringArray};
+use arrow::datatypes::{Field, Schema};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::ChunkReader;
 
 use super::{Table, arrow};
 use crate::error::{Error, Result};
+use crate::untrusted;
 
 /// Tables of fewer cells are small.
 const SMALL: usize = 1 << 18;
 
-/// Files of fewer bytes are read as a whole: many small reads take longer.
-const WHOLE: u64 = 1 << 24;
-
 /// Rows that are decoded at once, at most.
-const LONGEST_BATCH: i64 = 1 << 16;
+const LONGEST_BATCH: u64 = 1 << 16;
 
 impl Table {
     /// Reads one Parquet file. Folders named `key=value` above it become columns, as other readers
     /// understand them.
     pub fn read_parquet(path: &Path) -> Result<Self> {
-        crate::error::guarded(path, || read_file(path))
+        let file = untrusted::open(path)?;
+        // The schema of the file's metadata (pandas' index, for instance) is not the table's.
+        let schema = Arc::new(Schema::new(file.schema().fields().clone()));
+        let rows = file.rows().clamp(1, LONGEST_BATCH) as usize;
+        let batches = file
+            .batches(None, rows)?
+            .map(|batch| batch?.with_schema(Arc::clone(&schema)).map_err(arrow))
+            .collect::<Result<Vec<_>>>()?;
+        with_folders(Self::concat(&schema, &batches)?, path)
     }
 
     /// Reads Parquet files: a file, a folder (with the folders in it), or a glob. All files must have the
@@ -120,15 +124,10 @@ impl Table {
 
     /// A note in a Parquet file's metadata, if it has one of this name.
     pub(crate) fn parquet_note(path: &Path, key: &str) -> Result<Option<String>> {
-        crate::error::guarded(path, || {
-            let file = File::open(path).map_err(|error| Error::io(path, error))?;
-            let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(|error| {
-                Error::invalid(format!("{}: not a readable Parquet file: {error}", path.display()))
-            })?;
-            let notes = metadata.file_metadata().key_value_metadata();
-            let note = notes.and_then(|notes| notes.iter().find(|note| note.key == key));
-            Ok(note.and_then(|note| note.value.clone()))
-        })
+        let metadata = untrusted::metadata(path)?;
+        let notes = metadata.file_metadata().key_value_metadata();
+        let note = notes.and_then(|notes| notes.iter().find(|note| note.key == key));
+        Ok(note.and_then(|note| note.value.clone()))
     }
 
     fn encode_csv(&self, file: &mut File) -> Result<()> {
@@ -142,38 +141,6 @@ impl Table {
         drop(writer);
         file.write_all(b"\n").map_err(|error| Error::io("the JSON file", error))
     }
-}
-
-fn read_file(path: &Path) -> Result<Table> {
-    let fail = |error: &dyn std::fmt::Display| {
-        Error::invalid(format!("{}: not a readable Parquet file: {error}", path.display()))
-    };
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    let size = file.metadata().map_err(|error| Error::io(path, error))?.len();
-    let read = if size < WHOLE {
-        let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-        batches(bytes::Bytes::from(bytes))
-    } else {
-        batches(file)
-    };
-    let (schema, batches) = read.map_err(|error| fail(&error))?;
-    // The schema of the file's metadata (pandas' index, for instance) is not the table's.
-    let schema = Arc::new(Schema::new(schema.fields().clone()));
-    let batches = batches
-        .into_iter()
-        .map(|batch| batch.with_schema(Arc::clone(&schema)))
-        .collect::<std::result::Result<Vec<_>, _>>()
-        .map_err(arrow)?;
-    with_folders(Table::concat(&schema, &batches)?, path)
-}
-
-fn batches(file: impl ChunkReader + 'static) -> parquet::errors::Result<(SchemaRef, Vec<RecordBatch>)> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-    let schema = builder.schema().clone();
-    // Buffers are as long as a batch, filled or not.
-    let rows = builder.metadata().file_metadata().num_rows().clamp(1, LONGEST_BATCH) as usize;
-    let batches = builder.with_batch_size(rows).build()?.collect::<std::result::Result<Vec<_>, _>>()?;
-    Ok((schema, batches))
 }
 
 /// Temporary files are private; results are as readable as any new file.

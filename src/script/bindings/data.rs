@@ -1,33 +1,42 @@
 //! Data sets in scripts.
 
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Map};
+use rhai::{Array, Dynamic, FuncRegistration, Map};
 
-use crate::data::{DataOp, Dataset, Sampling, Source, SyntheticOptions};
+use crate::data::{DataOp, Dataset, Place, SOURCES, Sampling, Source, SyntheticOptions};
 use crate::error::Error;
 use crate::script::convert::{Scripted, at, count, integer, known_keys, number, text};
-use crate::script::print;
+use crate::script::{Session, print};
 
 /// Names the types as scripts see them.
 pub(super) fn name_types(engine: &mut rhai::Engine) {
     engine.register_type_with_name::<Dataset>("Dataset");
 }
 
-/// `cifar10()` looks here.
-const DATA_VARIABLE: &str = "KELVIN_DATA";
+/// `cifar10()` and `cifar10(path)`, and so on: the data sets that lie in a folder, from their list.
+pub(super) fn add_folders(module: &mut Module) {
+    for info in SOURCES {
+        let Place::Folder(source) = info.place else { continue };
+        FuncRegistration::new(info.name)
+            .in_global_namespace()
+            .with_comments([format!("/// {}, in a folder.", info.doc)])
+            .with_params_info(["path: &str", "Dataset"])
+            .set_into_module(module, move |context: NativeCallContext, path: &str| -> Scripted<Dataset> {
+                Dataset::load(source(path.to_owned())).map_err(|error| at(&context, error))
+            });
+        FuncRegistration::new(info.name)
+            .in_global_namespace()
+            .with_comments([format!("/// {}, in {}/ of the data folder.", info.doc, info.name)])
+            .with_params_info(["Dataset"])
+            .set_into_module(module, move |context: NativeCallContext| -> Scripted<Dataset> {
+                let found = Session::of(&context).data_dir().and_then(|folder| info.found(&folder));
+                found.and_then(Dataset::load).map_err(|error| at(&context, error))
+            });
+    }
+}
 
 fn seed_of(options: &Map) -> Result<i64, Error> {
     options.get("seed").map_or(Ok(1), |value| integer("seed", value))
-}
-
-/// The folder of a data set under the data folder.
-fn found(context: &NativeCallContext, name: &str) -> Scripted<String> {
-    let folder = std::env::var(DATA_VARIABLE).map_err(|_| {
-        let message =
-            format!("{name}(): set {DATA_VARIABLE} to the folder that holds {name}/, or write {name}(path)");
-        at(context, Error::invalid(message))
-    })?;
-    Ok(format!("{folder}/{name}"))
 }
 
 /// The two data sets that a division makes.
@@ -73,57 +82,16 @@ pub mod functions {
         Dataset::load(Source::Digits).map_err(|error| at(&context, error))
     }
 
-    /// CIFAR-10 from the folder `$KELVIN_DATA/cifar10`.
-    #[rhai_fn(name = "cifar10", return_raw)]
-    pub fn cifar10_found(context: NativeCallContext) -> Scripted<Dataset> {
-        let folder = found(&context, "cifar10")?;
-        cifar10(context, &folder)
-    }
-
-    /// CIFAR-100 from the folder `$KELVIN_DATA/cifar100`.
-    #[rhai_fn(name = "cifar100", return_raw)]
-    pub fn cifar100_found(context: NativeCallContext) -> Scripted<Dataset> {
-        let folder = found(&context, "cifar100")?;
-        cifar100(context, &folder)
-    }
-
-    /// MNIST from the folder `$KELVIN_DATA/mnist`.
-    #[rhai_fn(name = "mnist", return_raw)]
-    pub fn mnist_found(context: NativeCallContext) -> Scripted<Dataset> {
-        let folder = found(&context, "mnist")?;
-        mnist(context, &folder)
-    }
-
-    /// Fashion-MNIST from the folder `$KELVIN_DATA/fashion_mnist`.
-    #[rhai_fn(name = "fashion_mnist", return_raw)]
-    pub fn fashion_mnist_found(context: NativeCallContext) -> Scripted<Dataset> {
-        let folder = found(&context, "fashion_mnist")?;
-        fashion_mnist(context, &folder)
-    }
-
-    /// CIFAR-100, with its hundred fine labels, from a folder with the official binary files, or with Parquet files
-    /// of encoded images.
+    /// Fetches the official files of a data set, "cifar10", "cifar100", "mnist" or "fashion_mnist", into the data folder,
+    /// unless they are there, and returns its folder. Stopped, it goes on where it was when it is called again.
     #[rhai_fn(return_raw)]
-    pub fn cifar100(context: NativeCallContext, path: &str) -> Scripted<Dataset> {
-        Dataset::load(Source::Cifar100 { path: path.to_owned() }).map_err(|error| at(&context, error))
-    }
-
-    /// MNIST from a folder with the official files, gzipped or not.
-    #[rhai_fn(return_raw)]
-    pub fn mnist(context: NativeCallContext, path: &str) -> Scripted<Dataset> {
-        Dataset::load(Source::Mnist { path: path.to_owned() }).map_err(|error| at(&context, error))
-    }
-
-    /// Fashion-MNIST from a folder with the official files, gzipped or not.
-    #[rhai_fn(return_raw)]
-    pub fn fashion_mnist(context: NativeCallContext, path: &str) -> Scripted<Dataset> {
-        Dataset::load(Source::FashionMnist { path: path.to_owned() }).map_err(|error| at(&context, error))
-    }
-
-    /// CIFAR-10 from a folder with the official binary files, or with Parquet files of encoded images.
-    #[rhai_fn(return_raw)]
-    pub fn cifar10(context: NativeCallContext, path: &str) -> Scripted<Dataset> {
-        Dataset::load(Source::Cifar10 { path: path.to_owned() }).map_err(|error| at(&context, error))
+    pub fn download(context: NativeCallContext, name: &str) -> Scripted<String> {
+        let session = Session::of(&context);
+        let fetch = || {
+            let folder = crate::data::download(name, &session.data_dir()?, &mut |text| session.tell(text))?;
+            Ok(folder.to_string_lossy().into_owned())
+        };
+        fetch().map_err(|error| at(&context, error))
     }
 
     /// Encoded images (PNG, JPEG) and labels in Parquet files: a file, a folder or a glob.

@@ -18,8 +18,10 @@ use rhai::{Engine, exported_module};
 
 /// Every topic of functions with its module.
 pub(super) fn register(engine: &mut Engine) {
+    let mut data_sets = exported_module!(data::functions);
+    data::add_folders(&mut data_sets);
     for module in [
-        exported_module!(data::functions),
+        data_sets,
         exported_module!(model::functions),
         exported_module!(sweeps::functions),
         exported_module!(tables::functions),

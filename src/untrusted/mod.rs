@@ -1,0 +1,155 @@
+//! Parquet files from anywhere, also damaged and malicious ones.
+//!
+//! Parquet is a compressed format whose headers say how much comes: a file of a few bytes may claim, or really unpack to,
+//! any amount. The reader of the `parquet` crate believes what headers say when it allocates. So everything that it will
+//! allocate by is looked at before ([`footer`], [`pages`], [`delta`]) and compared with what a file of this length may hold
+//! ([`allowance`]); what is unpacked is counted as it comes ([`Batches`]). Every reader of Parquet opens files here.
+
+mod delta;
+mod footer;
+mod input;
+mod pages;
+mod thrift;
+
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+
+use crate::error::{Error, Result, guarded};
+use input::Input;
+
+/// What any file may unpack to: small ones pack well.
+const SMALL: u64 = 192 << 20;
+
+/// Times its own length that a file may unpack to.
+const RATIO: u64 = 32;
+
+/// Bytes of one batch, at most, as far as the headers tell.
+const BATCH: u64 = 64 << 20;
+
+/// What a file of this length may unpack to, in bytes.
+pub(crate) fn allowance(length: u64) -> u64 {
+    length.saturating_mul(RATIO).max(SMALL)
+}
+
+/// What is wrong with a file, as text: the path is added by whoever knows it.
+type Checked<T> = std::result::Result<T, String>;
+
+/// A Parquet file whose headers were found sound.
+pub(crate) struct Opened {
+    path: PathBuf,
+    length: u64,
+    builder: ParquetRecordBatchReaderBuilder<Input>,
+    weights: pages::Weights,
+}
+
+/// Opens a file and checks its headers.
+pub(crate) fn open(path: &Path) -> Result<Opened> {
+    guarded(path, || {
+        let input = Input::open(path)?;
+        let fail = |error: String| not_readable(path, &error);
+        footer::check(&input).map_err(fail)?;
+        // What Arrow's own schema adds in a file's notes (views, dictionaries, lists of fixed length) are ways to say
+        // much in few bytes. The columns' types are Parquet's.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata =
+            ArrowReaderMetadata::load(&input, options).map_err(|error| fail(error.to_string()))?;
+        let weights = pages::check(&input, metadata.metadata()).map_err(fail)?;
+        let length = input.length();
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata);
+        Ok(Opened { path: path.to_owned(), length, builder, weights })
+    })
+}
+
+/// The metadata of a file alone.
+pub(crate) fn metadata(path: &Path) -> Result<ParquetMetaData> {
+    guarded(path, || {
+        let input = Input::open(path)?;
+        footer::check(&input).map_err(|error| not_readable(path, &error))?;
+        ParquetMetaDataReader::new()
+            .parse_and_finish(&input)
+            .map_err(|error| not_readable(path, &error.to_string()))
+    })
+}
+
+fn not_readable(path: &Path, error: &str) -> Error {
+    Error::invalid(format!("{}: not a readable Parquet file: {error}", path.display()))
+}
+
+impl Opened {
+    /// The columns.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        self.builder.schema()
+    }
+
+    /// How many rows it claims to have.
+    pub(crate) fn rows(&self) -> u64 {
+        self.builder.metadata().row_groups().iter().fold(0, |sum, group| sum.saturating_add(group.num_rows().max(0) as u64))
+    }
+
+    /// How long the file is.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Reads all columns, or these, in batches of so many rows or, where rows may be long, fewer.
+    pub(crate) fn batches(self, columns: Option<&[usize]>, rows: usize) -> Result<Batches> {
+        let Self { path, length, builder, weights } = self;
+        let fits = BATCH / weights.row().max(1);
+        // Buffers are as long as a batch, filled or not.
+        let rows = (rows as u64).min(fits).max(1) as usize;
+        let mask = match columns {
+            Some(columns) => ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied()),
+            None => ProjectionMask::all(),
+        };
+        let reader = guarded(&path, || {
+            let builder = builder.with_projection(mask).with_batch_size(rows);
+            builder.build().map_err(|error| not_readable(&path, &error.to_string()))
+        })?;
+        Ok(Batches { path, reader, left: allowance(length), length })
+    }
+}
+
+/// The rows of a file, part by part.
+pub(crate) struct Batches {
+    path: PathBuf,
+    length: u64,
+    reader: ParquetRecordBatchReader,
+    /// Bytes that may still come.
+    left: u64,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Self { path, reader, .. } = self;
+        let batch = guarded(path, || {
+            crate::interrupt::check()?;
+            reader.next().transpose().map_err(|error| not_readable(path, &error.to_string()))
+        });
+        let batch = batch.transpose()?.and_then(|batch| {
+            let bytes = batch.get_array_memory_size() as u64;
+            self.left = self.left.checked_sub(bytes).ok_or_else(|| {
+                not_readable(&self.path, &too_much("its rows", allowance(self.length) + 1, self.length))
+            })?;
+            Ok(batch)
+        });
+        Some(batch)
+    }
+}
+
+/// Says that a file claims more than it may.
+fn too_much(what: &str, bytes: u64, length: u64) -> String {
+    format!(
+        "{what} unpack to {} MB or more; a file of {length} bytes may unpack to {} MB",
+        bytes / 1_000_000,
+        allowance(length) / 1_000_000
+    )
+}
