@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Augmentation, Images, Sampling, Source};
+use super::{Augmentation, Images, Sample, Sampling, Source};
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
 
@@ -65,6 +65,15 @@ impl DataSpec {
     /// A whole source that was not loaded yet.
     pub fn new(source: Source) -> Self {
         Self { source, digest: None, operations: Vec::new() }
+    }
+
+    /// The probability of the last label noise among what is done to it; 0 without any.
+    pub fn label_noise(&self) -> f64 {
+        let noise = self.operations.iter().rev().find_map(|operation| match operation {
+            DataOp::LabelNoise { p, .. } => Some(*p),
+            _ => None,
+        });
+        noise.unwrap_or(0.0)
     }
 
     /// The name in tables: the source's.
@@ -207,6 +216,11 @@ impl Dataset {
     pub fn divide(&self, sampling: Sampling, train: usize, test: usize, seed: i64) -> Result<(Self, Self)> {
         let part = |is_test| self.apply(DataOp::Part { sampling, train, test, seed, is_test });
         Ok((part(false)?, part(true)?))
+    }
+
+    /// How many examples of another part of the same source are also in this one.
+    pub fn overlap(&self, other: &Self) -> usize {
+        Sample { train: self.rows.to_vec(), test: other.rows.to_vec() }.overlap()
     }
 
     /// Rows and labels at these positions.

@@ -26,6 +26,16 @@ pub struct Sample {
     pub test: Vec<u32>,
 }
 
+impl Sample {
+    /// How many test examples are also in the training set.
+    pub fn overlap(&self) -> usize {
+        let end = self.train.iter().chain(&self.test).max().map_or(0, |&last| last as usize + 1);
+        let mut trains = vec![false; end];
+        self.train.iter().for_each(|&position| trains[position as usize] = true);
+        self.test.iter().filter(|&&position| trains[position as usize]).count()
+    }
+}
+
 impl Sampling {
     /// Every way with its name in scripts and tables.
     pub const ALL: [(&'static str, Self); 3] =
@@ -54,6 +64,14 @@ impl Sampling {
             )));
         }
         Ok(())
+    }
+
+    /// How many test examples of a draw from `n` are also in its training set; only "random" has any.
+    pub fn overlap(self, n: usize, train: usize, test: usize, seed: i64) -> Result<usize> {
+        match self {
+            Self::Split | Self::Fixed => Ok(0),
+            Self::Random => Ok(self.draw(n, train, test, seed)?.overlap()),
+        }
     }
 
     /// Draws from `n` examples.
@@ -88,13 +106,18 @@ mod tests {
         let (train, test) = sets(&Sampling::Split.draw(600, 500, 100, 4).unwrap());
         assert_eq!((train.len(), test.len()), (500, 100));
         assert!(train.is_disjoint(&test));
+        assert_eq!(Sampling::Split.draw(600, 500, 100, 4).unwrap().overlap(), 0);
+        // Who draws all draws the test examples, too.
+        assert_eq!(Sampling::Random.overlap(600, 600, 100, 4).unwrap(), 100);
 
         // Each of 100 test examples is a training example with probability 5/6.
         let overlap: usize = (0..50)
             .map(|seed| {
                 let (train, test) = sets(&Sampling::Random.draw(600, 500, 100, seed).unwrap());
                 assert_eq!((train.len(), test.len()), (500, 100));
-                train.intersection(&test).count()
+                let overlap = Sampling::Random.overlap(600, 500, 100, seed).unwrap();
+                assert_eq!(train.intersection(&test).count(), overlap);
+                overlap
             })
             .sum();
         assert!((overlap as f64 / 5000.0 - 5.0 / 6.0).abs() < 0.02, "{overlap}");

@@ -29,7 +29,7 @@ pub struct Compacted {
 pub(super) fn read(store: &Store, runs: &[&PlannedRun]) -> Result<Table> {
     let read = |run: &&PlannedRun| {
         crate::interrupt::check()?;
-        store.epochs_of(&run.id)
+        store.epochs_of(run)
     };
     let tables = super::parallel(runs, read)?;
     let batches: Vec<_> = tables.into_iter().map(|table| table.batch().clone()).collect();

@@ -1,7 +1,7 @@
 //! Running a plan on this machine.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -386,6 +386,23 @@ fn work(todo: &[(&PlannedRun, Position)], skipped: usize) -> Work {
 /// Opens the finished runs of a sweep's folder as an epochs table.
 pub fn open(dir: &Path) -> Result<Table> {
     Store::open(dir)?.epochs()
+}
+
+/// Opens the finished runs of several sweeps' folders as one epochs table, whose column `sweep` tells them apart. A
+/// run that several folders hold is taken from the first of them; the number says how often that was so.
+pub fn open_all(dirs: &[PathBuf]) -> Result<(Table, usize)> {
+    let mut seen: HashSet<String> = HashSet::new();
+    let mut repeated = 0;
+    let mut tables = Vec::new();
+    for dir in dirs {
+        let store = Store::open(dir)?;
+        let (new, old): (Vec<_>, Vec<_>) =
+            store.finished()?.into_iter().partition(|run| seen.insert(run.id.clone()));
+        repeated += old.len();
+        tables.push((dir.to_string_lossy(), super::compact::read(&store, &new)?));
+    }
+    let parts: Vec<_> = tables.iter().map(|(dir, table)| (dir, table)).collect();
+    Ok((Table::unite(&parts)?, repeated))
 }
 
 /// Trains one run in memory: its epochs table and its network.

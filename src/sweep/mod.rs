@@ -19,7 +19,7 @@ pub use attempt::Past;
 pub use compact::{Compacted, compact};
 pub use files::{Call, Fault, Files, Hook};
 pub use journal::{Checkpoint, Record, parse as parse_journal};
-pub use local::{RunOptions, Summary, open, run, train, train_rest};
+pub use local::{RunOptions, Summary, open, open_all, run, train, train_rest};
 pub use observer::{Observer, Silent, Work};
 pub use outlook::outlook;
 pub use plan::{Plan, PlannedRun};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Sampling};
 use crate::error::{Error, Result};
 use crate::train::cohort::cohorts;
 use crate::train::engine::cores;
@@ -19,6 +19,9 @@ pub struct PlannedRun {
     pub choice: Choice,
     /// Trainable parameters.
     pub parameters: i64,
+    /// Examples of the data set that training and test set are drawn from; plans of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub examples: Option<usize>,
     /// What is trained.
     pub spec: RunSpec,
 }
@@ -28,6 +31,16 @@ pub struct PlannedRun {
 pub struct Plan {
     /// The runs.
     pub runs: Vec<PlannedRun>,
+}
+
+impl PlannedRun {
+    /// How many test examples are also in the training set; none where the plan does not say what they are drawn from.
+    pub fn overlap(&self) -> Option<i64> {
+        let RunSpec { sampling, train, test, seeds, .. } = &self.spec;
+        // Without a draw, it does not matter from how many.
+        let examples = self.examples.or_else(|| (*sampling != Sampling::Random).then(|| train + test))?;
+        sampling.overlap(examples, *train, *test, seeds.split).ok().map(|overlap| overlap as i64)
+    }
 }
 
 impl Plan {
@@ -52,8 +65,8 @@ impl Plan {
             for index in cohort {
                 let spec = specs[index].clone();
                 spec.check(data.len(), data.shape())?;
-                runs[index] =
-                    Some(PlannedRun { id: spec.id(), choice, parameters: model.layout.parameters(), spec });
+                let (id, parameters, examples) = (spec.id(), model.layout.parameters(), Some(data.len()));
+                runs[index] = Some(PlannedRun { id, choice, parameters, examples, spec });
             }
         }
         Ok(Self { runs: runs.into_iter().flatten().collect() })

@@ -32,6 +32,8 @@ struct Row<'a> {
     run: &'a PlannedRun,
     sweep: &'a str,
     record: Option<&'a EpochRecord>,
+    /// What is computed once per run.
+    overlap: Option<i64>,
 }
 
 impl Row<'_> {
@@ -114,6 +116,19 @@ fn metrics() -> Vec<(&'static str, Column)> {
     ]
 }
 
+/// What a later version of kelvin added; at the end, so that the other columns keep their places.
+fn additions() -> Vec<(&'static str, Column)> {
+    vec![
+        ("label_noise", float(|row| row.spec().data.label_noise())),
+        ("overlap", Column::Int(Box::new(|row| row.overlap))),
+    ]
+}
+
+/// The columns of the epochs table.
+fn all() -> impl Iterator<Item = (&'static str, Column)> {
+    parameters().into_iter().chain(metrics()).chain(additions())
+}
+
 /// The data set's name with what was done to it: `digits.label_noise(0.2, 1)`.
 fn data_name(spec: &RunSpec) -> String {
     let mut name = spec.data.name().to_owned();
@@ -155,16 +170,33 @@ fn table((fields, columns): (Vec<Field>, Vec<ArrayRef>)) -> Result<Table> {
 
 /// The epochs table of one run.
 pub fn epochs(sweep: &str, run: &PlannedRun, records: &[EpochRecord]) -> Result<Table> {
-    let rows: Vec<Row> = records.iter().map(|record| Row { run, sweep, record: Some(record) }).collect();
-    let columns = parameters().into_iter().chain(metrics()).collect();
-    table(build(columns, &rows)?)
+    let overlap = run.overlap();
+    let rows: Vec<Row> =
+        records.iter().map(|record| Row { run, sweep, record: Some(record), overlap }).collect();
+    table(build(all().collect(), &rows)?)
+}
+
+/// The epochs table of one run as its file holds it, with the columns that an earlier version did not write.
+pub fn completed(sweep: &str, run: &PlannedRun, mut found: Table) -> Result<Table> {
+    let missing: Vec<_> = additions().into_iter().filter(|(name, _)| found.column(name).is_err()).collect();
+    if !missing.is_empty() {
+        let overlap = if missing.iter().any(|(name, _)| *name == "overlap") { run.overlap() } else { None };
+        let rows: Vec<Row> = (0..found.len()).map(|_| Row { run, sweep, record: None, overlap }).collect();
+        let (fields, columns) = build(missing, &rows)?;
+        for (field, column) in fields.iter().zip(columns) {
+            found = found.with_column(field.name(), column)?;
+        }
+    }
+    let schema = epochs_schema();
+    let columns = schema.fields().iter().map(|field| found.column(field.name()).cloned());
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect::<Result<Vec<_>>>()?)
+        .map_err(|error| Error::invalid(error.to_string()))?;
+    Ok(Table::new(batch))
 }
 
 /// The schema of the epochs table.
 pub fn epochs_schema() -> SchemaRef {
-    let fields: Vec<Field> = parameters()
-        .into_iter()
-        .chain(metrics())
+    let fields: Vec<Field> = all()
         .map(|(name, column)| {
             let kind = match column {
                 Column::Text(_) => DataType::Utf8,
@@ -176,6 +208,10 @@ pub fn epochs_schema() -> SchemaRef {
         })
         .collect();
     Arc::new(Schema::new(fields))
+}
+
+fn label_noise<'a>(runs: impl Iterator<Item = &'a PlannedRun>) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values(runs.map(|run| run.spec.data.label_noise())))
 }
 
 /// The runs of a plan: their parameters, where each stands in its folder, and what it is expected to cost.
@@ -190,7 +226,7 @@ pub fn plan(
     standings: &[Standing],
     costs: &[Option<Expected>],
 ) -> Result<Table> {
-    let rows: Vec<Row> = runs.iter().map(|run| Row { run, sweep, record: None }).collect();
+    let rows: Vec<Row> = runs.iter().map(|run| Row { run, sweep, record: None, overlap: None }).collect();
     let images = [("images", int(|row| row.spec().images() as i64))];
     let (mut fields, mut columns) = build(parameters().into_iter().chain(images).collect(), &rows)?;
     let mut add = |name: &str, array: ArrayRef| {
@@ -222,13 +258,15 @@ pub fn plan(
     add("epoch", Arc::new(Int64Array::from_iter_values(epochs().map(i64::from))));
     add("why", Arc::new(StringArray::from_iter(why)));
     add("dir", Arc::new(StringArray::from_iter_values(runs.iter().map(|_| dir))));
+    add("label_noise", label_noise(runs.iter()));
     table((fields, columns))
 }
 
 /// The runs table: parameters, `status`, `error`, times (UTC), host, device, versions and hashes of every run that
 /// began and is not training now.
 pub fn runs(sweep: &str, runs: &[(&PlannedRun, &Provenance, Ended)]) -> Result<Table> {
-    let rows: Vec<Row> = runs.iter().map(|(run, ..)| Row { run, sweep, record: None }).collect();
+    let rows: Vec<Row> =
+        runs.iter().map(|(run, ..)| Row { run, sweep, record: None, overlap: None }).collect();
     let more = [
         ("seed_augment", int(|row| row.spec().seeds.augment)),
         ("seed_noise", int(|row| row.spec().seeds.noise)),
@@ -271,5 +309,6 @@ pub fn runs(sweep: &str, runs: &[(&PlannedRun, &Provenance, Ended)]) -> Result<T
         }),
     );
     add("weights_sha256", strings(&|ended| ended.weights_sha256.clone()));
+    add("label_noise", label_noise(runs.iter().map(|(run, ..)| *run)));
     table((fields, columns))
 }

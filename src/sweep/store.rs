@@ -449,25 +449,21 @@ impl Store {
 
     /// The epochs table of every finished run, in the order of the plan.
     pub fn epochs(&self) -> Result<Table> {
+        super::compact::read(self, &self.finished()?)
+    }
+
+    /// The finished runs, in the order of the plan.
+    pub fn finished(&self) -> Result<Vec<&PlannedRun>> {
         let published: HashSet<String> = self.files.names(&self.metrics())?.into_iter().collect();
-        let runs: Vec<&PlannedRun> =
-            self.plan.runs.iter().filter(|run| published.contains(&format!("{}.parquet", run.id))).collect();
-        super::compact::read(self, &runs)
+        let is_published = |run: &&PlannedRun| published.contains(&format!("{}.parquet", run.id));
+        Ok(self.plan.runs.iter().filter(is_published).collect())
     }
 
     /// The epochs table of one finished run.
-    pub(super) fn epochs_of(&self, run: &str) -> Result<Table> {
-        let path = self.metrics_file(run);
-        let table = Table::read_parquet(&path)?;
-        let schema = rows::epochs_schema();
-        let columns = schema
-            .fields()
-            .iter()
-            .map(|field| table.column(field.name()).cloned())
-            .collect::<Result<Vec<_>>>()?;
-        let batch = arrow::array::RecordBatch::try_new(schema, columns)
-            .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?;
-        Ok(Table::new(batch))
+    pub(super) fn epochs_of(&self, run: &PlannedRun) -> Result<Table> {
+        let path = self.metrics_file(&run.id);
+        rows::completed(&self.id, run, Table::read_parquet(&path)?)
+            .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
     }
 
     /// How a run ended or, where it has not, that it was interrupted; none where it never began.

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, NullArray, StringArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
 
 use crate::error::{Error, Result};
 
@@ -27,28 +29,43 @@ pub enum Cell {
 impl Cell {
     /// The value of a column at a row, which must exist.
     pub fn of(column: &ArrayRef, row: usize) -> Self {
-        if column.is_null(row) {
-            return Self::Null;
-        }
-        let one = column.slice(row, 1);
+        Self::all(&column.slice(row, 1)).pop().unwrap_or(Self::Null)
+    }
+
+    /// The values of a column.
+    pub fn all(column: &ArrayRef) -> Vec<Self> {
         let kind = column.data_type();
-        if *kind == DataType::Boolean {
-            return Self::Bool(one.as_boolean().value(0));
+        let cells = |value: &dyn Fn(usize) -> Self| {
+            let cell = |row| if column.is_null(row) { Self::Null } else { value(row) };
+            (0..column.len()).map(cell).collect()
+        };
+        if *kind == DataType::Null {
+            return vec![Self::Null; column.len()];
         }
+        if *kind == DataType::Boolean {
+            return cells(&|row| Self::Bool(column.as_boolean().value(row)));
+        }
+        if *kind == DataType::Utf8 {
+            return cells(&|row| Self::Text(column.as_string::<i32>().value(row).to_owned()));
+        }
+        // Of the integers only uint64 has values that do not fit; these come as floats.
         if kind.is_integer()
-            && let Ok(value) = cast(&one, &DataType::Int64)
-            && !value.is_null(0)
+            && let Ok(integers) = cast(column, &DataType::Int64)
+            && integers.null_count() == column.null_count()
         {
-            return Self::Int(value.as_primitive::<Int64Type>().value(0));
+            let integers = integers.as_primitive::<Int64Type>();
+            return cells(&|row| Self::Int(integers.value(row)));
         }
         if kind.is_numeric()
-            && let Ok(value) = cast(&one, &DataType::Float64)
+            && let Ok(floats) = cast(column, &DataType::Float64)
         {
-            return Self::Float(value.as_primitive::<Float64Type>().value(0));
+            let floats = floats.as_primitive::<Float64Type>();
+            return cells(&|row| Self::Float(floats.value(row)));
         }
-        match ArrayFormatter::try_new(&one, &FormatOptions::default()) {
-            Ok(text) => Self::Text(text.value(0).to_string()),
-            Err(error) => Self::Text(error.to_string()),
+        let options = FormatOptions::default().with_duration_format(DurationFormat::Pretty);
+        match ArrayFormatter::try_new(column, &options) {
+            Ok(texts) => cells(&|row| Self::Text(texts.value(row).to_string())),
+            Err(error) => cells(&|_| Self::Text(error.to_string())),
         }
     }
 }
@@ -81,6 +98,7 @@ pub(super) fn array(name: &str, cells: &[Cell]) -> Result<ArrayRef> {
             Cell::Int(value) => Some(*value),
             _ => None,
         }))),
+        [_, _, false] => Arc::new(NullArray::new(cells.len())),
         _ => Arc::new(StringArray::from_iter(cells.iter().map(|cell| match cell {
             Cell::Text(value) => Some(value),
             _ => None,

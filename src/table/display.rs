@@ -1,60 +1,236 @@
-//! A table as text: names, types, aligned values, the first and last rows.
+//! A table as text: names, types, aligned values, the first and last rows and columns.
+
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::{DataType, Field};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{Cell, Table, schema};
 
 /// Rows shown when a table is printed.
 const ROWS: usize = 20;
 
+/// Longer texts are cut, in columns of the terminal.
+const LONGEST: usize = 40;
+
+/// Between two columns.
+const SPACE: &str = "  ";
+
+/// Stands for columns that are not shown.
+const MORE: &str = "…";
+
 impl Table {
-    /// Lays the table out in at most `width` characters: columns that do not fit are named below.
+    /// Lays the table out in at most `width` characters: where the columns do not fit, those in the middle are
+    /// named below instead.
     pub fn render(&self, width: usize) -> String {
-        let fields = self.batch.schema_ref().fields();
         let rows: Vec<usize> = if self.len() <= ROWS {
             (0..self.len()).collect()
         } else {
             (0..ROWS / 2).chain(self.len() - ROWS / 2..self.len()).collect()
         };
-        let mut lines = vec![String::new(); rows.len() + 2];
-        let mut left_out = Vec::new();
-        for (field, column) in fields.iter().zip(self.batch.columns()) {
-            let mut texts = vec![field.name().clone(), schema::type_name(field.data_type()).to_owned()];
-            texts.extend(rows.iter().map(|&row| match Cell::of(column, row) {
-                Cell::Null => "null".to_owned(),
-                cell => clip(&cell.to_string()),
-            }));
-            let size = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0);
-            if !left_out.is_empty() || lines[0].chars().count() + size + 2 > width.max(size + 2) {
-                left_out.push(field.name().as_str());
-                continue;
+        let fields = self.batch.schema_ref().fields();
+        let longest = LONGEST.min(width.max(1));
+        let columns: Vec<Vec<String>> = fields
+            .iter()
+            .zip(self.batch.columns())
+            .map(|(field, column)| lines(field, column, &rows, longest))
+            .collect();
+        let sizes: Vec<usize> = columns.iter().map(|column| column[0].width()).collect();
+        let (first, last) = shown(&sizes, width);
+        let hidden = first..columns.len() - last;
+        let mut text = String::new();
+        for line in 0..rows.len() + 2 {
+            let mut parts: Vec<&str> = columns[..first].iter().map(|column| column[line].as_str()).collect();
+            if !hidden.is_empty() {
+                parts.push(MORE);
             }
-            let right = field.data_type().is_numeric();
-            for (line, text) in lines.iter_mut().zip(&texts) {
-                *line += &if right { format!("{text:>size$}  ") } else { format!("{text:<size$}  ") };
+            parts.extend(columns[hidden.end..].iter().map(|column| column[line].as_str()));
+            if self.len() > ROWS && line == 2 + ROWS / 2 {
+                text += "⋮\n";
             }
+            text += parts.join(SPACE).trim_end();
+            text += "\n";
         }
-        if self.len() > ROWS {
-            lines.insert(2 + ROWS / 2, "⋮".to_owned());
-        }
-        let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-        let mut text: String = lines.iter().map(|line| format!("{}\n", line.trim_end())).collect();
         text += &format!("{}, {}", count(self.len(), "row"), count(fields.len(), "column"));
-        if !left_out.is_empty() {
-            text += &format!(", not shown: {}", left_out.join(", "));
+        if !hidden.is_empty() {
+            let names: Vec<String> =
+                fields[hidden.clone()].iter().map(|field| clip(field.name(), longest)).collect();
+            text += &wrap(&format!(", {} not shown: ", hidden.len()), &names, text_width(&text), width);
         }
         text
     }
 }
 
-/// Long text is cut.
-fn clip(text: &str) -> String {
-    if text.chars().count() <= 40 {
-        return text.to_owned();
+/// A column's name, type and values, padded to one width.
+fn lines(field: &Field, column: &ArrayRef, rows: &[usize], longest: usize) -> Vec<String> {
+    let kind = field.data_type();
+    let mut texts = vec![field.name().clone(), schema::type_name(kind)];
+    texts.extend(rows.iter().map(|&row| match kind {
+        _ if column.is_null(row) => "null".to_owned(),
+        // Whole files may be in there.
+        DataType::Binary => match arrow::array::cast::AsArray::as_binary::<i32>(column).value(row).len() {
+            1 => "1 byte".to_owned(),
+            n => format!("{n} bytes"),
+        },
+        _ => match Cell::of(column, row) {
+            Cell::Null => "null".to_owned(),
+            cell => cell.to_string(),
+        },
+    }));
+    let texts: Vec<String> = texts.iter().map(|text| clip(text, longest)).collect();
+    let size = texts.iter().map(|text| text.width()).max().unwrap_or(0);
+    let pad = |text: &String| {
+        let space = " ".repeat(size - text.width());
+        if kind.is_numeric() { space + text } else { text.clone() + &space }
+    };
+    texts.iter().map(pad).collect()
+}
+
+/// How many columns of these sizes are shown at the left and at the right: by turns as many as fit.
+fn shown(sizes: &[usize], width: usize) -> (usize, usize) {
+    let space = SPACE.width();
+    if sizes.iter().map(|size| size + space).sum::<usize>() <= width + space {
+        return (sizes.len(), 0);
     }
-    text.chars().take(39).chain(['…']).collect()
+    // One column is shown whatever its size.
+    let (mut first, mut last) = (usize::from(!sizes.is_empty()), 0);
+    let mut used = sizes.first().map_or(0, |size| size + space) + MORE.width();
+    while first + last < sizes.len() {
+        let from_right = last < first;
+        let next = if from_right { sizes[sizes.len() - 1 - last] } else { sizes[first] };
+        if used + next + space > width {
+            break;
+        }
+        used += next + space;
+        if from_right { last += 1 } else { first += 1 }
+    }
+    (first, last)
+}
+
+/// `1,234 rows`.
+fn count(n: usize, what: &str) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    format!("{text} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A list after its head, in lines of this width; the first one has `used` characters already.
+fn wrap(head: &str, names: &[String], used: usize, width: usize) -> String {
+    let mut text = head.to_owned();
+    let mut line = used + head.width();
+    for (index, name) in names.iter().enumerate() {
+        let part = if index + 1 < names.len() { format!("{name}, ") } else { name.clone() };
+        if line + part.trim_end().width() > width && index > 0 {
+            text.truncate(text.trim_end().len());
+            text += "\n    ";
+            line = 4;
+        }
+        line += part.width();
+        text += &part;
+    }
+    text
+}
+
+/// The width of a text's last line.
+fn text_width(text: &str) -> usize {
+    text.rsplit('\n').next().unwrap_or_default().width()
+}
+
+/// A text in one line that a terminal shows as it is; what is longer is cut.
+fn clip(text: &str, longest: usize) -> String {
+    let mut out = String::new();
+    let mut size = 0;
+    // What is longer than this is cut in any case.
+    for c in text.chars().take(4 * longest + 1) {
+        let part = if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        size += part.chars().filter_map(UnicodeWidthChar::width).sum::<usize>();
+        out += &part;
+    }
+    if size <= longest {
+        return out;
+    }
+    let mut cut = String::new();
+    let mut size = 0;
+    for c in out.chars() {
+        size += c.width().unwrap_or(0);
+        if size >= longest {
+            break;
+        }
+        cut.push(c);
+    }
+    cut + "…"
 }
 
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.render(120))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(columns: &[(&str, Vec<Cell>)]) -> Table {
+        let (names, cells): (Vec<String>, Vec<Vec<Cell>>) =
+            columns.iter().map(|(name, cells)| ((*name).to_owned(), cells.clone())).unzip();
+        Table::from_cells(&names, &cells).unwrap()
+    }
+
+    fn text(text: &str) -> Cell {
+        Cell::Text(text.to_owned())
+    }
+
+    #[test]
+    fn values_are_aligned_whatever_they_are() {
+        let shown = table(&[
+            ("名", vec![text("日本語"), text("a\tb\u{1b}[31m"), Cell::Null]),
+            ("x", vec![Cell::Float(0.5), Cell::Float(-1.0 / 3.0), Cell::Float(f64::NAN)]),
+            ("n", vec![Cell::Null, Cell::Null, Cell::Null]),
+        ])
+        .render(80);
+        let wanted = "名                      x  n
+text              float64  null
+日本語                0.5  null
+a\\tb\\u{1b}[31m  -0.333333  null
+null                  NaN  null
+3 rows, 3 columns";
+        assert_eq!(shown, wanted);
+    }
+
+    #[test]
+    fn long_texts_are_cut_and_many_rows_leave_out_the_middle() {
+        let long = table(&[("t", vec![text(&"ü".repeat(100)); 2000])]).render(80);
+        let lines: Vec<&str> = long.lines().collect();
+        assert_eq!(lines.len(), 2 + 20 + 1 + 1);
+        assert_eq!((lines[2], lines[12]), (format!("{}…", "ü".repeat(39)).as_str(), "⋮"));
+        assert_eq!(lines[23], "2,000 rows, 1 column");
+        assert!(
+            table(&[("日".repeat(30).as_str(), vec![Cell::Int(1)])])
+                .render(20)
+                .lines()
+                .all(|l| l.width() <= 20)
+        );
+    }
+
+    #[test]
+    fn wide_tables_leave_out_the_middle_and_name_it() {
+        let names: Vec<String> = (0..12).map(|n| format!("column{n}")).collect();
+        let wide = Table::from_cells(&names, &vec![vec![Cell::Int(1)]; 12]).unwrap();
+        let shown = wide.render(60);
+        let wanted = "column0  column1  column2  …  column9  column10  column11
+  int64    int64    int64  …    int64     int64     int64
+      1        1        1  …        1         1         1
+1 row, 12 columns, 6 not shown: column3, column4, column5,
+    column6, column7, column8";
+        assert_eq!(shown, wanted);
+        assert!(wide.render(120).contains("1 row, 12 columns") && !wide.render(120).contains("not shown"));
+        assert!(wide.render(3).starts_with("co…  …\n"), "{}", wide.render(3));
+        assert_eq!(Table::from_cells(&[], &[]).unwrap().render(80), "\n\n0 rows, 0 columns");
     }
 }

@@ -1,18 +1,22 @@
 //! Tables: Arrow record batches with the operations of data frames.
 
+mod append;
 mod cells;
+mod describe;
 mod display;
+mod folders;
+mod join;
 mod operations;
 mod parquet;
+mod plain;
 pub mod schema;
 
 pub use cells::{Cell, number};
-
-use std::sync::Arc;
+pub use join::{How, JoinOptions};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Float64Type, SchemaRef};
+use arrow::datatypes::{DataType, Field, Float64Type, SchemaRef};
 
 use crate::error::{Error, Result, suggestion};
 
@@ -34,14 +38,18 @@ impl Table {
     }
 
     /// A table of named columns of cells. A column's type is its cells': integers and floats together are
-    /// floats; nulls fit every type.
+    /// floats; nulls fit every type, and a column of nulls alone has the type `null`.
     pub fn from_cells(names: &[String], columns: &[Vec<Cell>]) -> Result<Self> {
+        let rows = columns.first().map_or(0, Vec::len);
         let columns = names
             .iter()
             .zip(columns)
-            .map(|(name, cells)| Ok((name, cells::array(name, cells)?, true)))
+            .map(|(name, cells)| cells::array(name, cells))
             .collect::<Result<Vec<_>>>()?;
-        Ok(Self { batch: RecordBatch::try_from_iter_with_nullable(columns).map_err(arrow)? })
+        let fields = names.iter().zip(&columns);
+        let fields =
+            fields.map(|(name, column)| Field::new(name, column.data_type().clone(), true)).collect();
+        Ok(Self { batch: plain::with_rows(fields, columns, rows)? })
     }
 
     /// The rows as one record batch.
@@ -74,10 +82,11 @@ impl Table {
     /// A column of numbers as floats; nulls become NaN.
     pub fn floats(&self, name: &str) -> Result<Vec<f64>> {
         let column = self.column(name)?;
-        if !column.data_type().is_numeric() && *column.data_type() != DataType::Boolean {
+        let kind = column.data_type();
+        if !kind.is_numeric() && !matches!(kind, DataType::Boolean | DataType::Null) {
             return Err(Error::invalid(format!(
                 "column `{name}` holds {}, expected numbers",
-                schema::type_name(column.data_type())
+                schema::type_name(kind)
             )));
         }
         let floats = cast(column, &DataType::Float64).map_err(arrow)?;
@@ -98,12 +107,12 @@ impl Table {
 
     /// The same table with one more column at the end.
     pub fn with_column(&self, name: &str, values: ArrayRef) -> Result<Self> {
-        let mut fields: Vec<_> = self.batch.schema_ref().fields().iter().cloned().collect();
-        fields.push(Arc::new(arrow::datatypes::Field::new(name, values.data_type().clone(), true)));
+        let mut fields: Vec<Field> =
+            self.batch.schema_ref().fields().iter().map(|field| field.as_ref().clone()).collect();
+        fields.push(Field::new(name, values.data_type().clone(), true));
         let mut columns = self.batch.columns().to_vec();
         columns.push(values);
-        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
-        Ok(Self { batch: RecordBatch::try_new(schema, columns).map_err(arrow)? })
+        Ok(Self { batch: plain::with_rows(fields, columns, self.len())? })
     }
 }
 

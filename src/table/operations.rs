@@ -1,9 +1,17 @@
 //! Operations of data frames, each one SQL query over the table as `t`. Expressions are SQL expressions.
+//!
+//! Nulls are missing values: aggregates leave them out, comparisons with them hold nowhere, they form one group of
+//! their own, sort last in either direction, and agree with nothing in a join. NaN is a value: equal to itself, greater
+//! than every number, and a mean with it is NaN. Names of columns are case-sensitive.
 
-use kelvin_sql::Input;
+use std::sync::Arc;
+
+use ::arrow::array::Int64Array;
+use kelvin_sql::{Failure, Input, Selected};
 
 use super::Table;
-use crate::error::{Error, Result, nearest};
+use super::plain::{comparable_batch, plain_batch};
+use crate::error::{Error, Result, suggestion};
 
 impl Table {
     /// Runs a query; the table's name is `t`.
@@ -15,135 +23,151 @@ impl Table {
     pub fn query(tables: &[(&str, &Self)], query: &str) -> Result<Self> {
         let inputs = tables
             .iter()
-            .map(|(name, table)| Input {
-                name,
-                schema: table.batch.schema(),
-                batches: vec![table.batch.clone()],
+            .map(|(name, table)| {
+                let batch = comparable_batch(&table.batch)?;
+                Ok(Input { name, schema: batch.schema(), batches: vec![batch] })
             })
-            .collect();
-        let (schema, batches) = kelvin_sql::query(inputs, query).map_err(|message| {
-            let known = tables.iter().flat_map(|(_, table)| table.columns());
-            Error::invalid(format!("{message}{}", missing_column(&message, known)))
+            .collect::<Result<_>>()?;
+        let answer = kelvin_sql::query(inputs, query, &crate::interrupt::raised);
+        let (schema, batches) = answer.map_err(|failure| match failure {
+            Failure::Stopped => Error::Interrupted,
+            Failure::Message(message) => {
+                let known = tables.iter().flat_map(|(_, table)| table.columns()).collect::<Vec<_>>();
+                Error::invalid(missing_column(&message, query, &known).unwrap_or(message))
+            }
         })?;
-        Self::concat(&schema, &batches)
+        let answer = Self::concat(&schema, &batches)?;
+        Ok(Self { batch: plain_batch(&answer.batch)? })
     }
 
-    /// The rows where a condition holds.
+    /// The rows where a condition holds; where it is null, it does not.
     pub fn filter(&self, condition: &str) -> Result<Self> {
+        let condition = kelvin_sql::expression(condition).map_err(|error| wrong("filter", &error))?;
         self.sql(&format!("SELECT * FROM t WHERE {condition}"))
     }
 
-    /// These expressions as columns; `"x AS name"` names one.
+    /// These expressions as columns; `"x AS name"` names one, else it is called as it is written.
     pub fn select(&self, expressions: &[String]) -> Result<Self> {
-        self.sql(&format!("SELECT {} FROM t", expressions.join(", ")))
+        let selected = selection("select", expressions)?;
+        self.sql(&format!("SELECT {} FROM t", list(&selected)))
     }
 
-    /// One more column; a column of the same name is replaced.
+    /// One more column at the end; a column of the same name is replaced where it stands.
     pub fn derive(&self, name: &str, expression: &str) -> Result<Self> {
-        let mut columns: Vec<String> =
-            self.columns().into_iter().filter(|column| *column != name).map(quote).collect();
-        columns.push(format!("{expression} AS {}", quote(name)));
-        self.select(&columns)
+        let expression = kelvin_sql::expression(expression).map_err(|error| wrong("derive", &error))?;
+        let derived = format!("{expression} AS {}", quote(name));
+        let own = |column: &str| if column == name { derived.clone() } else { quote(column) };
+        let mut columns: Vec<String> = self.columns().into_iter().map(own).collect();
+        if !self.columns().contains(&name) {
+            columns.push(derived.clone());
+        }
+        self.sql(&format!("SELECT {} FROM t", columns.join(", ")))
     }
 
-    /// One row per combination of the keys, sorted by them, with the aggregates.
+    /// One row per combination of the keys, sorted by them, with the aggregates; without keys one row.
     pub fn group(&self, keys: &[String], aggregates: &[String]) -> Result<Self> {
-        let positions: Vec<String> = (1..=keys.len()).map(|position| position.to_string()).collect();
+        let selected = selection("group", &[keys, aggregates].concat())?;
+        let keys = selection("group", keys)?.len();
+        let positions: Vec<String> = (1..=keys).map(|position| position.to_string()).collect();
         let positions = positions.join(", ");
-        let keys = keys.join(", ");
-        let columns: Vec<&str> = Some(keys.as_str())
-            .into_iter()
-            .filter(|keys| !keys.is_empty())
-            .chain(aggregates.iter().map(String::as_str))
-            .collect();
-        let columns = columns.join(", ");
-        if keys.is_empty() {
+        let columns = list(&selected);
+        if keys == 0 {
             return self.sql(&format!("SELECT {columns} FROM t"));
         }
         self.sql(&format!("SELECT {columns} FROM t GROUP BY {positions} ORDER BY {positions}"))
     }
 
-    /// The rows in the order of these expressions; `"x DESC"` reverses.
+    /// The rows in the order of these expressions; `"x DESC"` reverses. Nulls are last either way, unless `NULLS FIRST` is
+    /// written; equal rows stay in their order.
     pub fn sort(&self, keys: &[String]) -> Result<Self> {
-        self.sql(&format!("SELECT * FROM t ORDER BY {}", keys.join(", ")))
-    }
-
-    /// Rows of both tables that agree in the columns `on`; other columns that both have get the suffix
-    /// `_right`.
-    pub fn join(&self, other: &Self, on: &[String]) -> Result<Self> {
-        for column in on {
-            self.column(column)?;
-            other.column(column)?;
+        let mut order = Vec::new();
+        for key in keys {
+            order.extend(kelvin_sql::order(key).map_err(|error| wrong("sort", &error))?);
         }
-        let mut columns: Vec<String> =
-            self.columns().into_iter().map(|name| format!("t.{}", quote(name))).collect();
-        for name in other.columns() {
-            if !on.iter().any(|column| column == name) {
-                let twin = self.columns().contains(&name);
-                let alias = if twin { format!("{name}_right") } else { name.to_owned() };
-                columns.push(format!("other.{} AS {}", quote(name), quote(&alias)));
-            }
+        if order.is_empty() {
+            return Err(Error::invalid("sort: expected at least one expression to sort by"));
         }
-        let condition: Vec<String> =
-            on.iter().map(|name| format!("t.{0} = other.{0}", quote(name))).collect();
-        let query = format!("SELECT {} FROM t JOIN other ON {}", columns.join(", "), condition.join(" AND "));
-        Self::query(&[("t", self), ("other", other)], &query)
+        let columns: Vec<String> = self.columns().into_iter().map(quote).collect();
+        let row = quote(&unused(&self.columns()));
+        order.push(row.clone());
+        let query = format!("SELECT {} FROM t ORDER BY {}", columns.join(", "), order.join(", "));
+        place(self, &row)?.sql(&query)
     }
 
     /// The first `n` rows.
     pub fn head(&self, n: usize) -> Self {
         Self { batch: self.batch.slice(0, n.min(self.len())) }
     }
+}
 
-    /// A row per column of numbers: count, nulls, mean, standard deviation, minimum, quartiles, maximum.
-    pub fn describe(&self) -> Result<Self> {
-        let rows: Vec<String> = self
-            .batch
-            .schema_ref()
-            .fields()
-            .iter()
-            .filter(|field| field.data_type().is_numeric())
-            .map(|field| {
-                let x = quote(field.name());
-                let quantile = |p: f64| format!("percentile_cont(CAST({x} AS DOUBLE), {p})");
-                format!(
-                    "SELECT '{}' AS \"column\", count({x}) AS count, count(*) - count({x}) AS nulls, avg(CAST({x} AS DOUBLE)) AS mean, \
-                     stddev(CAST({x} AS DOUBLE)) AS std, CAST(min({x}) AS DOUBLE) AS min, {} AS q25, {} AS median, {} AS q75, \
-                     CAST(max({x}) AS DOUBLE) AS max FROM t",
-                    field.name().replace('\'', "''"),
-                    quantile(0.25),
-                    quantile(0.5),
-                    quantile(0.75)
-                )
-            })
-            .collect();
-        if rows.is_empty() {
-            return Err(Error::invalid("describe: the table has no columns of numbers"));
+/// What expressions select, each under a name of its own.
+fn selection(call: &str, expressions: &[String]) -> Result<Vec<Selected>> {
+    let mut selected: Vec<Selected> = Vec::new();
+    for expression in expressions {
+        for item in kelvin_sql::selection(expression).map_err(|error| wrong(call, &error))? {
+            if let Some(name) =
+                item.name.as_ref().filter(|_| selected.iter().any(|other| other.name == item.name))
+            {
+                return Err(Error::invalid(format!(
+                    "{call}: two columns would be called `{name}`; name one with `as`"
+                )));
+            }
+            selected.push(item);
         }
-        self.sql(&rows.join(" UNION ALL "))
     }
+    Ok(selected)
+}
+
+fn list(selected: &[Selected]) -> String {
+    selected.iter().map(|item| item.sql.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn wrong(call: &str, error: &str) -> Error {
+    Error::invalid(format!("{call}: {error}"))
 }
 
 /// A name as SQL writes it.
-fn quote(name: &str) -> String {
+pub(super) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// What to write instead of a column that does not exist.
-fn missing_column<'a>(message: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let Some((_, rest)) = message.split_once("No field named ") else { return String::new() };
-    let found: String =
-        rest.trim_start_matches('"').chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-    nearest(&found, known).map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+/// A name that no column has.
+pub(super) fn unused(columns: &[&str]) -> String {
+    let mut name = "row".to_owned();
+    while columns.contains(&name.as_str()) {
+        name.push('_');
+    }
+    name
+}
+
+/// The table with its rows' numbers as one more column, of this name in quotes.
+pub(super) fn place(table: &Table, quoted: &str) -> Result<Table> {
+    let numbers = Int64Array::from_iter_values(0..table.len() as i64);
+    table.with_column(quoted.trim_matches('"'), Arc::new(numbers))
+}
+
+/// An error that names a column which does not exist, if the message is about one, and what to write instead.
+fn missing_column(message: &str, query: &str, known: &[&str]) -> Option<String> {
+    let (_, rest) = message.split_once("No field named ")?;
+    let found =
+        rest.split_once(". Did you mean").or_else(|| rest.split_once(".\n")).map_or(rest, |(name, _)| name);
+    let found = found.trim_end_matches('.').trim_start_matches("t.").trim_matches('"').replace("\"\"", "\"");
+    let cased = known.iter().find(|name| name.to_lowercase() == found.to_lowercase());
+    let hint = match cased {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => suggestion(&found, known.iter().copied()),
+    };
+    let is_text = query.contains(&quote(&found)) && cased.is_none();
+    let text = if is_text { format!("; text is written '{found}'") } else { String::new() };
+    Some(format!("no column `{found}`; {hint}{text}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+    use ::arrow::array::{ArrayRef, Float64Array, RecordBatch};
 
     use super::*;
+    use crate::table::Cell;
 
     fn table() -> Table {
         let columns: Vec<(&str, ArrayRef)> = vec![
@@ -172,20 +196,88 @@ mod tests {
     }
 
     #[test]
-    fn join_keeps_both_sides() {
-        let means = table().group(&text(&["batch"]), &text(&["avg(lr) AS lr"])).unwrap();
-        let joined = table().join(&means, &text(&["batch"])).unwrap();
-        assert_eq!(joined.columns(), ["batch", "lr", "lr_right"]);
-        assert_eq!(joined.len(), 5);
+    fn integers_divide_as_floats() {
+        let halves =
+            table().select(&text(&["batch / 32", "batch // 32 AS whole", "-7 // 2 AS negative"])).unwrap();
+        assert_eq!(halves.columns(), ["batch / 32", "whole", "negative"]);
+        assert_eq!(halves.floats("batch / 32").unwrap(), [0.5, 1.0, 0.5, 1.0, 0.5]);
+        assert_eq!(halves.floats("whole").unwrap(), [0.0, 1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(halves.floats("negative").unwrap()[0], -3.0);
+        assert_eq!(table().select(&text(&["median(batch / 1) AS m"])).unwrap().floats("m").unwrap(), [16.0]);
     }
 
     #[test]
-    fn describe_counts_nulls_and_agrees_with_the_definition() {
-        let described = table().describe().unwrap();
-        let row = described.filter("\"column\" = 'lr'").unwrap();
-        assert_eq!(row.floats("nulls").unwrap(), [1.0]);
-        assert!((row.floats("mean").unwrap()[0] - 0.275).abs() < 1e-12);
-        assert!((row.floats("median").unwrap()[0] - 0.25).abs() < 1e-12);
+    fn nulls_and_nans_sort_last_and_equal_rows_stay_in_order() {
+        let cells = |values: &[f64]| values.iter().map(|&value| Cell::Float(value)).collect::<Vec<_>>();
+        let mut x = cells(&[2.0, -f64::NAN, -0.0, 0.0, f64::NAN, 1.0, -0.0]);
+        x.push(Cell::Null);
+        let rows = (0..8).map(Cell::Int).collect();
+        let table = Table::from_cells(&["x", "row"].map(str::to_owned), &[x, rows]).unwrap();
+        let order = |key: &str| table.sort(&text(&[key])).unwrap().floats("row").unwrap();
+        assert_eq!(order("x"), [2.0, 3.0, 6.0, 5.0, 0.0, 1.0, 4.0, 7.0]);
+        assert_eq!(order("x desc"), [1.0, 4.0, 0.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
+        assert_eq!(order("x desc nulls first")[0], 7.0);
+        let groups = table.group(&text(&["x"]), &text(&["count(*) as n", "avg(x) as mean"])).unwrap();
+        assert_eq!(groups.floats("n").unwrap(), [3.0, 1.0, 1.0, 2.0, 1.0]);
+        assert_eq!(table.filter("x = 0").unwrap().len(), 3);
+        assert_eq!(table.filter("x <> 0").unwrap().len(), 4);
+    }
+
+    #[test]
+    fn columns_of_any_name_are_columns() {
+        let names = ["Größe", "a b", "select", "it's", "say \"hi\"", "a.b"].map(str::to_owned);
+        let columns: Vec<Vec<Cell>> = (0..6).map(|n| vec![Cell::Int(n), Cell::Int(10 - n)]).collect();
+        let table = Table::from_cells(&names, &columns).unwrap();
+        assert_eq!(table.derive("select", "\"a b\" + 1").unwrap().floats("select").unwrap(), [2.0, 10.0]);
+        assert_eq!(table.derive("new one", "Größe").unwrap().columns()[6], "new one");
+        for name in &names {
+            let sorted = table.sort(&[format!("{} desc", quote(name))]).unwrap();
+            assert_eq!(sorted.columns(), names);
+            let grouped = table.group(&[quote(name)], &text(&["count(*)"])).unwrap();
+            assert_eq!(grouped.columns(), [name.as_str(), "count(*)"]);
+            let joined =
+                table.join(&table, &crate::table::JoinOptions::on(std::slice::from_ref(name))).unwrap();
+            assert_eq!(joined.len(), 2);
+        }
+    }
+
+    #[test]
+    fn empty_answers_keep_their_columns_and_types() {
+        let none = table().filter("batch > 99").unwrap();
+        assert_eq!(
+            none.batch().schema_ref().fields(),
+            table().derive("lr", "lr").unwrap().batch().schema_ref().fields()
+        );
+        let grouped = none.group(&text(&["batch"]), &text(&["avg(lr) AS m", "count(*) AS n"])).unwrap();
+        assert_eq!((grouped.len(), grouped.columns()), (0, vec!["batch", "m", "n"]));
+        assert_eq!(none.group(&[], &text(&["count(*) AS n"])).unwrap().floats("n").unwrap(), [0.0]);
+        assert_eq!(none.sort(&text(&["lr"])).unwrap().columns(), ["batch", "lr"]);
+        let nothing = Table::from_cells(&[], &[]).unwrap();
+        assert_eq!((nothing.len(), nothing.columns().len()), (0, 0));
+    }
+
+    #[test]
+    fn a_column_of_nulls_alone_computes_to_nulls() {
+        let table = Table::from_cells(&["n".to_owned()], &[vec![Cell::Null, Cell::Null]]).unwrap();
+        let sums = table.group(&[], &text(&["sum(n)", "avg(n)", "max(n)", "median(n)", "count(n)"])).unwrap();
+        let cells: Vec<Cell> = sums.batch().columns().iter().map(|column| Cell::of(column, 0)).collect();
+        assert_eq!(cells, [Cell::Null, Cell::Null, Cell::Null, Cell::Null, Cell::Int(0)]);
+        assert_eq!(table.derive("m", "n + 1").unwrap().sort(&text(&["m"])).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn mistakes_are_told_with_what_to_write() {
+        for (error, told) in [
+            (table().filter("Batch = 1"), "no column `Batch`; did you mean `batch`?"),
+            (table().filter("lr = \"x\""), "text is written 'x'"),
+            (table().filter("lr ="), "filter: `lr =`: Expected: an expression, found: its end"),
+            (table().select(&text(&["lr", "batch as lr"])), "two columns would be called `lr`"),
+            (table().group(&text(&["lr"]), &text(&["sum('a') as s"])), "no function takes `sum(text)`"),
+            (table().sort(&[]), "sort: expected at least one"),
+        ] {
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
     }
 
     #[test]

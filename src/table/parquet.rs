@@ -5,14 +5,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringArray};
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-use super::{Table, arrow};
+use super::plain::{plain_batch, with_rows};
+use super::{Cell, Table, arrow, folders};
 use crate::error::{Error, Result};
 use crate::untrusted;
 
@@ -26,53 +27,42 @@ impl Table {
     /// Reads one Parquet file. Folders named `key=value` above it become columns, as other readers
     /// understand them.
     pub fn read_parquet(path: &Path) -> Result<Self> {
-        let file = untrusted::open(path)?;
-        // The schema of the file's metadata (pandas' index, for instance) is not the table's.
-        let schema = Arc::new(Schema::new(file.schema().fields().clone()));
-        let rows = file.rows().clamp(1, LONGEST_BATCH) as usize;
-        let batches = file
-            .batches(None, rows)?
-            .map(|batch| batch?.with_schema(Arc::clone(&schema)).map_err(arrow))
-            .collect::<Result<Vec<_>>>()?;
-        with_folders(Self::concat(&schema, &batches)?, path)
+        Self::read_all(&[path.to_owned()])
     }
 
-    /// Reads Parquet files: a file, a folder (with the folders in it), or a glob. All files must have the
-    /// same columns.
+    /// Reads Parquet files: a file, a folder (with the folders in it), or a glob. Columns go by name: what a file lacks
+    /// is null there, numbers of different types become ones that hold both. What is in a folder and is no data, as
+    /// Spark's `_SUCCESS`, is left out.
     pub fn read_parquet_files(path: &str) -> Result<Self> {
-        // Brackets in the name of something that exists are not a pattern.
-        let literal = glob::Pattern::escape(path);
-        let pattern = match Path::new(path) {
-            folder if folder.is_dir() => format!("{literal}/**/*.parquet"),
-            file if file.exists() => literal,
-            _ => path.to_owned(),
-        };
-        let mut files: Vec<PathBuf> = glob::glob(&pattern)
-            .map_err(|error| Error::invalid(format!("{path}: not a path or glob: {error}")))?
-            .flatten()
-            .collect();
-        files.sort();
-        let first = files.first().ok_or_else(|| {
-            Error::invalid(format!("{path}: expected a Parquet file, a folder of them or a glob, found none"))
-        })?;
-        let first = Self::read_parquet(first)?;
-        let schema = first.batch.schema();
-        let mut batches = vec![first.batch];
-        for file in &files[1..] {
+        Self::read_all(&folders::files(path)?)
+    }
+
+    fn read_all(files: &[PathBuf]) -> Result<Self> {
+        let mut tables = Vec::new();
+        for file in files {
             crate::interrupt::check()?;
-            let batch = Self::read_parquet(file)?.batch;
-            if batch.schema_ref().fields() != schema.fields() {
-                return Err(Error::invalid(format!(
-                    "{}: its columns are [{}], those of {} are [{}]; read them one by one",
-                    file.display(),
-                    names(batch.schema_ref()),
-                    files[0].display(),
-                    names(&schema)
-                )));
-            }
-            batches.push(batch);
+            tables.push(crate::error::guarded(file, || read_file(file))?);
         }
-        Self::concat(&schema, &batches)
+        let keys: Vec<Vec<(String, Option<String>)>> = files.iter().map(|file| folders::keys(file)).collect();
+        // A key's type is that of its values in all files.
+        let type_of = |key: &str| {
+            let of_key = keys.iter().flatten().filter(|(name, _)| name == key);
+            folders::type_of(key, of_key.filter_map(|(_, value)| value.as_deref()))
+        };
+        for (table, keys) in tables.iter_mut().zip(&keys) {
+            for (key, value) in keys {
+                // A column of the file itself comes before a folder's name.
+                if table.batch.column_by_name(key).is_none() {
+                    let values = folders::constant(value.as_deref(), &type_of(key), table.len());
+                    *table = table.with_column(key, values)?;
+                }
+            }
+        }
+        if let [table] = &tables[..] {
+            return Ok(table.clone());
+        }
+        let named: Vec<_> = files.iter().map(|file| file.to_string_lossy()).zip(&tables).collect();
+        Self::unite(&named)
     }
 
     /// Writes a file of the kind that its ending names: `.parquet`, `.csv` or `.json` (an array of
@@ -131,11 +121,30 @@ impl Table {
     }
 
     fn encode_csv(&self, file: &mut File) -> Result<()> {
-        ::arrow::csv::Writer::new(file).write(&self.batch).map_err(arrow)
+        ::arrow::csv::Writer::new(file).write(&self.flat()?.batch).map_err(arrow)
+    }
+
+    /// With the columns that CSV cannot hold, lists for instance, as text.
+    fn flat(&self) -> Result<Self> {
+        let fields = self.batch.schema_ref().fields();
+        let columns = fields.iter().zip(self.batch.columns()).map(|(field, column)| {
+            let text = field.data_type().is_nested().then(|| {
+                let cells = Cell::all(column).into_iter();
+                cells.map(|cell| if cell == Cell::Null { None } else { Some(cell.to_string()) }).collect()
+            });
+            let column =
+                text.map_or_else(|| Arc::clone(column), |text: StringArray| Arc::new(text) as ArrayRef);
+            (Field::new(field.name(), column.data_type().clone(), true), column)
+        });
+        let (fields, columns) = columns.unzip();
+        Ok(Self { batch: with_rows(fields, columns, self.len())? })
     }
 
     fn encode_json(&self, file: &mut File) -> Result<()> {
-        let mut writer = ::arrow::json::ArrayWriter::new(&mut *file);
+        // A null is written, too: every object has every column.
+        let mut writer = ::arrow::json::WriterBuilder::new()
+            .with_explicit_nulls(true)
+            .build::<_, ::arrow::json::writer::JsonArray>(&mut *file);
         writer.write(&self.batch).map_err(arrow)?;
         writer.finish().map_err(arrow)?;
         drop(writer);
@@ -143,27 +152,23 @@ impl Table {
     }
 }
 
+fn read_file(path: &Path) -> Result<Table> {
+    let file = untrusted::open(path)?;
+    let schema = Arc::clone(file.schema());
+    let rows = file.rows().clamp(1, LONGEST_BATCH) as usize;
+    // Plain types first: dictionaries of several batches need not fit one. The schema of the file's metadata (pandas'
+    // index, for instance) is not the table's.
+    let plain = file.batches(None, rows)?.map(|batch| plain_batch(&batch?)).collect::<Result<Vec<_>>>()?;
+    let schema = match plain.first() {
+        Some(batch) => batch.schema(),
+        None => plain_batch(&RecordBatch::new_empty(schema))?.schema(),
+    };
+    Table::concat(&schema, &plain)
+}
+
 /// Temporary files are private; results are as readable as any new file.
 fn make_readable(file: &File, path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let permissions = std::fs::Permissions::from_mode(0o644);
     file.set_permissions(permissions).map_err(|error| Error::io(path, error))
-}
-
-/// Adds a text column for every folder `key=value` above a file, unless the file has it.
-fn with_folders(mut table: Table, path: &Path) -> Result<Table> {
-    // The nearest folder of a key is the one that counts.
-    for folder in path.ancestors().skip(1).filter_map(Path::file_name) {
-        let folder = folder.to_string_lossy();
-        let Some((key, value)) = folder.split_once('=') else { continue };
-        if !key.is_empty() && table.batch.column_by_name(key).is_none() {
-            let values: ArrayRef = Arc::new(StringArray::from_iter_values((0..table.len()).map(|_| value)));
-            table = table.with_column(key, values)?;
-        }
-    }
-    Ok(table)
-}
-
-fn names(schema: &Schema) -> String {
-    schema.fields().iter().map(|field: &Arc<Field>| field.name().as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -17,4 +17,5 @@ mod reference;
 mod slurm;
 mod support;
 mod sweeps;
+mod tables;
 mod training;

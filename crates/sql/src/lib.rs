@@ -1,16 +1,30 @@
 //! SQL over Arrow record batches, through DataFusion.
 //!
 //! The engine is compiled in this crate and nowhere else: it is generic, asynchronous and slow to
-//! compile, so its users see one plain function.
+//! compile, so its users see a few plain functions. It follows Postgres; where users of pandas and DuckDB expect
+//! something else, kelvin follows DuckDB: `/` between integers is a float, nulls sort last, a column without a name of
+//! its own is called as it is written ([`rules`], [`grammar`]).
 #![deny(missing_docs)]
 
+mod grammar;
+mod message;
+mod rules;
+
+pub use grammar::{Selected, expression, order, selection};
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::datasource::MemTable;
-use datafusion::execution::context::SessionContext;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::prelude::SessionConfig;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast;
 
 /// A named table: its schema and its record batches.
 pub struct Input<'a> {
@@ -22,13 +36,35 @@ pub struct Input<'a> {
     pub batches: Vec<RecordBatch>,
 }
 
-/// Runs one SQL query over tables in memory.
+/// Why a query gave no answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// It was told to stop.
+    Stopped,
+    /// The engine's message, for instance about a column that does not exist.
+    Message(String),
+}
+
+/// Runs one SQL query over tables in memory, until `stop` says so.
 ///
-/// Returns the schema and batches of the answer; `Err` holds the engine's message, for instance
-/// about a column that does not exist.
-pub fn query(inputs: Vec<Input<'_>>, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
-    runtime.block_on(run(inputs, sql))
+/// Returns the schema and batches of the answer.
+pub fn query(
+    inputs: Vec<Input<'_>>,
+    sql: &str,
+    stop: &dyn Fn() -> bool,
+) -> Result<(SchemaRef, Vec<RecordBatch>), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| Failure::Message(error.to_string()))?;
+    runtime.block_on(async {
+        let mut work = pin!(run(inputs, sql));
+        // The engine yields every now and then.
+        poll_fn(|context| match stop() {
+            true => Poll::Ready(Err(Failure::Stopped)),
+            false => work.as_mut().poll(context).map_err(Failure::Message),
+        })
+        .await
+    })
 }
 
 async fn run(inputs: Vec<Input<'_>>, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
@@ -36,25 +72,31 @@ async fn run(inputs: Vec<Input<'_>>, sql: &str) -> Result<(SchemaRef, Vec<Record
     let config = SessionConfig::new()
         .with_target_partitions(1)
         .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
-        .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
-    let context = SessionContext::new_with_config(config);
+        .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+        .set_str("datafusion.sql_parser.default_null_ordering", "nulls_last");
+    let mut context = SessionContext::new_with_config(config);
+    context.register_expr_planner(Arc::new(rules::Rules)).map_err(message::of)?;
     for input in inputs {
-        let table = MemTable::try_new(input.schema, vec![input.batches]).map_err(message)?;
-        context.register_table(input.name, Arc::new(table)).map_err(message)?;
+        let table = MemTable::try_new(input.schema, vec![input.batches]).map_err(message::of)?;
+        context.register_table(input.name, Arc::new(table)).map_err(message::of)?;
     }
-    let options = datafusion::execution::context::SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false);
-    let frame = context.sql_with_options(sql, options).await.map_err(message)?;
+    let state = context.state();
+    let mut statement =
+        state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).map_err(message::of)?;
+    match &mut statement {
+        Statement::Statement(statement) => match statement.as_mut() {
+            ast::Statement::Query(query) => grammar::name_columns(&mut query.body),
+            _ => return Err("expected a query: select … from t".to_owned()),
+        },
+        _ => return Err("expected a query: select … from t".to_owned()),
+    }
+    let plan = state.statement_to_plan(statement).await.map_err(message::of)?;
+    let allowed = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    allowed.verify_plan(&plan).map_err(message::of)?;
+    let frame = context.execute_logical_plan(plan).await.map_err(message::of)?;
     let schema = Arc::clone(frame.schema().inner());
-    let batches = frame.collect().await.map_err(message)?;
+    let batches = frame.collect().await.map_err(message::of)?;
     // The plan's schema and the batches' may differ in nullability: the batches tell.
     let schema = batches.first().map_or(schema, RecordBatch::schema);
     Ok((schema, batches))
-}
-
-/// DataFusion's message without its Rust type names and back traces.
-fn message(error: datafusion::error::DataFusionError) -> String {
-    error.strip_backtrace()
 }

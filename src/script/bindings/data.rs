@@ -39,14 +39,19 @@ fn seed_of(options: &Map) -> Result<i64, Error> {
     options.get("seed").map_or(Ok(1), |value| integer("seed", value))
 }
 
-/// The two data sets that a division makes.
+/// The two data sets that a division makes, and how many examples of the second are also in the first.
 fn divide(data: &Dataset, sampling: Sampling, options: &Map) -> Result<Map, Error> {
     known_keys(sampling.name(), options, ["train", "test", "seed"])?;
     let official = data.default_sizes();
     let size = |key: &str, default| options.get(key).map_or(Ok(default), |value| count(key, value));
     let (train, test) =
         data.divide(sampling, size("train", official.0)?, size("test", official.1)?, seed_of(options)?)?;
-    Ok(Map::from_iter([("train".into(), Dynamic::from(train)), ("test".into(), Dynamic::from(test))]))
+    let overlap = train.overlap(&test) as i64;
+    Ok(Map::from_iter([
+        ("train".into(), Dynamic::from(train)),
+        ("test".into(), Dynamic::from(test)),
+        ("overlap".into(), overlap.into()),
+    ]))
 }
 
 /// An image in a terminal: two pixels per character, in true colour.
@@ -193,19 +198,20 @@ pub mod functions {
             .map_err(|error| at(&context, error))
     }
 
-    /// Shuffles and cuts into `train` and `test`, which never overlap.
+    /// Shuffles and cuts into `train` and `test`, which never overlap: `overlap` is 0.
     #[rhai_fn(return_raw, pure)]
     pub fn split(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Map> {
         divide(data, Sampling::Split, &options).map_err(|error| at(&context, error))
     }
 
-    /// Draws `train` and `test` independently, each without replacement; they may overlap.
+    /// Draws `train` and `test` independently, each without replacement; they may overlap, and `overlap` says how many
+    /// examples of `test` are also in `train`.
     #[rhai_fn(return_raw, pure)]
     pub fn sample(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Map> {
         divide(data, Sampling::Random, &options).map_err(|error| at(&context, error))
     }
 
-    /// The first rows are `train`, the next are `test`.
+    /// The first rows are `train`, the next are `test`; `overlap` is 0.
     #[rhai_fn(return_raw, pure)]
     pub fn fixed(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Map> {
         divide(data, Sampling::Fixed, &options).map_err(|error| at(&context, error))

@@ -1,7 +1,7 @@
 //! Training and sweeps in scripts.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map};
 
 use crate::error::{Error, Result};
-use crate::script::convert::{Scripted, at, count, describe, flag, known_keys, number, raise, text};
+use crate::script::convert::{Scripted, at, count, describe, flag, known_keys, number, raise, text, texts};
 use crate::script::handles::NetworkHandle;
 use crate::script::options::expand;
 use crate::script::session::Session;
@@ -153,6 +153,23 @@ fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &M
         crate::sweep::open(path)
     };
     run().map_err(|error| raise(error, context.call_position()))
+}
+
+fn results_in(context: &NativeCallContext, dirs: &[String]) -> Scripted<Table> {
+    let open = || {
+        if dirs.is_empty() {
+            return Err(Error::invalid("results: expected at least one sweep's folder"));
+        }
+        let dirs: Vec<PathBuf> = dirs.iter().map(PathBuf::from).collect();
+        let (table, repeated) = crate::sweep::open_all(&dirs)?;
+        if repeated > 0 {
+            let runs = if repeated == 1 { "1 run is" } else { &format!("{repeated} runs are") };
+            let text = format!("results: {runs} in more than one of the folders; each counts once");
+            Session::of(context).tell(&text);
+        }
+        Ok(table)
+    };
+    open().map_err(|error| at(context, error))
 }
 
 fn slurm_options(options: &Map) -> Result<Slurm> {
@@ -309,6 +326,31 @@ pub mod functions {
     #[rhai_fn(return_raw)]
     pub fn results(context: NativeCallContext, dir: &str) -> Scripted<Table> {
         crate::sweep::open(Path::new(dir)).map_err(|error| at(&context, error))
+    }
+
+    /// The epochs table of the finished runs in two sweeps' folders.
+    #[rhai_fn(name = "results", return_raw)]
+    pub fn results_of_two(context: NativeCallContext, dir: &str, other: &str) -> Scripted<Table> {
+        results_in(&context, &[dir.into(), other.into()])
+    }
+
+    /// The epochs table of the finished runs in three sweeps' folders.
+    #[rhai_fn(name = "results", return_raw)]
+    pub fn results_of_three(
+        context: NativeCallContext,
+        dir: &str,
+        other: &str,
+        third: &str,
+    ) -> Scripted<Table> {
+        results_in(&context, &[dir.into(), other.into(), third.into()])
+    }
+
+    /// The epochs table of the finished runs in several sweeps' folders, one under the other; the column `sweep` tells
+    /// them apart. A run that several of them hold counts once.
+    #[rhai_fn(name = "results", return_raw)]
+    pub fn results_of_all(context: NativeCallContext, dirs: Array) -> Scripted<Table> {
+        let dirs = texts("results", &Dynamic::from(dirs)).map_err(|error| at(&context, error))?;
+        results_in(&context, &dirs)
     }
 
     /// Trains one run in memory. The options are those of a sweep, each with one value.

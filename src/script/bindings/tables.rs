@@ -6,8 +6,8 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map};
 
 use crate::error::{Error, Result};
-use crate::script::convert::{Scripted, at, texts};
-use crate::table::{Cell, Table};
+use crate::script::convert::{Scripted, at, choice, count, handle, known_keys, text, texts};
+use crate::table::{Cell, How, JoinOptions, Table};
 
 /// Names the types as scripts see them.
 pub(super) fn name_types(engine: &mut rhai::Engine) {
@@ -45,40 +45,87 @@ fn rows_of(rows: &Array) -> Result<(Vec<String>, Vec<Vec<Cell>>)> {
             }
         }
     }
-    let cell = |name: &str, map: &Map| -> Result<Cell> {
-        let Some(value) = map.get(name).filter(|value| !value.is_unit()) else { return Ok(Cell::Null) };
-        Ok(match value.type_name() {
-            "bool" => Cell::Bool(value.as_bool().unwrap_or_default()),
-            "i64" => Cell::Int(value.as_int().unwrap_or_default()),
-            "f64" => Cell::Float(value.as_float().unwrap_or_default()),
-            "string" => Cell::Text(value.to_string()),
-            kind => {
-                return Err(Error::invalid(format!(
-                    "table: column `{name}` holds a {kind}, expected numbers, text, true or false"
-                )));
-            }
-        })
-    };
     let columns = names
         .iter()
-        .map(|name| maps.iter().map(|map| cell(name, map)).collect::<Result<Vec<_>>>())
+        .map(|name| {
+            maps.iter().map(|map| map.get(name.as_str()).map_or(Ok(Cell::Null), |value| cell(name, value)))
+        })
+        .map(Iterator::collect)
         .collect::<Result<Vec<_>>>()?;
     Ok((names, columns))
 }
 
+/// Columns of a script, arrays of one length by their names, as cells.
+fn columns_of(map: &Map) -> Result<(Vec<String>, Vec<Vec<Cell>>)> {
+    let mut columns = Vec::new();
+    for (name, values) in map {
+        let values: Array = handle(&format!("table: column `{name}`"), "an array of values", values)?;
+        columns.push(values.iter().map(|value| cell(name, value)).collect::<Result<Vec<_>>>()?);
+    }
+    let lengths: Vec<String> = columns.iter().map(|column| column.len().to_string()).collect();
+    if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
+        return Err(Error::invalid(format!(
+            "table: expected columns of one length, found {}",
+            lengths.join(", ")
+        )));
+    }
+    Ok((map.keys().map(ToString::to_string).collect(), columns))
+}
+
+fn cell(name: &str, value: &Dynamic) -> Result<Cell> {
+    Ok(match value.type_name() {
+        "()" => Cell::Null,
+        "bool" => Cell::Bool(value.as_bool().unwrap_or_default()),
+        "i64" => Cell::Int(value.as_int().unwrap_or_default()),
+        "f64" => Cell::Float(value.as_float().unwrap_or_default()),
+        "string" => Cell::Text(value.to_string()),
+        kind => {
+            return Err(Error::invalid(format!(
+                "table: column `{name}` holds a {kind}, expected numbers, text, true or false"
+            )));
+        }
+    })
+}
+
+/// The options of a join.
+fn join_options(options: &Map) -> Result<JoinOptions> {
+    known_keys("join", options, ["on", "how", "suffix"])?;
+    let on = options.get("on").ok_or_else(|| Error::invalid("join: the option `on` is missing"))?;
+    let mut join = JoinOptions::on(&texts("on", on)?);
+    if let Some(how) = options.get("how") {
+        join.how = choice("how", &How::ALL, how)?;
+    }
+    if let Some(suffix) = options.get("suffix") {
+        join.suffix = text("suffix", suffix)?;
+    }
+    Ok(join)
+}
+
 #[export_module]
 pub mod functions {
-    /// Reads Parquet: a file, a folder with all its files, or a glob. Folders named key=value become
-    /// columns.
+    /// Reads Parquet: a file, a folder with all its files, or a glob. Columns go by name, and what a file lacks is null there.
+    /// Folders named key=value become columns: numbers where all values are, else text (`sweep` is always text), null for
+    /// __HIVE_DEFAULT_PARTITION__. Names that begin with `_` or `.` are left out. Categories and enumerations become text,
+    /// times with a zone UTC.
     #[rhai_fn(return_raw)]
     pub fn parquet(context: NativeCallContext, path: &str) -> Scripted<Table> {
         Table::read_parquet_files(path).map_err(|error| at(&context, error))
     }
 
-    /// A table from an array of maps, one per row.
+    /// A table from an array of maps, one per row; the columns of a row come sorted by name. What a row lacks and `()`
+    /// are null; integers and floats in one column are floats.
     #[rhai_fn(return_raw)]
     pub fn table(context: NativeCallContext, rows: Array) -> Scripted<Table> {
         rows_of(&rows)
+            .and_then(|(names, columns)| Table::from_cells(&names, &columns))
+            .map_err(|error| at(&context, error))
+    }
+
+    /// A table from a map of columns, arrays of one length: `table(#{ lr: [0.1, 0.2], gap: [0.5, ()] })`. The columns
+    /// come sorted by name; `()` is null.
+    #[rhai_fn(name = "table", return_raw)]
+    pub fn table_of_columns(context: NativeCallContext, columns: Map) -> Scripted<Table> {
+        columns_of(&columns)
             .and_then(|(names, columns)| Table::from_cells(&names, &columns))
             .map_err(|error| at(&context, error))
     }
@@ -95,19 +142,47 @@ pub mod functions {
         table.columns().into_iter().map(|name| Dynamic::from(name.to_owned())).collect()
     }
 
-    /// Runs a SQL query; the table's name is t: `runs.sql("select lr, avg(gap) from t group by lr")`.
+    /// Runs a SQL query; the table's name is t: `runs.sql("select lr, avg(gap) from t group by lr")`. Names are
+    /// case-sensitive, and those with spaces, capitals or SQL's words go in double quotes, texts in single ones. `/` divides integers as
+    /// floats (`7 / 2` is 3.5) and `//` as integers, as in Python and DuckDB. A null is a missing value: aggregates leave it
+    /// out, comparisons with it hold nowhere, it sorts last. A NaN is a value: equal to itself, greater than every number,
+    /// and a mean with it is NaN. A column without a name of its own is called as it is written.
     #[rhai_fn(return_raw, pure)]
     pub fn sql(context: NativeCallContext, table: &mut Table, query: &str) -> Scripted<Table> {
         table.sql(query).map_err(|error| at(&context, error))
     }
 
-    /// The rows where a condition holds: `runs.filter("batch = 32 and epoch > 10")`.
+    /// Runs a SQL query over this table as t and others by their names: `runs.sql("select … from t join costs using (lr)",
+    /// #{ costs: costs })`.
+    #[rhai_fn(name = "sql", return_raw, pure)]
+    pub fn sql_with(
+        context: NativeCallContext,
+        table: &mut Table,
+        query: &str,
+        others: Map,
+    ) -> Scripted<Table> {
+        let run = || {
+            let others = others
+                .iter()
+                .map(|(name, other)| Ok((name.as_str(), handle::<Table>(name, "a table", other)?)))
+                .collect::<Result<Vec<_>>>()?;
+            let all: Vec<(&str, &Table)> = std::iter::once(("t", &*table))
+                .chain(others.iter().map(|(name, other)| (*name, other)))
+                .collect();
+            Table::query(&all, query)
+        };
+        run().map_err(|error| at(&context, error))
+    }
+
+    /// The rows where a condition holds: `runs.filter("batch = 32 and epoch > 10")`. Where it is null, it does not hold: `gap >
+    /// 0` leaves out rows without a gap, `gap is null` finds them. `=` and `==`, `and` and `&&` are the same.
     #[rhai_fn(return_raw, pure)]
     pub fn filter(context: NativeCallContext, table: &mut Table, condition: &str) -> Scripted<Table> {
         table.filter(condition).map_err(|error| at(&context, error))
     }
 
-    /// These expressions as columns: `runs.select(["lr", "gap * 100 as percent"])`.
+    /// These expressions as columns: `runs.select(["lr", "gap * 100 as percent"])`. An expression without `as` is called as it
+    /// is written; two columns of one name are an error.
     #[rhai_fn(return_raw, pure)]
     pub fn select(context: NativeCallContext, table: &mut Table, expressions: Dynamic) -> Scripted<Table> {
         texts("select", &expressions)
@@ -115,7 +190,7 @@ pub mod functions {
             .map_err(|error| at(&context, error))
     }
 
-    /// One more column, or another one under its name: `runs.derive("log_t", "ln(temperature)")`.
+    /// One more column at the end, or another one in the place of its name: `runs.derive("log_t", "ln(temperature)")`.
     #[rhai_fn(return_raw, pure)]
     pub fn derive(
         context: NativeCallContext,
@@ -126,7 +201,9 @@ pub mod functions {
         table.derive(name, expression).map_err(|error| at(&context, error))
     }
 
-    /// A row per combination of the keys: `runs.group(["lr"], ["avg(gap) as gap", "count(*) as n"])`.
+    /// A row per combination of the keys, sorted by them: `runs.group(["lr"], ["avg(gap) as gap", "count(*) as n"])`. Nulls in a
+    /// key form a group of their own, the last; aggregates leave nulls out (`count(*)` counts rows, `count(gap)` values). stddev and var
+    /// divide by n - 1 and are null for one value. Without keys, `[]`, one row for all.
     #[rhai_fn(return_raw, pure)]
     pub fn group(
         context: NativeCallContext,
@@ -139,22 +216,47 @@ pub mod functions {
             .map_err(|error| at(&context, error))
     }
 
-    /// The rows in the order of these expressions: `runs.sort(["batch", "lr desc"])`.
+    /// The rows in the order of these expressions: `runs.sort(["batch", "lr desc"])`. Nulls are last in both directions, unless
+    /// `nulls first` is written; equal rows stay in their order.
     #[rhai_fn(return_raw, pure)]
     pub fn sort(context: NativeCallContext, table: &mut Table, keys: Dynamic) -> Scripted<Table> {
         texts("sort", &keys).and_then(|keys| table.sort(&keys)).map_err(|error| at(&context, error))
     }
 
-    /// Rows of both tables that agree in these columns: `a.join(b, ["run_id"])`.
+    /// Rows of both tables that agree in these columns, in the order of the first table's: `a.join(b, ["run_id"])`. Other columns
+    /// that both have get `_right` at the second one's name. A null key agrees with nothing, as in SQL.
     #[rhai_fn(return_raw, pure)]
     pub fn join(context: NativeCallContext, table: &mut Table, other: Table, on: Dynamic) -> Scripted<Table> {
-        texts("join", &on).and_then(|on| table.join(&other, &on)).map_err(|error| at(&context, error))
+        texts("join", &on)
+            .and_then(|on| table.join(&other, &JoinOptions::on(&on)))
+            .map_err(|error| at(&context, error))
+    }
+
+    /// Joins with options: `a.join(b, #{ on: ["run_id"], how: "left", suffix: "_b" })`. `how` is "inner", "left" (and the first
+    /// table's rows without a partner), "right", "full" (those of both), "semi" (the first table's rows that have a partner),
+    /// "anti" (those that have none).
+    #[rhai_fn(name = "join", return_raw, pure)]
+    pub fn join_with(
+        context: NativeCallContext,
+        table: &mut Table,
+        other: Table,
+        options: Map,
+    ) -> Scripted<Table> {
+        join_options(&options)
+            .and_then(|options| table.join(&other, &options))
+            .map_err(|error| at(&context, error))
+    }
+
+    /// The rows of both tables, columns by name: what one lacks is null there, integers and floats become floats.
+    #[rhai_fn(return_raw, pure)]
+    pub fn append(context: NativeCallContext, table: &mut Table, other: Table) -> Scripted<Table> {
+        table.append(&other).map_err(|error| at(&context, error))
     }
 
     /// The first `n` rows.
-    #[rhai_fn(pure)]
-    pub fn head(table: &mut Table, n: i64) -> Table {
-        table.head(n.max(0) as usize)
+    #[rhai_fn(return_raw, pure)]
+    pub fn head(context: NativeCallContext, table: &mut Table, n: i64) -> Scripted<Table> {
+        count("head(n)", &n.into()).map(|n| table.head(n)).map_err(|error| at(&context, error))
     }
 
     /// The first 10 rows.
@@ -163,40 +265,40 @@ pub mod functions {
         table.head(10)
     }
 
-    /// A row per column of numbers: count, nulls, mean, standard deviation, quartiles.
+    /// A row per column of numbers: how many values and nulls, mean, standard deviation (dividing by n - 1), minimum,
+    /// quartiles (interpolated, as in pandas), maximum.
     #[rhai_fn(return_raw, pure)]
     pub fn describe(context: NativeCallContext, table: &mut Table) -> Scripted<Table> {
         table.describe().map_err(|error| at(&context, error))
     }
 
-    /// A column as an array.
+    /// A column as an array; a null is `()`. Times, lists and what else scripts have no type for come as text.
     #[rhai_fn(return_raw, pure)]
     pub fn column(context: NativeCallContext, table: &mut Table, name: &str) -> Scripted<Array> {
         let column = table.column(name).map_err(|error| at(&context, error))?;
-        Ok((0..table.len()).map(|row| value(Cell::of(column, row))).collect())
+        Ok(Cell::all(column).into_iter().map(value).collect())
     }
 
-    /// The rows as an array of maps.
+    /// The rows as an array of maps; a null is `()`.
     #[rhai_fn(pure)]
     pub fn rows(table: &mut Table) -> Array {
-        let names = table.columns();
-        let row = |row: usize| -> Map {
-            names
-                .iter()
-                .zip(table.batch().columns())
-                .map(|(name, column)| ((*name).into(), value(Cell::of(column, row))))
-                .collect()
-        };
-        (0..table.len()).map(|index| Dynamic::from(row(index))).collect()
+        let mut rows = vec![Map::new(); table.len()];
+        for (name, column) in table.columns().into_iter().zip(table.batch().columns()) {
+            for (row, cell) in rows.iter_mut().zip(Cell::all(column)) {
+                row.insert(name.into(), value(cell));
+            }
+        }
+        rows.into_iter().map(Dynamic::from).collect()
     }
 
-    /// Writes a file; its ending says which kind: .parquet, .csv or .json.
+    /// Writes a file; its ending says which kind: .parquet, .csv (nulls are empty, lists are text) or .json (an array of
+    /// objects; nulls and NaN are null).
     #[rhai_fn(return_raw, pure)]
     pub fn write(context: NativeCallContext, table: &mut Table, path: &str) -> Scripted<()> {
         table.write(Path::new(path)).map_err(|error| at(&context, error))
     }
 
-    /// The table as text: types, the first and last rows.
+    /// The table as text: types, the first and last rows; of a wide one the first and last columns and the others' names.
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn table_to_string(table: &mut Table) -> String {
         table.render(crate::script::width())
