@@ -3,44 +3,103 @@
 //! Runs are drawn with replacement within their temperature, as many as there are. That alone would make the means vary too
 //! little, by (m − 1)/m for m runs; so their deviations are enlarged by √(m/(m − 1)) (the rescaling bootstrap of Rao and Wu
 //! 1988), and the spread of the drawn means has the right expectation from two runs on. A temperature with
-//! one run says nothing of its spread: there the run's distance from the fitted curve, enlarged by √(n/(n − p)), is added to the
-//! curve with a random sign (the wild bootstrap; Davidson and Flachaire 2008). Intervals are percentiles of the fits.
+//! one run says nothing of its spread: there the curve moves by a distance from it drawn among those of all such temperatures, enlarged by
+//! √(n/(n − p)) (the bootstrap of residuals; Freedman 1981). Of eight single runs that makes intervals that hold the truth in about 90 %.
+//!
+//! Intervals are percentiles of the fits. Few runs do not know their spread well, so the percentiles are those at which Student's t has 95 %,
+//! with the degrees of freedom of what is estimated (the expanded percentile interval; Hesterberg 2015; degrees of freedom by
+//! Satterthwaite 1946 from how much each temperature's mean moves the estimate).
 //!
 //! Runs count as independent. Where all temperatures share their seeds, and so their splits, what the splits do to all
 //! of them at once is not in the intervals.
 
-use super::fit::{GapFit, eq1, fit_gap, parameters, predict, usable};
-use super::groups::{mean, same};
+use nalgebra::{DMatrix, RowDVector, RowVector3};
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+
+use super::fit::{Eq1, GapFit, eq1, fit_gap, parameters, predict, usable};
+use super::groups::{mean, same, squares};
+use super::separable::Family;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::rng::{Rng, Stream};
 
-/// Intervals hold this share of the draws.
-pub(super) const CONFIDENCE: f64 = 0.95;
+/// What lies outside a 95 % interval at each end.
+pub(super) const TAIL: f64 = 0.025;
 
 /// Fits of Eq. 1 to data drawn again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bootstrap {
     /// a, b, c of each draw.
     draws: Vec<[f64; 3]>,
+    /// a, b and 1/c of the fit itself.
+    center: [f64; 3],
+    /// By how much the mean at each temperature (a column) moves a, b and 1/c (a row).
+    moves: DMatrix<f64>,
+    /// The variance of each mean, with its degrees of freedom; temperatures with one run share theirs.
+    variances: Vec<(f64, Free)>,
+}
+
+/// Degrees of freedom of a variance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Free {
+    Own(f64),
+    Shared(f64),
 }
 
 impl Bootstrap {
     /// The 95 % interval of a (0), b (1) or c (2).
     pub fn interval(&self, parameter: usize) -> (f64, f64) {
-        interval(self.draws.iter().map(|p| p[parameter]).collect())
+        let row = self.moves.row(parameter).into_owned();
+        interval(self.draws.iter().map(|p| p[parameter]).collect(), self.tail(&row))
     }
 
     /// The 95 % interval of the curve at a temperature.
     pub fn band(&self, temperature: f64) -> (f64, f64) {
-        interval(self.draws.iter().map(|&p| predict(p, temperature)).collect())
+        let row = gradient(self.center, temperature) * &self.moves;
+        interval(self.draws.iter().map(|&p| predict(p, temperature)).collect(), self.tail(&row))
+    }
+
+    /// What lies outside the interval at each end, for an estimate that the means move by so much.
+    fn tail(&self, moves: &RowDVector<f64>) -> f64 {
+        let (mut total, mut spread, mut shared) = (0.0, 0.0, (0.0, f64::INFINITY));
+        for (by, &(variance, free)) in moves.iter().zip(&self.variances) {
+            let part = by * by * variance;
+            total += part;
+            match free {
+                Free::Own(free) => spread += part * part / free,
+                Free::Shared(free) => shared = (shared.0 + part, free),
+            }
+        }
+        spread += shared.0 * shared.0 / shared.1;
+        match StudentsT::new(0.0, 1.0, total * total / spread) {
+            Ok(student) => Normal::standard().cdf(student.inverse_cdf(TAIL)),
+            Err(_) => TAIL,
+        }
     }
 }
 
-/// The middle [`CONFIDENCE`] of values.
-pub(super) fn interval(mut values: Vec<f64>) -> (f64, f64) {
+/// Derivatives of Eq. 1 by a, b and 1/c, which may be 0.
+fn gradient([a, b, shape]: [f64; 3], t: f64) -> RowVector3<f64> {
+    let [by_a, by_b] = Eq1.basis(t, shape);
+    RowVector3::new(by_a, by_b, Eq1.by_shape(t, shape, [a, b]))
+}
+
+/// How least squares of means with these weights moves a, b and 1/c with each mean: (JᵀWJ)⁻¹ JᵀW.
+fn moves(center: [f64; 3], t: &[f64], weights: &[f64]) -> DMatrix<f64> {
+    let jacobian = DMatrix::from_fn(t.len(), 3, |row, k| weights[row].sqrt() * gradient(center, t[row])[k]);
+    let norms: Vec<f64> = jacobian.column_iter().map(|column| column.norm().max(f64::MIN_POSITIVE)).collect();
+    let scaled = DMatrix::from_fn(t.len(), 3, |row, k| jacobian[(row, k)] / norms[k]);
+    match scaled.pseudo_inverse(1e-12) {
+        Ok(inverse) => {
+            DMatrix::from_fn(3, t.len(), |k, row| inverse[(k, row)] / norms[k] * weights[row].sqrt())
+        }
+        Err(_) => DMatrix::zeros(3, t.len()),
+    }
+}
+
+/// All but so much at each end of the values.
+pub(super) fn interval(mut values: Vec<f64>, tail: f64) -> (f64, f64) {
     values.sort_by(f64::total_cmp);
-    let tail = (1.0 - CONFIDENCE) / 2.0;
     (quantile(&values, tail), quantile(&values, 1.0 - tail))
 }
 
@@ -82,6 +141,9 @@ pub fn fit_gap_bootstrap(temperature: &[f64], gap: &[f64], draws: usize, seed: i
     let free = if fit.c.is_finite() { 3.0 } else { 2.0 };
     let n = groups.len() as f64;
     let enlarged = (n / (n - free).max(1.0)).sqrt();
+    // How far single runs are off the curve.
+    let single = groups.iter().filter(|(_, values)| values.len() == 1);
+    let single: Vec<f64> = single.map(|(t, values)| values[0] - fit.predict(*t)).collect();
     let draw = |index: usize| -> Result<[f64; 3]> {
         interrupt::check()?;
         let mut rng = Rng::new(seed, Stream::Bootstrap, index as u64);
@@ -89,18 +151,28 @@ pub fn fit_gap_bootstrap(temperature: &[f64], gap: &[f64], draws: usize, seed: i
             .iter()
             .zip(&means)
             .map(|((t, values), &mean)| match values[..] {
-                [value] => {
-                    let fitted = fit.predict(*t);
-                    let sign = if rng.below(2) == 0 { -1.0 } else { 1.0 };
-                    fitted + sign * enlarged * (value - fitted)
-                }
+                [_] => fit.predict(*t) + enlarged * single[rng.below(single.len() as u32) as usize],
                 _ => drawn_mean(values, mean, &mut rng),
             })
             .collect();
         Ok(parameters(curve.fit(&values, &weights), highest))
     };
     let draws = (0..draws).map(draw).collect::<Result<_>>()?;
-    fit.bootstrap = Some(std::sync::Arc::new(Bootstrap { draws }));
+    let center = [fit.a, fit.b, 1.0 / fit.c];
+    let t: Vec<f64> = groups.iter().map(|(t, _)| *t).collect();
+    let variance = enlarged.powi(2) * mean(&single.iter().map(|off| off * off).collect::<Vec<_>>());
+    let variances = groups
+        .iter()
+        .map(|(_, values)| match values.len() {
+            1 => (variance, Free::Shared((n - free).max(1.0))),
+            runs => {
+                let runs = runs as f64;
+                (squares(values) / (runs - 1.0) / runs, Free::Own(runs - 1.0))
+            }
+        })
+        .collect();
+    let moves = moves(center, &t, &weights);
+    fit.bootstrap = Some(std::sync::Arc::new(Bootstrap { draws, center, moves, variances }));
     Ok(fit)
 }
 
@@ -110,12 +182,13 @@ mod tests {
 
     const TRUTH: [f64; 3] = [1e-5, 0.05, 8e-3];
 
-    /// `runs` runs at each of eight temperatures about the truth.
-    fn draw(seed: i64, runs: usize) -> (Vec<f64>, Vec<f64>) {
+    /// `runs` runs at each of so many temperatures about the truth, always over the same range.
+    fn draw(seed: i64, temperatures: usize, runs: usize) -> (Vec<f64>, Vec<f64>) {
         let mut rng = Rng::new(seed, Stream::Synthetic, 0);
-        (0..8 * runs)
+        (0..temperatures * runs)
             .map(|index| {
-                let t = 2e-4 * 1.7f64.powi((index / runs) as i32);
+                let place = (index / runs) as f64 / (temperatures - 1) as f64;
+                let t = 2e-4 * 41f64.powf(place);
                 (t, predict(TRUTH, t) + 0.003 * rng.normal_pair().0)
             })
             .unzip()
@@ -125,11 +198,11 @@ mod tests {
     #[test]
     fn intervals_hold_the_truth_at_the_stated_rate() {
         const SETS: usize = 300;
-        for runs in [4, 1] {
+        for (temperatures, runs) in [(8, 4), (16, 1)] {
             let mut held = [0; 4];
             for seed in 0..SETS as i64 {
-                let (t, y) = draw(seed, runs);
-                let fit = fit_gap_bootstrap(&t, &y, 200, seed).unwrap();
+                let (t, y) = draw(seed, temperatures, runs);
+                let fit = fit_gap_bootstrap(&t, &y, 300, seed).unwrap();
                 let bootstrap = fit.bootstrap.unwrap();
                 for (k, truth) in TRUTH.into_iter().enumerate() {
                     let (low, high) = bootstrap.interval(k);
@@ -145,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_seed_decides_the_draws_and_few_are_refused() {
-        let (t, y) = draw(1, 3);
+        let (t, y) = draw(1, 8, 3);
         let fit = |seed| fit_gap_bootstrap(&t, &y, 100, seed).unwrap();
         assert_eq!(fit(1), fit(1));
         assert_ne!(fit(1), fit(2));

@@ -190,7 +190,7 @@ mod tests {
         ragged: bool,
     }
 
-    /// Three temperatures of two or three settings each, with four to five seeds, and one of one setting; and the true effect.
+    /// Three temperatures of two or three settings each, with three to five seeds, and one of one setting; and the true effect.
     fn table(draw: i64, design: Design) -> (Table, f64) {
         let mut rng = Rng::new(draw, Stream::Synthetic, 0);
         let names = ["temperature", "lr", "batch", "seed_split", "seed_init", "seed_order", "gap"];
@@ -245,7 +245,7 @@ mod tests {
     fn settings_that_lie_together_are_told_from_others_at_the_stated_rates() {
         let (one, _) = table(1, Design::default());
         let one = collapse(&one, "gap").unwrap();
-        assert_eq!((one.temperatures, one.settings, one.runs, one.paired), (2, 6, 30, true));
+        assert_eq!((one.temperatures, one.settings, one.runs, one.paired), (3, 7, 35, true));
         let designs = [
             Design::default(),
             Design { own_seeds: true, ..Design::default() },

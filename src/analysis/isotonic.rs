@@ -8,7 +8,7 @@ pub(super) fn rising(means: &[Mean]) -> (Vec<f64>, usize) {
     for &Mean { value, weight, .. } in means {
         pools.push((value, weight, 1));
         while let [.., (a, wa, na), (b, wb, nb)] = pools[..]
-            && a > b
+            && a >= b
         {
             pools.truncate(pools.len() - 2);
             pools.push(((a * wa + b * wb) / (wa + wb), wa + wb, na + nb));

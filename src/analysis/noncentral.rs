@@ -1,7 +1,8 @@
 //! The noncentral F distribution: of an F statistic where the groups do differ.
 
 use statrs::distribution::{ContinuousCDF, FisherSnedecor, Normal};
-use statrs::function::{beta::beta_reg, gamma::ln_gamma};
+use statrs::function::beta::{beta_reg, ln_beta};
+use statrs::function::gamma::ln_gamma;
 
 use crate::error::{Error, Result};
 
@@ -21,23 +22,33 @@ pub(super) fn noncentral_f(f: f64, d1: f64, d2: f64, lambda: f64) -> Result<f64>
     }
     let x = d1 * f / (d1 * f + d2);
     let mean = lambda / 2.0;
-    let weight = |j: f64| {
-        if mean == 0.0 { f64::from(j == 0.0) } else { (j * mean.ln() - mean - ln_gamma(j + 1.0)).exp() }
-    };
-    let term = |j: f64| weight(j) * if x >= 1.0 { 1.0 } else { beta_reg(d1 / 2.0 + j, d2 / 2.0, x) };
-    // Outwards from the largest weight.
-    let middle = mean.floor();
-    let enough = NEGLIGIBLE * weight(middle);
-    let mut sum = 0.0;
-    let mut j = middle;
-    while j >= 0.0 && weight(j) > enough {
-        sum += term(j);
-        j -= 1.0;
+    if x <= 0.0 || x >= 1.0 || mean == 0.0 {
+        return Ok(if x >= 1.0 { 1.0 } else { beta_reg(d1 / 2.0, d2 / 2.0, x.max(0.0)) });
     }
-    j = middle + 1.0;
-    while weight(j) > enough {
-        sum += term(j);
+    // Outwards from the largest weight. The neighbours of both factors follow from each other: I(a + 1, b) = I(a, b) − step(a) with
+    // step(a) = xᵃ (1 − x)ᵇ / (a B(a, b)).
+    let middle = mean.floor();
+    let weight = (middle * mean.ln() - mean - ln_gamma(middle + 1.0)).exp();
+    let (a, b) = (d1 / 2.0 + middle, d2 / 2.0);
+    let share = beta_reg(a, b, x);
+    let step = (a * x.ln() + b * (1.0 - x).ln() - a.ln() - ln_beta(a, b)).exp();
+    let enough = NEGLIGIBLE * weight;
+    let mut sum = weight * share;
+    let (mut j, mut w, mut i, mut s) = (middle, weight, share, step);
+    while w > enough {
+        i -= s;
+        s *= x * (d1 / 2.0 + j + b) / (d1 / 2.0 + j + 1.0);
         j += 1.0;
+        w *= mean / j;
+        sum += w * i;
+    }
+    (j, w, i, s) = (middle, weight, share, step);
+    while j > 0.0 && w > enough {
+        s *= (d1 / 2.0 + j) / (x * (d1 / 2.0 + j - 1.0 + b));
+        i += s;
+        w *= j / mean;
+        j -= 1.0;
+        sum += w * i;
     }
     Ok(sum)
 }

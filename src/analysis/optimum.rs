@@ -7,7 +7,7 @@
 //! stated level. The interval of the place is the bootstrap's: runs are drawn again at each temperature and
 //! the best one is noted.
 
-use super::bootstrap::{drawn_mean, interval};
+use super::bootstrap::{TAIL, drawn_mean, interval};
 use super::groups::{Levels, Point, Verdict};
 use super::predictions::{Prediction, PredictionOptions};
 use crate::rng::{Rng, Stream};
@@ -102,7 +102,7 @@ fn place(levels: &Levels, best: impl Fn(&[f64]) -> usize, options: &PredictionOp
             levels.t[best(&means)]
         })
         .collect();
-    interval(places)
+    interval(places, TAIL)
 }
 
 #[cfg(test)]

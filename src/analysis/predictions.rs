@@ -303,9 +303,8 @@ pub(super) mod tests {
         assert!(by_chance < rate(LEVEL) && by_chance > 2.0 * LEVEL - rate(LEVEL), "{by_chance}");
         assert!(share(Verdict::Fails, |seed| c(&draw(seed, 0.01, |t| -10.0 * t))) > 0.99);
         // It rises in the main and falls at the end, by far.
-        let bent = |t: f64| if t > 3e-3 { 0.02 } else { 20.0 * t };
-        let fails =
-            share(Verdict::Fails, |seed| c(&draw(seed, 0.001, |t| if t > 6e-3 { 0.0 } else { bent(t) })));
+        let bent = |t: f64| if t > 6e-3 { 0.03 } else { 20.0 * t };
+        let fails = share(Verdict::Fails, |seed| c(&draw(seed, 0.001, bent)));
         assert!(fails > 0.99, "{fails}");
     }
 
