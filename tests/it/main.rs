@@ -4,8 +4,10 @@
 mod analysis;
 mod cifar;
 mod cli;
+mod data_sets;
 mod faults;
 mod folders;
+mod hostile;
 mod mistakes;
 mod prompt;
 mod readers;
@@ -14,3 +16,4 @@ mod slurm;
 mod support;
 mod sweeps;
 mod training;
+mod writers;
