@@ -60,14 +60,19 @@ impl Unpack<'_> {
         let mut tar = tar::Archive::new(GzDecoder::new(BufReader::new(file)).take(limit));
         let mut missing: Vec<&Member> = self.members.iter().collect();
         let unreadable = |error: std::io::Error| {
-            wrong(format!("not a gzipped tar archive of at most {limit} bytes, or only a part of one: {error}"))
+            wrong(format!(
+                "not a gzipped tar archive of at most {limit} bytes, or only a part of one: {error}"
+            ))
         };
         for entry in tar.entries().map_err(unreadable)? {
             crate::interrupt::check()?;
             let mut entry = entry.map_err(unreadable)?;
             let path = entry.path().map_err(unreadable)?.into_owned();
             let Some(path) = below(&path) else {
-                return Err(wrong(format!("an entry lies outside of the archive's folder: {}", path.display())));
+                return Err(wrong(format!(
+                    "an entry lies outside of the archive's folder: {}",
+                    path.display()
+                )));
             };
             let kind = entry.header().entry_type();
             if kind.is_dir() || kind.is_pax_global_extensions() {
@@ -93,7 +98,9 @@ impl Unpack<'_> {
                 )));
             }
             write(&mut entry, member, &into.join(member.name)).map_err(|error| match error {
-                Error::Io { source, .. } if source.kind() == std::io::ErrorKind::UnexpectedEof => unreadable(source),
+                Error::Io { source, .. } if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    unreadable(source)
+                }
                 error => error,
             })?;
         }

@@ -111,7 +111,10 @@ impl Fetch<'_> {
         self.fetch_rest(&part, tell)?;
         let mut found = sha256(&part)?;
         if found != self.archive.sha256 && resumed {
-            tell(&format!("{}: what was fetched before is damaged; from the beginning", self.archive.address));
+            tell(&format!(
+                "{}: what was fetched before is damaged; from the beginning",
+                self.archive.address
+            ));
             remove(&part)?;
             self.fetch_rest(&part, tell)?;
             found = sha256(&part)?;
@@ -128,7 +131,12 @@ impl Fetch<'_> {
             Some(unpack) => {
                 tell(&format!("{}: unpacking", self.archive.file_name()));
                 let unpacked = unpack.run(&part, self.ready);
-                if unpacked.is_ok() || !matches!(unpacked, Err(Error::Interrupted | Error::Io { .. })) {
+                if unpacked.is_err() {
+                    for member in unpack.members {
+                        remove(&self.ready.join(member.name))?;
+                    }
+                }
+                if !matches!(unpacked, Err(Error::Interrupted | Error::Io { .. })) {
                     // Used, or of no use.
                     remove(&part)?;
                 }
@@ -160,7 +168,9 @@ impl Fetch<'_> {
             if retries > self.patience.retries {
                 let have = length(part)?;
                 let rest = if have > 0 { "; the same call goes on from there" } else { "" };
-                return Err(self.error(format!("{failure}; {have} of {} bytes came{rest}", self.archive.bytes)));
+                return Err(
+                    self.error(format!("{failure}; {have} of {} bytes came{rest}", self.archive.bytes))
+                );
             }
             tell(&format!("{}: {failure}; asking again", self.archive.address));
             http::wait(self.patience.pause)?;
@@ -175,7 +185,9 @@ impl Fetch<'_> {
         let start = if have < bytes { have } else { 0 };
         let mut answer = http::get(address, start, self.patience)?;
         if let Some(total) = answer.total.filter(|total| *total != bytes) {
-            return Err(Failure::Final(Error::invalid(format!("expected {bytes} bytes, the server has {total}"))));
+            return Err(Failure::Final(Error::invalid(format!(
+                "expected {bytes} bytes, the server has {total}"
+            ))));
         }
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(part).map_err(io)?;
         let mut have = answer.start;

@@ -42,6 +42,8 @@ struct Decoded {
     bytes: Vec<u8>,
     /// Bytes that they may become in all, by the lengths of the files read so far.
     allowed: u64,
+    /// How many images these files claim to hold.
+    claimed: u64,
     labels: Vec<u16>,
     shape: [usize; 3],
 }
@@ -79,6 +81,7 @@ fn read_file(path: &Path, image: Option<&str>, label: Option<&str>, into: &mut D
         return Err(fail(format!("{} rows of images in {} bytes", file.rows(), file.length())));
     }
     into.allowed = into.allowed.saturating_add(untrusted::allowance(file.length()));
+    into.claimed = into.claimed.saturating_add(file.rows());
     let schema = file.schema().clone();
     let image = find(&schema, image, "image", is_image).map_err(fail)?;
     let label = find(&schema, label, "label", |name, kind| {
@@ -178,7 +181,7 @@ fn decode_all(encoded: &ArrayRef, first: usize, into: &mut Decoded) -> std::resu
     let size = shape.iter().product::<usize>();
     let start = into.bytes.len();
     let end = start.saturating_add(count.saturating_mul(size));
-    if end as u64 > into.allowed {
+    if (end as u64).max(into.claimed.saturating_mul(size as u64)) > into.allowed {
         return Err(format!(
             "the images unpack to more than {} MB, which is far more than files of this length hold",
             into.allowed / 1_000_000

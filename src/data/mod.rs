@@ -197,9 +197,9 @@ impl SourceInfo {
     pub fn found(&self, data_dir: &Path) -> Result<Source> {
         let name = self.name;
         let folder = data_dir.join(name);
-        let source = self.in_folder(&folder).ok_or_else(|| {
-            Error::invalid(format!("{name} does not lie in a folder"))
-        })?;
+        let source = self
+            .in_folder(&folder)
+            .ok_or_else(|| Error::invalid(format!("{name} does not lie in a folder")))?;
         match source.files() {
             Ok(_) => Ok(source),
             Err(error) if folder.exists() => Err(error),

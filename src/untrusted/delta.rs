@@ -21,7 +21,8 @@ pub(super) fn check(data: &[u8], encoding: Encoding, values: usize) -> Checked<(
     };
     let mut rest = data;
     for _ in 0..streams {
-        let length = stream(rest, values).unwrap_or_else(|| Err("a page of differences is broken".to_owned()))?;
+        let length =
+            stream(rest, values).unwrap_or_else(|| Err("a page of differences is broken".to_owned()))?;
         rest = &rest[length..];
     }
     Ok(())

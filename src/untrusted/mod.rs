@@ -58,8 +58,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened> {
         // What Arrow's own schema adds in a file's notes (views, dictionaries, lists of fixed length) are ways to say
         // much in few bytes. The columns' types are Parquet's.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata =
-            ArrowReaderMetadata::load(&input, options).map_err(|error| fail(error.to_string()))?;
+        let metadata = ArrowReaderMetadata::load(&input, options).map_err(|error| fail(error.to_string()))?;
         let weights = pages::check(&input, metadata.metadata()).map_err(fail)?;
         let length = input.length();
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata);
@@ -90,7 +89,11 @@ impl Opened {
 
     /// How many rows it claims to have.
     pub(crate) fn rows(&self) -> u64 {
-        self.builder.metadata().row_groups().iter().fold(0, |sum, group| sum.saturating_add(group.num_rows().max(0) as u64))
+        self.builder
+            .metadata()
+            .row_groups()
+            .iter()
+            .fold(0, |sum, group| sum.saturating_add(group.num_rows().max(0) as u64))
     }
 
     /// How long the file is.

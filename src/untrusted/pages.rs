@@ -59,7 +59,6 @@ const DICTIONARY: i32 = 2;
 const DATA_2: i32 = 3;
 
 const DELTA_BINARY_PACKED: i32 = 5;
-const DELTA_LENGTH_BYTE_ARRAY: i32 = 6;
 const DELTA_BYTE_ARRAY: i32 = 7;
 
 /// Sums over a whole file.
@@ -332,7 +331,10 @@ fn inflates(input: &Input, chunk: &ColumnChunkMetaData, header: &Header, at: u64
             // 0x184D2204 begins a frame; 0x184C2102 an old one.
             let body = body()?;
             if body.get(2..4).is_some_and(|magic| matches!(magic, [0x4d | 0x4c, 0x18])) {
-                return Err("LZ4 frames, which do not say how long they are; write the file anew with another codec".into());
+                return Err(
+                    "LZ4 frames, which do not say how long they are; write the file anew with another codec"
+                        .into(),
+                );
             }
             Ok(())
         }

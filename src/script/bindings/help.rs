@@ -45,7 +45,7 @@ fn details(name: &str) -> String {
         text += &options("Options:", AVERAGE_OPTIONS.iter().copied());
     }
     if let Some(source) = SOURCES.iter().find(|source| source.name == name) {
-        text += &format!("\n{}\nSource: {}\n", source.doc, source.origin);
+        text += &format!("\nSource: {}\n", source.origin);
     }
     if let Some(model) = MODELS.iter().find(|model| model.name == name) {
         text += &options("Options:", model.options.iter().copied());
