@@ -1,6 +1,6 @@
 //! A real Chromium without a window, driven over loopback by chromedriver (W3C WebDriver).
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -144,45 +144,46 @@ impl Browser {
 
     /// One request to chromedriver; an error of its fails the test.
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        let answer = self.ask(method, path, body).unwrap();
+        let value = &answer["value"];
+        assert!(value.get("error").is_none(), "{path} {body}: {value}");
+        value.clone()
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &Value) -> std::io::Result<Value> {
         let body = body.to_string();
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.port))?);
+        stream.get_ref().set_read_timeout(Some(Duration::from_secs(120)))?;
         write!(
-            stream,
+            stream.get_mut(),
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
             self.port,
             body.len()
-        )
-        .unwrap();
-        let mut answer = Vec::new();
-        let mut end = usize::MAX;
-        while answer.len() < end {
-            let mut part = [0; 65536];
-            let count = stream.read(&mut part).unwrap();
-            assert!(count > 0, "chromedriver hung up: {}", String::from_utf8_lossy(&answer));
-            answer.extend_from_slice(&part[..count]);
-            if let Some(head) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
-                let text = String::from_utf8_lossy(&answer[..head]).to_lowercase();
-                let length = text.split("content-length:").nth(1).expect("a length");
-                let length: usize = length.lines().next().unwrap().trim().parse().unwrap();
-                end = head + 4 + length;
+        )?;
+        let mut length = 0;
+        let mut line = String::new();
+        // The head ends with an empty line.
+        while stream.read_line(&mut line)? > 2 {
+            let head = line.to_lowercase();
+            if let Some(value) = head.strip_prefix("content-length:") {
+                length = value.trim().parse().map_err(std::io::Error::other)?;
             }
+            line.clear();
         }
-        let start = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-        let answer: Value = serde_json::from_slice(&answer[start..]).unwrap();
-        let value = &answer["value"];
-        assert!(value.get("error").is_none(), "{path} {body}: {value}");
-        value.clone()
+        let mut answer = vec![0; length];
+        stream.read_exact(&mut answer)?;
+        Ok(serde_json::from_slice(&answer)?)
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        if !self.session.is_empty() && !std::thread::panicking() {
-            self.call("DELETE", &format!("/session/{}", self.session), &json!({}));
+        // The end of the session ends the browser; chromedriver alone would leave it running. A test that has failed
+        // already must not panic again.
+        if !self.session.is_empty() {
+            let _ = self.ask("DELETE", &format!("/session/{}", self.session), &json!({}));
         }
-        // chromedriver ends its browser on SIGTERM.
         // SAFETY: the process is our child and was not waited for yet.
         unsafe { libc::kill(self.driver.id() as i32, libc::SIGTERM) };
         self.driver.wait().unwrap();

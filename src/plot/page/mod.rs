@@ -116,9 +116,9 @@ impl Page {
             if let Part::Heading(text) = part {
                 section += 1;
                 body += if section > 1 { "</section>\n" } else { "" };
-                let _ = write!(
+                let _ = writeln!(
                     body,
-                    "<section aria-labelledby=\"s{section}\"><h2 id=\"s{section}\">{}</h2>\n",
+                    "<section aria-labelledby=\"s{section}\"><h2 id=\"s{section}\">{}</h2>",
                     html(text)
                 );
             } else {
@@ -254,7 +254,7 @@ mod tests {
         let figure = Figure { title: Some(HOSTILE.into()), panels: vec![panel(20, HOSTILE); 2], columns: 2 };
         page.figure(figure, HOSTILE);
         let text = vec![Cell::Text(HOSTILE.into())];
-        page.table(cells(&[HOSTILE], &[text.clone()]), HOSTILE);
+        page.table(cells(&[HOSTILE], std::slice::from_ref(&text)), HOSTILE);
         page.verdicts(&cells(
             &["prediction", "verdict", "metric", "says"],
             &[text.clone(), text.clone(), text.clone(), text],

@@ -35,9 +35,9 @@ pub(super) fn html_of(figure: &Figure, caption: &str, id: &str) -> String {
                 html(&title)
             ),
         };
-        let _ = write!(
+        let _ = writeln!(
             panels,
-            "<div class=\"panel\">{}<div class=\"plot\">{}{over}</div></div>\n",
+            "<div class=\"panel\">{}<div class=\"plot\">{}{over}</div></div>",
             legend(&keys::own(panel, &shared)),
             drawing(&alone.scene, &font::clean(&title)),
         );
