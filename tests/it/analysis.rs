@@ -126,8 +126,8 @@ fn averages_are_as_precise_as_wanted_and_made_once() {
     assert_eq!(lines[0], format!("{columns:?}"));
     // What the table says is what the folder holds, and more seeds than the first two were needed.
     let numbers = |text: &str, key: &str| -> Vec<f64> {
-        let after = text.split(&format!("\"{key}\": ")).skip(1);
-        after.map(|rest| rest.split([',', '}']).next().unwrap().parse().unwrap()).collect()
+        let key = format!("\"{key}\": ");
+        text.split(&key).skip(1).map(|rest| rest.split([',', '}']).next().unwrap().parse().unwrap()).collect()
     };
     for (own, other) in [("mean", "mean"), ("standard_error", "error"), ("n", "n")] {
         let (own, other) = (numbers(lines[1], own), numbers(lines[2], other));
