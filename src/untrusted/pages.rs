@@ -85,7 +85,7 @@ pub(super) fn check(input: &Input, metadata: &ParquetMetaData) -> Checked<Weight
         for ((chunk, column), weight) in group.columns().iter().zip(columns).zip(&mut weights.columns) {
             crate::interrupt::check().map_err(|error| error.to_string())?;
             let longest = chunk_check(input, chunk, column, group.num_rows(), &mut totals)
-                .map_err(|error| format!("column `{}`: {error}", column.path()))?;
+                .map_err(|error| format!("column `{}`: {error}", column.path().string()))?;
             *weight = (*weight).max(decoded(column).saturating_add(longest));
         }
     }

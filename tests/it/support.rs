@@ -145,6 +145,8 @@ pub struct Run {
     pub stdout: String,
     pub stderr: String,
     pub time: Duration,
+    /// Time of the cores, which does not depend on who else uses them.
+    pub cpu: Duration,
     /// The most memory that it ever held, in bytes.
     pub peak: u64,
 }
@@ -176,11 +178,13 @@ impl Started {
             assert!(ended >= 0, "wait4: {}", std::io::Error::last_os_error());
             ended > 0
         });
+        let seconds = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
         Run {
             code: ExitStatus::from_raw(status).code(),
             stdout: fs::read_to_string(output.join("stdout")).unwrap(),
             stderr: fs::read_to_string(output.join("stderr")).unwrap(),
             time: started.elapsed(),
+            cpu: seconds(usage.ru_utime) + seconds(usage.ru_stime),
             peak: usage.ru_maxrss as u64 * 1024,
         }
     }
