@@ -80,7 +80,7 @@ fn lines(field: &Field, column: &ArrayRef, rows: &[usize], longest: usize) -> Ve
     let size = texts.iter().map(|text| text.width()).max().unwrap_or(0);
     let pad = |text: &String| {
         let space = " ".repeat(size - text.width());
-        if kind.is_numeric() { space + text } else { text.clone() + &space }
+        if kind.is_numeric() { format!("{space}{text}") } else { format!("{text}{space}") }
     };
     texts.iter().map(pad).collect()
 }
