@@ -16,7 +16,7 @@ use crate::table::Table;
 
 /// The options of figure(plots, #{…}).
 pub(super) const FIGURE_OPTIONS: [(&str, &str); 2] = [
-    ("columns", "how many panels stand side by side (1 to 4 as their number suggests)"),
+    ("columns", "how many panels stand side by side (2 for two to four panels, 3 for more)"),
     ("title", "the text above all panels"),
 ];
 
