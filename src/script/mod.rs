@@ -6,6 +6,7 @@ mod arguments;
 mod bindings;
 mod convert;
 mod handles;
+mod keywords;
 mod modules;
 mod options;
 mod report;
@@ -35,6 +36,7 @@ pub fn engine(session: &Rc<Session>) -> Engine {
     engine.on_progress(|_| crate::interrupt::raised().then(|| Dynamic::from("interrupted")));
     engine.on_print(print);
     engine.on_debug(|text, _, _| tell(text));
+    keywords::free(&mut engine);
     bindings::register(&mut engine);
     engine
 }
