@@ -25,8 +25,8 @@ const fn archive(address: &'static str, bytes: u64, sha256: &'static str) -> Arc
     Archive { address, sha256, bytes, unpack: None }
 }
 
-// Lengths and hashes as TensorFlow Datasets records them, in url_checksums/mnist.txt and fashion_mnist.txt. The authors'
-// own page of MNIST does not serve the files any more; this copy of them is the one that its readers are sent to.
+// Lengths and hashes as TensorFlow Datasets records them, in url_checksums/mnist.txt and fashion_mnist.txt. MNIST's own
+// page does not serve its files any more; the copy here is the one that is read there, too.
 pub(super) const MNIST_ARCHIVES: &[Archive] = &[
     archive(
         "https://storage.googleapis.com/cvdf-datasets/mnist/train-images-idx3-ubyte.gz",
@@ -117,7 +117,9 @@ fn find(folder: &Path, stem: &str, kind: &str) -> Result<PathBuf> {
 
 /// The bytes after the header, whose sizes must be these.
 fn read(path: &Path, magic: u32, sizes: &[u32]) -> Result<Vec<u8>> {
-    let wrong = |what: String| Error::invalid(format!("{}: {what}; fetch the file again", path.display()));
+    let wrong = |what: String| {
+        Error::invalid(format!("{}: {what}; remove the file and fetch it again", path.display()))
+    };
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
     let header = 4 * (1 + sizes.len());
     let length = sizes.iter().map(|&size| size as usize).product::<usize>();

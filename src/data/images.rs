@@ -33,15 +33,14 @@ impl Images {
         shape: [usize; 3],
         full_scale: f64,
     ) -> Result<Self> {
-        let image: usize = shape.iter().product();
-        if image == 0 || labels.is_empty() {
+        if labels.is_empty() || shape.contains(&0) {
             return Err(Error::invalid("the data set is empty: expected at least one image"));
         }
-        if bytes.len() != labels.len() * image {
+        let needed = shape.iter().try_fold(labels.len(), |product, size| product.checked_mul(*size));
+        if needed != Some(bytes.len()) {
             return Err(Error::invalid(format!(
-                "{} labels of images of {image} bytes need {} bytes, found {}",
+                "{} labels of images of {shape:?} bytes need their product in bytes, found {}",
                 labels.len(),
-                labels.len() * image,
                 bytes.len()
             )));
         }
