@@ -172,7 +172,8 @@ mod tests {
             let session = Session::silent();
             let engine = crate::script::engine(&session);
             let script = format!("import \"{name}\" as loaded;");
-            crate::script::evaluate(&engine, &mut Scope::new(), &script).unwrap();
+            let value = crate::script::evaluate(&engine, &mut Scope::new(), &script).unwrap();
+            assert!(value.is_unit());
         }
     }
 }
