@@ -14,7 +14,7 @@ fn scripts(lab: &Lab) {
 }
 
 /// Fewer epochs and seeds than at any scale: what is found says nothing, but everything is made.
-const LITTLE: [&str; 6] = ["-D", "epochs=3", "-D", "seeds=2", "-D", "dir=out"];
+const LITTLE: [&str; 6] = ["-D", "epochs=1", "-D", "seeds=2", "-D", "dir=out"];
 
 #[test]
 fn all_figures_are_made_once_and_only_drawn_again() {
