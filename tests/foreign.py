@@ -152,7 +152,7 @@ def by_duckdb(folder):
         "when": ("time", ["2024-03-31T12:30:15.250", None]),
         "list": ("list of int32", [[1, 2], None]),
         "parts": ("struct", [{"a": 1}, None]),
-        "nothing": ("int32", [None, None]),
+        "nothing": ("null", [None, None]),
     }
 
 

@@ -7,7 +7,7 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::error::{Error, Result};
 
@@ -62,7 +62,7 @@ impl Cell {
             let floats = floats.as_primitive::<Float64Type>();
             return cells(&|row| Self::Float(floats.value(row)));
         }
-        let options = FormatOptions::default().with_duration_format(DurationFormat::Pretty);
+        let options = FormatOptions::default().with_null("null");
         match ArrayFormatter::try_new(column, &options) {
             Ok(texts) => cells(&|row| Self::Text(texts.value(row).to_string())),
             Err(error) => cells(&|_| Self::Text(error.to_string())),

@@ -46,9 +46,10 @@ impl Table {
         self.sql(&format!("SELECT * FROM t WHERE {condition}"))
     }
 
-    /// These expressions as columns; `"x AS name"` names one, else it is called as it is written.
+    /// These expressions as columns; `"x AS name"` names one, else it is called as it is written. A text that is a column's
+    /// name means this column, also in `group` and `sort`.
     pub fn select(&self, expressions: &[String]) -> Result<Self> {
-        let selected = selection("select", expressions)?;
+        let selected = selection("select", &self.names_in(expressions))?;
         self.sql(&format!("SELECT {} FROM t", list(&selected)))
     }
 
@@ -66,8 +67,9 @@ impl Table {
 
     /// One row per combination of the keys, sorted by them, with the aggregates; without keys one row.
     pub fn group(&self, keys: &[String], aggregates: &[String]) -> Result<Self> {
-        let selected = selection("group", &[keys, aggregates].concat())?;
-        let keys = selection("group", keys)?.len();
+        let keys = self.names_in(keys);
+        let selected = selection("group", &[&keys, aggregates].concat())?;
+        let keys = selection("group", &keys)?.len();
         let positions: Vec<String> = (1..=keys).map(|position| position.to_string()).collect();
         let positions = positions.join(", ");
         let columns = list(&selected);
@@ -81,7 +83,7 @@ impl Table {
     /// written; equal rows stay in their order.
     pub fn sort(&self, keys: &[String]) -> Result<Self> {
         let mut order = Vec::new();
-        for key in keys {
+        for key in &self.names_in(keys) {
             order.extend(kelvin_sql::order(key).map_err(|error| wrong("sort", &error))?);
         }
         if order.is_empty() {
@@ -92,6 +94,13 @@ impl Table {
         order.push(row.clone());
         let query = format!("SELECT {} FROM t ORDER BY {}", columns.join(", "), order.join(", "));
         place(self, &row)?.sql(&query)
+    }
+
+    /// Texts that are columns' names in quotes, the others as they are.
+    fn names_in(&self, texts: &[String]) -> Vec<String> {
+        let columns = self.columns();
+        let name = |text: &String| if columns.contains(&text.as_str()) { quote(text) } else { text.clone() };
+        texts.iter().map(name).collect()
     }
 
     /// The first `n` rows.
@@ -226,9 +235,9 @@ mod tests {
     #[test]
     fn columns_of_any_name_are_columns() {
         let names = ["Größe", "a b", "select", "it's", "say \"hi\"", "a.b"].map(str::to_owned);
-        let columns: Vec<Vec<Cell>> = (0..6).map(|n| vec![Cell::Int(n), Cell::Int(10 - n)]).collect();
+        let columns: Vec<Vec<Cell>> = (0..6).map(|n| vec![Cell::Int(n), Cell::Int(20 - n)]).collect();
         let table = Table::from_cells(&names, &columns).unwrap();
-        assert_eq!(table.derive("select", "\"a b\" + 1").unwrap().floats("select").unwrap(), [2.0, 10.0]);
+        assert_eq!(table.derive("select", "\"a b\" + 1").unwrap().floats("select").unwrap(), [2.0, 20.0]);
         assert_eq!(table.derive("new one", "Größe").unwrap().columns()[6], "new one");
         for name in &names {
             let sorted = table.sort(&[format!("{} desc", quote(name))]).unwrap();

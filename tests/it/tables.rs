@@ -175,7 +175,7 @@ fn files_have_every_value_and_null() {
     let csv = std::fs::read_to_string(lab.path("t.csv")).unwrap();
     assert_eq!(csv, "n,text,x,z\n,\"a,\"\"b\"\"\nc\",1.5,\n3,,,\n");
     for line in
-        ["n  text           x  z", "int64  text     float64  null", " null  a,\"b\"\\nc      1.5  null"]
+        ["n  text            x  z", "int64  text      float64  null", " null  a,\"b\"\\nc      1.5  null"]
     {
         assert!(found.contains(line), "{line}\n{found}");
     }
@@ -206,9 +206,9 @@ fn a_million_rows_group_quickly() {
     // 10⁶ rows without a loop in the script.
     let script = r#"
         let digits = table(#{ d: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] });
-        let t = digits.sql("select 0.01 * (1 + a.d) as lr, 16 * (1 + b.d) as batch,
+        let t = digits.sql(`select 0.01 * (1 + a.d) as lr, 16 * (1 + b.d) as batch,
             sin(a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d + 100000 * f.d) as gap
-            from t a, t b, t c, t d, t e, t f");
+            from t a, t b, t c, t d, t e, t f`);
         let start = timestamp();
         let g = t.group(["lr", "batch"], ["avg(gap) as gap", "stddev(gap) as s", "count(*) as n"]);
         let seconds = start.elapsed;

@@ -47,7 +47,8 @@ def tables():
         "cost": [1.5, -2.5, 3.0, 4.0, np.nan, 6.0],
         "x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
     })
-    return {"runs": runs, "costs": costs}
+    # JSON objects have no order: sorted by name, as the test reads them.
+    return {name: frame[sorted(frame.columns)] for name, frame in {"runs": runs, "costs": costs}.items()}
 
 
 def plain(value):

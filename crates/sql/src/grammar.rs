@@ -1,7 +1,9 @@
 //! Parts of queries: expressions, what is selected, orders. Parsed before they are put into a query, so that a
 //! mistake is told of the text that holds it, and that no text reaches beyond its place.
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, SelectItem, SetExpr};
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Expr, Ident, SelectItem, SetExpr, VisitMut, visit_expressions_mut};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -16,7 +18,9 @@ pub struct Selected {
 
 /// One expression: `lr > 0.1 and batch = 32`.
 pub fn expression(text: &str) -> Result<String, String> {
-    whole(text, |parser| parser.parse_expr()).map(|expression| expression.to_string())
+    let mut expression = whole(text, |parser| parser.parse_expr())?;
+    quote_names(&mut expression);
+    Ok(expression.to_string())
 }
 
 /// What to select: `lr, avg(gap) as gap`. A column without a name of its own is called as it is written.
@@ -26,6 +30,7 @@ pub fn selection(text: &str) -> Result<Vec<Selected>, String> {
         .into_iter()
         .map(|mut item| {
             let name = name(&mut item);
+            quote_names(&mut item);
             Selected { sql: item.to_string(), name }
         })
         .collect())
@@ -33,8 +38,19 @@ pub fn selection(text: &str) -> Result<Vec<Selected>, String> {
 
 /// What to sort by: `batch, lr desc`.
 pub fn order(text: &str) -> Result<Vec<String>, String> {
-    let keys = whole(text, |parser| parser.parse_comma_separated(Parser::parse_order_by_expr))?;
+    let mut keys = whole(text, |parser| parser.parse_comma_separated(Parser::parse_order_by_expr))?;
+    keys.iter_mut().for_each(quote_names);
     Ok(keys.iter().map(ToString::to_string).collect())
+}
+
+/// Puts names in quotes, without which a column called `order` could not be part of a query.
+fn quote_names(part: &mut impl VisitMut) {
+    let _ = visit_expressions_mut(part, |expression| {
+        if let Expr::Identifier(name) = expression {
+            name.quote_style = Some('"');
+        }
+        ControlFlow::<()>::Continue(())
+    });
 }
 
 /// Names the columns that a query selects.
@@ -108,7 +124,7 @@ mod tests {
         for text in ["a) from t --", "a = 1;", "a = 1 limit 1", "", "a ="] {
             assert!(expression(text).is_err(), "{text}");
         }
-        assert_eq!(expression("a = 1 -- why").as_deref(), Ok("a = 1"));
-        assert_eq!(order("a desc, b"), Ok(vec!["a DESC".to_owned(), "b".to_owned()]));
+        assert_eq!(expression("a = 1 -- why").as_deref(), Ok("\"a\" = 1"));
+        assert_eq!(order("order desc, b"), Ok(vec!["\"order\" DESC".to_owned(), "\"b\"".to_owned()]));
     }
 }

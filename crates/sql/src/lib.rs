@@ -19,9 +19,12 @@ use std::task::Poll;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::datasource::MemTable;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::{SQLOptions, SessionContext};
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
@@ -95,7 +98,13 @@ async fn run(inputs: Vec<Input<'_>>, sql: &str) -> Result<(SchemaRef, Vec<Record
     allowed.verify_plan(&plan).map_err(message::of)?;
     let frame = context.execute_logical_plan(plan).await.map_err(message::of)?;
     let schema = Arc::clone(frame.schema().inner());
-    let batches = frame.collect().await.map_err(message::of)?;
+    let task = Arc::new(frame.task_ctx());
+    let plan = frame.create_physical_plan().await.map_err(message::of)?;
+    // Every part of it yields now and then, so that it can be stopped.
+    let yielding =
+        |part| Ok(Transformed::yes(Arc::new(CooperativeExec::new(part)) as Arc<dyn ExecutionPlan>));
+    let plan = plan.transform_up(yielding).map_err(message::of)?.data;
+    let batches = collect(plan, task).await.map_err(message::of)?;
     // The plan's schema and the batches' may differ in nullability: the batches tell.
     let schema = batches.first().map_or(schema, RecordBatch::schema);
     Ok((schema, batches))

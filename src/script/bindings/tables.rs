@@ -182,7 +182,7 @@ pub mod functions {
     }
 
     /// These expressions as columns: `runs.select(["lr", "gap * 100 as percent"])`. An expression without `as` is called as it
-    /// is written; two columns of one name are an error.
+    /// is written; a text that is a column's name means this column, whatever is in it; two columns of one name are an error.
     #[rhai_fn(return_raw, pure)]
     pub fn select(context: NativeCallContext, table: &mut Table, expressions: Dynamic) -> Scripted<Table> {
         texts("select", &expressions)
