@@ -117,8 +117,8 @@ fn below(path: &Path) -> Option<PathBuf> {
     for part in path.components() {
         match part {
             Component::Normal(name) => plain.push(name),
-            Component::CurDir | Component::ParentDir => {}
-            Component::RootDir | Component::Prefix(_) => return None,
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
         }
     }
     Some(plain)

@@ -119,7 +119,7 @@ impl Fetch<'_> {
             self.fetch_rest(&part, tell)?;
             found = sha256(&part)?;
         }
-        if false {
+        if found != self.archive.sha256 {
             remove(&part)?;
             return Err(self.error(format!(
                 "its SHA-256 is {found}, expected {}; it was removed and nothing of it was used",
