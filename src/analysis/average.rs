@@ -270,6 +270,7 @@ mod tests {
         assert_eq!(GOAL.more(&spread, 4, 1), 4);
         assert_eq!(GOAL.more(&spread, 63, 1), 1);
         assert_eq!(GOAL.more(&spread, 64, 1), 0);
+        assert_eq!(Goal { until: 0.4, ..GOAL }.more(&spread, 4, 1), 3);
         assert_eq!(Goal { until: 0.45, ..GOAL }.more(&spread, 4, 1), 1);
         assert_eq!(Goal { until: 0.5, ..GOAL }.more(&spread, 4, 1), 0);
         // In units of the mean: 0.05 of 10.
