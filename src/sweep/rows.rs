@@ -312,3 +312,62 @@ pub fn runs(sweep: &str, runs: &[(&PlannedRun, &Provenance, Ended)]) -> Result<T
     add("label_noise", label_noise(runs.iter().map(|(run, ..)| *run)));
     table((fields, columns))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{DataOp, Dataset, Sampling};
+    use crate::model::Scores;
+    use crate::sweep::Plan;
+    use crate::table::Cell;
+
+    fn planned(sampling: Sampling) -> PlannedRun {
+        let mut spec = RunSpec { sampling, ..crate::train::example() };
+        spec.data.operations = [0.3, 0.2].map(|p| DataOp::LabelNoise { p, seed: 1 }).to_vec();
+        Plan::new(vec![spec]).unwrap().runs.remove(0)
+    }
+
+    fn epochs_of(run: &PlannedRun) -> Table {
+        let scores = Scores { loss: 1.0, accuracy: 0.5, loss_std: 0.1 };
+        let record =
+            EpochRecord { epoch: 1, steps: 10, lr_now: 0.1, train: scores, test: scores, seconds: 1.0 };
+        epochs("s1", run, &[record]).unwrap()
+    }
+
+    fn last_two(table: &Table) -> [Cell; 2] {
+        ["label_noise", "overlap"].map(|name| Cell::of(table.column(name).unwrap(), 0))
+    }
+
+    #[test]
+    fn rows_tell_the_label_noise_and_the_overlap() {
+        let run = planned(Sampling::Random);
+        let table = epochs_of(&run);
+        assert_eq!(table.batch().schema_ref(), &epochs_schema());
+        let data = Dataset::open(&run.spec.data).unwrap();
+        let (train, test) = data.divide(Sampling::Random, 100, 50, 1).unwrap();
+        let overlap = test.rows().iter().filter(|row| train.rows().contains(row)).count();
+        assert_eq!(last_two(&table), [Cell::Float(0.2), Cell::Int(overlap as i64)]);
+        assert_eq!(last_two(&epochs_of(&planned(Sampling::Split))), [Cell::Float(0.2), Cell::Int(0)]);
+    }
+
+    /// Files and plans of an earlier version say neither; the overlap of a random draw is then unknown.
+    #[test]
+    fn what_an_earlier_version_wrote_is_completed() {
+        let old_plan = |run: &PlannedRun| -> PlannedRun {
+            let mut json = serde_json::to_value(run).unwrap();
+            json.as_object_mut().unwrap().remove("examples").unwrap();
+            serde_json::from_value(json).unwrap()
+        };
+        for (sampling, overlap) in [(Sampling::Random, Cell::Null), (Sampling::Split, Cell::Int(0))] {
+            let run = planned(sampling);
+            let new = epochs_of(&run);
+            let names: Vec<String> = new.columns()[..37].iter().map(|name| (*name).to_owned()).collect();
+            let file = new.select(&names).unwrap();
+            assert_eq!(file.columns().last(), Some(&"seconds"));
+            let completed = |run: &PlannedRun| completed("s1", run, file.clone()).unwrap();
+            assert_eq!(last_two(&completed(&run)), last_two(&new));
+            assert_eq!(last_two(&completed(&old_plan(&run))), [Cell::Float(0.2), overlap]);
+            assert_eq!(completed(&run).batch().schema_ref(), &epochs_schema());
+        }
+    }
+}

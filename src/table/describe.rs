@@ -56,7 +56,11 @@ fn statistics(mut values: Vec<f64>) -> [Option<f64>; STATISTICS] {
     values.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = f64::NAN);
     values.sort_by(f64::total_cmp);
     let n = values.len();
-    let mean = (n > 0).then(|| values.iter().sum::<f64>() / n as f64);
+    // The mean of equal values is this value, without rounding.
+    let mean = match (values.first(), values.last()) {
+        (Some(first), Some(last)) if first == last => Some(*first),
+        _ => (n > 0).then(|| values.iter().sum::<f64>() / n as f64),
+    };
     let squares = |mean: f64| values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
     let std = mean.filter(|_| n > 1).map(|mean| (squares(mean) / (n - 1) as f64).sqrt());
     let quantile = |p: f64| {
@@ -91,6 +95,8 @@ mod tests {
             let found = described.floats(name).unwrap()[0];
             assert!((found - wanted).abs() < 1e-15, "{name}: {found}");
         }
+        let constant = Table::from_cells(&["x".to_owned()], &[vec![Cell::Float(0.1); 3]]).unwrap();
+        assert_eq!(constant.describe().unwrap().floats("std").unwrap(), [0.0]);
         let none = table.filter("x > 9").unwrap().describe().unwrap();
         assert_eq!(Cell::all(none.column("mean").unwrap()), [Cell::Null]);
         assert!(table.select(&["text".to_owned()]).unwrap().describe().is_err());

@@ -20,5 +20,7 @@ pub use engine::{Event, Outcome};
 pub use evaluate::scores;
 pub use record::{EpochRecord, Status};
 pub use snapshot::{Position, Snapshot, weights_digest};
+#[cfg(test)]
+pub(crate) use spec::example;
 pub use spec::{InitFile, Order, RunSpec, Seeds, TrainMetrics};
 pub use timing::{Expected, expected};

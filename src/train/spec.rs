@@ -236,7 +236,7 @@ impl RunSpec {
 
 /// A small run on the digits, for tests.
 #[cfg(test)]
-pub(super) fn example() -> RunSpec {
+pub(crate) fn example() -> RunSpec {
     RunSpec {
         data: DataSpec::new(crate::data::Source::Digits),
         sampling: Sampling::Split,

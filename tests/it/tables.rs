@@ -260,7 +260,7 @@ fn several_sweeps_open_as_one_table() {
         run.stderr
     );
 
-    // As an earlier version wrote it: without the two columns, and the plan without what the overlap comes from.
+    // As an earlier version wrote it: without the two columns.
     for (path, _) in lab.metrics().into_iter().filter(|(path, _)| path.starts_with(lab.path("c"))) {
         let old = Table::read_parquet(&path).unwrap();
         let names =
