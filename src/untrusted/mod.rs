@@ -6,6 +6,7 @@
 //! ([`allowance`]); what is unpacked is counted as it comes ([`Batches`]). Every reader of Parquet opens files here.
 
 mod delta;
+mod durations;
 mod footer;
 mod input;
 mod pages;
@@ -47,6 +48,8 @@ pub(crate) struct Opened {
     length: u64,
     builder: ParquetRecordBatchReaderBuilder<Input>,
     weights: pages::Weights,
+    /// The columns, with durations.
+    schema: SchemaRef,
 }
 
 /// Opens a file and checks its headers.
@@ -56,13 +59,14 @@ pub(crate) fn open(path: &Path) -> Result<Opened> {
         let fail = |error: String| not_readable(path, &error);
         footer::check(&input).map_err(fail)?;
         // What Arrow's own schema adds in a file's notes (views, dictionaries, lists of fixed length) are ways to say
-        // much in few bytes. The columns' types are Parquet's.
+        // much in few bytes. The columns' types are Parquet's, which has all but durations.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load(&input, options).map_err(|error| fail(error.to_string()))?;
         let weights = pages::check(&input, metadata.metadata()).map_err(fail)?;
+        let schema = durations::named(metadata.metadata(), metadata.schema());
         let length = input.length();
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata);
-        Ok(Opened { path: path.to_owned(), length, builder, weights })
+        Ok(Opened { path: path.to_owned(), length, builder, weights, schema })
     })
 }
 
@@ -84,7 +88,7 @@ fn not_readable(path: &Path, error: &str) -> Error {
 impl Opened {
     /// The columns.
     pub(crate) fn schema(&self) -> &SchemaRef {
-        self.builder.schema()
+        &self.schema
     }
 
     /// How many rows it claims to have.
@@ -103,7 +107,7 @@ impl Opened {
 
     /// Reads all columns, or these, in batches of so many rows or, where rows may be long, fewer.
     pub(crate) fn batches(self, columns: Option<&[usize]>, rows: usize) -> Result<Batches> {
-        let Self { path, length, builder, weights } = self;
+        let Self { path, length, builder, weights, schema } = self;
         let fits = BATCH / weights.row().max(1);
         // Buffers are as long as a batch, filled or not.
         let rows = (rows as u64).min(fits).max(1) as usize;
@@ -115,7 +119,7 @@ impl Opened {
             let builder = builder.with_projection(mask).with_batch_size(rows);
             builder.build().map_err(|error| not_readable(&path, &error.to_string()))
         })?;
-        Ok(Batches { path, reader, left: allowance(length), length })
+        Ok(Batches { path, reader, left: allowance(length), length, schema })
     }
 }
 
@@ -124,6 +128,8 @@ pub(crate) struct Batches {
     path: PathBuf,
     length: u64,
     reader: ParquetRecordBatchReader,
+    /// The file's columns, with durations.
+    schema: SchemaRef,
     /// Bytes that may still come.
     left: u64,
 }
@@ -142,7 +148,7 @@ impl Iterator for Batches {
             self.left = self.left.checked_sub(bytes).ok_or_else(|| {
                 not_readable(&self.path, &too_much("its rows", allowance(self.length) + 1, self.length))
             })?;
-            Ok(batch)
+            durations::of(&batch, &self.schema).map_err(|error| not_readable(&self.path, &error))
         });
         Some(batch)
     }
