@@ -324,7 +324,8 @@ mod tests {
             table(1, Design::default()).0.filter("batch = 32").unwrap().derive("width", "4").unwrap();
         let wide = table(1, Design::default()).0.filter("batch = 16").unwrap().derive("width", "8").unwrap();
         let both =
-            Table::concat(&narrow.batch().schema(), &[narrow.batch().clone(), wide.batch().clone()]).unwrap();
+            Table::concat(&narrow.batch().schema(), vec![narrow.batch().clone(), wide.batch().clone()])
+                .unwrap();
         assert!(collapse(&both, "gap").unwrap_err().to_string().contains("several seeds"));
     }
 }

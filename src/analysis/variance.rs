@@ -200,7 +200,7 @@ mod tests {
         let other =
             other.select(&one.columns().iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         let both =
-            Table::concat(&one.batch().schema(), &[one.batch().clone(), other.batch().clone()]).unwrap();
+            Table::concat(&one.batch().schema(), vec![one.batch().clone(), other.batch().clone()]).unwrap();
         let (found, alone) = (variance(&both, "gap").unwrap(), variance(&one, "gap").unwrap());
         assert!((found[4].variance / alone[4].variance - 1.0).abs() < 1e-9);
     }

@@ -90,7 +90,7 @@ fn read_file(path: &Path, image: Option<&str>, label: Option<&str>, into: &mut D
     .map_err(fail)?;
     let columns = [image, label];
     let (image, label) = (schema.field(image).name(), schema.field(label).name());
-    for batch in file.batches(Some(&columns), BATCH)? {
+    for batch in file.batches(&columns, BATCH)? {
         let batch = batch?;
         let encoded = binary_column(&batch[image.as_str()]).map_err(fail)?;
         let labels =

@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
 use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 
 use super::plan::PlannedRun;
-use super::rows::epochs_schema;
+use super::rows::{joined, measured_schema};
 use super::store::Store;
 use crate::error::{Error, Result};
 use crate::table::Table;
@@ -27,13 +28,21 @@ pub struct Compacted {
 
 /// The epochs of these finished runs, in this order.
 pub(super) fn read(store: &Store, runs: &[&PlannedRun]) -> Result<Table> {
-    let read = |run: &&PlannedRun| {
-        crate::interrupt::check()?;
-        store.epochs_of(run)
+    /// Files whose rows are put together at once: the many small columns of all files would take several times the
+    /// memory of their rows, and new memory is what takes longest.
+    const GROUP: usize = 64;
+    let read = |runs: &&[&PlannedRun]| {
+        let measured = |run: &&PlannedRun| {
+            crate::interrupt::check()?;
+            store.measured(run)
+        };
+        let measured = runs.iter().map(measured).collect::<Result<Vec<_>>>()?;
+        let lengths: Vec<usize> = measured.iter().map(RecordBatch::num_rows).collect();
+        Ok((lengths, Table::concat(&measured_schema(), measured)?.batch().clone()))
     };
-    let tables = super::parallel(runs, read)?;
-    let batches: Vec<_> = tables.into_iter().map(|table| table.batch().clone()).collect();
-    Table::concat(&epochs_schema(), &batches)
+    let groups: Vec<&[&PlannedRun]> = runs.chunks(GROUP).collect();
+    let (lengths, measured): (Vec<_>, Vec<_>) = super::parallel(&groups, read)?.into_iter().unzip();
+    joined(store.id(), runs, &lengths.concat(), measured)
 }
 
 /// Writes the finished runs of a sweep's folder to `DIR/compact/sweep=ID/epochs.parquet`, over what is there.

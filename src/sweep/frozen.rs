@@ -60,6 +60,15 @@ pub fn read_all(files: &Files, dir: &Path) -> Result<Vec<(PathBuf, Frozen)>> {
         .collect()
 }
 
+/// What every version can read of a plan.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    schema: Value,
+    #[serde(default)]
+    provenance: Value,
+}
+
 impl Frozen {
     /// Freezes runs.
     pub fn new(sweep: String, provenance: &Provenance, mut runs: Vec<PlannedRun>) -> Result<Self> {
@@ -89,17 +98,16 @@ impl Frozen {
         let unreadable = |error: &dyn std::fmt::Display| {
             Error::invalid(format!("{}: damaged, or not a plan: {error}; restore the file", path.display()))
         };
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))?;
-        let schema = value["schema"].as_u64();
-        if schema != Some(u64::from(SCHEMA_VERSION)) {
+        let head: Head = serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))?;
+        if head.schema.as_u64() != Some(u64::from(SCHEMA_VERSION)) {
             return Err(Error::invalid(format!(
                 "{}: schema {}, expected {SCHEMA_VERSION}; use the version of kelvin that wrote it ({})",
                 path.display(),
-                value["schema"],
-                value["provenance"]["kelvin"].as_str().unwrap_or("unknown")
+                head.schema,
+                head.provenance["kelvin"].as_str().unwrap_or("unknown")
             )));
         }
-        serde_json::from_value(value).map_err(|error| unreadable(&error))
+        serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))
     }
 
     /// The file's text: a run per line.

@@ -31,10 +31,7 @@ use crate::error::{Error, Result};
 
 /// Does something with every item on all cores; results come in the order of the items.
 fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
-    /// Below this, threads cost more than they give.
-    const FEW: usize = 64;
-    let cores = if items.len() < FEW { 1 } else { crate::train::engine::cores() };
-    let size = items.len().div_ceil(cores).max(1);
+    let size = items.len().div_ceil(crate::train::engine::cores()).max(1);
     let one = |items: &[T]| items.iter().map(&work).collect::<Result<Vec<R>>>();
     let parts = std::thread::scope(|scope| {
         let threads: Vec<_> = items.chunks(size).map(|items| scope.spawn(|| one(items))).collect();

@@ -1,11 +1,14 @@
 //! The epochs table and the runs table: tidy, every parameter in every row.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    UInt32Array,
 };
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::plan::PlannedRun;
@@ -15,6 +18,9 @@ use crate::data::DataOp;
 use crate::error::{Error, Result};
 use crate::table::Table;
 use crate::train::{EpochRecord, Expected, RunSpec};
+
+/// How many examples a random draw has both in training and in test.
+const OVERLAP: &str = "overlap";
 
 /// What a column says of a row.
 type Of<T> = Box<dyn Fn(&Row) -> T>;
@@ -120,7 +126,7 @@ fn metrics() -> Vec<(&'static str, Column)> {
 fn additions() -> Vec<(&'static str, Column)> {
     vec![
         ("label_noise", float(|row| row.spec().data.label_noise())),
-        ("overlap", Column::Int(Box::new(|row| row.overlap))),
+        (OVERLAP, Column::Int(Box::new(|row| row.overlap))),
     ]
 }
 
@@ -176,38 +182,66 @@ pub fn epochs(sweep: &str, run: &PlannedRun, records: &[EpochRecord]) -> Result<
     table(build(all().collect(), &rows)?)
 }
 
-/// The epochs table of one run as its file holds it, with the columns that an earlier version did not write.
-pub fn completed(sweep: &str, run: &PlannedRun, mut found: Table) -> Result<Table> {
-    let missing: Vec<_> = additions().into_iter().filter(|(name, _)| found.column(name).is_err()).collect();
-    if !missing.is_empty() {
-        let overlap = if missing.iter().any(|(name, _)| *name == "overlap") { run.overlap() } else { None };
-        let rows: Vec<Row> = (0..found.len()).map(|_| Row { run, sweep, record: None, overlap }).collect();
-        let (fields, columns) = build(missing, &rows)?;
-        for (field, column) in fields.iter().zip(columns) {
-            found = found.with_column(field.name(), column)?;
-        }
+/// The columns of a run's file that its plan does not know: what was measured.
+pub fn measured_schema() -> SchemaRef {
+    let overlap = additions().into_iter().filter(|(name, _)| *name == OVERLAP);
+    schema(metrics().into_iter().chain(overlap))
+}
+
+/// What was measured in a run, of its file. An earlier version did not write the overlap.
+pub fn measured_of(run: &PlannedRun, mut file: Table) -> Result<RecordBatch> {
+    if file.batch().column_by_name(OVERLAP).is_none() {
+        let overlap = vec![run.overlap(); file.len()];
+        file = file.with_column(OVERLAP, Arc::new(Int64Array::from(overlap)))?;
     }
+    let schema = measured_schema();
+    let columns = schema.fields().iter().map(|field| file.column(field.name()).cloned());
+    RecordBatch::try_new(Arc::clone(&schema), columns.collect::<Result<_>>()?)
+        .map_err(|error| Error::invalid(error.to_string()))
+}
+
+/// The epochs table of several runs: what was measured in them, each in so many rows, and what the plan says of them.
+pub fn joined(
+    sweep: &str,
+    runs: &[&PlannedRun],
+    lengths: &[usize],
+    measured: Vec<RecordBatch>,
+) -> Result<Table> {
+    let repeated = lengths.iter().enumerate().flat_map(|(run, &rows)| iter::repeat_n(run as u32, rows));
+    let repeated = UInt32Array::from_iter_values(repeated);
+    let measured = Table::concat(&measured_schema(), measured)?;
+    let measured = |name: &str| measured.batch().column_by_name(name);
+    let rows: Vec<Row> = runs.iter().map(|&run| Row { run, sweep, record: None, overlap: None }).collect();
+    let known = all().filter(|(name, _)| measured(name).is_none());
+    let known = table(build(known.collect(), &rows)?)?;
     let schema = epochs_schema();
-    let columns = schema.fields().iter().map(|field| found.column(field.name()).cloned());
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect::<Result<Vec<_>>>()?)
-        .map_err(|error| Error::invalid(error.to_string()))?;
-    Ok(Table::new(batch))
+    let column = |field: &Arc<Field>| match measured(field.name()) {
+        Some(column) => Ok(Arc::clone(column)),
+        None => take(known.column(field.name())?, &repeated, None)
+            .map_err(|error| Error::invalid(error.to_string())),
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
+    RecordBatch::try_new(Arc::clone(&schema), columns)
+        .map(Table::new)
+        .map_err(|error| Error::invalid(error.to_string()))
 }
 
 /// The schema of the epochs table.
 pub fn epochs_schema() -> SchemaRef {
-    let fields: Vec<Field> = all()
-        .map(|(name, column)| {
-            let kind = match column {
-                Column::Text(_) => DataType::Utf8,
-                Column::Int(_) => DataType::Int64,
-                Column::Float(_) => DataType::Float64,
-                Column::Bool(_) => DataType::Boolean,
-            };
-            Field::new(name, kind, true)
-        })
-        .collect();
-    Arc::new(Schema::new(fields))
+    schema(all())
+}
+
+fn schema(columns: impl IntoIterator<Item = (&'static str, Column)>) -> SchemaRef {
+    let field = |(name, column): (&'static str, Column)| {
+        let kind = match column {
+            Column::Text(_) => DataType::Utf8,
+            Column::Int(_) => DataType::Int64,
+            Column::Float(_) => DataType::Float64,
+            Column::Bool(_) => DataType::Boolean,
+        };
+        Field::new(name, kind, true)
+    };
+    Arc::new(Schema::new(columns.into_iter().map(field).collect::<Vec<_>>()))
 }
 
 fn label_noise<'a>(runs: impl Iterator<Item = &'a PlannedRun>) -> ArrayRef {
@@ -364,7 +398,10 @@ mod tests {
             let names: Vec<String> = new.columns()[..37].iter().map(|name| (*name).to_owned()).collect();
             let file = new.select(&names).unwrap();
             assert_eq!(file.columns().last(), Some(&"seconds"));
-            let completed = |run: &PlannedRun| completed("s1", run, file.clone()).unwrap();
+            let completed = |run: &PlannedRun| {
+                let measured = measured_of(run, file.clone()).unwrap();
+                joined("s1", &[run], &[measured.num_rows()], vec![measured]).unwrap()
+            };
             assert_eq!(last_two(&completed(&run)), last_two(&new));
             assert_eq!(last_two(&completed(&old_plan(&run))), [Cell::Float(0.2), overlap]);
             assert_eq!(completed(&run).batch().schema_ref(), &epochs_schema());

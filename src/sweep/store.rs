@@ -30,6 +30,8 @@ use super::plan::{Plan, PlannedRun};
 use super::process::Process;
 use super::provenance::{Ended, Provenance};
 use super::rows;
+use arrow::array::RecordBatch;
+
 use crate::error::{Error, Result};
 use crate::table::Table;
 use crate::train::{EpochRecord, Position, Snapshot, Status};
@@ -459,10 +461,10 @@ impl Store {
         Ok(self.plan.runs.iter().filter(is_published).collect())
     }
 
-    /// The epochs table of one finished run.
-    pub(super) fn epochs_of(&self, run: &PlannedRun) -> Result<Table> {
+    /// What was measured in one finished run.
+    pub(super) fn measured(&self, run: &PlannedRun) -> Result<RecordBatch> {
         let path = self.metrics_file(&run.id);
-        rows::completed(&self.id, run, Table::read_parquet(&path)?)
+        rows::measured_of(run, Table::read_columns(&path, &rows::measured_schema())?)
             .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
     }
 

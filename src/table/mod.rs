@@ -14,8 +14,10 @@ pub mod schema;
 pub use cells::{Cell, number};
 pub use join::{How, JoinOptions};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{cast, concat_batches};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_empty_array};
+use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, Float64Type, SchemaRef};
 
 use crate::error::{Error, Result, suggestion};
@@ -32,9 +34,20 @@ impl Table {
         Self { batch }
     }
 
-    /// A table of record batches of one schema.
-    pub fn concat(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
-        Ok(Self { batch: concat_batches(schema, batches).map_err(arrow)? })
+    /// A table of record batches of one schema. Each column of theirs goes as soon as it is copied, so that memory holds
+    /// the rows once.
+    pub fn concat(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<Self> {
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let mut parts: Vec<_> = batches.into_iter().map(|batch| batch.into_parts().1.into_iter()).collect();
+        let column = |field: &Arc<Field>| {
+            let parts: Vec<ArrayRef> = parts.iter_mut().filter_map(Iterator::next).collect();
+            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            if parts.is_empty() { Ok(new_empty_array(field.data_type())) } else { concat(&parts) }
+        };
+        let columns = schema.fields().iter().map(column).collect::<std::result::Result<_, _>>();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns.map_err(arrow)?, &options);
+        Ok(Self { batch: batch.map_err(arrow)? })
     }
 
     /// A table of named columns of cells. A column's type is its cells': integers and floats together are

@@ -36,7 +36,7 @@ impl Table {
                 Error::invalid(missing_column(&message, query, &known).unwrap_or(message))
             }
         })?;
-        let answer = Self::concat(&schema, &batches)?;
+        let answer = Self::concat(&schema, batches)?;
         Ok(Self { batch: plain_batch(&answer.batch)? })
     }
 

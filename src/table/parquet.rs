@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::plain::{plain_batch, with_rows};
 use super::{Cell, Table, arrow, folders};
@@ -30,6 +31,12 @@ impl Table {
         Self::read_all(&[path.to_owned()])
     }
 
+    /// Reads these columns, as far as they are there, of one Parquet file, and nothing of the folders above it.
+    pub(crate) fn read_columns(path: &Path, wanted: &Schema) -> Result<Self> {
+        let is_wanted = |name: &str| wanted.index_of(name).is_ok();
+        crate::error::guarded(path, || read_file(path, is_wanted))
+    }
+
     /// Reads Parquet files: a file, a folder (with the folders in it), or a glob. Columns go by name: what a file lacks
     /// is null there, numbers of different types become ones that hold both. What is in a folder and is no data, as
     /// Spark's `_SUCCESS`, is left out.
@@ -41,7 +48,7 @@ impl Table {
         let mut tables = Vec::new();
         for file in files {
             crate::interrupt::check()?;
-            tables.push(crate::error::guarded(file, || read_file(file))?);
+            tables.push(crate::error::guarded(file, || read_file(file, |_| true))?);
         }
         let keys: Vec<Vec<(String, Option<String>)>> = files.iter().map(|file| folders::keys(file)).collect();
         // A key's type is that of its values in all files.
@@ -103,10 +110,16 @@ impl Table {
         let properties = WriterProperties::builder()
             .set_key_value_metadata(notes)
             .set_compression(compression)
+            // The pages of a small file are read together: nobody looks for one.
+            .set_statistics_enabled(if small { EnabledStatistics::Chunk } else { EnabledStatistics::Page })
             .set_created_by(format!("kelvin {}", env!("CARGO_PKG_VERSION")))
             .build();
+        // Arrow's own schema comes along only where it says more.
+        let is_told = self.batch.schema_ref().fields().iter().all(|field| is_of_parquet(field.data_type()));
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(is_told);
         let fail = |error: parquet::errors::ParquetError| Error::invalid(format!("writing Parquet: {error}"));
-        let mut writer = ArrowWriter::try_new(file, self.batch.schema(), Some(properties)).map_err(fail)?;
+        let mut writer =
+            ArrowWriter::try_new_with_options(file, self.batch.schema(), options).map_err(fail)?;
         writer.write(&self.batch).map_err(fail)?;
         writer.close().map_err(fail)?;
         Ok(())
@@ -152,18 +165,30 @@ impl Table {
     }
 }
 
-fn read_file(path: &Path) -> Result<Table> {
+fn read_file(path: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Table> {
     let file = untrusted::open(path)?;
-    let schema = Arc::clone(file.schema());
+    let fields = file.schema().fields().iter();
+    let wanted: Vec<usize> =
+        fields.enumerate().filter(|(_, field)| is_wanted(field.name())).map(|(index, _)| index).collect();
+    let schema = file.schema().project(&wanted).map_err(arrow)?;
     let rows = file.rows().clamp(1, LONGEST_BATCH) as usize;
     // Plain types first: dictionaries of several batches need not fit one. The schema of the file's metadata (pandas'
     // index, for instance) is not the table's.
-    let plain = file.batches(None, rows)?.map(|batch| plain_batch(&batch?)).collect::<Result<Vec<_>>>()?;
+    let plain = file.batches(&wanted, rows)?.map(|batch| plain_batch(&batch?)).collect::<Result<Vec<_>>>()?;
     let schema = match plain.first() {
         Some(batch) => batch.schema(),
-        None => plain_batch(&RecordBatch::new_empty(schema))?.schema(),
+        None => plain_batch(&RecordBatch::new_empty(Arc::new(schema)))?.schema(),
     };
-    Table::concat(&schema, &plain)
+    Table::concat(&schema, plain)
+}
+
+/// Whether Parquet has this type: not so durations, and times in seconds, for instance.
+fn is_of_parquet(kind: &DataType) -> bool {
+    use DataType::{Boolean, Date32, Float32, Float64, Int32, Int64, Timestamp, Utf8};
+    match kind {
+        Timestamp(unit, _) => *unit != TimeUnit::Second,
+        kind => matches!(kind, Boolean | Int32 | Int64 | Float32 | Float64 | Utf8 | Date32),
+    }
 }
 
 /// Temporary files are private; results are as readable as any new file.

@@ -32,6 +32,12 @@ fn plain(kind: &DataType) -> DataType {
 /// A batch with columns of plain types, each of which may hold nulls.
 pub(super) fn plain_batch(batch: &RecordBatch) -> Result<RecordBatch> {
     let schema = batch.schema_ref();
+    let is_plain = |field: &Arc<Field>| {
+        field.is_nullable() && field.metadata().is_empty() && plain(field.data_type()) == *field.data_type()
+    };
+    if schema.metadata().is_empty() && schema.fields().iter().all(is_plain) {
+        return Ok(batch.clone());
+    }
     let convert = |(field, column): (&Arc<Field>, &ArrayRef)| {
         let kind = plain(field.data_type());
         let column = if kind == *field.data_type() { Arc::clone(column) } else { cast(column, &kind)? };

@@ -6,14 +6,18 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use parquet::arrow::parquet_to_arrow_schema;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, parquet_to_arrow_schema};
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
 
 use super::Checked;
 
 /// Columns as Parquet types them, where the notes name a duration as such.
 pub(super) fn named(metadata: &ParquetMetaData, columns: &SchemaRef) -> SchemaRef {
     let about = metadata.file_metadata();
+    let is_noted = |notes: &Vec<KeyValue>| notes.iter().any(|note| note.key == ARROW_SCHEMA_META_KEY);
+    if !about.key_value_metadata().is_some_and(is_noted) {
+        return Arc::clone(columns);
+    }
     // Notes that cannot be read name nothing.
     let Ok(noted) = parquet_to_arrow_schema(about.schema_descr(), about.key_value_metadata()) else {
         return Arc::clone(columns);

@@ -105,16 +105,13 @@ impl Opened {
         self.length
     }
 
-    /// Reads all columns, or these, in batches of so many rows or, where rows may be long, fewer.
-    pub(crate) fn batches(self, columns: Option<&[usize]>, rows: usize) -> Result<Batches> {
+    /// Reads these columns in batches of so many rows or, where rows may be long, fewer.
+    pub(crate) fn batches(self, columns: &[usize], rows: usize) -> Result<Batches> {
         let Self { path, length, builder, weights, schema } = self;
         let fits = BATCH / weights.row().max(1);
         // Buffers are as long as a batch, filled or not.
         let rows = (rows as u64).min(fits).max(1) as usize;
-        let mask = match columns {
-            Some(columns) => ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied()),
-            None => ProjectionMask::all(),
-        };
+        let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
         let reader = guarded(&path, || {
             let builder = builder.with_projection(mask).with_batch_size(rows);
             builder.build().map_err(|error| not_readable(&path, &error.to_string()))
