@@ -12,25 +12,15 @@ use super::groups::Levels;
 use super::separable::Family;
 use crate::rng::{Rng, Stream};
 
-/// Eq. 1 against the means.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Lack {
-    /// The probability of means so far off by chance.
-    Of(f64),
-    /// There are as many parameters as temperatures with a spread, or more.
-    TooFew(usize),
-    /// One seed at each temperature, or seeds that do not differ.
-    NoSpread,
-}
-
-/// How far the means are off the nearest curve of Eq. 1.
-pub(super) fn lack_of_fit(levels: &Levels, draws: usize, seed: i64) -> Lack {
+/// The probability of means so far off the nearest curve of Eq. 1 by chance. None where seeds do not differ, or at no more temperatures than
+/// the curve has parameters.
+pub(super) fn lack_of_fit(levels: &Levels, draws: usize, seed: i64) -> Option<f64> {
     let known: Vec<(usize, f64, f64)> = (0..levels.t.len())
         .filter_map(|level| levels.error(level).map(|(variance, free)| (level, variance, free)))
         .collect();
     let largest = known.iter().map(|(_, variance, _)| *variance).fold(0.0, f64::max);
     if largest == 0.0 {
-        return Lack::NoSpread;
+        return None;
     }
     // Seeds that agree by chance do not make a mean exact.
     let variances: Vec<f64> = known.iter().map(|(_, variance, _)| variance.max(1e-9 * largest)).collect();
@@ -54,7 +44,7 @@ pub(super) fn lack_of_fit(levels: &Levels, draws: usize, seed: i64) -> Lack {
         add(&|t| Eq1.by_shape(t, fit.shape, fit.coefficients));
     }
     if columns.len() >= t.len() {
-        return Lack::TooFew(columns.len());
+        return None;
     }
     let off = |values: &[f64], variances: &[f64]| {
         let root = DVector::from_iterator(t.len(), variances.iter().map(|variance| variance.sqrt().recip()));
@@ -86,20 +76,20 @@ pub(super) fn lack_of_fit(levels: &Levels, draws: usize, seed: i64) -> Lack {
             off(&drawn, &spreads) >= found
         })
         .count();
-    Lack::Of((larger as f64 + 1.0) / (draws as f64 + 1.0))
+    Some((larger as f64 + 1.0) / (draws as f64 + 1.0))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::groups::Point;
     use super::super::predictions::tests::{Design, draw, rate};
     use super::*;
 
     const SETS: i64 = 300;
 
     fn rejected(design: Design, value: impl Fn(f64) -> f64) -> f64 {
-        let rejects = |seed: i64| match lack_of_fit(&Levels::new(&draw(seed, design, &value)), 300, 1) {
-            Lack::Of(p) => p < 0.05,
-            other => panic!("{other:?}"),
+        let rejects = |seed: i64| {
+            lack_of_fit(&Levels::new(&draw(seed, design, &value)), 300, 1).is_some_and(|p| p < 0.05)
         };
         (0..SETS).filter(|&seed| rejects(seed)).count() as f64 / SETS as f64
     }
@@ -123,12 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn it_says_why_there_is_no_test() {
-        let three: Vec<_> =
-            draw(1, Design::even(0.003), eq1).into_iter().filter(|point| point.temperature < 1e-3).collect();
-        assert!(matches!(lack_of_fit(&Levels::new(&three), 300, 1), Lack::TooFew(_)));
-        let one: Vec<_> =
-            draw(1, Design::even(0.003), eq1).into_iter().filter(|point| point.seed == "0").collect();
-        assert_eq!(lack_of_fit(&Levels::new(&one), 300, 1), Lack::NoSpread);
+    fn without_temperatures_or_seeds_to_spare_there_is_no_test() {
+        let points = draw(1, Design::even(1e-4), eq1);
+        let test = |is: &dyn Fn(&Point) -> bool| {
+            let some: Vec<Point> = points.iter().filter(|point| is(point)).cloned().collect();
+            lack_of_fit(&Levels::new(&some), 300, 1)
+        };
+        assert!(test(&|_| true).is_some());
+        assert!(test(&|point| point.temperature < 1e-3).is_none());
+        assert!(test(&|point| point.seed == "0").is_none());
     }
 }
