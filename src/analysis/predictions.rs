@@ -9,7 +9,7 @@
 //! To rise or fall is judged by Kendall's rank correlation within each seed (`kendall.rs`). To follow Eq. 1 means that the means at each temperature are off it
 //! by no more than their spread explains (`lack.rs`), or else that it explains 95 % of what any falling curve
 //! can (the isotonic regression); and in any case that no other falling form is better by far (`alternatives.rs`). To rise also
-//! means that no temperature is significantly below a lower one; the train loss spans decades, so that its logarithm is looked at.
+//! means that a rising curve explains half of the means' variance and that no temperature is significantly below a lower one; the train loss spans decades, so that its logarithm is looked at.
 //!
 //! What a seed does at all temperatures alike is left in the spread of each; that makes comparisons careful rather than bold.
 
@@ -27,6 +27,8 @@ use crate::table::{Table, number};
 /// A curve that explains this share of the variance of the means that any monotone curve can explain follows them, however small
 /// the spread of the runs.
 const GOOD_FIT: f64 = 0.95;
+/// A loss rises only where a rising curve explains this share of the variance of its means.
+const HALF: f64 = 0.5;
 /// Another form that is better by this much in Akaike's criterion is better by far (Burnham and Anderson 2002).
 const FAR: f64 = 10.0;
 
@@ -215,9 +217,9 @@ fn rises(levels: &Levels, level: f64) -> Prediction {
         .map(|(p, low, high)| ((p * (last * (last - 1) / 2) as f64).min(1.0), low, high))
         .filter(|(p, ..)| *p < level);
     let verdict = match (p < level, falling < level) {
-        (true, _) if drop.is_none() => Verdict::Holds,
-        // It rises in the main, and falls somewhere for certain.
-        (true, _) if explained >= GOOD_FIT => Verdict::Undecided,
+        (true, _) if drop.is_none() && explained >= HALF => Verdict::Holds,
+        // It rises in the main, and falls somewhere for certain; or the runs rise and their means do not.
+        (true, _) if drop.is_none() || explained >= GOOD_FIT => Verdict::Undecided,
         (true, _) | (_, true) => Verdict::Fails,
         _ => Verdict::Undecided,
     };
