@@ -42,6 +42,7 @@ fn differs(found: &Cell, wanted: &Cell) -> bool {
         _ => None,
     };
     match (number(found), number(wanted)) {
+        (Some(found), Some(wanted)) if found.is_nan() || wanted.is_nan() => found.is_nan() != wanted.is_nan(),
         (Some(found), Some(wanted)) => (found - wanted).abs() > CLOSE * wanted.abs(),
         _ => found != wanted,
     }
