@@ -94,7 +94,7 @@ mod tests {
         let drawable = Drawable::new(&panel);
         assert_eq!(drawable.points, vec![vec![(1.0, 1.0), (3.0, -3.0)]]);
         assert_eq!(drawable.lines, vec![vec![vec![(1.0, 1.0)], vec![(3.0, 3.0)]]]);
-        assert_eq!(drawable.left_out, 6);
+        assert_eq!(drawable.left_out, 4);
         assert_eq!(drawable.all().count(), 4);
     }
 }
