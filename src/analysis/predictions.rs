@@ -14,7 +14,7 @@
 //! What a seed does at all temperatures alike is left in the spread of each; that makes comparisons careful rather than bold.
 
 use super::alternatives::{EQ1, INVERSE, ISOTONIC, alternatives};
-use super::groups::{Levels, Point, Verdict, one_kind, points};
+use super::groups::{Levels, Verdict, one_kind, points};
 use super::isotonic::rising;
 use super::kendall::Kendall;
 use super::lack::lack_of_fit;
@@ -255,6 +255,7 @@ fn rises(levels: &Levels, level: f64) -> Prediction {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::groups::Point;
     use super::*;
     use crate::rng::{Rng, Stream};
 
