@@ -31,6 +31,7 @@ pub struct Alternative {
 pub(super) const EQ1: &str = "(a/T + b) exp(-T/c)";
 pub(super) const INVERSE: &str = "a/T + b";
 const POWER: &str = "a T^-p + b";
+const LOGARITHM: &str = "b - a ln T";
 const EXPONENTIAL: &str = "b exp(-T/c)";
 pub(super) const ISOTONIC: &str = "isotonic";
 
@@ -62,6 +63,21 @@ impl Family for Exponential {
     }
 }
 
+/// b − a ln T, no less than 0 at the highest temperature.
+struct Logarithm {
+    highest: f64,
+}
+
+impl Family for Logarithm {
+    fn basis(&self, t: f64, _: f64) -> [f64; 2] {
+        [(self.highest / t).ln(), 1.0]
+    }
+
+    fn by_shape(&self, _: f64, _: f64, _: [f64; 2]) -> f64 {
+        0.0
+    }
+}
+
 /// Eq. 1 where c is infinite.
 struct Inverse;
 
@@ -75,7 +91,7 @@ impl Family for Inverse {
     }
 }
 
-/// Every form with how it describes `y` at temperatures `t`: Eq. 1, its parts, a power law, and the isotonic regression.
+/// Every form with how it describes `y` at temperatures `t`: Eq. 1, its parts, a power law, a logarithm, and the isotonic regression.
 pub fn alternatives(t: &[f64], y: &[f64]) -> Result<Vec<Alternative>> {
     let means = means(t, y);
     if means.len() < 3 || means[0].t <= 0.0 {
@@ -89,10 +105,12 @@ pub fn alternatives(t: &[f64], y: &[f64]) -> Result<Vec<Alternative>> {
     // Values of 1/c as those of Eq. 1, of p from nearly a logarithm to nearly a step.
     let decays = [vec![0.0], geometric(1e-6 / highest, 10.0 / lowest, 80)].concat();
     let power = Power { unit: (lowest * highest).sqrt() };
+    let logarithm = Logarithm { highest };
     let mut found = vec![
         (EQ1, 3, curve(&Eq1, &eq1(at()), &means)),
         (INVERSE, 2, curve(&Inverse, &Separable::new(&Inverse, at(), vec![0.0]), &means)),
         (POWER, 3, curve(&power, &Separable::new(&power, at(), geometric(0.01, 10.0, 40)), &means)),
+        (LOGARITHM, 2, curve(&logarithm, &Separable::new(&logarithm, at(), vec![0.0]), &means)),
         (EXPONENTIAL, 2, curve(&Exponential, &Separable::new(&Exponential, at(), decays), &means)),
     ];
     let (isotonic, levels) = falling(&means);
@@ -159,6 +177,7 @@ mod tests {
         assert!(share(EQ1, &|t| (2e-5 / t + 0.06) * (-t / 8e-3).exp()) > 90);
         assert!(share(INVERSE, &|t| 2e-5 / t + 0.06) > 80);
         assert!(share(POWER, &|t| 0.003 * t.powf(-0.4) + 0.01) > 80);
+        assert!(share(LOGARITHM, &|t| 0.03 - 0.01 * (t / 2e-3).ln()) > 80);
         assert!(share(EXPONENTIAL, &|t| 0.1 * (-t / 4e-3).exp()) > 80);
         assert!(share(ISOTONIC, &|t| if t < 2e-3 { 0.1 } else { 0.02 }) > 90);
     }

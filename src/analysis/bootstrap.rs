@@ -1,6 +1,7 @@
 //! Intervals for the fit of Eq. 1 by the bootstrap (Efron 1979): the runs are drawn again and the curve is fitted again.
 //!
-//! Runs are drawn with replacement within their temperature, as many as there are. That alone would make the means vary too
+//! Runs are drawn with replacement within their temperature, as many as there are; those of one seed, which vary together,
+//! go together, as their mean. That alone would make the means vary too
 //! little, by (m − 1)/m for m runs; so their deviations are enlarged by √(m/(m − 1)) (the rescaling bootstrap of Rao and Wu
 //! 1988), and the spread of the drawn means has the right expectation from two runs on. A temperature with
 //! one run says nothing of its spread: there the curve moves by a distance from it drawn among those of all such temperatures, enlarged by
@@ -17,7 +18,7 @@ use nalgebra::{DMatrix, RowDVector, RowVector3};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 use super::fit::{Eq1, GapFit, eq1, fit_gap, parameters, predict, usable};
-use super::groups::{mean, same, squares};
+use super::groups::{mean, numbered, same, squares};
 use super::separable::Family;
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -119,31 +120,47 @@ pub(super) fn drawn_mean(values: &[f64], mean: f64, rng: &mut Rng) -> f64 {
     mean + (drawn - mean) * (f64::from(n) / f64::from(n - 1)).sqrt()
 }
 
-/// Fits Eq. 1, and again to `draws` bootstrap samples, which `seed` decides.
-pub fn fit_gap_bootstrap(temperature: &[f64], gap: &[f64], draws: usize, seed: i64) -> Result<GapFit> {
+/// Fits Eq. 1, and again to `draws` bootstrap samples, which `seed` decides. Runs with the same text in `seeds` are drawn
+/// together; without it each is drawn alone.
+pub fn fit_gap_bootstrap(
+    temperature: &[f64],
+    gap: &[f64],
+    seeds: Option<&[String]>,
+    draws: usize,
+    seed: i64,
+) -> Result<GapFit> {
     if draws < 100 {
         return Err(Error::invalid(format!(
             "fit_gap: bootstrap is {draws}, expected at least 100 draws for a 95 % interval, better 1000"
         )));
     }
     let mut fit = fit_gap(temperature, gap)?;
-    let (t, y) = usable(temperature, gap)?;
-    let mut points: Vec<(f64, f64)> = t.into_iter().zip(y).collect();
+    usable(temperature, gap)?;
+    // Temperature, gap and the number of the seed.
+    let mut points: Vec<(f64, f64, usize)> = match seeds {
+        Some(seeds) => numbered(seeds.iter()).0,
+        None => (0..gap.len()).collect(),
+    }
+    .into_iter()
+    .zip(temperature.iter().zip(gap))
+    .map(|(seed, (&t, &y))| (t, y, seed))
+    .filter(|(t, y, _)| t.is_finite() && y.is_finite())
+    .collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let groups: Vec<(f64, Vec<f64>)> = points
-        .chunk_by(|a, b| same(a.0, b.0))
-        .map(|group| (group[0].0, group.iter().map(|(_, y)| *y).collect()))
-        .collect();
-    let means: Vec<f64> = groups.iter().map(|(_, values)| mean(values)).collect();
-    let weights: Vec<f64> = groups.iter().map(|(_, values)| values.len() as f64).collect();
+    let together = || points.chunk_by(|a, b| same(a.0, b.0));
+    let weights: Vec<f64> = together().map(|group| group.len() as f64).collect();
+    let means: Vec<f64> =
+        together().map(|group| mean(&group.iter().map(|(_, y, _)| *y).collect::<Vec<_>>())).collect();
+    // The deviation of each seed from the mean of all at its temperature.
+    let groups: Vec<(f64, Vec<f64>)> = together().map(|group| (group[0].0, deviations(group))).collect();
     let highest = points[points.len() - 1].0;
     let curve = eq1(groups.iter().map(|(t, _)| *t).collect());
     let free = if fit.c.is_finite() { 3.0 } else { 2.0 };
     let n = groups.len() as f64;
     let enlarged = (n / (n - free).max(1.0)).sqrt();
     // How far single runs are off the curve.
-    let single = groups.iter().filter(|(_, values)| values.len() == 1);
-    let single: Vec<f64> = single.map(|(t, values)| values[0] - fit.predict(*t)).collect();
+    let single = groups.iter().zip(&means).filter(|((_, values), _)| values.len() == 1);
+    let single: Vec<f64> = single.map(|((t, _), mean)| mean - fit.predict(*t)).collect();
     let draw = |index: usize| -> Result<[f64; 3]> {
         interrupt::check()?;
         let mut rng = Rng::new(seed, Stream::Bootstrap, index as u64);
@@ -152,7 +169,7 @@ pub fn fit_gap_bootstrap(temperature: &[f64], gap: &[f64], draws: usize, seed: i
             .zip(&means)
             .map(|((t, values), &mean)| match values[..] {
                 [_] => fit.predict(*t) + enlarged * single[rng.below(single.len() as u32) as usize],
-                _ => drawn_mean(values, mean, &mut rng),
+                _ => mean + drawn_mean(values, 0.0, &mut rng),
             })
             .collect();
         Ok(parameters(curve.fit(&values, &weights), highest))
@@ -174,6 +191,18 @@ pub fn fit_gap_bootstrap(temperature: &[f64], gap: &[f64], draws: usize, seed: i
     let moves = moves(center, &t, &weights);
     fit.bootstrap = Some(std::sync::Arc::new(Bootstrap { draws, center, moves, variances }));
     Ok(fit)
+}
+
+/// How far the mean of each seed's runs is off the mean of those means.
+fn deviations(group: &[(f64, f64, usize)]) -> Vec<f64> {
+    let (numbers, seeds) = numbered(group.iter().map(|(.., seed)| seed));
+    let of_seed = |seed: usize| {
+        let runs = group.iter().zip(&numbers).filter(|(_, number)| **number == seed);
+        mean(&runs.map(|((_, y, _), _)| *y).collect::<Vec<_>>())
+    };
+    let means: Vec<f64> = (0..seeds).map(of_seed).collect();
+    let all = mean(&means);
+    means.into_iter().map(|mean| mean - all).collect()
 }
 
 #[cfg(test)]
@@ -202,7 +231,7 @@ mod tests {
             let mut held = [0; 4];
             for seed in 0..SETS as i64 {
                 let (t, y) = draw(seed, temperatures, runs);
-                let fit = fit_gap_bootstrap(&t, &y, 300, seed).unwrap();
+                let fit = fit_gap_bootstrap(&t, &y, None, 300, seed).unwrap();
                 let bootstrap = fit.bootstrap.unwrap();
                 for (k, truth) in TRUTH.into_iter().enumerate() {
                     let (low, high) = bootstrap.interval(k);
@@ -216,14 +245,43 @@ mod tests {
         }
     }
 
+    /// Three settings at each temperature that share four seeds, which do as much as all else: as if there were fewer runs.
+    #[test]
+    fn runs_of_one_seed_are_drawn_together() {
+        const SETS: usize = 300;
+        let mut held = [0; 2];
+        for set in 0..SETS as i64 {
+            let mut rng = Rng::new(set, Stream::Synthetic, 0);
+            let (mut t, mut y, mut seeds) = (vec![], vec![], vec![]);
+            for place in 0..8 {
+                let at = 2e-4 * 41f64.powf(f64::from(place) / 7.0);
+                for seed in 0..4 {
+                    let common = 0.003 * rng.normal_pair().0;
+                    for _ in 0..3 {
+                        t.push(at);
+                        y.push(predict(TRUTH, at) + common + 0.003 * rng.normal_pair().0);
+                        seeds.push(seed.to_string());
+                    }
+                }
+            }
+            for (seeds, held) in [Some(&seeds[..]), None].into_iter().zip(&mut held) {
+                let fit = fit_gap_bootstrap(&t, &y, seeds, 200, set).unwrap();
+                let (low, high) = fit.bootstrap.unwrap().band(1e-3);
+                *held += usize::from((low..=high).contains(&predict(TRUTH, 1e-3)));
+            }
+        }
+        let [together, alone] = held.map(|held| held as f64 / SETS as f64);
+        assert!((0.90..=0.98).contains(&together) && alone < 0.85, "{together} {alone}");
+    }
+
     #[test]
     fn a_seed_decides_the_draws_and_few_are_refused() {
         let (t, y) = draw(1, 8, 3);
-        let fit = |seed| fit_gap_bootstrap(&t, &y, 100, seed).unwrap();
+        let fit = |seed| fit_gap_bootstrap(&t, &y, None, 100, seed).unwrap();
         assert_eq!(fit(1), fit(1));
         assert_ne!(fit(1), fit(2));
         assert!(fit(1).to_string().contains("95 %: "), "{}", fit(1));
-        assert!(fit_gap_bootstrap(&t, &y, 10, 1).unwrap_err().to_string().contains("at least 100"));
+        assert!(fit_gap_bootstrap(&t, &y, None, 10, 1).unwrap_err().to_string().contains("at least 100"));
     }
 
     #[test]

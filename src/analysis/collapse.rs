@@ -7,8 +7,9 @@
 //! its seed's mean at its temperature. Sums of squares are those of the linear model, so groups may have any sizes.
 //!
 //! The effect is the root mean square, over the runs, of the distance of a setting's true mean from its temperature's, in units of the
-//! standard deviation of runs that differ in seeds alone; its 95 % interval comes from the noncentral F distribution
-//! (Steiger 2004). An effect of 1 is as much as seeds do. Other parameters (width, optimizer, …) must be equal for two settings
+//! standard deviation that the test knows: of runs that differ in seeds alone or, where seeds are blocks, of runs about what their seed
+//! does to all settings. Its 95 % interval comes from the noncentral F distribution
+//! (Steiger 2004). An effect of 1 is as much as chance does to a run. Other parameters (width, optimizer, …) must be equal for two settings
 //! to be compared.
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use super::noncentral::noncentrality;
 use crate::error::{Error, Result};
 use crate::table::Table;
 
-/// Settings that differ by as much as seeds do.
+/// Settings that differ by as much as a run by chance.
 const AS_SEEDS: f64 = 1.0;
 /// The interval of the effect holds this share.
 const CONFIDENCE: f64 = 0.95;
@@ -43,13 +44,13 @@ pub struct Collapse {
     pub f: f64,
     /// The probability of so large an F if settings do not matter.
     pub p: f64,
-    /// The spread of settings in units of the seeds' standard deviation.
+    /// The spread of settings in units of a run's standard deviation (about its seed's mean, where seeds are shared).
     pub effect: f64,
     /// The lower end of its 95 % interval.
     pub effect_low: f64,
     /// The upper end of its 95 % interval.
     pub effect_high: f64,
-    /// Holds: the interval is below 1, settings differ by less than seeds. Fails: it is above 1. Undecided: neither.
+    /// Holds: the interval is below 1, settings differ by less than runs do by chance. Fails: it is above 1. Undecided: neither.
     pub verdict: Verdict,
 }
 
@@ -142,8 +143,7 @@ pub fn collapse(steady: &Table, metric: &str) -> Result<Collapse> {
         FisherSnedecor::new(free, rest).map_err(|error| Error::invalid(format!("collapse: {error}")))?;
     let runs: usize = shared.iter().map(Vec::len).sum();
     // λ is the settings' true sum of squares in units of the variance that F has below its line.
-    let unit = variance / (plain.within / plain.within_free as f64) / runs as f64;
-    let effect = |lambda: f64| (lambda * unit).max(0.0).sqrt();
+    let effect = |lambda: f64| (lambda / runs as f64).max(0.0).sqrt();
     let tail = (1.0 - CONFIDENCE) / 2.0;
     let (effect_low, effect_high) =
         (effect(noncentrality(f, free, rest, 1.0 - tail)?), effect(noncentrality(f, free, rest, tail)?));
@@ -221,11 +221,7 @@ mod tests {
             shifts.values().filter(|own| own.iter().any(|shift| *shift != own[0])).collect();
         let squares: f64 = shared.iter().map(|own| super::super::groups::squares(own)).sum();
         let runs: usize = shared.iter().map(|own| own.len()).sum();
-        let seeds = SD * (1.0 + design.common.powi(2)).sqrt();
-        (
-            Table::from_cells(&names.map(str::to_owned), &columns).unwrap(),
-            (squares / runs as f64).sqrt() / seeds,
-        )
+        (Table::from_cells(&names.map(str::to_owned), &columns).unwrap(), (squares / runs as f64).sqrt() / SD)
     }
 
     /// What is found in 500 draws, each with the true effect.
@@ -264,13 +260,12 @@ mod tests {
             assert!(about_level(share(&together, |found, _| found.p < 0.05)));
             assert!(share(&together, |found, _| found.verdict == Verdict::Fails) < 0.05);
             assert!(share(&together, |found, _| found.verdict == Verdict::Holds) > 0.8);
-            // The interval holds the true effect in 95 % of draws, or a little less where seeds are blocks: their share is estimated.
-            let seeds = (1.0 + design.common.powi(2)).sqrt();
-            let shifted = found(Design { shift: 2.0 * seeds, ..design });
+            // The interval holds the true effect in 95 % of draws.
+            let shifted = found(Design { shift: 2.0, ..design });
             let held =
                 share(&shifted, |found, truth| found.effect_low <= truth && truth <= found.effect_high);
-            assert!((0.88..0.985).contains(&held), "{held}");
-            let far = found(Design { shift: 20.0 * seeds, ..design });
+            assert!((0.91..0.985).contains(&held), "{held}");
+            let far = found(Design { shift: 20.0, ..design });
             assert!(share(&far, |found, _| found.verdict == Verdict::Fails) > 0.9);
             assert!(share(&far, |found, _| found.verdict == Verdict::Holds) < 0.03);
         }

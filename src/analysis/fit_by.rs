@@ -2,6 +2,7 @@
 
 use super::bootstrap::fit_gap_bootstrap;
 use super::fit::{GapFit, fit_gap};
+use super::groups::{SEEDS, keys};
 use crate::error::{Error, Result};
 use crate::table::{Cell, Table};
 
@@ -37,19 +38,26 @@ pub struct GroupFit {
 
 /// Fits Eq. 1 to two columns of a table.
 pub fn fit_columns(table: &Table, options: &FitOptions) -> Result<GapFit> {
-    fit(&table.floats(&options.x)?, &table.floats(&options.y)?, options)
+    fit(&table.floats(&options.x)?, &table.floats(&options.y)?, seeds(table)?.as_deref(), options)
 }
 
-fn fit(x: &[f64], y: &[f64], options: &FitOptions) -> Result<GapFit> {
+/// The seeds of the rows; none where the table does not have them.
+fn seeds(table: &Table) -> Result<Option<Vec<String>>> {
+    let columns = table.columns();
+    SEEDS.iter().all(|name| columns.contains(name)).then(|| keys(table, &SEEDS)).transpose()
+}
+
+fn fit(x: &[f64], y: &[f64], seeds: Option<&[String]>, options: &FitOptions) -> Result<GapFit> {
     match options.bootstrap {
         0 => fit_gap(x, y),
-        draws => fit_gap_bootstrap(x, y, draws, options.seed),
+        draws => fit_gap_bootstrap(x, y, seeds, draws, options.seed),
     }
 }
 
 /// Fits Eq. 1 to the rows of each value of the column `by`, ascending, and to all of them. A group that cannot be fitted says why.
 pub fn fit_by(table: &Table, by: &str, options: &FitOptions) -> Result<Vec<GroupFit>> {
     let (x, y) = (table.floats(&options.x)?, table.floats(&options.y)?);
+    let seeds = seeds(table)?;
     let column = table.column(by)?;
     let mut groups: Vec<(Cell, Vec<usize>)> = Vec::new();
     for row in 0..table.len() {
@@ -73,8 +81,10 @@ pub fn fit_by(table: &Table, by: &str, options: &FitOptions) -> Result<Vec<Group
         .map(|(value, rows)| {
             let pick = |column: &[f64]| rows.iter().map(|&row| column[row]).collect::<Vec<_>>();
             let (x, y) = (pick(&x), pick(&y));
+            let seeds: Option<Vec<String>> =
+                seeds.as_ref().map(|seeds| rows.iter().map(|&row| seeds[row].clone()).collect());
             let n = x.iter().zip(&y).filter(|(x, y)| x.is_finite() && y.is_finite()).count();
-            GroupFit { value, n, fit: fit(&x, &y, options) }
+            GroupFit { value, n, fit: fit(&x, &y, seeds.as_deref(), options) }
         })
         .collect())
 }

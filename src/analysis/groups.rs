@@ -135,45 +135,104 @@ pub(super) fn numbered<T: PartialEq>(items: impl Iterator<Item = T>) -> (Vec<usi
     (numbers, known.len())
 }
 
-/// The runs at each temperature with their pooled spread.
+/// What was found at each temperature, a value per seed.
+///
+/// Runs of one seed share their split and initial weights, and of several settings (lr, batch) at one temperature they are
+/// no replicas of each other: the mean over the settings is one value, and seeds are what is independent. How far they spread is a matter of each
+/// temperature: hot runs jump, cold ones hardly differ.
 pub(super) struct Levels {
     /// The temperatures, ascending.
     pub(super) t: Vec<f64>,
-    /// The values at each.
+    /// The seeds' values at each.
     pub(super) values: Vec<Vec<f64>>,
-    /// Their mean.
+    /// The seeds, in the same order.
+    seeds: Vec<Vec<String>>,
+    /// The mean of the values.
     pub(super) means: Vec<f64>,
-    /// The sum of squares of all values about their temperature's mean.
-    pub(super) within: f64,
-    /// Its degrees of freedom: 0 where each temperature has one run.
-    pub(super) free: f64,
+    /// The runs behind all of them.
+    pub(super) runs: usize,
 }
 
 impl Levels {
     pub(super) fn new(points: &[Point]) -> Self {
-        let groups = by_temperature(points);
-        let values: Vec<Vec<f64>> =
-            groups.iter().map(|(_, group)| group.iter().map(|point| point.value).collect()).collect();
-        Self {
-            t: groups.iter().map(|(t, _)| *t).collect(),
-            means: values.iter().map(|values| mean(values)).collect(),
-            within: values.iter().map(|values| squares(values)).sum(),
-            free: (points.len() - groups.len()) as f64,
-            values,
+        let mut found = Self { t: vec![], values: vec![], seeds: vec![], means: vec![], runs: points.len() };
+        for (t, group) in by_temperature(points) {
+            let (numbers, seeds) = numbered(group.iter().map(|point| &point.seed));
+            let of_seed =
+                |seed: usize| group.iter().zip(&numbers).filter(move |(_, number)| **number == seed);
+            let values: Vec<f64> = (0..seeds)
+                .map(|seed| mean(&of_seed(seed).map(|(point, _)| point.value).collect::<Vec<_>>()))
+                .collect();
+            let names =
+                (0..seeds).filter_map(|seed| of_seed(seed).next()).map(|(point, _)| point.seed.clone());
+            found.t.push(t);
+            found.seeds.push(names.collect());
+            found.means.push(mean(&values));
+            found.values.push(values);
         }
+        found
     }
 
-    /// The probability of so large a mean at `high` above the one at `low`, or a larger, if the two are the same:
-    /// Student's t with the pooled spread. None where there is no spread to judge by.
+    /// The same with a function of every value.
+    pub(super) fn map(&self, f: impl Fn(f64) -> f64) -> Self {
+        let values: Vec<Vec<f64>> =
+            self.values.iter().map(|values| values.iter().map(|&value| f(value)).collect()).collect();
+        let means = values.iter().map(|values| mean(values)).collect();
+        Self { t: self.t.clone(), seeds: self.seeds.clone(), means, values, runs: self.runs }
+    }
+
+    /// All values with their temperatures.
+    pub(super) fn pairs(&self) -> (Vec<f64>, Vec<f64>) {
+        let level = |(&t, values): (&f64, &Vec<f64>)| values.iter().map(move |&y| (t, y)).collect::<Vec<_>>();
+        self.t.iter().zip(&self.values).flat_map(level).unzip()
+    }
+
+    /// The temperatures and values of each seed that was trained at several; the rest together.
+    pub(super) fn blocks(&self) -> Vec<(Vec<f64>, Vec<f64>)> {
+        let mut blocks: Vec<(&str, Vec<f64>, Vec<f64>)> = Vec::new();
+        for ((&t, values), seeds) in self.t.iter().zip(&self.values).zip(&self.seeds) {
+            for (&y, seed) in values.iter().zip(seeds) {
+                match blocks.iter_mut().find(|(known, ..)| known == seed) {
+                    Some((_, ts, ys)) => {
+                        ts.push(t);
+                        ys.push(y);
+                    }
+                    None => blocks.push((seed, vec![t], vec![y])),
+                }
+            }
+        }
+        let (several, single): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|(_, t, _)| t.len() > 1);
+        let rest = single.into_iter().fold((vec![], vec![]), |(mut ts, mut ys), (_, t, y)| {
+            ts.extend(t);
+            ys.extend(y);
+            (ts, ys)
+        });
+        several.into_iter().map(|(_, t, y)| (t, y)).chain([rest]).collect()
+    }
+
+    /// The variance of the mean at a temperature and its degrees of freedom. None of a single seed.
+    pub(super) fn error(&self, level: usize) -> Option<(f64, f64)> {
+        let values = &self.values[level];
+        let (n, free) = (values.len() as f64, values.len() as f64 - 1.0);
+        (free > 0.0).then(|| (squares(values) / free / n, free))
+    }
+
+    /// The probability of so large a mean at `high` above the one at `low`, or a larger, if the two are the same: Welch's
+    /// t (1947), each temperature with its own spread. None where one of them has no spread to judge by.
+    ///
+    /// Seeds that both share make the difference more certain than that says.
     pub(super) fn above(&self, high: usize, low: usize) -> Option<f64> {
         let difference = self.means[high] - self.means[low];
-        let runs = |level: usize| 1.0 / self.values[level].len() as f64;
-        let error = (self.within / self.free * (runs(high) + runs(low))).sqrt();
-        let student = StudentsT::new(0.0, 1.0, self.free).ok()?;
-        Some(match difference == 0.0 {
-            true => 0.5,
-            false => student.sf(difference / error),
-        })
+        let ((one, one_free), (other, other_free)) = (self.error(high)?, self.error(low)?);
+        let variance = one + other;
+        if difference == 0.0 {
+            return Some(0.5);
+        }
+        if variance == 0.0 {
+            return Some(if difference > 0.0 { 0.0 } else { 1.0 });
+        }
+        let free = variance * variance / (one * one / one_free + other * other / other_free);
+        Some(StudentsT::new(0.0, 1.0, free).ok()?.sf(difference / variance.sqrt()))
     }
 }
 

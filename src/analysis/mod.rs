@@ -13,6 +13,7 @@ mod fit_by;
 mod groups;
 mod isotonic;
 mod kendall;
+mod lack;
 mod noncentral;
 mod optimum;
 mod predictions;
@@ -21,6 +22,7 @@ mod separable;
 mod spikes;
 mod steady;
 mod variance;
+mod words;
 
 pub use alternatives::{Alternative, alternatives};
 pub use average::{Average, Goal, average_over};

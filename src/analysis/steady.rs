@@ -61,8 +61,10 @@ impl Default for SteadyOptions {
     }
 }
 
-/// Both must have stopped moving.
+/// The drift of a run is that of its losses.
 const LOSSES: [&str; 2] = ["train_loss", "test_loss"];
+/// They, too, must have stopped moving (Appendix E).
+const ACCURACIES: [&str; 2] = ["train_accuracy", "test_accuracy"];
 
 /// Columns that say where in a run a row stands; they have no steady state.
 const PROGRESS: [&str; 4] = ["epoch", "steps", "lr_now", "seconds"];
@@ -79,10 +81,13 @@ const METRICS: [&str; 8] = [
     "test_loss_std",
 ];
 
-/// One row per run of an epochs table: the parameters, the metrics' statistics, `epochs_used`, `spiked`, `converged` and `drift`.
+/// One row per run of an epochs table: the parameters, the metrics' statistics, `epochs_used`, `spiked`, `converged`, `drift` and
+/// `epochs_cut`.
 ///
+/// `spiked` says that the rule for spikes moved the run's end, as it does for every other healthy run of a large batch; `epochs_cut` by how
+/// many epochs (`spikes.rs`).
 /// `drift` is the change of the train or the test loss over the epochs used, by a robust line and relative to the loss; of the two the
-/// larger one (`drift.rs`). `converged` says that neither loss drifts by more than the tolerance and more than noise explains.
+/// larger one (`drift.rs`). `converged` says that neither the losses nor the accuracies drift by more than the tolerance and more than noise explains.
 /// Where fewer than 8 epochs are used noise is not allowed for, and one epoch shows nothing.
 pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
     if options.last == 0 {
@@ -98,12 +103,14 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
     let batch = epochs.floats("batch")?;
     let train_loss = epochs.floats("train_loss")?;
     let columns = epochs.columns();
-    let losses = LOSSES.iter().filter(|name| columns.contains(name));
-    let losses = losses.map(|name| epochs.floats(name)).collect::<Result<Vec<_>>>()?;
+    let found = |names: &[&str]| -> Result<Vec<Vec<f64>>> {
+        names.iter().filter(|name| columns.contains(name)).map(|name| epochs.floats(name)).collect()
+    };
+    let (losses, accuracies) = (found(&LOSSES)?, found(&ACCURACIES)?);
 
     let mut windows: Vec<Vec<usize>> = Vec::new();
     let mut firsts: Vec<u32> = Vec::new();
-    let mut spiked: Vec<bool> = Vec::new();
+    let mut cut: Vec<i64> = Vec::new();
     let mut converged: Vec<bool> = Vec::new();
     let mut drifts: Vec<Option<f64>> = Vec::new();
     for mut rows in by_run(epochs)? {
@@ -111,14 +118,16 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
         if options.drop_spikes && batch[rows[0]] >= SPIKY_BATCH {
             rows.truncate(end_before_spike(&rows.iter().map(|&row| train_loss[row]).collect::<Vec<_>>()));
         }
-        spiked.push(rows.len() < all);
+        cut.push((all - rows.len()) as i64);
         firsts.push(rows[0] as u32);
         let end = numbers[rows[rows.len() - 1]];
         let window = f64::from(options.last).min((end / 3.0).floor()).max(1.0);
         rows.retain(|&row| numbers[row] > end - window);
         let at = |column: &[f64]| rows.iter().map(|&row| column[row]).collect::<Vec<f64>>();
-        let found: Vec<Drift> = losses.iter().map(|loss| Drift::new(&at(&numbers), &at(loss))).collect();
-        converged.push(!found.iter().any(|drift| drift.moves(options.tolerance, options.level)));
+        let drift = |column: &Vec<f64>| Drift::new(&at(&numbers), &at(column));
+        let found: Vec<Drift> = losses.iter().map(drift).collect();
+        let moves = |drift: Drift| drift.moves(options.tolerance, options.level);
+        converged.push(!found.iter().copied().chain(accuracies.iter().map(drift)).any(moves));
         let largest = found.iter().map(|drift| drift.change).max_by(|a, b| a.abs().total_cmp(&b.abs()));
         drifts.push(largest.filter(|change| !change.is_nan()));
         windows.push(rows);
@@ -152,9 +161,11 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
     }
     let used = windows.iter().map(|rows| rows.len() as i64);
     columns.push(("epochs_used".to_owned(), Arc::new(Int64Array::from_iter_values(used))));
+    let spiked: Vec<bool> = cut.iter().map(|&cut| cut > 0).collect();
     columns.push(("spiked".to_owned(), Arc::new(BooleanArray::from(spiked))));
     columns.push(("converged".to_owned(), Arc::new(BooleanArray::from(converged))));
     columns.push(("drift".to_owned(), Arc::new(Float64Array::from(drifts))));
+    columns.push(("epochs_cut".to_owned(), Arc::new(Int64Array::from(cut))));
     let batch = RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, values)| (name, values, true)),
     )

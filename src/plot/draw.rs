@@ -369,7 +369,7 @@ mod tests {
         for name in ["new/folder/a.svg", "b.PNG"] {
             let path = folder.path().join(name);
             let drawn = save(&figure(), &path).unwrap();
-            assert_eq!(drawn.left_out, 4);
+            assert_eq!(drawn.left_out, 3);
             let again = std::fs::read(&path).unwrap();
             save(&figure(), &path).unwrap();
             assert_eq!(std::fs::read(&path).unwrap(), again, "same bytes twice");

@@ -14,7 +14,7 @@ pub(super) struct Drawable {
     pub points: Vec<Vec<Position>>,
     /// For each line, its unbroken runs: a position that is left out breaks the line.
     pub lines: Vec<Vec<Vec<Position>>>,
-    /// How many positions were left out.
+    /// How many points were left out; of lines where there are no points.
     pub left_out: usize,
 }
 
@@ -30,7 +30,11 @@ impl Drawable {
                 runs.into_iter().flatten().collect()
             })
             .collect();
-        let lines = panel.lines.iter().map(|line| runs(panel, &line.xs, &line.ys, &mut left_out)).collect();
+        let mut of_lines = 0;
+        let lines = panel.lines.iter().map(|line| runs(panel, &line.xs, &line.ys, &mut of_lines)).collect();
+        if panel.points.is_empty() {
+            left_out = of_lines;
+        }
         Drawable { points, lines, left_out }
     }
 
@@ -90,7 +94,7 @@ mod tests {
         let drawable = Drawable::new(&panel);
         assert_eq!(drawable.points, vec![vec![(1.0, 1.0), (3.0, -3.0)]]);
         assert_eq!(drawable.lines, vec![vec![vec![(1.0, 1.0)], vec![(3.0, 3.0)]]]);
-        assert_eq!(drawable.left_out, 6);
+        assert_eq!(drawable.left_out, 4);
         assert_eq!(drawable.all().count(), 4);
     }
 }

@@ -172,7 +172,7 @@ pub const RUN_OPTIONS: &[RunOption] = &[
     },
     RunOption {
         name: "epochs",
-        doc: "passes over the training set, or a function of the run: |run| paper_epochs(run.temperature); required",
+        doc: "passes over the training set, or a function of the run: |run| paper_epochs(run.temperature), where a run has lr, batch, temperature, train, width, seed, schedule; required",
         set: None,
     },
 ];
@@ -310,24 +310,28 @@ impl Draft {
         run.insert("temperature".into(), (lr / batch as f64).into());
         run.insert("seed".into(), self.seeds.common().map_or(Dynamic::UNIT, Dynamic::from));
         run.insert("schedule".into(), self.schedule.name().into());
+        run.insert("train".into(), self.sizes().map_or(Dynamic::UNIT, |(train, _)| (train as i64).into()));
         if let Some(model) = &self.model {
             run.insert("width".into(), model.spec.width().into());
         }
         Ok(run)
     }
 
+    /// How many examples to train on and to test on: where the options leave it out, as the data set was published.
+    fn sizes(&self) -> Option<(usize, usize)> {
+        if let (Some(train), Some(test)) = (self.train, self.test) {
+            return Some((train, test));
+        }
+        let (train, test) = self.data.as_ref()?.default_sizes();
+        Some((self.train.unwrap_or(train), self.test.unwrap_or(test)))
+    }
+
     fn finish(self) -> Result<RunSpec> {
         let missing = |key: &str| Error::invalid(format!("the option `{key}` is missing"));
+        let (train, test) = self.sizes().ok_or_else(|| missing("data"))?;
         let data = self.data.ok_or_else(|| missing("data"))?;
         let model = self.model.ok_or_else(|| missing("model"))?;
         model.check(&data)?;
-        let (train, test) = match (self.train, self.test) {
-            (Some(train), Some(test)) => (train, test),
-            (train, test) => {
-                let official = data.default_sizes();
-                (train.unwrap_or(official.0), test.unwrap_or(official.1))
-            }
-        };
         let spec = RunSpec {
             sampling: self.sampling,
             train,

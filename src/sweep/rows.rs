@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    UInt32Array,
+    ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
 use super::plan::PlannedRun;
 use super::provenance::{Ended, Provenance};
@@ -188,8 +188,30 @@ pub fn measured_schema() -> SchemaRef {
     schema(metrics().into_iter().chain(overlap))
 }
 
+/// What is read of a run's file: what was measured, and whose it is.
+pub fn file_schema() -> Schema {
+    let name = epochs_schema().field(0).clone();
+    let measured = measured_schema();
+    Schema::new(iter::once(Arc::new(name)).chain(measured.fields().iter().cloned()).collect::<Vec<_>>())
+}
+
 /// What was measured in a run, of its file. An earlier version did not write the overlap.
 pub fn measured_of(run: &PlannedRun, mut file: Table) -> Result<RecordBatch> {
+    let epochs = file.column("epoch")?.as_primitive_opt::<Int64Type>().map(|epochs| epochs.values().to_vec());
+    let last = i64::from(run.spec.epochs);
+    if !epochs.is_some_and(|epochs| epochs.is_sorted_by(|a, b| a < b) && epochs.last() == Some(&last)) {
+        return Err(Error::invalid(format!(
+            "expected rising epochs up to {last}, found others; not a file of this run"
+        )));
+    }
+    let ids = file.column("run_id")?.as_string_opt::<i32>();
+    if let Some(other) = ids.and_then(|ids| ids.iter().find(|id| *id != Some(run.id.as_str()))) {
+        let other = other.unwrap_or("null");
+        return Err(Error::invalid(format!(
+            "the rows are of the run {other}, expected {}; remove the file, and the sweep trains the run again",
+            run.id
+        )));
+    }
     if file.batch().column_by_name(OVERLAP).is_none() {
         let overlap = vec![run.overlap(); file.len()];
         file = file.with_column(OVERLAP, Arc::new(Int64Array::from(overlap)))?;

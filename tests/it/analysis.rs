@@ -28,7 +28,7 @@ fn value(expression: &str) -> String {
 #[test]
 fn verdicts_are_tables() {
     assert_eq!(value("predictions(steady).column(\"verdict\")"), r#"["holds", "holds", "holds", "holds"]"#);
-    assert!(value("predictions(steady).rows()[1].says").contains("the test_loss is smallest at T = 0.0025"));
+    assert!(value("predictions(steady).rows()[1].says").contains("the test loss is smallest at T = 0.0025"));
     let collapse =
         value("collapse(steady).select([\"metric\", \"temperatures\", \"settings\", \"runs\"]).rows()[0]");
     for part in ["\"metric\": \"gap\"", "\"temperatures\": 1", "\"settings\": 2", "\"runs\": 8"] {

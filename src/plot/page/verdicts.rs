@@ -2,9 +2,14 @@
 
 use std::fmt::Write;
 
+use arrow::datatypes::DataType;
+
 use super::html;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::table::{Table, number};
+
+/// The words of a verdict.
+const VERDICTS: [&str; 3] = ["holds", "fails", "undecided"];
 
 /// One verdict.
 #[derive(Clone, Debug)]
@@ -26,12 +31,19 @@ pub(super) fn findings(table: &Table) -> Result<Vec<Finding>> {
         true => table.strings(name),
         false => Ok(vec![String::new(); table.len()]),
     };
-    // A column of nothing but nulls has no type of its own.
-    let numbers =
-        |name: &str| -> Vec<f64> { table.floats(name).unwrap_or_else(|_| vec![f64::NAN; table.len()]) };
+    let numbers = |name: &str| match table.column(name) {
+        // One of nothing but nulls has no type of its own.
+        Ok(column) if *column.data_type() != DataType::Null => table.floats(name),
+        _ => Ok(vec![f64::NAN; table.len()]),
+    };
     let (predictions, verdicts) = (table.strings("prediction")?, table.strings("verdict")?);
+    if let Some(other) = verdicts.iter().find(|verdict| !VERDICTS.contains(&verdict.as_str())) {
+        return Err(Error::invalid(format!(
+            "verdicts: column `verdict`: expected holds, fails or undecided, found `{other}`"
+        )));
+    }
     let (metrics, says) = (texts("metric")?, texts("says")?);
-    let (values, lows, highs, ps) = (numbers("value"), numbers("low"), numbers("high"), numbers("p"));
+    let (values, lows, highs, ps) = (numbers("value")?, numbers("low")?, numbers("high")?, numbers("p")?);
     let finding = |row: usize| Finding {
         prediction: predictions[row].clone(),
         verdict: verdicts[row].clone(),

@@ -173,10 +173,12 @@ fn verdicts(steady: &Table, options: &Map) -> Result<Table> {
             float(found.low),
             float(found.high),
             float(found.p),
+            Cell::Int(found.runs as i64),
+            Cell::Int(found.left_out as i64),
             Cell::Text(found.says),
         ]
     };
-    let names = ["prediction", "metric", "verdict", "value", "low", "high", "p", "says"];
+    let names = ["prediction", "metric", "verdict", "value", "low", "high", "p", "runs", "left_out", "says"];
     rows(names, judge(steady, &options)?.into_iter().map(row).collect())
 }
 
@@ -293,7 +295,7 @@ pub mod functions {
         verdicts(&steady, &options).map_err(|error| at(&context, error))
     }
 
-    /// How well Eq. 1 and other falling forms (its parts, a power law, any falling curve) describe the gap over the temperature:
+    /// How well Eq. 1 and other falling forms (its parts, a power law, a logarithm, any falling curve) describe the gap over the temperature:
     /// `r2` of the means, Akaike's criterion `aicc`, and how far a form is `behind` the best.
     #[rhai_fn(return_raw)]
     pub fn alternatives(context: NativeCallContext, steady: Table) -> Scripted<Table> {
@@ -307,8 +309,8 @@ pub mod functions {
     }
 
     /// Whether runs of different lr and batch lie together where their temperatures are equal, for the gap: a test (F, p)
-    /// and the spread of settings in units of the seeds' (`effect`, with a 95 % interval). It holds where the interval is below 1 and fails
-    /// where it is above. `paired`: settings share their seeds, and runs of one seed are compared.
+    /// and the spread of settings in units of that of runs (`effect`, with a 95 % interval). It holds where the interval is below 1 and fails
+    /// where it is above. `paired`: settings share their seeds, and the unit is the spread of runs about what their seed does to all settings.
     #[rhai_fn(return_raw)]
     pub fn collapse(context: NativeCallContext, steady: Table) -> Scripted<Table> {
         collapsed(&steady, &Map::new()).map_err(|error| at(&context, error))
@@ -361,8 +363,10 @@ pub mod functions {
     }
 
     /// One row per run: the parameters and the median of each metric over the last 50 epochs (at most the
-    /// last third of the run), `epochs_used`, `spiked`, and whether its losses have stopped moving: `converged`, with the larger
-    /// relative change of the two over these epochs, `drift`.
+    /// last third of the run), `epochs_used`, and whether its losses and accuracies have stopped moving: `converged`, with the larger
+    /// relative change of the two losses over these epochs, `drift`. Where the last 7 epochs' train loss is above that of the last 25, at
+    /// batches of 1,000 or more, the run's end moves back to where that begins: `spiked`, by `epochs_cut`. That happens to every
+    /// other healthy run, by a few epochs.
     #[rhai_fn(return_raw, pure)]
     pub fn steady(context: NativeCallContext, epochs: &mut Table) -> Scripted<Table> {
         estimate(epochs, &SteadyOptions::default()).map_err(|error| at(&context, error))

@@ -82,8 +82,12 @@ pub(super) fn save_figure(context: &NativeCallContext, figure: &Figure, path: &s
     let drawn = plot::save(figure, Path::new(path)).map_err(|error| at(context, error))?;
     if drawn.left_out > 0 {
         tell(&format!(
-            "{path}: {} points are not drawn: not finite, or not positive on a logarithmic axis",
-            drawn.left_out
+            "{path}: {} not drawn: not finite, or not positive on a logarithmic axis",
+            if drawn.left_out == 1 {
+                "1 point is".to_owned()
+            } else {
+                format!("{} points are", drawn.left_out)
+            }
         ));
     }
     Ok(())
