@@ -62,9 +62,17 @@ pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Resul
     let before = GUARDED.replace(true);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
     GUARDED.set(before);
-    result.unwrap_or_else(|_| {
+    result.unwrap_or_else(|panic| {
         let path = path.display();
-        Err(Error::invalid(format!("{path}: the file is broken in a way that its reader does not expect")))
+        // Also what a reader has not been taught is a panic, for instance integers of 128 bits.
+        let said =
+            panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Err(Error::invalid(match said.filter(|said| said.ends_with("is not supported")) {
+            Some(said) => {
+                format!("{path}: it holds what kelvin does not read: {said}; write it as another type")
+            }
+            None => format!("{path}: the file is broken in a way that its reader does not expect"),
+        }))
     })
 }
 

@@ -5,6 +5,8 @@
 DIR/tables/*.parquet: the same 5,000 rows in every codec, page version and encoding that the writers offer.
 DIR/hub/*.parquet: images in the layout of public hubs, three files of 8x6 colour PNG.
 DIR/plain.parquet: the same images as plain bytes under other names, large and in a dictionary.
+DIR/tags.parquet: 3 of 90 short texts in each of 300,000 lists.
+DIR/brotli.parquet, DIR/int128.parquet: sound files that kelvin does not read.
 DIR/long.parquet: a million rows of few values, which pack to almost nothing, and a text of 200 kB in one of them.
 """
 
@@ -134,6 +136,21 @@ def long():
     pq.write_table(table, folder / "long.parquet")
 
 
+def tags():
+    """Lists of short texts, whose dictionary is small."""
+    names = [f"tag-{i}" for i in range(90)]
+    lists = pa.array([[names[(i + j) % 90] for j in range(3)] for i in range(300_000)])
+    pq.write_table(pa.table({"tags": lists}), folder / "tags.parquet")
+
+
+def others():
+    """What kelvin does not read."""
+    pq.write_table(pa.table({"x": [1, 2, 3]}), folder / "brotli.parquet", compression="brotli")
+    polars.DataFrame({"i": polars.Series([1, -2], dtype=polars.Int128)}).write_parquet(folder / "int128.parquet")
+
+
 tables()
 images()
 long()
+tags()
+others()

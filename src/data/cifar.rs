@@ -75,7 +75,10 @@ enum Found {
 impl Cifar {
     /// The files that [`Cifar::load`] reads. The lengths of the official ones are right.
     pub(super) fn files(&self, folder: &Path) -> Result<Vec<PathBuf>> {
-        self.find(folder).map(|(Found::Binary(files) | Found::Parquet(files))| files)
+        match self.find(folder)? {
+            Found::Binary(files) => Ok(files),
+            Found::Parquet(files) => image_files::check(&files).map(|()| files),
+        }
     }
 
     /// Reads a folder with the official files, or with Parquet files.
@@ -126,7 +129,7 @@ impl Cifar {
                 Err(error) => return Err(Error::io(&path, error)),
             };
             return Err(Error::invalid(format!(
-                "{}: expected {bytes} bytes ({} records of {record}), found {found}; fetch the file again",
+                "{}: expected {bytes} bytes ({} records of {record}), found {found}; remove its folder and fetch the data set again",
                 path.display(),
                 bytes / record
             )));

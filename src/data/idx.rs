@@ -4,7 +4,7 @@
 //! labels) and the sizes, then a byte per pixel or label.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
@@ -76,11 +76,52 @@ pub(super) const FASHION_MNIST_ARCHIVES: &[Archive] = &[
 /// The four official files in a folder, images and labels of each part.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for (part, _) in PARTS {
-        files.push(find(folder, &format!("{part}-images"), "idx3-ubyte")?);
-        files.push(find(folder, &format!("{part}-labels"), "idx1-ubyte")?);
+    for (part, n) in PARTS {
+        for (kind, ending, length) in [
+            ("images", "idx3-ubyte", 16 + n * SHAPE.iter().product::<usize>()),
+            ("labels", "idx1-ubyte", 8 + n),
+        ] {
+            let path = find(folder, &format!("{part}-{kind}"), ending)?;
+            check(&path, length as u64)?;
+            files.push(path);
+        }
     }
     Ok(files)
+}
+
+/// Checks a file's length: its own, or the one that gzip notes at its end.
+fn check(path: &Path, length: u64) -> Result<()> {
+    let fail = |error| Error::io(path, error);
+    let mut file = File::open(path).map_err(fail)?;
+    let mut found = file.metadata().map_err(fail)?.len();
+    if is_zipped(path) {
+        // 18 bytes around nothing.
+        let mut ends = ([0; 2], [0; 4]);
+        if found >= 18 {
+            file.read_exact(&mut ends.0).map_err(fail)?;
+            file.seek(SeekFrom::End(-4)).map_err(fail)?;
+            file.read_exact(&mut ends.1).map_err(fail)?;
+        }
+        if ends.0 != [0x1f, 0x8b] {
+            return Err(wrong(path, "expected gzipped data, found something else or a part of it"));
+        }
+        found = u64::from(u32::from_le_bytes(ends.1));
+    }
+    if found != length {
+        let unpacked = if is_zipped(path) { " unpacked" } else { "" };
+        return Err(wrong(path, &format!("expected {length} bytes{unpacked}, found {found}")));
+    }
+    Ok(())
+}
+
+fn is_zipped(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "gz")
+}
+
+/// Says what is wrong with a file, and what to do.
+fn wrong(path: &Path, what: &str) -> Error {
+    let path = path.display();
+    Error::invalid(format!("{path}: {what}; remove its folder and fetch the data set again"))
 }
 
 /// Reads a folder with the four official files.
@@ -117,16 +158,14 @@ fn find(folder: &Path, stem: &str, kind: &str) -> Result<PathBuf> {
 
 /// The bytes after the header, whose sizes must be these.
 fn read(path: &Path, magic: u32, sizes: &[u32]) -> Result<Vec<u8>> {
-    let wrong = |what: String| {
-        Error::invalid(format!("{}: {what}; remove the file and fetch it again", path.display()))
-    };
+    let wrong = |what: String| wrong(path, &what);
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
     let header = 4 * (1 + sizes.len());
     let length = sizes.iter().map(|&size| size as usize).product::<usize>();
     // One byte more than there may be: a file that goes on is not read to its end.
     let limit = (header + length + 1) as u64;
     let mut bytes = Vec::new();
-    let read = match path.extension().is_some_and(|ending| ending == "gz") {
+    let read = match is_zipped(path) {
         true => GzDecoder::new(file).take(limit).read_to_end(&mut bytes),
         false => file.take(limit).read_to_end(&mut bytes),
     };
@@ -148,7 +187,8 @@ fn read(path: &Path, magic: u32, sizes: &[u32]) -> Result<Vec<u8>> {
         bytes.get(4 * at..4 * at + 4).map(|four| u32::from_be_bytes([four[0], four[1], four[2], four[3]]))
     };
     if number(0) != Some(magic) {
-        return Err(wrong(format!("expected an IDX file that begins with {magic}, found {:?}", number(0))));
+        let found = number(0).map_or_else(|| "nothing".to_owned(), |found| found.to_string());
+        return Err(wrong(format!("expected an IDX file that begins with {magic}, found {found}")));
     }
     let found: Vec<Option<u32>> = (1..=sizes.len()).map(number).collect();
     if !found.iter().zip(sizes).all(|(found, size)| *found == Some(*size)) {
@@ -210,13 +250,14 @@ mod tests {
         let refused = |bytes: &[u8], why: &str| {
             std::fs::write(&labels, bytes).unwrap();
             let message = load(path).map(|_| ()).unwrap_err().to_string();
-            assert!(message.contains(why), "{message}");
+            assert!(message.contains(why) && message.contains("fetch the data set again"), "{message}");
         };
-        refused(&idx(LABELS, &[10_000], 9_999), "found 9999");
-        refused(&idx(LABELS, &[10_000], 10_001), "found more");
-        refused(&idx(LABELS, &[u32::MAX], 10), "expected the sizes [10000], found [4294967295]");
+        refused(&idx(LABELS, &[10_000], 9_999), "expected 10008 bytes, found 10007");
+        refused(&idx(LABELS, &[10_000], 10_001), "expected 10008 bytes, found 10009");
+        refused(&idx(LABELS, &[u32::MAX], 10_000), "expected the sizes [10000], found [4294967295]");
         refused(&idx(IMAGES, &[10_000], 10_000), "begins with 2049");
-        refused(b"", "found None");
+        refused(b"", "expected 10008 bytes, found 0");
+        refused(&[7; 10_008], "begins with 2049, found 117901063");
         let mut wrong = idx(LABELS, &[10_000], 10_000);
         wrong[8] = 10;
         refused(&wrong, "label 0 is 10");
@@ -224,9 +265,21 @@ mod tests {
         let zipped = path.join("t10k-labels-idx1-ubyte.gz");
         // A bomb: far more than its header says.
         std::fs::write(&zipped, gzip(&idx(LABELS, &[10_000], 50_000_000))).unwrap();
-        assert!(load(path).map(|_| ()).unwrap_err().to_string().contains("found more"));
+        let told = || files(path).unwrap_err().to_string();
+        assert!(told().contains("expected 10008 bytes unpacked, found 50000008"), "{}", told());
         let whole = gzip(&idx(LABELS, &[10_000], 10_000));
         std::fs::write(&zipped, &whole[..whole.len() / 2]).unwrap();
-        assert!(load(path).map(|_| ()).unwrap_err().to_string().contains("gzipped"));
+        assert!(told().contains("expected 10008 bytes unpacked"), "{}", told());
+        std::fs::write(&zipped, b"<html>not found</html>").unwrap();
+        assert!(told().contains("expected gzipped data"), "{}", told());
+        // One that lies about its length is found out when it is read.
+        let mut lying = gzip(&idx(LABELS, &[10_000], 50_000));
+        let end = lying.len() - 4;
+        lying[end..].copy_from_slice(&10_008u32.to_le_bytes());
+        std::fs::write(&zipped, &lying).unwrap();
+        assert!(files(path).is_ok());
+        assert!(load(path).map(|_| ()).unwrap_err().to_string().contains("found more"));
+        std::fs::write(&zipped, &whole).unwrap();
+        assert_eq!(files(path).unwrap().len(), 4);
     }
 }

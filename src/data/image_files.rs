@@ -4,6 +4,8 @@
 //! with PNG or JPEG files, and an integer label column. Training files (`train…`) come before
 //! the others, each group in the order of the names.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -40,7 +42,9 @@ pub(super) fn read(files: &[PathBuf], image: Option<&str>, label: Option<&str>) 
 #[derive(Default)]
 struct Decoded {
     bytes: Vec<u8>,
-    /// Bytes that they may become in all, by the lengths of the files read so far.
+    /// Bytes of the files read so far.
+    length: u64,
+    /// Bytes that the images in them may become in all.
     allowed: u64,
     /// How many images these files claim to hold.
     claimed: u64,
@@ -73,6 +77,25 @@ pub(super) fn files(path: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Says which of the files is not a whole one, as far as its ends tell.
+pub(super) fn check(files: &[PathBuf]) -> Result<()> {
+    let is_whole = |path: &PathBuf| -> std::io::Result<bool> {
+        let mut file = File::open(path)?;
+        let mut ends = [[0; 4]; 2];
+        file.read_exact(&mut ends[0])?;
+        file.seek(SeekFrom::End(-4))?;
+        file.read_exact(&mut ends[1])?;
+        Ok(ends == [*b"PAR1"; 2])
+    };
+    let broken = files.iter().find(|path| !is_whole(path).unwrap_or(false));
+    broken.map_or(Ok(()), |path| {
+        let path = path.display();
+        Err(Error::invalid(format!(
+            "{path}: expected PAR1 at both ends, as a whole Parquet file has; fetch it again"
+        )))
+    })
+}
+
 fn read_file(path: &Path, image: Option<&str>, label: Option<&str>, into: &mut Decoded) -> Result<()> {
     let fail = |message: String| Error::invalid(format!("{}: {message}", path.display()));
     let file = untrusted::open(path)?;
@@ -80,7 +103,8 @@ fn read_file(path: &Path, image: Option<&str>, label: Option<&str>, into: &mut D
     if file.rows() > file.length() {
         return Err(fail(format!("{} rows of images in {} bytes", file.rows(), file.length())));
     }
-    into.allowed = into.allowed.saturating_add(untrusted::allowance(file.length()));
+    into.length = into.length.saturating_add(file.length());
+    into.allowed = untrusted::allowance(into.length);
     into.claimed = into.claimed.saturating_add(file.rows());
     let schema = file.schema().clone();
     let image = find(&schema, image, "image", is_image).map_err(fail)?;

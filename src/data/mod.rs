@@ -238,13 +238,16 @@ impl Source {
         }
     }
 
-    /// The files that it is read from, found and, as far as their names and lengths say, complete.
+    /// The files that it is read from, found and, as far as their names, lengths and ends say, complete.
     pub fn files(&self) -> Result<Vec<PathBuf>> {
         match self {
             Self::Cifar10 { path } => cifar::CIFAR10.files(path.as_ref()),
             Self::Cifar100 { path } => cifar::CIFAR100.files(path.as_ref()),
             Self::Mnist { path } | Self::FashionMnist { path } => idx::files(path.as_ref()),
-            Self::Images { path, .. } => image_files::files(path),
+            Self::Images { path, .. } => {
+                let files = image_files::files(path)?;
+                image_files::check(&files).map(|()| files)
+            }
             Self::Digits | Self::Synthetic(_) => Ok(Vec::new()),
         }
     }

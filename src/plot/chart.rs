@@ -121,8 +121,8 @@ impl Chart {
     /// batches have panels of their own; else the one whose values get lines.
     pub(super) fn colored_by<'a>(&'a self, table: &Table) -> Option<&'a str> {
         let batches = || {
-            let values = table.strings("batch").unwrap_or_default();
-            values.iter().any(|value| *value != values[0])
+            // A table without batches has no groups of them.
+            Groups::of(Some("batch"), table).is_ok_and(|batches| batches.names.len() > 1)
         };
         match (&self.color, &self.marker) {
             (Some(column), _) => Some(column),

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use super::figure::Tint;
 use super::palette::MOST;
 use crate::error::Result;
-use crate::table::Table;
+use crate::table::{Table, number};
+
+/// Floats closer than this, relatively, are one value: what was computed in two ways differs in its last bits.
+const SAME: f64 = 1e-12;
 
 /// The distinct values of a column, and which of them each row has.
 pub(super) struct Groups {
@@ -26,6 +29,10 @@ impl Groups {
     /// The groups of a column; of no column, all rows are one group.
     pub fn of(column: Option<&str>, table: &Table) -> Result<Self> {
         let Some(column) = column else { return Ok(Self::none(table.len())) };
+        if table.column(column)?.data_type().is_floating() {
+            let (names, of_row) = of_floats(&table.floats(column)?);
+            return Ok(Self { column: Some(column.to_owned()), names, of_row });
+        }
         let values = table.strings(column)?;
         let mut names = values.clone();
         // Numbers and text in one column are two ranks, so that the order is one.
@@ -71,6 +78,35 @@ impl Groups {
     }
 }
 
+/// The names of the distinct values by size, and the number of each row's. A missing value has the empty name.
+fn of_floats(values: &[f64]) -> (Vec<String>, Vec<usize>) {
+    let mut rows: Vec<usize> = (0..values.len()).collect();
+    // What is missing comes last, whatever its sign.
+    rows.sort_by(|&a, &b| values[a].is_nan().cmp(&values[b].is_nan()).then(values[a].total_cmp(&values[b])));
+    let mut distinct: Vec<f64> = Vec::new();
+    let mut of_row = vec![0; values.len()];
+    for row in rows {
+        let value = values[row];
+        let same = |last: f64| value - last <= SAME * value.abs() || (value.is_nan() && last.is_nan());
+        if !distinct.last().is_some_and(|&last| value == last || same(last)) {
+            distinct.push(value);
+        }
+        of_row[row] = distinct.len() - 1;
+    }
+    let short = |value: f64| if value.is_nan() { String::new() } else { number(value + 0.0) };
+    let mut names: Vec<String> = distinct.iter().map(|&value| short(value)).collect();
+    // Two values that look alike have as many digits as they need.
+    // Sorted, they are neighbours.
+    for at in 1..names.len() {
+        let (value, before) = (distinct[at], distinct[at - 1]);
+        if short(value) == short(before) {
+            names[at - 1] = before.to_string();
+            names[at] = value.to_string();
+        }
+    }
+    (names, of_row)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +125,19 @@ mod tests {
         assert_eq!(found.split(&[1, 2, 4]), [(0, vec![2, 4]), (1, vec![1])]);
         assert_eq!(found.label(1).as_deref(), Some("c 10"));
         assert_eq!(found.tint(1), Tint::Palette(1));
+    }
+
+    #[test]
+    fn floats_are_grouped_by_value_and_named_as_long_as_it_takes() {
+        let group = |values: &[f64]| {
+            let cells = values.iter().map(|&value| Cell::Float(value)).collect::<Vec<_>>();
+            Groups::of(Some("c"), &Table::from_cells(&["c".to_owned()], &[cells]).unwrap()).unwrap()
+        };
+        let found = group(&[0.1000002, 0.5, 0.1000001, f64::NAN, 0.1 + 0.2, 0.3, -0.0, 0.0, -f64::NAN]);
+        assert_eq!(found.names, ["0", "0.1000001", "0.1000002", "0.3", "0.5", ""]);
+        assert_eq!(found.of_row, [2, 4, 1, 5, 3, 3, 0, 0, 5]);
+        assert_eq!(group(&[f64::INFINITY, 1.0, f64::NEG_INFINITY, f64::INFINITY]).of_row, [2, 1, 0, 2]);
+        assert_eq!(group(&[1e-20, 2e-20, -1e-20]).of_row, [1, 2, 0]);
     }
 
     #[test]

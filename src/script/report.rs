@@ -127,6 +127,7 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
             format!("unknown variable `{name}`{hint}")
         }
         EvalAltResult::ErrorFunctionNotFound(signature, _) => unknown_function(signature, known),
+        EvalAltResult::ErrorDotExpr(text, _) if text.contains("a getter is not registered") => property(text),
         other => {
             let mut bare = other.to_string();
             if let Some(cut) = bare.rfind(" (line ") {
@@ -138,6 +139,17 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
     Trace { message, place: Place { name: name.to_owned(), position: root.position() }, entered: Vec::new() }
 }
 
+/// `text` is Rhai's: `Unknown property 'a' - a getter is not registered for type 'Table'`.
+fn property(text: &str) -> String {
+    match text.split('\'').collect::<Vec<_>>()[..] {
+        [_, name, _, "Table", ..] => {
+            format!("a table has no property `{name}`; a column is written .column(\"{name}\")")
+        }
+        [_, name, _, kind, ..] => format!("a {kind} has no property `{name}`"),
+        _ => text.to_owned(),
+    }
+}
+
 /// What to write instead of a variable that a function does not see.
 fn hand_over(name: &str) -> String {
     format!("; a function sees its arguments only: hand it over, fn f({name}) {{ … }}")
@@ -146,13 +158,40 @@ fn hand_over(name: &str) -> String {
 /// `signature` is the call as Rhai saw it: `take (Dataset, f64)`.
 fn unknown_function(signature: &str, known: &[String]) -> String {
     let (name, arguments) = signature.split_once(" (").unwrap_or((signature, ")"));
+    let arguments = arguments.replace("&str | ImmutableString | String", "text");
     if known.iter().any(|known| known == name) {
-        return format!("`{name}` does not take ({arguments}; help(\"{name}\") shows what it takes");
+        let forms = forms(name);
+        let forms =
+            if forms.is_empty() { String::new() } else { format!("; expected {}", forms.join(" or ")) };
+        return format!("`{name}` does not take ({arguments}{forms}; help(\"{name}\") says more");
+    }
+    if is_property(name) {
+        return format!(
+            "unknown function `{name}`; it is a property, which is written without brackets: .{name}"
+        );
     }
     match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => format!("unknown function `{name}`; did you mean `{near}`?"),
         None => format!("unknown function {name}({arguments}; help() lists the functions"),
     }
+}
+
+/// The ways to call a function, where they are few enough to be read in an error.
+fn forms(name: &str) -> Vec<String> {
+    const MOST: usize = 4;
+    let functions = super::functions(&super::engine(&super::Session::silent()));
+    let own = functions.into_iter().filter(|function| function.name == name);
+    // Without what it gives.
+    let forms: Vec<String> =
+        own.map(|function| function.signature.split(" -> ").next().unwrap_or_default().to_owned()).collect();
+    if forms.len() > MOST { Vec::new() } else { forms }
+}
+
+/// Whether some value has a property of this name.
+fn is_property(name: &str) -> bool {
+    let getter = format!("get${name}");
+    let is_getter = |info: rhai::FuncInfo| (info.metadata.name == getter.as_str()).then_some(());
+    !super::engine(&super::Session::silent()).collect_fn_metadata(None, is_getter, false).is_empty()
 }
 
 fn render(message: &str, place: &Place, source: &Source, color: bool) -> String {
@@ -219,7 +258,21 @@ mod tests {
     #[test]
     fn a_slip_in_a_name_finds_it() {
         assert!(message("digit()").contains("did you mean `digits`?"), "{}", message("digit()"));
-        assert!(message("sweep(3)").contains("`sweep` does not take (i64)"), "{}", message("sweep(3)"));
+        assert!(
+            message("sweep(3)").contains("`sweep` does not take (i64); expected sweep(options: Map); help"),
+            "{}",
+            message("sweep(3)")
+        );
+        let text = message("digits().take(\"x\")");
+        assert!(text.contains("`take` does not take (Dataset, text); expected take("), "{text}");
+        let text = message("table([]).len()");
+        assert!(text.contains("unknown function `len`; it is a property") && text.contains(".len"), "{text}");
+        let text = message("table([#{ a: 1 }]).a");
+        assert!(text.contains("a table has no property `a`; a column is written .column(\"a\")"), "{text}");
+        let text = message("digits().sample(#{ sed: 1 })");
+        assert!(text.contains("sample: unknown option `sed`; did you mean `seed`?"), "{text}");
+        let text = message("digits().take(-3)");
+        assert!(text.contains("take(n): expected an integer ≥ 0, found the integer -3"), "{text}");
         assert!(!message("print(a1)").contains("arguments"), "{}", message("print(a1)"));
         assert!(message("let n = 3; fn f() { n } f()").contains("fn f(n)"));
     }

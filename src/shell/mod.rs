@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::LazyLock;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use rhai::{Dynamic, Engine, EvalAltResult, Scope};
 
 use crate::error::Error;
@@ -21,7 +21,7 @@ use crate::script::{self, Arguments, Failure, Session, Source, print, tell};
 ///
 /// Without a file or an expression it starts the prompt.
 #[derive(Parser)]
-#[command(name = "kelvin", version = VERSION.as_str(), after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+#[command(name = "kelvin", version = VERSION.as_str(), after_help = AFTER_HELP)]
 struct Options {
     #[command(subcommand)]
     command: Option<Command>,
@@ -53,6 +53,26 @@ struct DataFolder {
     /// The folder of data sets; default: $KELVIN_DATA, or ~/.local/share/kelvin
     #[arg(long, value_name = "PATH")]
     data_dir: Option<PathBuf>,
+}
+
+impl DataFolder {
+    /// The folder that was named before the command, unless there is one after it.
+    fn or(&mut self, before: Option<PathBuf>) {
+        self.data_dir = self.data_dir.take().or(before);
+    }
+}
+
+impl Options {
+    /// Ends the program where what stands before a command means nothing to it.
+    fn refuse_what_is_lost(&self) {
+        let Run { file, eval, define, quiet, data } = &self.run;
+        let of_script = file.is_some() || eval.is_some() || !define.is_empty() || *quiet;
+        let has_folder = matches!(self.command, None | Some(Command::Run(_) | Command::Data { .. }));
+        if self.command.is_some() && (of_script || (data.data_dir.is_some() && !has_folder)) {
+            let text = "expected options after the command that they are for: kelvin run -q FILE";
+            Self::command().error(clap::error::ErrorKind::ArgumentConflict, text).exit();
+        }
+    }
 }
 
 #[derive(clap::Subcommand)]
@@ -101,15 +121,23 @@ const INTERRUPTED: u8 = 130;
 /// Runs the program; what it returns is its exit code.
 pub fn main() -> ExitCode {
     let options = Options::parse();
+    options.refuse_what_is_lost();
     quiet_workers();
     if let Err(error) = crate::interrupt::install() {
         tell(&error.to_string());
         return ExitCode::from(FAILED);
     }
+    let data_dir = options.run.data.data_dir.clone();
     let command = || match options.command {
         None => run(options.run),
-        Some(Command::Run(options)) => run(options),
-        Some(Command::Data { name, folder }) => code(data::tell_about(name.as_deref(), &folder).map(|()| 0)),
+        Some(Command::Run(mut options)) => {
+            options.data.or(data_dir);
+            run(options)
+        }
+        Some(Command::Data { name, mut folder }) => {
+            folder.or(data_dir);
+            code(data::tell_about(name.as_deref(), &folder).map(|()| 0))
+        }
         Some(Command::Sweeps(command)) => code(commands::run(&command)),
     };
     // What a panic says is said already; libtorch must not be taken apart under its threads.

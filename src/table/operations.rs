@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use ::arrow::array::Int64Array;
+use ::arrow::datatypes::SchemaRef;
 use kelvin_sql::{Failure, Input, Selected};
 
 use super::Table;
@@ -32,10 +33,16 @@ impl Table {
         let (schema, batches) = answer.map_err(|failure| match failure {
             Failure::Stopped => Error::Interrupted,
             Failure::Message(message) => {
-                let known = tables.iter().flat_map(|(_, table)| table.columns()).collect::<Vec<_>>();
-                Error::invalid(missing_column(&message, query, &known).unwrap_or(message))
+                let columns = tables.iter().flat_map(|(_, table)| table.columns());
+                let known: Vec<&str> = columns.filter(|name| !name.starts_with(ROW)).collect();
+                let names: Vec<&str> = tables.iter().map(|(name, _)| *name).collect();
+                let told = missing_column(&message, query, &known);
+                Error::invalid(told.or_else(|| missing_table(&message, &names)).unwrap_or(message))
             }
         })?;
+        if let Some(name) = twice(&schema) {
+            return Err(Error::invalid(format!("two columns would be called `{name}`; name one with `as`")));
+        }
         let answer = Self::concat(&schema, batches)?;
         Ok(Self { batch: plain_batch(&answer.batch)? })
     }
@@ -140,9 +147,19 @@ pub(super) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// The name of a second column of one name, if there is one: it could not be asked for.
+fn twice(schema: &SchemaRef) -> Option<&str> {
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let second = (0..names.len()).find(|&at| names[..at].contains(&names[at]))?;
+    Some(names[second])
+}
+
+/// How the column begins that holds the rows' numbers for a while: not as anyone would call a column.
+const ROW: &str = "kelvin: row";
+
 /// A name that no column has.
 pub(super) fn unused(columns: &[&str]) -> String {
-    let mut name = "row".to_owned();
+    let mut name = ROW.to_owned();
     while columns.contains(&name.as_str()) {
         name.push('_');
     }
@@ -163,6 +180,9 @@ fn missing_column(message: &str, query: &str, known: &[&str]) -> Option<String> 
     let found = found.trim_end_matches('.').trim_start_matches("t.").trim_matches('"').replace("\"\"", "\"");
     let cased = known.iter().find(|name| name.to_lowercase() == found.to_lowercase());
     let hint = match cased {
+        Some(name) if *name == found => {
+            format!("a column of this name goes in double quotes: {}", quote(name))
+        }
         Some(name) => format!("did you mean `{name}`?"),
         None => suggestion(&found, known.iter().copied()),
     };
@@ -171,9 +191,15 @@ fn missing_column(message: &str, query: &str, known: &[&str]) -> Option<String> 
     Some(format!("no column `{found}`; {hint}{text}"))
 }
 
+/// An error about a table that a query names and was not given.
+fn missing_table(message: &str, known: &[&str]) -> Option<String> {
+    let found = message.strip_prefix("no table `")?.strip_suffix('`')?;
+    Some(format!("no table `{found}`; {}", suggestion(found, known.iter().copied())))
+}
+
 #[cfg(test)]
 mod tests {
-    use ::arrow::array::{ArrayRef, Float64Array, RecordBatch};
+    use ::arrow::array::{Array, ArrayRef, Float64Array, RecordBatch};
 
     use super::*;
     use crate::table::Cell;
@@ -216,6 +242,105 @@ mod tests {
     }
 
     #[test]
+    fn and_is_written_in_two_ways() {
+        for condition in [
+            "lr > 0.15 && batch = 16",
+            "not lr > 0.15 && batch = 16",
+            "batch = 16 && not lr > 0.4 || batch = 32 && lr is null",
+            "batch + 1 = 17 && lr in (0.1, 0.5)",
+            "lr between 0.1 and 0.3 && batch < 20 && true",
+            "case when lr > 0.2 && batch = 16 then 1 else 0 end = 1",
+        ] {
+            let condition = condition.replace("||", "or");
+            let [found, wanted] = [condition.clone(), condition.replace("&&", "and")]
+                .map(|condition| table().filter(&condition).unwrap().render(80));
+            assert_eq!(found, wanted, "{condition}");
+            let query = table().sql(&format!("select * from t where {condition};")).unwrap();
+            assert_eq!(query.render(80), wanted, "{condition}");
+        }
+        assert_eq!(table().filter("not lr > 0.15 && batch = 16").unwrap().floats("lr").unwrap(), [0.1]);
+        assert_eq!(
+            table().select(&text(&["'a && b ** c' as x"])).unwrap().strings("x").unwrap()[0],
+            "a && b ** c"
+        );
+    }
+
+    #[test]
+    fn powers_are_floats_and_bind_tighter_than_products() {
+        let cells = [-1, 4].map(Cell::Int).to_vec();
+        let table = Table::from_cells(&["x".to_owned()], &[cells]).unwrap();
+        for (expression, wanted) in [
+            ("x ^ 2", [1.0, 16.0]),
+            ("x ** 2", [1.0, 16.0]),
+            ("2 * x ^ 2 + 1", [3.0, 33.0]),
+            ("2 ^ x", [0.5, 16.0]),
+            ("-x ^ 2", [-1.0, -16.0]),
+            ("x ^ -1", [-1.0, 0.25]),
+            ("(x + 1) ^ 0.5", [0.0, 5.0_f64.sqrt()]),
+            ("sum(x ^ 2) over ()", [17.0, 17.0]),
+        ] {
+            assert_eq!(table.derive("y", expression).unwrap().floats("y").unwrap(), wanted, "{expression}");
+            let query = table.sql(&format!("select {expression} as y from t")).unwrap();
+            assert_eq!(query.floats("y").unwrap(), wanted, "{expression}");
+        }
+        assert_eq!(table.select(&text(&["count(*) as n"])).unwrap().floats("n").unwrap(), [2.0]);
+    }
+
+    #[test]
+    fn integers_stay_integers_within_their_range() {
+        let sums = table()
+            .select(&text(&[
+                "batch + 1 as a",
+                "sum(batch) over (order by lr rows 1 preceding) as b",
+                "sum(batch) filter (where lr > 9) over () as none",
+                "batch * 2 - 1 + lr as c",
+            ]))
+            .unwrap();
+        let kind = |name: &str| crate::table::schema::type_name(sums.column(name).unwrap().data_type());
+        assert_eq!(["a", "b", "none", "c"].map(kind), ["int64", "int64", "int64", "float64"]);
+        assert_eq!(sums.floats("b").unwrap(), [16.0, 48.0, 48.0, 48.0, 48.0]);
+        let grouped = table()
+            .group(
+                &text(&["batch"]),
+                &text(&["sum(batch + 1) as s", "sum(distinct batch) as d", "sum(lr) as l"]),
+            )
+            .unwrap();
+        assert_eq!(grouped.floats("s").unwrap(), [51.0, 66.0]);
+        assert_eq!(grouped.floats("d").unwrap(), [16.0, 32.0]);
+        assert_eq!(
+            table()
+                .filter("lr > 9")
+                .unwrap()
+                .group(&[], &text(&["sum(batch) as s"]))
+                .unwrap()
+                .column("s")
+                .unwrap()
+                .null_count(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_root_of_a_negative_number_is_nan() {
+        let roots = table().derive("y", "sqrt(batch - 20)").unwrap().floats("y").unwrap();
+        assert!(roots[0].is_nan() && roots[1] == 12.0_f64.sqrt(), "{roots:?}");
+    }
+
+    #[test]
+    fn tables_of_any_name_are_found() {
+        let other = table();
+        for name in ["Costs", "a.b", "select"] {
+            let query = format!("select count(*) as n from t join {0} using (batch)", quote(name));
+            let found = Table::query(&[("t", &other), (name, &other)], &query).unwrap();
+            assert_eq!(found.floats("n").unwrap(), [13.0], "{name}");
+        }
+        let error = Table::query(&[("t", &other), ("Costs", &other)], "select 1 from costs").unwrap_err();
+        assert!(error.to_string().contains("no table `costs`; did you mean `Costs`?"), "{error}");
+        // A table's own capitals need no quotes.
+        assert!(Table::query(&[("Costs", &other)], "select 1 from Costs").is_ok());
+    }
+
+    #[test]
     fn nulls_and_nans_sort_last_and_equal_rows_stay_in_order() {
         let cells = |values: &[f64]| values.iter().map(|&value| Cell::Float(value)).collect::<Vec<_>>();
         let mut x = cells(&[2.0, -f64::NAN, -0.0, 0.0, f64::NAN, 1.0, -0.0]);
@@ -230,6 +355,13 @@ mod tests {
         assert_eq!(groups.floats("n").unwrap(), [3.0, 1.0, 1.0, 2.0, 1.0]);
         assert_eq!(table.filter("x = 0").unwrap().len(), 3);
         assert_eq!(table.filter("x <> 0").unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_name_that_needs_quotes_says_so() {
+        let table = Table::from_cells(&["a.b".to_owned()], &[vec![Cell::Int(1)]]).unwrap();
+        let error = table.derive("x", "a.b + 1").unwrap_err().to_string();
+        assert!(error.contains("goes in double quotes: \"a.b\""), "{error}");
     }
 
     #[test]
@@ -283,9 +415,38 @@ mod tests {
             (table().select(&text(&["lr", "batch as lr"])), "two columns would be called `lr`"),
             (table().group(&text(&["lr"]), &text(&["sum('a') as s"])), "no function takes `sum(text)`"),
             (table().sort(&[]), "sort: expected at least one"),
+            (table().sort(&text(&["zz"])), "no column `zz`; known: batch, lr"),
+            (table().sort(&text(&["row"])), "no column `row`"),
+            (table().sql("select * from tt"), "no table `tt`; known: t"),
+            (table().sql("select lr, lr from t"), "two columns would be called `lr`"),
+            (table().sql("select 1 as a, 2 as a from t"), "two columns would be called `a`"),
+            (table().sql("select lr from t having lr > 1"), "one on rows is written `where`"),
+            (table().sql("select t.lr, u.lr from t, t u"), "two columns would be called `lr`"),
+            (table().sql("select * from t join t u using (batch)"), "two columns would be called `lr`"),
+            (table().derive("y", "avg(lr)"), "`batch` has many values"),
+            (
+                table().group(&text(&["batch"]), &text(&["lr"])),
+                "`lr` has many values; make it one of the keys",
+            ),
+            (table().filter("lr"), "expected a condition such as x > 0, found `lr`, which is float64"),
+            (table().filter("batch in [16]"), "expected"),
+            (table().derive("y", "[1, 2]"), "found a list"),
+            (table().derive("y", "1 // 0"), "Divide by zero"),
+            (table().filter("lr > 0 || batch = 1"), "between conditions write `or`"),
+            (table().filter("!(lr > 0)"), "expected `not` in the place of `!`"),
+            (table().derive("y", "batch + 9223372036854775807"), "leaves the range of integers"),
+            (table().derive("y", "batch * 9223372036854775807"), "leaves the range of integers"),
+            (table().derive("y", "-batch - 9223372036854775807"), "leaves the range of integers"),
+            (
+                table().group(&[], &text(&["sum(batch * 100000000000000000)"])),
+                "the sum 11200000000000000000 leaves the range of integers",
+            ),
         ] {
-            let error = error.unwrap_err().to_string();
-            assert!(error.contains(told), "{error}");
+            let error = error.map(|table| table.render(80)).unwrap_err().to_string();
+            assert!(error.contains(told), "{told}: {error}");
+            for word in ["datafusion", "Optimizer", "caused by", "wildcard", ROW] {
+                assert!(!error.contains(word), "{error}");
+            }
         }
     }
 

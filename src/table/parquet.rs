@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
@@ -46,9 +47,22 @@ impl Table {
 
     fn read_all(files: &[PathBuf]) -> Result<Self> {
         let mut tables = Vec::new();
+        // Many files together may not unpack to more than one of their length.
+        let (mut length, mut bytes) = (0u64, 0u64);
         for file in files {
             crate::interrupt::check()?;
-            tables.push(crate::error::guarded(file, || read_file(file, |_| true))?);
+            let table = crate::error::guarded(file, || read_file(file, |_| true))?;
+            length += std::fs::metadata(file).map_err(|error| Error::io(file, error))?.len();
+            bytes += table.batch.get_array_memory_size() as u64;
+            if bytes > untrusted::allowance(length) {
+                return Err(Error::invalid(format!(
+                    "{}: with the files before it, {} MB of rows in {length} bytes; so many bytes may unpack to {} MB",
+                    file.display(),
+                    bytes / 1_000_000,
+                    untrusted::allowance(length) / 1_000_000
+                )));
+            }
+            tables.push(table);
         }
         let keys: Vec<Vec<(String, Option<String>)>> = files.iter().map(|file| folders::keys(file)).collect();
         // A key's type is that of its values in all files.
@@ -87,6 +101,12 @@ impl Table {
                 )));
             }
         };
+        if self.batch.num_columns() == 0 {
+            return Err(Error::invalid(format!(
+                "{}: expected a table with at least one column, found none; there is no such file",
+                path.display()
+            )));
+        }
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -134,7 +154,32 @@ impl Table {
     }
 
     fn encode_csv(&self, file: &mut File) -> Result<()> {
-        ::arrow::csv::Writer::new(file).write(&self.flat()?.batch).map_err(arrow)
+        let flat = self.flat()?;
+        let options = FormatOptions::default();
+        let columns = flat.batch.columns().iter().map(|column| {
+            let format = ArrayFormatter::try_new(column, &options).map_err(arrow)?;
+            Ok((column, format, matches!(column.data_type(), DataType::Utf8)))
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let fail = |error| Error::io("the CSV file", error);
+        let mut file = std::io::BufWriter::new(file);
+        let names: Vec<String> = flat.columns().into_iter().map(csv_text).collect();
+        writeln!(file, "{}", names.join(",")).map_err(fail)?;
+        for row in 0..flat.len() {
+            if row % 4096 == 0 {
+                crate::interrupt::check()?;
+            }
+            for (at, (column, format, is_text)) in columns.iter().enumerate() {
+                let comma = if at == 0 { "" } else { "," };
+                // The formatter's text of a null is empty.
+                let value = format.value(row).try_to_string().map_err(arrow)?;
+                // An empty text is `""`, a null nothing.
+                let value = if *is_text && column.is_valid(row) { csv_text(&value) } else { value };
+                write!(file, "{comma}{value}").map_err(fail)?;
+            }
+            writeln!(file).map_err(fail)?;
+        }
+        file.flush().map_err(fail)
     }
 
     /// With the columns that CSV cannot hold, lists for instance, as text.
@@ -179,7 +224,31 @@ fn read_file(path: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Table> {
         Some(batch) => batch.schema(),
         None => plain_batch(&RecordBatch::new_empty(Arc::new(schema)))?.schema(),
     };
-    Table::concat(&schema, plain)
+    Table::concat(&distinct(&schema), plain)
+}
+
+/// A name for every column: the second `x` is called `x_1`, as in DuckDB.
+fn distinct(schema: &SchemaRef) -> SchemaRef {
+    let mut fields: Vec<Field> = Vec::new();
+    for field in schema.fields() {
+        let is_taken = |name: &str, fields: &[Field]| fields.iter().any(|field| field.name() == name);
+        let mut name = field.name().clone();
+        let mut number = 0;
+        while is_taken(&name, &fields) || (number > 0 && schema.index_of(&name).is_ok()) {
+            number += 1;
+            name = format!("{}_{number}", field.name());
+        }
+        fields.push(field.as_ref().clone().with_name(name));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// A text as CSV holds it.
+fn csv_text(text: &str) -> String {
+    match text.is_empty() || text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
 }
 
 /// Whether Parquet has this type: not so durations, and times in seconds, for instance.
@@ -196,4 +265,28 @@ fn make_readable(file: &File, path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let permissions = std::fs::Permissions::from_mode(0o644);
     file.set_permissions(permissions).map_err(|error| Error::io(path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+
+    use super::*;
+
+    /// As pandas does not write them, and pyarrow does.
+    #[test]
+    fn columns_of_one_name_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("twice.parquet");
+        let names = ["x", "x_1", "x", "y", "x"];
+        let columns = (0..5).map(|n| Arc::new(Int64Array::from(vec![n])) as ArrayRef).collect();
+        let fields = names.map(|name| Field::new(name, DataType::Int64, true)).to_vec();
+        Table::new(with_rows(fields, columns, 1).unwrap()).write(&path).unwrap();
+        let table = Table::read_parquet(&path).unwrap();
+        assert_eq!(table.columns(), ["x", "x_1", "x_2", "y", "x_3"]);
+        let values: Vec<f64> =
+            table.columns().into_iter().map(|name| table.floats(name).unwrap()[0]).collect();
+        assert_eq!(values, [0.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(table.filter("x_3 = 4").unwrap().len(), 1);
+    }
 }

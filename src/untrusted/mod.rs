@@ -20,13 +20,14 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Compression;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use crate::error::{Error, Result, guarded};
 use input::Input;
 
-/// What any file may unpack to: small ones pack well.
-const SMALL: u64 = 192 << 20;
+/// What any file may unpack to: small ones pack well. While rows become one table, one column of theirs is there twice.
+const SMALL: u64 = 320 << 20;
 
 /// Times its own length that a file may unpack to.
 const RATIO: u64 = 32;
@@ -34,7 +35,7 @@ const RATIO: u64 = 32;
 /// Bytes of one batch, at most, as far as the headers tell.
 const BATCH: u64 = 64 << 20;
 
-/// What a file of this length may unpack to, in bytes.
+/// What a file of this length may unpack to, in bytes; also what several files of this length in all may.
 pub(crate) fn allowance(length: u64) -> u64 {
     length.saturating_mul(RATIO).max(SMALL)
 }
@@ -62,6 +63,8 @@ pub(crate) fn open(path: &Path) -> Result<Opened> {
         // much in few bytes. The columns' types are Parquet's, which has all but durations.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load(&input, options).map_err(|error| fail(error.to_string()))?;
+        unpackable(metadata.metadata())
+            .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?;
         let weights = pages::check(&input, metadata.metadata()).map_err(fail)?;
         let schema = durations::named(metadata.metadata(), metadata.schema());
         let length = input.length();
@@ -79,6 +82,22 @@ pub(crate) fn metadata(path: &Path) -> Result<ParquetMetaData> {
             .parse_and_finish(&input)
             .map_err(|error| not_readable(path, &error.to_string()))
     })
+}
+
+/// Whether kelvin knows how the columns are packed.
+fn unpackable(metadata: &ParquetMetaData) -> Checked<()> {
+    for chunk in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+        let codec = match chunk.compression() {
+            Compression::BROTLI(_) => "brotli",
+            Compression::LZO => "LZO",
+            _ => continue,
+        };
+        return Err(format!(
+            "column `{}` is packed with {codec}, which kelvin does not read; write the file anew with zstd",
+            chunk.column_path().string()
+        ));
+    }
+    Ok(())
 }
 
 fn not_readable(path: &Path, error: &str) -> Error {

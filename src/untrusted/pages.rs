@@ -24,7 +24,7 @@ const LONGEST_HEADER: u64 = 16 << 20;
 /// Bytes that are read first where a header is.
 const HEADER: u64 = 1 << 10;
 
-/// Bytes of a dictionary that may be one text without harm.
+/// Bytes of a dictionary that may be one text without harm, where a row has one.
 const SHORT: u64 = 1 << 10;
 
 /// How long the rows of a file may be.
@@ -186,8 +186,10 @@ fn chunk_check(
         dictionary = None;
     }
     let longest = match dictionary {
-        // Only a part of the file in any case; a short one is not worth a look.
-        Some(unpacked) if delta == 0 && unpacked > SHORT => longest_text(input, chunk)?,
+        // Only a part of the file in any case; a short one is not worth a look, unless a row may have it many times.
+        Some(unpacked) if delta == 0 && (unpacked > SHORT || column.max_rep_level() > 0) => {
+            longest_text(input, chunk)?
+        }
         Some(unpacked) => unpacked,
         None => 0,
     };

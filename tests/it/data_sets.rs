@@ -558,6 +558,7 @@ fn data_lists_what_is_there_and_how_to_get_the_rest() {
     lab.set("KELVIN_DATA", lab.path("data"));
     cifar100(&lab.path("data/cifar100/cifar-100-binary"));
     lab.write("data/mnist/train-images-idx3-ubyte", b"");
+    lab.write("data/cifar10/train-0.parquet", b"PAR1 and no more");
     let list = lab.run(["data"]);
     assert_eq!((list.code, &list.stderr[..]), (Some(0), ""));
     // Every source has its line.
@@ -566,7 +567,7 @@ fn data_lists_what_is_there_and_how_to_get_the_rest() {
         let line = line.unwrap_or_else(|| panic!("no {} in\n{}", source.name, list.stdout));
         let state = match source.name {
             "digits" | "synthetic" | "cifar100" => "here",
-            "mnist" => "broken",
+            "mnist" | "cifar10" => "broken",
             "images" => "yours",
             _ => "missing",
         };
@@ -582,6 +583,10 @@ fn data_lists_what_is_there_and_how_to_get_the_rest() {
     }
     let elsewhere = lab.run(["data", "cifar100", "--data-dir", "nowhere"]);
     assert!(elsewhere.stdout.contains("nowhere/cifar100 does not hold it"), "{}", elsewhere.stdout);
+    let before = lab.run(["--data-dir", "nowhere", "data", "cifar100"]);
+    assert_eq!((before.code, before.stdout), (Some(0), elsewhere.stdout), "{}", before.stderr);
+    let lost = lab.run(["-q", "data"]);
+    assert!(lost.code == Some(2) && lost.stderr.contains("options after the command"), "{}", lost.stderr);
     let wrong = lab.run(["data", "cifar11"]);
     assert_eq!(wrong.code, Some(1));
     assert!(wrong.stderr.contains("no data set \"cifar11\"; did you mean `cifar10`?"), "{}", wrong.stderr);

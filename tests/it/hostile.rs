@@ -13,6 +13,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 
+use kelvin::table::Table;
+
 use crate::support::Lab;
 
 /// What a file may cost that is refused.
@@ -561,6 +563,54 @@ fn what_headers_claim_is_not_believed() {
     assert_eq!(read(&lab, "sound", &sound)[0], "READ 3");
 }
 
+/// Ordinary tables of few values pack to almost nothing, kelvin's own among them.
+#[test]
+fn repetitive_tables_are_read() {
+    let lab = Lab::new();
+    let n = 2_000_000;
+    let columns: Vec<(String, ArrayRef)> = (0..14)
+        .map(|column| {
+            let values =
+                Float64Array::from_iter_values((0..n).map(|row| ((row / 100_000) % (2 + column)) as f64));
+            (format!("c{column}"), Arc::new(values) as ArrayRef)
+        })
+        .collect();
+    let path = lab.path("own.parquet");
+    Table::new(RecordBatch::try_from_iter(columns).unwrap()).write(&path).unwrap();
+    assert!(path.metadata().unwrap().len() < 1_000_000);
+    let run = lab.run(["-e", "parquet(\"own.parquet\").len"]);
+    println!("2,000,000 rows: {} MB, {:?}", run.peak >> 20, run.cpu);
+    assert_eq!((run.code, &run.stdout[..], &run.stderr[..]), (Some(0), "2000000\n", ""));
+    assert!(run.peak < MEMORY, "{} MB", run.peak >> 20);
+}
+
+/// A folder of small files may not hold what one of them may not.
+#[test]
+fn many_files_have_one_allowance() {
+    let lab = Lab::new();
+    let zeros: ArrayRef = Arc::new(Int64Array::from(vec![0; 10_000_000]));
+    let file = written(vec![("x", zeros)], properties().build());
+    for number in 0..20 {
+        lab.write(&format!("many/{number:02}.parquet"), &file);
+    }
+    let run = lab.run(["-e", "parquet(\"many\").len"]);
+    println!("20 files: {} MB, {:?}", run.peak >> 20, run.cpu);
+    assert!(
+        run.code == Some(1) && run.stderr.contains("many/04.parquet: with the files before it"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.peak < MEMORY, "{} MB", run.peak >> 20);
+    // So for images.
+    let file = images(&png(1024, 1024, 3), 100);
+    for number in 0..20 {
+        lab.write(&format!("images/{number:02}.parquet"), &file);
+    }
+    let run = lab.run(["-e", "images(\"images\").len"]);
+    assert!(run.code == Some(1) && run.stderr.contains("images/03.parquet"), "{}", run.stderr);
+    assert!(run.peak < MEMORY, "{} MB", run.peak >> 20);
+}
+
 #[test]
 fn images_that_unpack_to_more_than_they_should_are_refused() {
     let jpeg = {
@@ -575,7 +625,7 @@ fn images_that_unpack_to_more_than_they_should_are_refused() {
         ("wide", images(&lying_png(100_000, 100_000), 2), "image 0: "),
         ("widest", images(&lying_png(u32::MAX >> 1, u32::MAX >> 1), 2), "image 0: "),
         ("more than there is", images(&lying_png(1000, 1000), 2), "image 0: "),
-        ("one again and again", images(&png(1024, 1024, 3), 4000), "the images unpack to more than 201 MB"),
+        ("one again and again", images(&png(1024, 1024, 3), 4000), "the images unpack to more than 335 MB"),
         ("one all the time", images(&png(1, 1, 3), 1_000_000), "rows of images in"),
         ("scans", images(&scans, 2), "a JPEG of 20000 scans"),
         ("half", images(&png(64, 64, 3)[..60], 2), "image 0: "),

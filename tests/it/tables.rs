@@ -43,9 +43,21 @@ fn differs(found: &Cell, wanted: &Cell) -> bool {
     };
     match (number(found), number(wanted)) {
         (Some(found), Some(wanted)) if found.is_nan() || wanted.is_nan() => found.is_nan() != wanted.is_nan(),
+        (Some(found), Some(wanted)) if found.is_infinite() || wanted.is_infinite() => found != wanted,
         (Some(found), Some(wanted)) => (found - wanted).abs() > CLOSE * wanted.abs(),
         _ => found != wanted,
     }
+}
+
+#[test]
+fn what_is_not_a_number_differs_from_numbers() {
+    let float = Cell::Float;
+    assert!(differs(&float(f64::NAN), &float(1.0)) && differs(&float(1.0), &float(f64::NAN)));
+    assert!(differs(&float(f64::INFINITY), &float(1.0)) && differs(&float(1.0), &float(f64::INFINITY)));
+    assert!(
+        differs(&float(f64::INFINITY), &float(f64::NEG_INFINITY)) && differs(&Cell::Null, &float(f64::NAN))
+    );
+    assert!(!differs(&float(f64::NAN), &float(f64::NAN)) && !differs(&Cell::Int(2), &float(2.0)));
 }
 
 #[test]
@@ -113,6 +125,7 @@ fn scripts_work_on_tables() {
         print(a.sort("x desc").column("x"));
         print(a.derive("x", "k / 2").column("x"));
         print(a.append(b).columns);
+        print(a.sql("select count(*) as n from t join \"Costs.2\" using (k)", #{ "Costs.2": b }).rows());
         print(a.sql("select sum(y) from t join costs using (k)", #{ costs: table([#{ k: 1, y: 2 }, #{ k: 2, y: 3 }]) }).rows());
         print([table([]).len, a.head(1).len, a.filter("k > 9").group(["k"], ["avg(x)"]).columns]);
         "#,
@@ -126,6 +139,7 @@ fn scripts_work_on_tables() {
 [2.0, 0.5, ()]
 [0.5, 1.0, ()]
 ["Two Words", "k", "x", "y"]
+[#{"n": 2}]
 [#{"sum(y)": 5}]
 [0, 1, ["k", "avg(x)"]]"#;
     assert_eq!(found, wanted);
@@ -141,7 +155,14 @@ fn mistakes_say_what_to_write() {
         ("t.head(-1)", "head(n): expected an integer ≥ 0"),
         ("t.filter(\"X > 1\")", "no column `X`; did you mean `x`?"),
         ("t.select([\"x + \"])", "select: `x + `: Expected: an expression"),
-        ("t.append(3)", "`append` does not take"),
+        ("t.append(3)", "`append` does not take (Table, i64); expected append("),
+        ("t.derive(\"y\")", "`derive` does not take (Table, text); expected derive("),
+        ("t.sql(\"select * from T\", #{ Costs: t })", "no table `T`; did you mean `t`?"),
+        ("t.sql(\"select * from u\", #{ Costs: t })", "no table `u`; known: t, Costs"),
+        (
+            "table([]).write(\"e.parquet\")",
+            "e.parquet: expected a table with at least one column, found none",
+        ),
         (
             "t.append(table(#{ x: [\"a\"] }))",
             "column `x` is float64 in the table and text in the appended one",
@@ -165,6 +186,7 @@ fn files_have_every_value_and_null() {
         let t = table([#{ n: (), text: "a,\"b\"\nc", x: 1.5, z: () }, #{ n: 3, text: (), x: (), z: () }]);
         t.write("t.json"); t.write("t.csv"); t.write("t.parquet");
         print(parquet("t.parquet"));
+        table([#{ "a,b": "", c: 1e300 }, #{ "a,b": (), c: 1e-7 }, #{ "a,b": "plain", c: 0.0 / 0.0 }]).write("e.csv");
     "#;
     let found = printed(&lab, script);
     let json: Value = serde_json::from_slice(&std::fs::read(lab.path("t.json")).unwrap()).unwrap();
@@ -175,6 +197,8 @@ fn files_have_every_value_and_null() {
     assert_eq!(json, wanted);
     let csv = std::fs::read_to_string(lab.path("t.csv")).unwrap();
     assert_eq!(csv, "n,text,x,z\n,\"a,\"\"b\"\"\nc\",1.5,\n3,,,\n");
+    let csv = std::fs::read_to_string(lab.path("e.csv")).unwrap();
+    assert_eq!(csv, "\"a,b\",c\n\"\",1e300\n,1e-7\nplain,NaN\n");
     for line in
         ["n  text            x  z", "int64  text      float64  null", " null  a,\"b\"\\nc      1.5  null"]
     {

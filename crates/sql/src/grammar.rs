@@ -3,10 +3,13 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, SelectItem, SetExpr, VisitMut, visit_expressions_mut};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, SelectItem, SetExpr, Statement, VisitMut, visit_expressions_mut,
+};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::dialect;
 
 /// Something that a query selects.
 pub struct Selected {
@@ -18,14 +21,14 @@ pub struct Selected {
 
 /// One expression: `lr > 0.1 and batch = 32`.
 pub fn expression(text: &str) -> Result<String, String> {
-    let mut expression = whole(text, |parser| parser.parse_expr())?;
+    let mut expression = part(text, |parser| parser.parse_expr())?;
     quote_names(&mut expression);
     Ok(expression.to_string())
 }
 
 /// What to select: `lr, avg(gap) as gap`. A column without a name of its own is called as it is written.
 pub fn selection(text: &str) -> Result<Vec<Selected>, String> {
-    let items = whole(text, |parser| parser.parse_comma_separated(Parser::parse_select_item))?;
+    let items = part(text, |parser| parser.parse_comma_separated(Parser::parse_select_item))?;
     Ok(items
         .into_iter()
         .map(|mut item| {
@@ -38,7 +41,7 @@ pub fn selection(text: &str) -> Result<Vec<Selected>, String> {
 
 /// What to sort by: `batch, lr desc`.
 pub fn order(text: &str) -> Result<Vec<String>, String> {
-    let mut keys = whole(text, |parser| parser.parse_comma_separated(Parser::parse_order_by_expr))?;
+    let mut keys = part(text, |parser| parser.parse_comma_separated(Parser::parse_order_by_expr))?;
     keys.iter_mut().for_each(quote_names);
     Ok(keys.iter().map(ToString::to_string).collect())
 }
@@ -54,7 +57,7 @@ fn quote_names(part: &mut impl VisitMut) {
 }
 
 /// Names the columns that a query selects.
-pub(crate) fn name_columns(body: &mut SetExpr) {
+fn name_columns(body: &mut SetExpr) {
     match body {
         SetExpr::Select(select) => select.projection.iter_mut().for_each(|item| {
             name(item);
@@ -84,20 +87,44 @@ fn name(item: &mut SelectItem) -> Option<String> {
     }
 }
 
-/// Parses all of a text.
-fn whole<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T, String> {
-    let dialect = GenericDialect {};
-    let parsed = Parser::new(&dialect).try_with_sql(text).and_then(|mut parser| {
-        let found = parse(&mut parser)?;
-        parser.expect_token(&Token::EOF)?;
-        Ok(found)
-    });
-    parsed.map_err(|error| match error {
-        ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
-            format!("`{text}`: {}", message.replace("EOF", "its end"))
-        }
-        ParserError::RecursionLimitExceeded => format!("`{text}`: too many brackets in each other"),
+/// A query, whose columns have names.
+pub(crate) fn query(text: &str) -> Result<Statement, String> {
+    let mut statement = whole(text, |parser| {
+        let statement = parser.parse_statement()?;
+        while parser.consume_token(&Token::SemiColon) {}
+        Ok(statement)
     })
+    .map_err(message)?;
+    match &mut statement {
+        Statement::Query(query) => name_columns(&mut query.body),
+        _ => return Err("expected a query: select … from t".to_owned()),
+    }
+    Ok(statement)
+}
+
+/// Parses all of a part of a query, and says in errors which.
+fn part<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T, String> {
+    whole(text, parse).map_err(|error| format!("`{text}`: {}", message(error)))
+}
+
+/// Parses all of a text.
+fn whole<T>(
+    text: &str,
+    parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+) -> Result<T, ParserError> {
+    let mut parser = dialect::parser(text)?;
+    let found = parse(&mut parser)?;
+    parser.expect_token(&Token::EOF)?;
+    Ok(found)
+}
+
+fn message(error: ParserError) -> String {
+    match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
+            message.replace("EOF", "its end")
+        }
+        ParserError::RecursionLimitExceeded => "too many brackets in each other".to_owned(),
+    }
 }
 
 #[cfg(test)]

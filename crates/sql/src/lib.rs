@@ -2,13 +2,16 @@
 //!
 //! The engine is compiled in this crate and nowhere else: it is generic, asynchronous and slow to
 //! compile, so its users see a few plain functions. It follows Postgres; where users of pandas and DuckDB expect
-//! something else, kelvin follows DuckDB: `/` between integers is a float, nulls sort last, a column without a name of
-//! its own is called as it is written ([`rules`], [`grammar`]).
+//! something else, kelvin follows DuckDB: `/` between integers is a float, `^` a power, what leaves the range of integers an
+//! error, nulls sort last, a column without a name of its own is called as it is written ([`rules`], [`grammar`]).
 #![deny(missing_docs)]
 
+mod dialect;
 mod grammar;
 mod message;
+mod numbers;
 mod rules;
+mod sum;
 
 pub use grammar::{Selected, expression, order, selection};
 
@@ -19,6 +22,7 @@ use std::task::Poll;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::TableReference;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::datasource::MemTable;
 use datafusion::execution::FunctionRegistry;
@@ -27,7 +31,6 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast;
 
 /// A named table: its schema and its record batches.
 pub struct Input<'a> {
@@ -79,21 +82,16 @@ async fn run(inputs: Vec<Input<'_>>, sql: &str) -> Result<(SchemaRef, Vec<Record
         .set_str("datafusion.sql_parser.default_null_ordering", "nulls_last");
     let mut context = SessionContext::new_with_config(config);
     context.register_expr_planner(Arc::new(rules::Rules)).map_err(message::of)?;
+    context.register_udf(numbers::sqrt());
+    context.register_udaf(sum::sum());
     for input in inputs {
         let table = MemTable::try_new(input.schema, vec![input.batches]).map_err(message::of)?;
-        context.register_table(input.name, Arc::new(table)).map_err(message::of)?;
+        // As it is: not folded, and a dot in it is no schema's.
+        let name = TableReference::bare(input.name);
+        context.register_table(name, Arc::new(table)).map_err(message::of)?;
     }
-    let state = context.state();
-    let mut statement =
-        state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).map_err(message::of)?;
-    match &mut statement {
-        Statement::Statement(statement) => match statement.as_mut() {
-            ast::Statement::Query(query) => grammar::name_columns(&mut query.body),
-            _ => return Err("expected a query: select … from t".to_owned()),
-        },
-        _ => return Err("expected a query: select … from t".to_owned()),
-    }
-    let plan = state.statement_to_plan(statement).await.map_err(message::of)?;
+    let statement = Statement::Statement(Box::new(grammar::query(sql)?));
+    let plan = context.state().statement_to_plan(statement).await.map_err(message::of)?;
     let allowed = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     allowed.verify_plan(&plan).map_err(message::of)?;
     let frame = context.execute_logical_plan(plan).await.map_err(message::of)?;

@@ -2,37 +2,73 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, DataFusionError, Result};
+use datafusion::functions::math::power;
+use datafusion::logical_expr::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::expr::BinaryExpr;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, cast};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-/// `/` divides integers as floats and `//` as integers, as in Python and DuckDB; `&&` is `and`.
+use super::numbers::checked;
+
+/// `/` divides integers as floats and `//` as integers, towards 0, as in DuckDB; `^` is a power; integers that leave
+/// their range are an error.
 #[derive(Debug)]
 pub(crate) struct Rules;
 
 impl ExprPlanner for Rules {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        let integers = |expr: &RawBinaryExpr| {
-            let is_integer = |side: &Expr| side.get_type(schema).is_ok_and(|kind| kind.is_integer());
-            is_integer(&expr.left) && is_integer(&expr.right)
-        };
-        let binary = |left: Expr, op: Operator, right: Expr| {
-            let expr = BinaryExpr { left: Box::new(left), op, right: Box::new(right) };
+        let kinds = (expr.left.get_type(schema), expr.right.get_type(schema));
+        let (Ok(left), Ok(right)) = kinds else { return Ok(PlannerResult::Original(expr)) };
+        let integers = left.is_integer() && right.is_integer();
+        let divide = |left: Expr, right: Expr| {
+            let expr = BinaryExpr { left: Box::new(left), op: Operator::Divide, right: Box::new(right) };
             Ok(PlannerResult::Planned(Expr::BinaryExpr(expr)))
         };
+        let wrong = |message: &str| Err(DataFusionError::Plan(message.to_owned()));
         match expr.op {
-            BinaryOperator::Divide if integers(&expr) => {
-                binary(cast(expr.left, DataType::Float64), Operator::Divide, expr.right)
+            BinaryOperator::Divide if integers => divide(cast(expr.left, DataType::Float64), expr.right),
+            BinaryOperator::DuckIntegerDivide if integers => divide(expr.left, expr.right),
+            BinaryOperator::DuckIntegerDivide => {
+                wrong("`//` divides integers; for other numbers write floor(a / b)")
             }
-            BinaryOperator::DuckIntegerDivide if integers(&expr) => {
-                binary(expr.left, Operator::Divide, expr.right)
+            BinaryOperator::BitwiseXor => {
+                let float = |side: Expr, kind: &DataType| match kind.is_numeric() {
+                    true => cast(side, DataType::Float64),
+                    false => side,
+                };
+                let sides = vec![float(expr.left, &left), float(expr.right, &right)];
+                Ok(PlannerResult::Planned(power().call(sides)))
             }
-            BinaryOperator::DuckIntegerDivide => Err(DataFusionError::Plan(
-                "`//` divides integers; for other numbers write floor(a / b)".to_owned(),
-            )),
-            BinaryOperator::PGOverlap => binary(expr.left, Operator::And, expr.right),
+            BinaryOperator::StringConcat if [&left, &right].contains(&&DataType::Boolean) => {
+                wrong("`||` puts texts together; between conditions write `or`")
+            }
+            BinaryOperator::Plus if integers => Ok(arithmetic(Operator::Plus, expr, &left, &right)),
+            BinaryOperator::Minus if integers => Ok(arithmetic(Operator::Minus, expr, &left, &right)),
+            BinaryOperator::Multiply if integers => Ok(arithmetic(Operator::Multiply, expr, &left, &right)),
             _ => Ok(PlannerResult::Original(expr)),
         }
     }
+}
+
+/// Arithmetic of integers in the type that holds both.
+fn arithmetic(
+    op: Operator,
+    expr: RawBinaryExpr,
+    left: &DataType,
+    right: &DataType,
+) -> PlannerResult<RawBinaryExpr> {
+    match BinaryTypeCoercer::new(left, &op, right).get_input_types() {
+        Ok((own, other)) if own == other && own.is_integer() => PlannerResult::Planned(checked(
+            op,
+            as_type(expr.left, left, &own),
+            as_type(expr.right, right, &own),
+        )),
+        // Of uint64 and int64 the engine makes decimals.
+        _ => PlannerResult::Original(expr),
+    }
+}
+
+fn as_type(expr: Expr, kind: &DataType, wanted: &DataType) -> Expr {
+    if kind == wanted { expr } else { cast(expr, wanted.clone()) }
 }

@@ -40,8 +40,8 @@ fn seed_of(options: &Map) -> Result<i64, Error> {
 }
 
 /// The two data sets that a division makes, and how many examples of the second are also in the first.
-fn divide(data: &Dataset, sampling: Sampling, options: &Map) -> Result<Map, Error> {
-    known_keys(sampling.name(), options, ["train", "test", "seed"])?;
+fn divide(call: &str, data: &Dataset, sampling: Sampling, options: &Map) -> Result<Map, Error> {
+    known_keys(call, options, ["train", "test", "seed"])?;
     let official = data.default_sizes();
     let size = |key: &str, default| options.get(key).map_or(Ok(default), |value| count(key, value));
     let (train, test) =
@@ -170,8 +170,8 @@ pub mod functions {
     /// The first `n` examples.
     #[rhai_fn(return_raw, pure)]
     pub fn take(context: NativeCallContext, data: &mut Dataset, n: i64) -> Scripted<Dataset> {
-        let n = n.max(0) as usize;
-        data.apply(DataOp::Take { n }).map_err(|error| at(&context, error))
+        let taken = count("take(n)", &n.into()).and_then(|n| data.apply(DataOp::Take { n }));
+        taken.map_err(|error| at(&context, error))
     }
 
     /// `n` examples drawn without replacement with `seed`.
@@ -201,20 +201,20 @@ pub mod functions {
     /// Shuffles and cuts into `train` and `test`, which never overlap: `overlap` is 0.
     #[rhai_fn(return_raw, pure)]
     pub fn split(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Map> {
-        divide(data, Sampling::Split, &options).map_err(|error| at(&context, error))
+        divide("split", data, Sampling::Split, &options).map_err(|error| at(&context, error))
     }
 
     /// Draws `train` and `test` independently, each without replacement; they may overlap, and `overlap` says how many
     /// examples of `test` are also in `train`.
     #[rhai_fn(return_raw, pure)]
     pub fn sample(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Map> {
-        divide(data, Sampling::Random, &options).map_err(|error| at(&context, error))
+        divide("sample", data, Sampling::Random, &options).map_err(|error| at(&context, error))
     }
 
     /// The first rows are `train`, the next are `test`; `overlap` is 0.
     #[rhai_fn(return_raw, pure)]
     pub fn fixed(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Map> {
-        divide(data, Sampling::Fixed, &options).map_err(|error| at(&context, error))
+        divide("fixed", data, Sampling::Fixed, &options).map_err(|error| at(&context, error))
     }
 
     /// Draws example `i` in the terminal.

@@ -144,7 +144,8 @@ pub mod functions {
 
     /// Runs a SQL query; the table's name is t: `runs.sql("select lr, avg(gap) from t group by lr")`. Names are
     /// case-sensitive, and those with spaces, capitals or SQL's words go in double quotes, texts in single ones. `/` divides integers as
-    /// floats (`7 / 2` is 3.5) and `//` as integers, as in Python and DuckDB. A null is a missing value: aggregates leave it
+    /// floats (`7 / 2` is 3.5) and `//` as integers, towards 0 as in DuckDB (`-7 // 2` is -3). `x ^ 2` and `x ** 2` are powers, floats, and
+    /// bind tighter than a sign: `-x ^ 2` is -(x ^ 2). Integers that leave their range are an error. Two columns of one name, too. A null is a missing value: aggregates leave it
     /// out, comparisons with it hold nowhere, it sorts last. A NaN is a value: equal to itself, greater than every number,
     /// and a mean with it is NaN. A column without a name of its own is called as it is written.
     #[rhai_fn(return_raw, pure)]
@@ -175,7 +176,7 @@ pub mod functions {
     }
 
     /// The rows where a condition holds: `runs.filter("batch = 32 and epoch > 10")`. Where it is null, it does not hold: `gap >
-    /// 0` leaves out rows without a gap, `gap is null` finds them. `=` and `==`, `and` and `&&` are the same.
+    /// 0` leaves out rows without a gap, `gap is null` finds them. `=` and `==`, `and` and `&&` are the same; `or` and `not` are words.
     #[rhai_fn(return_raw, pure)]
     pub fn filter(context: NativeCallContext, table: &mut Table, condition: &str) -> Scripted<Table> {
         table.filter(condition).map_err(|error| at(&context, error))
@@ -291,8 +292,8 @@ pub mod functions {
         rows.into_iter().map(Dynamic::from).collect()
     }
 
-    /// Writes a file; its ending says which kind: .parquet, .csv (nulls are empty, lists are text) or .json (an array of
-    /// objects; nulls and NaN are null).
+    /// Writes a file; its ending says which kind: .parquet, .csv (nulls are empty, an empty text is `""`, lists are text) or .json (an array of
+    /// objects; nulls, NaN and infinities are null).
     #[rhai_fn(return_raw, pure)]
     pub fn write(context: NativeCallContext, table: &mut Table, path: &str) -> Scripted<()> {
         table.write(Path::new(path)).map_err(|error| at(&context, error))
