@@ -67,7 +67,7 @@ pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Resul
         // Also what a reader has not been taught is a panic, for instance integers of 128 bits.
         let said =
             panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-        Err(Error::invalid(match said.filter(|said| said.ends_with("is not supported")) {
+        Err(Error::invalid(match said.filter(|said| said.ends_with("not supported")) {
             Some(said) => {
                 format!("{path}: it holds what kelvin does not read: {said}; write it as another type")
             }

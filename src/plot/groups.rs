@@ -87,8 +87,11 @@ fn of_floats(values: &[f64]) -> (Vec<String>, Vec<usize>) {
     let mut of_row = vec![0; values.len()];
     for row in rows {
         let value = values[row];
-        let same = |last: f64| value - last <= SAME * value.abs() || (value.is_nan() && last.is_nan());
-        if !distinct.last().is_some_and(|&last| value == last || same(last)) {
+        let same = |last: f64| match value.is_finite() {
+            true => value - last <= SAME * value.abs(),
+            false => value == last || (value.is_nan() && last.is_nan()),
+        };
+        if !distinct.last().is_some_and(|&last| same(last)) {
             distinct.push(value);
         }
         of_row[row] = distinct.len() - 1;

@@ -259,7 +259,9 @@ mod tests {
     fn a_slip_in_a_name_finds_it() {
         assert!(message("digit()").contains("did you mean `digits`?"), "{}", message("digit()"));
         assert!(
-            message("sweep(3)").contains("`sweep` does not take (i64); expected sweep(options: Map); help"),
+            message("sweep(3)").contains(
+                "`sweep` does not take (i64); expected sweep(options: Array) or sweep(options: Map); help"
+            ),
             "{}",
             message("sweep(3)")
         );

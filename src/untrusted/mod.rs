@@ -27,7 +27,7 @@ use crate::error::{Error, Result, guarded};
 use input::Input;
 
 /// What any file may unpack to: small ones pack well. While rows become one table, one column of theirs is there twice.
-const SMALL: u64 = 320 << 20;
+const SMALL: u64 = 240 << 20;
 
 /// Times its own length that a file may unpack to.
 const RATIO: u64 = 32;

@@ -478,8 +478,13 @@ fn what_headers_claim_is_not_believed() {
         ),
         (
             "text longer than its dictionary",
-            with_dictionary(BYTE_ARRAY, 0, 1, dictionary(1, 8, &[255; 8]), &[1, 2, 0]).file(),
+            with_dictionary(BYTE_ARRAY, 0, 1, dictionary(1, 2000, &[255; 2000]), &[1, 2, 0]).file(),
             "goes beyond its end",
+        ),
+        (
+            "text longer than its short dictionary",
+            with_dictionary(BYTE_ARRAY, 0, 1, dictionary(1, 8, &[255; 8]), &[1, 2, 0]).file(),
+            "eof decoding",
         ),
         (
             "texts, true",
@@ -596,7 +601,7 @@ fn many_files_have_one_allowance() {
     let run = lab.run(["-e", "parquet(\"many\").len"]);
     println!("20 files: {} MB, {:?}", run.peak >> 20, run.cpu);
     assert!(
-        run.code == Some(1) && run.stderr.contains("many/04.parquet: with the files before it"),
+        run.code == Some(1) && run.stderr.contains("many/03.parquet: with the files before it"),
         "{}",
         run.stderr
     );
@@ -607,7 +612,7 @@ fn many_files_have_one_allowance() {
         lab.write(&format!("images/{number:02}.parquet"), &file);
     }
     let run = lab.run(["-e", "images(\"images\").len"]);
-    assert!(run.code == Some(1) && run.stderr.contains("images/03.parquet"), "{}", run.stderr);
+    assert!(run.code == Some(1) && run.stderr.contains("images/02.parquet"), "{}", run.stderr);
     assert!(run.peak < MEMORY, "{} MB", run.peak >> 20);
 }
 
@@ -625,7 +630,7 @@ fn images_that_unpack_to_more_than_they_should_are_refused() {
         ("wide", images(&lying_png(100_000, 100_000), 2), "image 0: "),
         ("widest", images(&lying_png(u32::MAX >> 1, u32::MAX >> 1), 2), "image 0: "),
         ("more than there is", images(&lying_png(1000, 1000), 2), "image 0: "),
-        ("one again and again", images(&png(1024, 1024, 3), 4000), "the images unpack to more than 335 MB"),
+        ("one again and again", images(&png(1024, 1024, 3), 4000), "the images unpack to more than 251 MB"),
         ("one all the time", images(&png(1, 1, 3), 1_000_000), "rows of images in"),
         ("scans", images(&scans, 2), "a JPEG of 20000 scans"),
         ("half", images(&png(64, 64, 3)[..60], 2), "image 0: "),

@@ -33,7 +33,7 @@ fn what_other_programs_write_is_read() {
             "brotli",
             "column `x` is packed with brotli, which kelvin does not read; write the file anew with zstd",
         ),
-        ("int128", "it holds what kelvin does not read: Integer type bit_width=128"),
+        ("int128", "it holds what kelvin does not read: Int type with bit width of 128"),
     ] {
         let error =
             Table::read_parquet(&folder.path().join(format!("{name}.parquet"))).unwrap_err().to_string();

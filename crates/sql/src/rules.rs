@@ -40,7 +40,10 @@ impl ExprPlanner for Rules {
                 let sides = vec![float(expr.left, &left), float(expr.right, &right)];
                 Ok(PlannerResult::Planned(power().call(sides)))
             }
-            BinaryOperator::StringConcat if [&left, &right].contains(&&DataType::Boolean) => {
+            BinaryOperator::StringConcat
+                if [&left, &right].contains(&&DataType::Boolean)
+                    || !(left.is_string() || right.is_string()) =>
+            {
                 wrong("`||` puts texts together; between conditions write `or`")
             }
             BinaryOperator::Plus if integers => Ok(arithmetic(Operator::Plus, expr, &left, &right)),
@@ -51,7 +54,7 @@ impl ExprPlanner for Rules {
     }
 }
 
-/// Arithmetic of integers in the type that holds both.
+/// Arithmetic of integers, in 64 bits: narrow ones leave their range soon.
 fn arithmetic(
     op: Operator,
     expr: RawBinaryExpr,
@@ -59,11 +62,14 @@ fn arithmetic(
     right: &DataType,
 ) -> PlannerResult<RawBinaryExpr> {
     match BinaryTypeCoercer::new(left, &op, right).get_input_types() {
-        Ok((own, other)) if own == other && own.is_integer() => PlannerResult::Planned(checked(
-            op,
-            as_type(expr.left, left, &own),
-            as_type(expr.right, right, &own),
-        )),
+        Ok((common, other)) if common == other && common.is_integer() => {
+            let wide = if common == DataType::UInt64 { common } else { DataType::Int64 };
+            PlannerResult::Planned(checked(
+                op,
+                as_type(expr.left, left, &wide),
+                as_type(expr.right, right, &wide),
+            ))
+        }
         // Of uint64 and int64 the engine makes decimals.
         _ => PlannerResult::Original(expr),
     }
@@ -71,4 +77,20 @@ fn arithmetic(
 
 fn as_type(expr: Expr, kind: &DataType, wanted: &DataType) -> Expr {
     if kind == wanted { expr } else { cast(expr, wanted.clone()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Failure, query};
+
+    #[test]
+    fn bars_put_texts_together_and_nothing_else() {
+        for condition in ["1 > 0 || 2 = 1", "true || false", "true || 1 > 0"] {
+            match query(Vec::new(), &format!("select {condition}"), &|| false) {
+                Err(Failure::Message(message)) => assert!(message.contains("write `or`"), "{message}"),
+                other => panic!("{condition}: {other:?}"),
+            }
+        }
+        assert!(query(Vec::new(), "select 'a' || 1 || 'b' as x", &|| false).is_ok());
+    }
 }

@@ -257,7 +257,7 @@ mod tests {
         page.table(cells(&[HOSTILE], std::slice::from_ref(&text)), HOSTILE);
         page.verdicts(&cells(
             &["prediction", "verdict", "metric", "says"],
-            &[text.clone(), text.clone(), text.clone(), text],
+            &[text.clone(), vec![Cell::Text("holds".into())], text.clone(), text],
         ))
         .unwrap();
         let html = page.html();

@@ -144,10 +144,11 @@ pub mod functions {
 
     /// Runs a SQL query; the table's name is t: `runs.sql("select lr, avg(gap) from t group by lr")`. Names are
     /// case-sensitive, and those with spaces, capitals or SQL's words go in double quotes, texts in single ones. `/` divides integers as
-    /// floats (`7 / 2` is 3.5) and `//` as integers, towards 0 as in DuckDB (`-7 // 2` is -3). `x ^ 2` and `x ** 2` are powers, floats, and
-    /// bind tighter than a sign: `-x ^ 2` is -(x ^ 2). Integers that leave their range are an error. Two columns of one name, too. A null is a missing value: aggregates leave it
-    /// out, comparisons with it hold nowhere, it sorts last. A NaN is a value: equal to itself, greater than every number,
-    /// and a mean with it is NaN. A column without a name of its own is called as it is written.
+    /// floats (`7 / 2` is 3.5) and `//` as integers, towards 0 as in DuckDB (`-7 // 2` is -3). `x ^ 2` and `x ** 2` are
+    /// powers, floats, and bind tighter than a sign: `-x ^ 2` is -(x ^ 2). Integers that leave their range are an error, and
+    /// so are two columns of one name. A null is a missing value: aggregates leave it out, comparisons with it hold nowhere,
+    /// it sorts last. A NaN is a value: equal to itself, greater than every number, and a mean with it is NaN. A column
+    /// without a name of its own is called as it is written.
     #[rhai_fn(return_raw, pure)]
     pub fn sql(context: NativeCallContext, table: &mut Table, query: &str) -> Scripted<Table> {
         table.sql(query).map_err(|error| at(&context, error))
