@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::{Float64Type, Int64Type};
@@ -168,8 +169,9 @@ fn a_page_in_a_real_browser() {
             browser.point(*place);
             found.insert(shown(&browser));
             // Inside the window, and no value is broken into lines, wherever the point stands.
-            let fits = browser.value(
-                "const tip = document.getElementById('tip');
+            let fits = || {
+                browser.value(
+                    "const tip = document.getElementById('tip');
                  const box = tip.getBoundingClientRect();
                  const texts = [...tip.querySelectorAll('dd')].map(dd => {
                      const range = document.createRange();
@@ -178,9 +180,16 @@ fn a_page_in_a_real_browser() {
                  });
                  return box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight
                      && texts.every(lines => lines == 1)",
-                Value::Null,
-            );
-            assert_eq!(fits, true, "the values at {place:?} on {width}");
+                    Value::Null,
+                ) == true
+            };
+            // A window that was just resized may not have been laid out yet.
+            let until = Instant::now() + Duration::from_secs(5);
+            while !fits() {
+                assert!(Instant::now() < until, "the values at {place:?} on {width}");
+                std::thread::sleep(Duration::from_millis(50));
+                browser.point(*place);
+            }
         }
         assert_eq!(found, expected, "on {width}");
         browser.point((2.0, 2.0));
