@@ -75,7 +75,7 @@ for number in 1..=12 {
 "#;
 
 /// What [`ASK`] says of a figure.
-fn asked<'a>(stdout: &'a str, number: usize) -> Vec<&'a str> {
+fn asked(stdout: &str, number: usize) -> Vec<&str> {
     let prefix = format!("ASK {number} ");
     stdout.lines().filter_map(|line| line.strip_prefix(&prefix)).collect()
 }

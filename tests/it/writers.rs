@@ -46,9 +46,9 @@ fn expected(column: &str, row: usize) -> Cell {
     let text = |text: String| Cell::Text(text);
     let items = |n: usize, item: fn(usize) -> String| (0..n).map(item).collect::<Vec<_>>().join(", ");
     match column {
-        "name" if row % 5 == 0 => Cell::Null,
+        "name" if row.is_multiple_of(5) => Cell::Null,
         "name" => text(format!("a common beginning {}", row / 10)),
-        "list" if row % 6 == 0 => Cell::Null,
+        "list" if row.is_multiple_of(6) => Cell::Null,
         "list" => text(format!("[{}]", items(row % 4, |item| item.to_string()))),
         "texts" => text(format!("[{}]", items(row % 3, |item| format!("t{item}")))),
         "both" => text(format!("{{a: {row}, b: {row}}}")),
