@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use nalgebra::{DMatrix, DVector};
 use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 
-use super::groups::{Point, Verdict, by_temperature, numbered, points};
+use super::groups::{Point, Verdict, by_temperature, numbered, one_row_per_run, points};
 use super::noncentral::noncentrality;
 use crate::error::{Error, Result};
 use crate::table::Table;
@@ -99,6 +99,7 @@ fn analyse(values: &[f64], settings: &[usize], blocks: &[usize]) -> Squares {
 
 /// Compares settings of equal temperature in a column of a steady-state table.
 pub fn collapse(steady: &Table, metric: &str) -> Result<Collapse> {
+    one_row_per_run("collapse", steady)?;
     let mut kinds: BTreeMap<String, Vec<Point>> = BTreeMap::new();
     for point in points(steady, metric)? {
         kinds.entry(point.kind.clone()).or_default().push(point);

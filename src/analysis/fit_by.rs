@@ -2,7 +2,7 @@
 
 use super::bootstrap::fit_gap_bootstrap;
 use super::fit::{GapFit, fit_gap};
-use super::groups::{SEEDS, keys};
+use super::groups::{SEEDS, keys, one_row_per_run};
 use crate::error::{Error, Result};
 use crate::table::{Cell, Table};
 
@@ -38,6 +38,7 @@ pub struct GroupFit {
 
 /// Fits Eq. 1 to two columns of a table.
 pub fn fit_columns(table: &Table, options: &FitOptions) -> Result<GapFit> {
+    one_row_per_run("fit_gap", table)?;
     fit(&table.floats(&options.x)?, &table.floats(&options.y)?, seeds(table)?.as_deref(), options)
 }
 
@@ -56,6 +57,7 @@ fn fit(x: &[f64], y: &[f64], seeds: Option<&[String]>, options: &FitOptions) -> 
 
 /// Fits Eq. 1 to the rows of each value of the column `by`, ascending, and to all of them. A group that cannot be fitted says why.
 pub fn fit_by(table: &Table, by: &str, options: &FitOptions) -> Result<Vec<GroupFit>> {
+    one_row_per_run("fit_gap", table)?;
     let (x, y) = (table.floats(&options.x)?, table.floats(&options.y)?);
     let seeds = seeds(table)?;
     let column = table.column(by)?;

@@ -1,5 +1,7 @@
 //! Points of a steady-state table: temperature, value, and what they have in common.
 
+use std::collections::HashSet;
+
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::error::{Error, Result};
@@ -82,8 +84,25 @@ pub(super) fn points(table: &Table, column: &str) -> Result<Vec<Point>> {
     Ok(points)
 }
 
+/// An error where runs have several rows, as in an epochs table: epochs of a run are no runs.
+pub(super) fn one_row_per_run(call: &str, table: &Table) -> Result<()> {
+    let columns = table.columns();
+    if !columns.contains(&"run_id") || !columns.contains(&"epoch") {
+        return Ok(());
+    }
+    let runs = table.strings("run_id")?.into_iter().collect::<HashSet<_>>().len();
+    if runs < table.len() {
+        return Err(Error::invalid(format!(
+            "{call}: expected a row per run, found {} epochs of {runs} runs; take their steady state first: {call}(runs.steady())",
+            table.len()
+        )));
+    }
+    Ok(())
+}
+
 /// An error that names a parameter, other than lr, batch, epochs and seeds, that has several values.
 pub(super) fn one_kind(call: &str, table: &Table) -> Result<()> {
+    one_row_per_run(call, table)?;
     for name in kinds(table) {
         let mut values = table.strings(name)?;
         values.sort();

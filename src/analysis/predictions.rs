@@ -100,7 +100,14 @@ pub fn predictions(steady: &Table, options: &PredictionOptions) -> Result<Vec<Pr
         optimum("test_accuracy", &levels("test_accuracy")?, true, options),
         rises(&levels("train_loss")?, options.level),
     ];
+    let not_converged = match steady.columns().contains(&"converged") {
+        true => steady.floats("converged")?.into_iter().filter(|converged| *converged == 0.0).count(),
+        false => 0,
+    };
     for prediction in &mut found {
+        if not_converged > 0 {
+            prediction.says += &format!("; {not_converged} of {} runs are not converged", steady.len());
+        }
         prediction.left_out = steady.len() - prediction.runs;
         if prediction.left_out > 0 {
             let words = super::words::words(prediction.metric);

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use super::groups::{SEEDS, keys, mean, setting_names};
+use super::groups::{SEEDS, keys, mean, one_row_per_run, setting_names};
 use crate::error::{Error, Result};
 use crate::table::Table;
 
@@ -36,6 +36,7 @@ const SOURCES: [&str; 3] = ["split", "init", "order"];
 
 /// The variance of a column of a steady-state table by seeds; only runs that are equal in everything else are compared.
 pub fn variance(steady: &Table, metric: &str) -> Result<Vec<Share>> {
+    one_row_per_run("variance", steady)?;
     let values = steady.floats(metric)?;
     let seeds = SEEDS.iter().map(|name| steady.floats(name)).collect::<Result<Vec<_>>>()?;
     let keys = keys(steady, &setting_names(steady))?;

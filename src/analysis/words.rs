@@ -22,7 +22,8 @@ pub(super) fn words(column: &str) -> String {
 
 /// A share with one decimal: `95.6 %`.
 pub(super) fn percent(share: f64) -> String {
-    format!("{} %", number((1000.0 * share).round() / 10.0))
+    // No minus before a zero.
+    format!("{} %", number((1000.0 * share).round() / 10.0 + 0.0))
 }
 
 #[cfg(test)]
@@ -35,6 +36,6 @@ mod tests {
         assert_eq!(short(1234.5), "1230");
         assert_eq!(short(f64::NAN), "NaN");
         assert_eq!([chance(0.0), chance(2.34e-5), chance(0.5)], ["p < 1e-6", "p 2.34e-5", "p 0.5"]);
-        assert_eq!(percent(0.956_03), "95.6 %");
+        assert_eq!([percent(0.956_03), percent(-1e-9)], ["95.6 %", "0 %"]);
     }
 }

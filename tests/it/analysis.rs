@@ -88,6 +88,17 @@ fn fits_come_with_intervals_and_for_each_value_of_a_column() {
     assert!(lines[5].contains("\"(a/T + b) exp(-T/c)\", \"a/T + b\""), "{}", lines[5]);
 }
 
+/// Epochs that pass for runs.
+const EPOCHS: &str = r#"
+    let epochs = table(#{run_id: ["r", "r"], epoch: [1, 2], temperature: [0.1, 0.1], gap: [0.1, 0.1]});
+    for judge in [|| predictions(epochs), || collapse(epochs), || variance(epochs)] {
+        let told = false;
+        try { judge.call() } catch (e) { told = `${e}`.contains("found 2 epochs of 1 runs") }
+        if !told { throw "not told" }
+    }
+    fit_gap(epochs)
+"#;
+
 #[test]
 fn options_and_fields_that_are_not_there_are_told() {
     for (script, says) in [
@@ -97,6 +108,7 @@ fn options_and_fields_that_are_not_there_are_told() {
         ("fit_gap(steady, #{bye: \"batch\"})", "did you mean `by`"),
         ("predictions(steady, #{levle: 0.1})", "did you mean `level`"),
         ("predictions(steady.derive(\"width\", \"seed_split\"))", "filter(\"width = 1\")"),
+        (EPOCHS, "fit_gap: expected a row per run, found 2 epochs of 1 runs; take their steady state first"),
         ("steady.last_quarter(-1)", "expected an integer ≥ 0"),
         ("curve_fit(|x, p| p[0], [0, 1], [1, 2], [1], #{sigma: [1]})", "for each of 2 points"),
     ] {

@@ -283,7 +283,9 @@ fn curve(
 #[export_module]
 pub mod functions {
     /// The paper's predictions A, B and C (section 3.1) on a steady-state table, a row each: `verdict` (holds, fails,
-    /// undecided), the number behind it with its interval, and `says`.
+    /// undecided) and `says`, in words. `value` is Kendall's tau with T (A, C) or the best T (B, with its 95 % interval `low`, `high`);
+    /// `p` the probability of data that speak so strongly for the prediction where it is wrong: of such a fall (A), an optimum
+    /// within the range (B), such a rise (C). `left_out` are runs whose metric is not finite. Of one row per run: `.steady()` first.
     #[rhai_fn(return_raw)]
     pub fn predictions(context: NativeCallContext, steady: Table) -> Scripted<Table> {
         verdicts(&steady, &Map::new()).map_err(|error| at(&context, error))
