@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt};
+use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt, TerminationReason};
 use nalgebra::storage::Owned;
 use nalgebra::{DMatrix, DVector, Dyn};
 
@@ -150,8 +150,8 @@ pub fn curve_fit(
     }
     let no_fit = || {
         Error::invalid(format!(
-            "curve_fit: no fit from {start:?} ({:?}); start nearer, or write parameters of similar size",
-            report.termination
+            "curve_fit: no fit from {start:?} ({}); start nearer, or write parameters of similar size",
+            ended(&report.termination)
         ))
     };
     let (Some(residuals), Some(jacobian)) = (solved.residuals(), solved.derivatives()) else {
@@ -171,6 +171,18 @@ pub fn curve_fit(
         r2: 1.0 - ssr / total,
         n: x.len(),
     })
+}
+
+/// Why a search ended without a result.
+fn ended(termination: &TerminationReason) -> &'static str {
+    match termination {
+        TerminationReason::LostPatience => {
+            "it does not settle: the points may not say where the parameters lie"
+        }
+        TerminationReason::NoImprovementPossible(_) => "no step makes it better",
+        TerminationReason::Numerical(_) | TerminationReason::User(_) => "the formula is not a number there",
+        _ => "there is no search to make",
+    }
 }
 
 #[cfg(test)]

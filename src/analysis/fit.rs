@@ -34,6 +34,17 @@ pub struct GapFit {
 }
 
 impl GapFit {
+    /// What the data do not show of Eq. 1, if anything: a parameter is at the end of its range then.
+    pub fn remark(&self) -> Option<&'static str> {
+        match (self.a == 0.0, self.b == 0.0, self.c.is_infinite()) {
+            (true, _, true) => Some("no fall with T: a = 0, c = ∞"),
+            (true, ..) => Some("no 1/T term: a = 0"),
+            (_, true, _) => Some("no level: b = 0"),
+            (_, _, true) => Some("no decay: c = ∞"),
+            _ => None,
+        }
+    }
+
     /// The fitted gap at a temperature.
     pub fn predict(&self, temperature: f64) -> f64 {
         predict([self.a, self.b, self.c], temperature)

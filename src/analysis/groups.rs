@@ -93,8 +93,9 @@ pub(super) fn one_row_per_run(call: &str, table: &Table) -> Result<()> {
     let runs = table.strings("run_id")?.into_iter().collect::<HashSet<_>>().len();
     if runs < table.len() {
         return Err(Error::invalid(format!(
-            "{call}: expected a row per run, found {} epochs of {runs} runs; take their steady state first: {call}(runs.steady())",
-            table.len()
+            "{call}: expected a row per run, found {} epochs of {}; take their steady state first: {call}(runs.steady())",
+            table.len(),
+            if runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") }
         )));
     }
     Ok(())

@@ -179,7 +179,7 @@ fn follows(levels: &Levels, options: &PredictionOptions) -> Result<Prediction> {
             says += "; no other falling form is better";
         } else {
             let behind = number((10.0 * eq1.behind).round() / 10.0);
-            says += &format!("; better than Eq. 1 is {}, by {behind} in AICc", best.form);
+            says += &format!("; of the other forms, {} is better by {behind} in AICc", best.form);
         }
     }
     let (value, runs, nan) = (kendall.tau, levels.runs, f64::NAN);

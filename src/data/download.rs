@@ -56,6 +56,7 @@ pub fn fetch(
     work.push(".download");
     let work = PathBuf::from(work);
     let ready = work.join("ready");
+    let made_home = target.parent().filter(|home| !home.exists());
     create(&ready)?;
     let _lock = lock(&work)?;
     // Another process may have fetched it before the lock was ours.
@@ -75,6 +76,7 @@ pub fn fetch(
         if fetched.is_err() {
             // They go where nothing is in them to go on with.
             let _ = fs::remove_dir(&ready).and_then(|()| fs::remove_dir(&work));
+            made_home.map(fs::remove_dir);
         }
         fetched?;
     }
@@ -172,7 +174,12 @@ impl Fetch<'_> {
                     self.error(format!("{failure}; {have} of {} bytes came{rest}", self.archive.bytes))
                 );
             }
-            tell(&format!("{}: {failure}; asking again", self.archive.address));
+            let most = self.patience.retries;
+            tell(&format!(
+                "{}: {failure}; asking again ({} of {most})",
+                self.archive.address,
+                retries.max(1)
+            ));
             http::wait(self.patience.pause)?;
         }
     }

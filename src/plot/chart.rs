@@ -1,5 +1,6 @@
 //! From a table to a figure: which columns are drawn, and how.
 
+use super::drawable::Drawable;
 use super::figure::{Axis, Figure, Line, LineStyle, Panel};
 use super::groups::Groups;
 use super::series::Series;
@@ -89,6 +90,9 @@ impl Chart {
         if panels.is_empty() {
             panels.push(self.panel(&data, &[], curves));
         }
+        if self.facet.is_some() {
+            share_axes(&mut panels);
+        }
         if self.no_legend {
             for panel in &mut panels {
                 panel.keys.clear();
@@ -103,8 +107,8 @@ impl Chart {
         let label = |own: &Option<String>, column: &str| own.clone().unwrap_or_else(|| axis_label(column));
         Panel {
             title: None,
-            x: Axis { label: label(&self.x_label, &self.x), log: self.log_x },
-            y: Axis { label: label(&self.y_label, &self.y), log: self.log_y },
+            x: Axis { label: label(&self.x_label, &self.x), log: self.log_x, shared: None },
+            y: Axis { label: label(&self.y_label, &self.y), log: self.log_y, shared: None },
             points: data.points(rows, self.no_points),
             lines: curves
                 .iter()
@@ -118,7 +122,7 @@ impl Chart {
     }
 
     /// The column whose values get colours: the one asked for; else `batch`, unless shapes are asked for or
-    /// batches have panels of their own; else the one whose values get lines.
+    /// batches have panels of their own; else the panels' where the means have theirs by it; else the one whose values get lines.
     pub(super) fn colored_by<'a>(&'a self, table: &Table) -> Option<&'a str> {
         let batches = || {
             // A table without batches has no groups of them.
@@ -127,8 +131,24 @@ impl Chart {
         match (&self.color, &self.marker) {
             (Some(column), _) => Some(column),
             (None, None) if self.facet.as_deref() != Some("batch") && batches() => Some("batch"),
+            (None, None) if self.facet.is_some() && self.facet == self.mean_by => self.facet.as_deref(),
             _ => self.lines.as_deref(),
         }
+    }
+}
+
+/// Gives panels the same ranges, so that they can be compared.
+fn share_axes(panels: &mut [Panel]) {
+    let shown: Vec<Drawable> = panels.iter().map(Drawable::new).collect();
+    let span = |of: fn((f64, f64)) -> f64| {
+        shown.iter().flat_map(Drawable::all).map(of).fold(None, |span: Option<(f64, f64)>, value| {
+            let (low, high) = span.unwrap_or((value, value));
+            Some((low.min(value), high.max(value)))
+        })
+    };
+    let (x, y) = (span(|(x, _)| x), span(|(_, y)| y));
+    for panel in panels {
+        (panel.x.shared, panel.y.shared) = (x, y);
     }
 }
 

@@ -324,8 +324,8 @@ mod tests {
     fn figure() -> Figure {
         let panel = Panel {
             title: Some("one panel".into()),
-            x: Axis { label: "temperature Δ".into(), log: true },
-            y: Axis { label: "gap <&>".into(), log: false },
+            x: Axis { label: "temperature Δ".into(), log: true, shared: None },
+            y: Axis { label: "gap <&>".into(), log: false, shared: None },
             points: vec![Points {
                 label: "batch 32".into(),
                 xs: vec![0.001, 0.01, 0.1, 0.0, -1.0, f64::NAN],
@@ -414,7 +414,7 @@ mod tests {
         let mut figure = Figure::default();
         for points in data {
             for log in [false, true] {
-                let axis = Axis { label: "\u{0}axis".into(), log };
+                let axis = Axis { label: "\u{0}axis".into(), log, shared: None };
                 figure.panels.push(Panel {
                     x: axis.clone(),
                     y: axis,

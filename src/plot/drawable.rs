@@ -1,6 +1,7 @@
 //! Which of a panel's positions can be drawn at all.
 
-use super::figure::Panel;
+use super::figure::{Axis, Panel};
+use super::scale::Scale;
 
 /// Positions beyond this size, or on a log axis closer to zero than its inverse, would overflow.
 const LARGEST: f64 = 1e300;
@@ -36,6 +37,14 @@ impl Drawable {
             left_out = of_lines;
         }
         Drawable { points, lines, left_out }
+    }
+
+    /// The ranges of both axes that show all of it, and what else the axes are to show.
+    pub fn scales(&self, panel: &Panel) -> (Scale, Scale) {
+        let ends = |axis: &Axis| axis.shared.into_iter().flat_map(|(low, high)| [low, high]);
+        let x = self.all().map(|(x, _)| x).chain(ends(&panel.x));
+        let y = self.all().map(|(_, y)| y).chain(ends(&panel.y));
+        (Scale::around(x, panel.x.log), Scale::around(y, panel.y.log))
     }
 
     /// All positions, of points and lines alike.
@@ -77,7 +86,7 @@ mod tests {
     #[test]
     fn leaves_out_what_no_axis_shows() {
         let panel = Panel {
-            x: Axis { label: String::new(), log: true },
+            x: Axis { label: String::new(), log: true, shared: None },
             points: vec![Points {
                 xs: vec![1.0, 0.0, -1.0, f64::NAN, 2.0, 3.0],
                 ys: vec![1.0, 1.0, 1.0, 1.0, f64::INFINITY, -3.0],

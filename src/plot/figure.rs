@@ -96,13 +96,15 @@ impl Default for Tint {
     }
 }
 
-/// One axis; its range follows from the data.
+/// One axis; its range follows from the data, of this panel or of several.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Axis {
     /// The text beside the axis, with the unit if there is one.
     pub label: String,
     /// Whether equal ratios, rather than equal differences, take equal lengths.
     pub log: bool,
+    /// The smallest and the largest value of the panels that share this axis's range, where some do.
+    pub shared: Option<(f64, f64)>,
 }
 
 /// A group of points that share a colour and a marker.

@@ -19,15 +19,20 @@ pub(super) fn of_panel(panel: &Panel) -> Vec<Key> {
     found
 }
 
-/// The entries that several panels of a figure have: one legend for all of them is enough.
+/// The entries that several panels of a figure have, and all of panels that share their axes: one legend for all of them is enough.
 pub(super) fn shared(figure: &Figure) -> Vec<Key> {
     let mut seen: Vec<Key> = Vec::new();
     let mut shared: Vec<Key> = Vec::new();
-    for key in figure.panels.iter().flat_map(of_panel) {
-        if !seen.contains(&key) {
-            seen.push(key);
-        } else if !shared.contains(&key) {
-            shared.push(key);
+    for panel in &figure.panels {
+        for key in of_panel(panel) {
+            let again = seen.contains(&key);
+            if !again {
+                seen.push(key.clone());
+            }
+            // The room that a legend takes within a panel would be missing from its axis alone.
+            if (again || panel.y.shared.is_some()) && !shared.contains(&key) {
+                shared.push(key);
+            }
         }
     }
     // In the order in which they appear first.

@@ -170,8 +170,7 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn new(panel: &'a Panel, keys: &[Key], size: Place) -> Self {
         let drawable = Drawable::new(panel);
-        let x = Scale::around(drawable.all().map(|(x, _)| x), panel.x.log);
-        let y = Scale::around(drawable.all().map(|(_, y)| y), panel.y.log);
+        let (x, y) = drawable.scales(panel);
         // The margins follow from the ticks and are not known yet; these are typical.
         let frame = (size.0 - 120.0, size.1 - 120.0);
         let legend = Legend::new(keys, frame);
@@ -447,7 +446,7 @@ mod tests {
 
     fn panel() -> Panel {
         Panel {
-            x: Axis { label: "T".into(), log: false },
+            x: Axis { label: "T".into(), log: false, shared: None },
             points: vec![Points { xs: vec![1.0, 2.0, 3.0], ys: vec![1.0, 4.0, 9.0], ..Points::default() }],
             ..Panel::default()
         }

@@ -95,8 +95,7 @@ fn draw_panel(
     lines: &mut Vec<String>,
 ) {
     let drawable = Drawable::new(panel);
-    let x = Scale::around(drawable.all().map(|(x, _)| x), panel.x.log);
-    let y = Scale::around(drawable.all().map(|(_, y)| y), panel.y.log);
+    let (x, y) = drawable.scales(panel);
     let empty = drawable.all().next().is_none();
     let rows = height - 2;
     let y_ticks = match empty {
@@ -364,8 +363,8 @@ mod tests {
     fn figure() -> Figure {
         let panel = Panel {
             title: Some("panel".into()),
-            x: Axis { label: "temperature".into(), log: true },
-            y: Axis { label: "gap".into(), log: false },
+            x: Axis { label: "temperature".into(), log: true, shared: None },
+            y: Axis { label: "gap".into(), log: false, shared: None },
             points: vec![Points {
                 label: "batch 32".into(),
                 xs: vec![1e-4, 1e-3, 1e-2, -1.0],

@@ -68,7 +68,10 @@ pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, 
     if matches!(root(error), EvalAltResult::ErrorTerminated(..)) {
         return (Failure::Interrupted, "interrupted".to_owned());
     }
-    let trace = innermost(error, source.known, "", false);
+    let mut trace = innermost(error, source.known, "", false);
+    if trace.message.contains("arguments to function call") && at(&trace.place, source).starts_with(':') {
+        trace.message = "options are a map, which is written with #{…}: f(#{name: value})".to_owned();
+    }
     let mut text = render(&trace.message, &trace.place, source, color);
     for Entered { how, what, from } in trace.entered {
         let line = from.position.line().unwrap_or(0);
@@ -119,6 +122,9 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
             // A variable of the script itself is known, and a function does not see it.
             let others = known.iter().map(String::as_str).filter(|known| known != name);
             let hint = match nearest(name, others) {
+                _ if !in_function && is_registered(name) => {
+                    format!("; it is a function, which is written with brackets: {name}(…)")
+                }
                 _ if in_function && known.contains(name) => hand_over(name),
                 Some(near) => format!("; did you mean `{near}`?"),
                 None if in_function => hand_over(name),
@@ -189,9 +195,19 @@ fn forms(name: &str) -> Vec<String> {
 
 /// Whether some value has a property of this name.
 fn is_property(name: &str) -> bool {
-    let getter = format!("get${name}");
-    let is_getter = |info: rhai::FuncInfo| (info.metadata.name == getter.as_str()).then_some(());
-    !super::engine(&super::Session::silent()).collect_fn_metadata(None, is_getter, false).is_empty()
+    is_registered(&format!("get${name}"))
+}
+
+/// Whether there is a native function of this name.
+fn is_registered(name: &str) -> bool {
+    let is_it = |info: rhai::FuncInfo| (info.metadata.name == name).then_some(());
+    !super::engine(&super::Session::silent()).collect_fn_metadata(None, is_it, false).is_empty()
+}
+
+/// The text from a place on.
+fn at<'a>(place: &Place, source: &'a Source) -> &'a str {
+    let text = source.text_of(&place.name);
+    offset(place.position, text).map_or("", |start| &text[start..])
 }
 
 fn render(message: &str, place: &Place, source: &Source, color: bool) -> String {
@@ -276,6 +292,10 @@ mod tests {
         let text = message("digits().take(-3)");
         assert!(text.contains("take(n): expected an integer ≥ 0, found the integer -3"), "{text}");
         assert!(!message("print(a1)").contains("arguments"), "{}", message("print(a1)"));
+        let text = message("let m = linear;");
+        assert!(text.contains("it is a function, which is written with brackets: linear(…)"), "{text}");
+        let text = message("resnet(width: 2)");
+        assert!(text.contains("options are a map, which is written with #{…}"), "{text}");
         assert!(message("let n = 3; fn f() { n } f()").contains("fn f(n)"));
     }
 

@@ -28,7 +28,7 @@ const EPOCHS: usize = 10;
 pub(super) enum Command {
     /// What is in a sweep's folder: how many runs are done, and where each of the others stands
     Ls {
-        /// The folder
+        /// The folder, or one of several sweeps' folders
         dir: PathBuf,
         /// List finished runs, too
         #[arg(short, long)]
@@ -185,7 +185,29 @@ fn in_slurm(queue: &HashMap<String, Queued>) -> String {
     if states.is_empty() { String::new() } else { format!("; in Slurm: {}", states.join(", ")) }
 }
 
+/// The sweeps' folders within a folder that is none itself, sorted.
+fn sweeps_in(dir: &Path) -> Vec<PathBuf> {
+    let is_sweep = |dir: &PathBuf| dir.join("sweep.json").exists();
+    if is_sweep(&dir.to_owned()) {
+        return Vec::new();
+    }
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut sweeps: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_sweep).collect();
+    sweeps.sort();
+    sweeps
+}
+
 fn ls(dir: &Path, all: bool) -> Result<()> {
+    let sweeps = sweeps_in(dir);
+    if !sweeps.is_empty() {
+        for dir in sweeps {
+            let store = Store::open(&dir)?;
+            let standings = store.survey()?;
+            let (id, runs) = (store.id(), standings.len());
+            print(&format!("{}: sweep {id} of {runs} runs: {}", dir.display(), counts(&standings)));
+        }
+        return Ok(());
+    }
     let store = Store::open(dir)?;
     let standings = store.survey()?;
     let queue = slurm::queued(&store).unwrap_or_else(|error| {

@@ -21,6 +21,9 @@ pub(super) fn observers(quiet: bool) -> ObserverFactory {
 /// Time between lines where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Before, the first epochs say little of the time that is left.
+const EARLIEST: Duration = Duration::from_secs(5);
+
 struct Progress {
     terminal: bool,
     bar: ProgressBar,
@@ -54,8 +57,9 @@ impl Progress {
 
     fn left(&self) -> Option<Duration> {
         let share = self.epochs as f64 / self.work.epochs.max(1) as f64;
+        let told = self.started.elapsed() >= EARLIEST;
         // More may have been done than was announced: runs taken over from another process.
-        (share > 0.0).then(|| self.started.elapsed().mul_f64((1.0 - share).max(0.0) / share))
+        (share > 0.0 && told).then(|| self.started.elapsed().mul_f64((1.0 - share).max(0.0) / share))
     }
 
     fn numbers(&self) -> String {
@@ -135,8 +139,11 @@ impl Observer for Progress {
         self.line(text);
     }
 
-    fn stopping(&mut self) {
-        self.line("finishing the step and writing checkpoints (asked again, it leaves without them)");
+    fn stopping(&mut self, checkpoints: bool) {
+        self.line(match checkpoints {
+            true => "finishing the step and writing checkpoints (asked again, it leaves without them)",
+            false => "finishing the step",
+        });
     }
 
     fn waiting(&mut self, runs: usize, process: &Process) {

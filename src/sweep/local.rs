@@ -276,7 +276,7 @@ impl OpenAttempts<'_> {
                 }
                 observer.tick(images);
             }
-            Event::Stopping => observer.stopping(),
+            Event::Stopping => observer.stopping(true),
         }
         Ok(())
     }
@@ -431,7 +431,7 @@ pub fn train(spec: &RunSpec, options: &RunOptions, observer: &mut dyn Observer) 
                 outcome = Some(ended);
             }
             Event::Tick { images } => observer.tick(images),
-            Event::Stopping => observer.stopping(),
+            Event::Stopping => observer.stopping(false),
             Event::Began { .. } | Event::Checkpoint { .. } | Event::Left { .. } | Event::Flush => {}
         }
         Ok(())

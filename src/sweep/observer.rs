@@ -38,8 +38,10 @@ pub trait Observer {
         let _ = images;
     }
 
-    /// Training was asked to stop and finishes its step.
-    fn stopping(&mut self) {}
+    /// Training was asked to stop and finishes its step, and its checkpoints if it has any.
+    fn stopping(&mut self, checkpoints: bool) {
+        let _ = checkpoints;
+    }
 
     /// What is left trains in other processes, of which this is one; waiting for them.
     fn waiting(&mut self, runs: usize, process: &Process) {

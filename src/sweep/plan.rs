@@ -118,7 +118,13 @@ impl Plan {
 fn values(plan: &Plan) -> BTreeMap<String, BTreeSet<String>> {
     let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for run in &plan.runs {
-        for (key, value) in super::frozen::flat(&run.spec).unwrap_or_default() {
+        let mut options = super::frozen::flat(&run.spec).unwrap_or_default();
+        if let Some(seed) = run.spec.seeds.common() {
+            // As it was written.
+            options.retain(|key, _| !key.starts_with("seeds."));
+            options.insert("seed".to_owned(), seed.to_string());
+        }
+        for (key, value) in options {
             // Where a file lies is not what a run is.
             if !key.ends_with(".path") {
                 values.entry(key).or_default().insert(value);

@@ -1,6 +1,7 @@
 //! A table as text: names, types, aligned values, the first and last rows and columns.
 
 use arrow::array::{Array, ArrayRef};
+use arrow::compute::kernels::cmp::not_distinct;
 use arrow::datatypes::{DataType, Field};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -19,8 +20,8 @@ const SPACE: &str = "  ";
 const MORE: &str = "…";
 
 impl Table {
-    /// Lays the table out in at most `width` characters: where the columns do not fit, those in the middle are
-    /// named below instead.
+    /// Lays the table out in at most `width` characters. Where the columns do not fit, those with one value in all rows are named
+    /// below with it instead; then those in the middle, without.
     pub fn render(&self, width: usize) -> String {
         let rows: Vec<usize> = if self.len() <= ROWS {
             (0..self.len()).collect()
@@ -29,13 +30,32 @@ impl Table {
         };
         let fields = self.batch.schema_ref().fields();
         let longest = LONGEST.min(width.max(1));
-        let columns: Vec<Vec<String>> = fields
+        let mut columns: Vec<Vec<String>> = fields
             .iter()
             .zip(self.batch.columns())
             .map(|(field, column)| lines(field, column, &rows, longest))
             .collect();
-        let sizes: Vec<usize> = columns.iter().map(|column| column[0].width()).collect();
-        let (first, last) = shown(&sizes, width);
+        let mut names: Vec<String> = fields.iter().map(|field| clip(field.name(), longest)).collect();
+        let sizes =
+            |columns: &[Vec<String>]| columns.iter().map(|column| column[0].width()).collect::<Vec<_>>();
+        let mut constant = Vec::new();
+        if !fits(&sizes(&columns), width) && self.len() > 1 {
+            let looks_constant = |texts: &[String]| texts[2..].iter().all(|text| *text == texts[2]);
+            let is_constant: Vec<bool> = columns
+                .iter()
+                .zip(self.batch.columns())
+                .map(|(texts, column)| looks_constant(texts) && is_constant(column))
+                .collect();
+            // Rows that are all equal have nothing else to show.
+            if is_constant.contains(&false) {
+                for index in (0..columns.len()).rev().filter(|&index| is_constant[index]) {
+                    let column = columns.remove(index);
+                    constant.push(format!("{} {}", names.remove(index), column[2].trim()));
+                }
+                constant.reverse();
+            }
+        }
+        let (first, last) = shown(&sizes(&columns), width);
         let hidden = first..columns.len() - last;
         let mut text = String::new();
         for line in 0..rows.len() + 2 {
@@ -52,12 +72,21 @@ impl Table {
         }
         text += &format!("{}, {}", count(self.len(), "row"), count(fields.len(), "column"));
         if !hidden.is_empty() {
-            let names: Vec<String> =
-                fields[hidden.clone()].iter().map(|field| clip(field.name(), longest)).collect();
-            text += &wrap(&format!(", {} not shown: ", hidden.len()), &names, text_width(&text), width);
+            let head = format!(", {} not shown: ", hidden.len());
+            text += &wrap(&head, &names[hidden], text_width(&text), width);
+        }
+        if !constant.is_empty() {
+            text += "\n";
+            text += &wrap("the same in all rows: ", &constant, 0, width);
         }
         text
     }
+}
+
+/// Whether a column has one value in all rows. Those of lists and the like count as having several.
+fn is_constant(column: &ArrayRef) -> bool {
+    let rest = column.len().saturating_sub(1);
+    not_distinct(&column.slice(0, rest), &column.slice(1, rest)).is_ok_and(|same| same.true_count() == rest)
 }
 
 /// A column's name, type and values, padded to one width.
@@ -85,12 +114,18 @@ fn lines(field: &Field, column: &ArrayRef, rows: &[usize], longest: usize) -> Ve
     texts.iter().map(pad).collect()
 }
 
+/// Whether columns of these sizes stand side by side.
+fn fits(sizes: &[usize], width: usize) -> bool {
+    let space = SPACE.width();
+    sizes.iter().map(|size| size + space).sum::<usize>() <= width + space
+}
+
 /// How many columns of these sizes are shown at the left and at the right: by turns as many as fit.
 fn shown(sizes: &[usize], width: usize) -> (usize, usize) {
-    let space = SPACE.width();
-    if sizes.iter().map(|size| size + space).sum::<usize>() <= width + space {
+    if fits(sizes, width) {
         return (sizes.len(), 0);
     }
+    let space = SPACE.width();
     // One column is shown whatever its size.
     let (mut first, mut last) = (usize::from(!sizes.is_empty()), 0);
     let mut used = sizes.first().map_or(0, |size| size + space) + MORE.width();
@@ -229,6 +264,22 @@ null                  NaN  null
 1 row, 12 columns, 6 not shown: column3, column4, column5,
     column6, column7, column8";
         assert_eq!(shown, wanted);
+        let two = table(&[
+            ("lr", vec![Cell::Float(0.1); 2]),
+            ("model", vec![text("resnet"); 2]),
+            ("seed", vec![Cell::Int(1), Cell::Int(2)]),
+            ("none", vec![Cell::Null; 2]),
+            ("mixed", vec![Cell::Null, Cell::Int(3)]),
+        ]);
+        let wanted = " seed  mixed
+int64  int64
+    1   null
+    2      3
+2 rows, 5 columns
+the same in all rows: lr 0.1,
+    model resnet, none null";
+        assert_eq!(two.render(34), wanted);
+        assert!(two.render(80).contains("  model   ") && !two.render(80).contains("same"));
         assert!(wide.render(120).contains("1 row, 12 columns") && !wide.render(120).contains("not shown"));
         assert!(wide.render(3).starts_with("co…  …\n"), "{}", wide.render(3));
         assert_eq!(Table::from_cells(&[], &[]).unwrap().render(80), "\n\n0 rows, 0 columns");

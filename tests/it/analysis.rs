@@ -93,7 +93,7 @@ const EPOCHS: &str = r#"
     let epochs = table(#{run_id: ["r", "r"], epoch: [1, 2], temperature: [0.1, 0.1], gap: [0.1, 0.1]});
     for judge in [|| predictions(epochs), || collapse(epochs), || variance(epochs)] {
         let told = false;
-        try { judge.call() } catch (e) { told = `${e}`.contains("found 2 epochs of 1 runs") }
+        try { judge.call() } catch (e) { told = `${e}`.contains("found 2 epochs of 1 run") }
         if !told { throw "not told" }
     }
     fit_gap(epochs)
@@ -108,7 +108,7 @@ fn options_and_fields_that_are_not_there_are_told() {
         ("fit_gap(steady, #{bye: \"batch\"})", "did you mean `by`"),
         ("predictions(steady, #{levle: 0.1})", "did you mean `level`"),
         ("predictions(steady.derive(\"width\", \"seed_split\"))", "filter(\"width = 1\")"),
-        (EPOCHS, "fit_gap: expected a row per run, found 2 epochs of 1 runs; take their steady state first"),
+        (EPOCHS, "fit_gap: expected a row per run, found 2 epochs of 1 run; take their steady state first"),
         ("steady.last_quarter(-1)", "expected an integer ≥ 0"),
         ("curve_fit(|x, p| p[0], [0, 1], [1, 2], [1], #{sigma: [1]})", "for each of 2 points"),
     ] {

@@ -237,8 +237,8 @@ mod tests {
         });
         Panel {
             title: Some(label.to_owned()),
-            x: Axis { label: format!("temperature {label}"), log: true },
-            y: Axis { label: label.to_owned(), log: false },
+            x: Axis { label: format!("temperature {label}"), log: true, shared: None },
+            y: Axis { label: label.to_owned(), log: false, shared: None },
             points: groups.collect(),
             ..Panel::default()
         }

@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn points_come_with_places_values_and_what_they_are() {
         let panel = Panel {
-            x: Axis { label: "T".into(), log: true },
+            x: Axis { label: "T".into(), log: true, shared: None },
             points: vec![Points {
                 xs: vec![0.001, -1.0, 0.01],
                 ys: vec![1.0, 2.0, 1.0 / 3.0],

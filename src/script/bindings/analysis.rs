@@ -92,7 +92,7 @@ fn fitted(table: &Table, options: &Map) -> Result<Dynamic> {
     }
 }
 
-/// A row per fit; `problem` says why there is none.
+/// A row per fit; `problem` says why there is none, or what the data do not show.
 fn fits(by: &str, groups: Vec<GroupFit>, intervals: bool) -> Result<Table> {
     let names = ["a", "b", "c", "a_error", "b_error", "c_error", "r2"];
     let bounds = ["a_low", "a_high", "b_low", "b_high", "c_low", "c_high"];
@@ -119,7 +119,10 @@ fn fits(by: &str, groups: Vec<GroupFit>, intervals: bool) -> Result<Table> {
             Err(_) => row.resize(names.len() - 2, Cell::Null),
         }
         row.push(Cell::Int(group.n as i64));
-        row.push(group.fit.err().map_or(Cell::Null, |error| Cell::Text(error.to_string())));
+        row.push(match group.fit {
+            Ok(fit) => fit.remark().map_or(Cell::Null, |remark| Cell::Text(remark.to_owned())),
+            Err(error) => Cell::Text(error.to_string()),
+        });
         columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
     }
     Table::from_cells(&names, &columns)
