@@ -3,10 +3,13 @@
 //! SIGINT (Ctrl-C) and SIGTERM ask what runs to stop in good order; a second one asks it to stop at once.
 //! SIGUSR1 and SIGUSR2 ask for checkpoints; a worker of a cluster may have SIGUSR1 ask it to stop as well
 //! ([`stop_on_usr1`]), because its time is nearly over.
+//!
+//! What runs in the background has a [`Scope`] of its own: Ctrl-C at the prompt is not for it.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
@@ -16,6 +19,9 @@ static RAISED: AtomicBool = AtomicBool::new(false);
 
 /// SIGINT and SIGTERM since the flag was last lowered.
 static URGENCY: AtomicU64 = AtomicU64::new(0);
+
+/// SIGTERMs so far.
+static TERMINATIONS: AtomicU64 = AtomicU64::new(0);
 
 /// Requests for checkpoints so far.
 static CHECKPOINTS: AtomicU64 = AtomicU64::new(0);
@@ -35,6 +41,12 @@ static TERMINATING: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(Atomic
 /// Exit code of a process that SIGTERM ends.
 const TERMINATED: i32 = 128 + SIGTERM;
 
+/// Whether the prompt waits for a line.
+static WAITING: AtomicBool = AtomicBool::new(false);
+
+/// What runs in the background.
+static IN_BACKGROUND: AtomicUsize = AtomicUsize::new(0);
+
 /// Handles the signals from now on. A second SIGTERM, or one while nothing runs, ends the process.
 pub fn install() -> Result<()> {
     let register = || -> std::io::Result<()> {
@@ -42,6 +54,11 @@ pub fn install() -> Result<()> {
             signal_hook::flag::register_conditional_shutdown(SIGTERM, TERMINATED, Arc::clone(when))?;
         }
         signal_hook::flag::register(SIGTERM, Arc::clone(&TERMINATING))?;
+        let count = || {
+            TERMINATIONS.fetch_add(1, Ordering::Relaxed);
+        };
+        // SAFETY: the handler only changes an atomic.
+        unsafe { signal_hook::low_level::register(SIGTERM, count) }?;
         for signal in [SIGINT, SIGTERM] {
             // SAFETY: the handler only changes atomics.
             unsafe { signal_hook::low_level::register(signal, raise) }?;
@@ -62,9 +79,41 @@ pub fn install() -> Result<()> {
     register().map_err(|error| Error::invalid(format!("cannot handle signals: {error}")))
 }
 
-/// Says whether something runs that an interrupt could stop.
-pub fn set_idle(idle: bool) {
-    IDLE.store(idle, Ordering::Relaxed);
+/// Says whether the prompt waits for a line, so that an interrupt could stop nothing that the user waits for.
+pub fn set_waiting(waiting: bool) {
+    WAITING.store(waiting, Ordering::SeqCst);
+    update_idle();
+}
+
+fn update_idle() {
+    let idle = WAITING.load(Ordering::SeqCst) && IN_BACKGROUND.load(Ordering::SeqCst) == 0;
+    IDLE.store(idle, Ordering::SeqCst);
+}
+
+/// Something that runs in the background, until it is dropped. Where SIGTERM ended the last such thing and nothing else runs, the
+/// process ends, too.
+pub struct Background(Scope);
+
+impl Background {
+    /// This thread works in the background, for a scope, from now on.
+    pub fn enter(scope: Scope) -> Self {
+        IN_BACKGROUND.fetch_add(1, Ordering::SeqCst);
+        update_idle();
+        work_for(Some(scope.clone()));
+        Self(scope)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        work_for(None);
+        IN_BACKGROUND.fetch_sub(1, Ordering::SeqCst);
+        update_idle();
+        if self.0.terminated() && IDLE.load(Ordering::SeqCst) {
+            // SAFETY: the process is told again, now that nothing is left to be saved.
+            unsafe { libc::raise(SIGTERM) };
+        }
+    }
 }
 
 /// Lets SIGUSR1 stop what runs, after a checkpoint, from now on.
@@ -77,14 +126,69 @@ pub fn out_of_time() -> bool {
     OUT_OF_TIME.load(Ordering::Relaxed)
 }
 
-/// Whether the user asked to stop.
+/// Whether what this thread does was asked to stop.
 pub fn raised() -> bool {
-    RAISED.load(Ordering::Relaxed)
+    SCOPE.with_borrow(|scope| match scope {
+        Some(scope) => scope.raised(),
+        None => RAISED.load(Ordering::Relaxed),
+    })
 }
 
-/// Whether the user asked to stop more than once.
+/// Whether it was asked to stop more than once.
 pub fn urgent() -> bool {
-    URGENCY.load(Ordering::Relaxed) > 1
+    SCOPE.with_borrow(|scope| match scope {
+        Some(scope) => TERMINATIONS.load(Ordering::Relaxed) > scope.0.terminations + 1,
+        None => URGENCY.load(Ordering::Relaxed) > 1,
+    })
+}
+
+thread_local! {
+    /// What this thread works for, where that is not what the user waits for.
+    static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) };
+}
+
+/// Work in the background. Only [`Scope::raise`] and SIGTERM stop it.
+#[derive(Clone)]
+pub struct Scope(Arc<Flags>);
+
+struct Flags {
+    raised: AtomicBool,
+    /// How many SIGTERMs had come before.
+    terminations: u64,
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        let terminations = TERMINATIONS.load(Ordering::Relaxed);
+        Self(Arc::new(Flags { raised: AtomicBool::new(false), terminations }))
+    }
+}
+
+impl Scope {
+    /// Asks to stop.
+    pub fn raise(&self) {
+        self.0.raised.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked to stop.
+    pub fn raised(&self) -> bool {
+        self.0.raised.load(Ordering::Relaxed) || self.terminated()
+    }
+
+    /// Whether SIGTERM came since it began.
+    fn terminated(&self) -> bool {
+        TERMINATIONS.load(Ordering::Relaxed) > self.0.terminations
+    }
+}
+
+/// What this thread works for; none: what the user waits for.
+pub fn scope() -> Option<Scope> {
+    SCOPE.with_borrow(Clone::clone)
+}
+
+/// Lets this thread work for a scope from now on; threads that it starts must be told, too.
+pub fn work_for(scope: Option<Scope>) {
+    SCOPE.set(scope);
 }
 
 /// Asks to stop, as a signal does.

@@ -1,7 +1,10 @@
 //! From script values to native ones, with errors that name the option.
 
+use std::path::Path;
+
 use rhai::{Array, Dynamic, EvalAltResult, Map, NativeCallContext, Position};
 
+use super::session::Session;
 use crate::error::{Error, Result, suggestion};
 
 /// A result as Rhai wants it.
@@ -18,6 +21,16 @@ pub(super) fn raise(error: Error, position: Position) -> Box<EvalAltResult> {
         Error::Interrupted => EvalAltResult::ErrorTerminated("interrupted".into(), position),
         error => EvalAltResult::ErrorRuntime(error.to_string().into(), position),
     })
+}
+
+/// Writes to a path, where the session lets scripts write.
+pub(super) fn write_to(
+    context: &NativeCallContext,
+    path: &str,
+    write: impl FnOnce(&Path) -> Result<()>,
+) -> Scripted<()> {
+    let path = Path::new(path);
+    Session::of(context).may_write(path).and_then(|()| write(path)).map_err(|error| at(context, error))
 }
 
 /// What a value is, for error messages.

@@ -3,10 +3,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use rhai::Map;
+
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::model::{ModelSpec, Network};
 use crate::optim::OptimizerSpec;
+use crate::sweep::Job;
 
 /// A model with the sizes that a script gave it; the data set gives the others.
 #[derive(Clone)]
@@ -49,6 +52,16 @@ impl ModelHandle {
 /// An optimizer.
 #[derive(Clone)]
 pub struct OptimizerHandle(pub(crate) OptimizerSpec);
+
+/// A sweep that runs in the background.
+#[derive(Clone)]
+pub struct JobHandle {
+    /// Its number in this session, from 1.
+    pub(crate) number: i64,
+    pub(crate) job: Rc<Job>,
+    /// Holds the data sets in memory until the sweep has run.
+    pub(crate) _options: Rc<Vec<Map>>,
+}
 
 /// A network; copies share the weights.
 pub type NetworkHandle = Rc<RefCell<Network>>;

@@ -7,16 +7,19 @@ mod bindings;
 mod convert;
 mod handles;
 mod keywords;
+pub mod manual;
 mod modules;
 mod options;
 mod report;
 mod session;
+mod show;
 
 pub use arguments::Arguments;
 pub use modules::STDLIB;
 pub use options::RUN_OPTIONS;
 pub use report::{Failure, Source, report};
-pub use session::{ObserverFactory, Session};
+pub use session::{ObserverFactory, Session, Speaker};
+pub use show::{Format, page, show};
 
 use std::io::Write;
 use std::rc::Rc;
@@ -59,21 +62,50 @@ pub fn evaluate(engine: &Engine, scope: &mut Scope, script: &str) -> Result<Dyna
     engine.eval_ast_with_scope(scope, &ast)
 }
 
+/// Columns and rows of the terminal that standard output is.
+fn screen() -> Option<(usize, usize)> {
+    // SAFETY: the call only fills the structure, which lives on this stack.
+    let size = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        (libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size) == 0).then_some(size)
+    };
+    size.filter(|size| size.ws_col > 0).map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)))
+}
+
 /// Characters of a line on standard output.
 pub(crate) fn width() -> usize {
     /// Where output goes to a file.
     const PIPED: usize = 160;
-    // SAFETY: the call only fills the structure, which lives on this stack.
-    let columns = unsafe {
-        let mut size: libc::winsize = std::mem::zeroed();
-        if libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size) == 0 { size.ws_col } else { 0 }
-    };
-    if columns == 0 { PIPED } else { usize::from(columns) }
+    screen().map_or(PIPED, |(columns, _)| columns)
+}
+
+/// Lines of the terminal that standard output is.
+fn rows() -> Option<usize> {
+    screen().map(|(_, rows)| rows).filter(|rows| *rows > 0)
+}
+
+/// A panic of what is evaluated becomes an error, and the session goes on.
+pub fn guarded<T>(work: impl FnOnce() -> Result<T, Box<EvalAltResult>>) -> Result<T, Box<EvalAltResult>> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let said = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("it panicked");
+        let text =
+            format!("kelvin itself failed, which is a fault of its own: {}", crate::error::first_line(said));
+        Err(Box::new(EvalAltResult::ErrorRuntime(text.into(), rhai::Position::NONE)))
+    })
+}
+
+/// The type of a value, as scripts see it.
+pub fn type_name(value: &Dynamic) -> String {
+    if value.is_unit() { "nothing".to_owned() } else { manual::type_name(value.type_name()) }
 }
 
 /// The names of kelvin's functions.
 pub fn function_names(engine: &Engine) -> Vec<String> {
-    functions(engine).into_iter().map(|function| function.name).collect()
+    manual::functions(engine).into_iter().map(|function| function.name).collect()
 }
 
 /// The names of kelvin's functions and of a scope's variables.
@@ -81,60 +113,4 @@ pub fn known_names(engine: &Engine, scope: &Scope) -> Vec<String> {
     let mut names = function_names(engine);
     names.extend(scope.iter().map(|(name, ..)| name.to_owned()));
     names
-}
-
-/// A function as help shows it.
-pub struct Function {
-    /// Its name.
-    pub name: String,
-    /// Its parameters: `options: Map`.
-    pub signature: String,
-    /// What it does.
-    pub doc: String,
-}
-
-/// kelvin's own functions with their docs, sorted by name.
-pub fn functions(engine: &Engine) -> Vec<Function> {
-    let mut found = engine.collect_fn_metadata(
-        None,
-        |info| {
-            let lines = info.metadata.comments.iter().flat_map(|comment| comment.lines());
-            let doc: Vec<&str> = lines.map(|line| line.trim_start_matches("///").trim()).collect();
-            // Getters are called get$name; only documented functions are kelvin's.
-            if doc.is_empty() || info.metadata.name.contains('$') {
-                return None;
-            }
-            Some(Function {
-                name: info.metadata.name.to_string(),
-                signature: signature(&info.metadata.gen_signature(|name| info_type(name).into())),
-                doc: doc.join(" "),
-            })
-        },
-        false,
-    );
-    found.sort_by(|a, b| a.signature.cmp(&b.signature));
-    found
-}
-
-/// A signature without the result that every fallible function returns.
-fn signature(text: &str) -> String {
-    let Some((call, result)) = text.split_once(" -> ") else { return text.to_owned() };
-    let bare =
-        result.trim_start_matches("Scripted").trim().trim_start_matches('<').trim_end_matches('>').trim();
-    if bare == "()" { call.to_owned() } else { format!("{call} -> {}", info_type(bare)) }
-}
-
-/// A type's name as scripts see it.
-fn info_type(name: &str) -> String {
-    let name =
-        name.rsplit("::").next().unwrap_or(name).trim_start_matches("&mut ").trim_end_matches("Handle");
-    match name {
-        "i64" => "integer",
-        "f64" => "number",
-        "& str" | "&str" | "ImmutableString" | "String" => "text",
-        "FnPtr" => "function",
-        "Dynamic" => "any",
-        name => name,
-    }
-    .to_owned()
 }

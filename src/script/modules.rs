@@ -113,6 +113,9 @@ impl ModuleResolver for Library {
     ) -> std::result::Result<Shared<Module>, Box<EvalAltResult>> {
         let here = |error: Error| Box::new(EvalAltResult::ErrorRuntime(error.to_string().into(), position));
         let (name, text) = self.find(path).map_err(here)?;
+        if self.session.upgrade().is_some_and(|session| session.take_stale()) {
+            self.loaded.borrow_mut().clear();
+        }
         if let Some(loaded) = self.loaded.borrow().get(&name).filter(|loaded| loaded.text == text) {
             return Ok(Shared::clone(&loaded.module));
         }

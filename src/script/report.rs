@@ -185,7 +185,7 @@ fn unknown_function(signature: &str, known: &[String]) -> String {
 /// The ways to call a function, where they are few enough to be read in an error.
 fn forms(name: &str) -> Vec<String> {
     const MOST: usize = 4;
-    let functions = super::functions(&super::engine(&super::Session::silent()));
+    let functions = super::manual::functions(&super::engine(&super::Session::silent()));
     let own = functions.into_iter().filter(|function| function.name == name);
     // Without what it gives.
     let forms: Vec<String> =

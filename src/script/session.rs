@@ -4,19 +4,24 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rhai::NativeCallContext;
+use rhai::{Map, NativeCallContext};
 
 use super::arguments::Arguments;
-use crate::error::Result;
-use crate::sweep::{Observer, Provenance, RunOptions, Script, Silent};
+use super::handles::JobHandle;
+use crate::error::{Error, Result};
+use crate::sweep::{Job, Observer, Provenance, RunOptions, Script, Silent};
 
 /// Whoever presses Ctrl-C at the prompt has it back within a second.
 const AT_THE_PROMPT: Duration = Duration::from_millis(500);
 
 /// Makes an observer for each training.
 pub type ObserverFactory = Box<dyn Fn() -> Box<dyn Observer>>;
+
+/// Says a line from any thread.
+pub type Speaker = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The arguments, the script and the progress display of an engine. The engine carries it as its tag.
 pub struct Session {
@@ -29,6 +34,12 @@ pub struct Session {
     modules: RefCell<BTreeMap<String, String>>,
     interactive: Cell<bool>,
     data_dir: RefCell<Option<PathBuf>>,
+    /// Folders that may be written to besides the current one.
+    writable: RefCell<Vec<PathBuf>>,
+    /// Whether modules are to be read again.
+    stale: Cell<bool>,
+    jobs: RefCell<Vec<JobHandle>>,
+    speaker: RefCell<Speaker>,
 }
 
 impl Session {
@@ -42,6 +53,10 @@ impl Session {
             modules: RefCell::default(),
             interactive: Cell::new(false),
             data_dir: RefCell::default(),
+            writable: RefCell::default(),
+            stale: Cell::new(false),
+            jobs: RefCell::default(),
+            speaker: RefCell::new(Arc::new(super::tell)),
         })
     }
 
@@ -53,6 +68,103 @@ impl Session {
     /// The session of the engine that makes this call.
     pub(super) fn of(context: &NativeCallContext) -> Rc<Self> {
         context.tag().and_then(|tag| tag.clone().try_cast::<Rc<Self>>()).unwrap_or_else(Self::silent)
+    }
+
+    /// Lets scripts write to these folders, too.
+    pub fn set_writable(&self, folders: Vec<PathBuf>) {
+        *self.writable.borrow_mut() = folders;
+    }
+
+    /// Whether scripts may write to a path: only below the current folder and those that were named.
+    ///
+    /// # Errors
+    ///
+    /// What to write instead.
+    pub fn may_write(&self, path: &Path) -> Result<()> {
+        let io = |error| Error::io(path, error);
+        let target = real(path).map_err(io)?;
+        let here = std::fs::canonicalize(".").map_err(io)?;
+        let allowed = self
+            .writable
+            .borrow()
+            .iter()
+            .any(|folder| real(folder).is_ok_and(|real| target.starts_with(real)));
+        if allowed || target.starts_with(here) {
+            return Ok(());
+        }
+        let folder = target.parent().unwrap_or(&target);
+        Err(Error::invalid(format!(
+            "{}: expected a path below the current folder, where scripts may write; kelvin --allow-write {} lets them write there",
+            path.display(),
+            folder.display()
+        )))
+    }
+
+    /// Has modules read again at their next import.
+    pub fn forget_modules(&self) {
+        self.stale.set(true);
+    }
+
+    /// Whether modules are to be read again; the question settles it.
+    pub(super) fn take_stale(&self) -> bool {
+        self.stale.take()
+    }
+
+    /// Lets jobs speak through this, so that they do not garble a line that is being typed.
+    pub fn set_speaker(&self, speaker: Speaker) {
+        *self.speaker.borrow_mut() = speaker;
+    }
+
+    /// How jobs speak.
+    pub(super) fn speaker(&self) -> Speaker {
+        Arc::clone(&self.speaker.borrow())
+    }
+
+    /// Notes a sweep that runs in the background.
+    pub(super) fn add_job(&self, job: Job, options: Rc<Vec<Map>>) -> JobHandle {
+        let mut jobs = self.jobs.borrow_mut();
+        let handle = JobHandle { number: jobs.len() as i64 + 1, job: Rc::new(job), _options: options };
+        jobs.push(handle.clone());
+        handle
+    }
+
+    /// The number that the next job gets.
+    pub(super) fn next_job(&self) -> usize {
+        self.jobs.borrow().len() + 1
+    }
+
+    /// Every job of this session, in the order in which they began.
+    pub(super) fn jobs(&self) -> Vec<JobHandle> {
+        self.jobs.borrow().clone()
+    }
+
+    /// How many jobs are not over.
+    pub fn running_jobs(&self) -> usize {
+        self.jobs.borrow().iter().filter(|handle| !handle.job.is_over()).count()
+    }
+
+    /// Waits for all jobs. An interrupt stops them, with checkpoints.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Interrupted`] when the user asked to stop.
+    pub fn finish_jobs(&self) -> Result<()> {
+        let jobs = self.jobs();
+        let waited = jobs.iter().try_for_each(|handle| handle.job.wait().map(|_| ()));
+        if waited.is_err() {
+            self.stop_jobs();
+        }
+        waited
+    }
+
+    /// Stops all jobs and waits for their checkpoints, for as long as an interrupted training may take.
+    pub fn stop_jobs(&self) {
+        let jobs = self.jobs();
+        jobs.iter().for_each(|handle| handle.job.stop());
+        let until = Instant::now() + RunOptions::default().patience;
+        while jobs.iter().any(|handle| !handle.job.is_over()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Says that somebody waits for the prompt.
@@ -127,5 +239,47 @@ impl Session {
     /// What went wrong without stopping the script, since the last call.
     pub fn take_problems(&self) -> Vec<String> {
         std::mem::take(&mut self.problems.borrow_mut())
+    }
+}
+
+/// Where a path leads, whether or not something is there yet: links of the folders that exist are followed.
+fn real(path: &Path) -> std::io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    for (depth, ancestor) in path.ancestors().enumerate() {
+        let Ok(found) = std::fs::canonicalize(ancestor) else { continue };
+        let mut found = found;
+        let rest: Vec<_> = path.components().collect();
+        for part in &rest[rest.len() - depth..] {
+            match part {
+                std::path::Component::ParentDir => {
+                    found.pop();
+                }
+                part => found.push(part),
+            }
+        }
+        return Ok(found);
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_write_below_the_current_folder_only() {
+        let session = Session::silent();
+        for inside in ["results/a.parquet", "a", "./b/c", "src/../x", "not/yet/../there"] {
+            assert!(session.may_write(Path::new(inside)).is_ok(), "{inside}");
+        }
+        for outside in ["/etc/x", "../x", "a/../../x", "not/yet/../../../x"] {
+            let error = session.may_write(Path::new(outside)).unwrap_err().to_string();
+            assert!(error.contains("--allow-write"), "{outside}: {error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/etc", folder.path().join("link")).unwrap();
+        session.set_writable(vec![folder.path().to_owned()]);
+        assert!(session.may_write(&folder.path().join("deep/er")).is_ok());
+        assert!(session.may_write(&folder.path().join("link/x")).is_err());
     }
 }

@@ -3,7 +3,7 @@
 mod commands;
 mod data;
 mod progress;
-mod repl;
+mod prompt;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 
 use clap::{CommandFactory, Parser};
-use rhai::{Dynamic, Engine, EvalAltResult, Scope};
+use rhai::{Engine, EvalAltResult, Scope};
 
 use crate::error::Error;
-use crate::script::{self, Arguments, Failure, Session, Source, print, tell};
+use crate::script::{self, Arguments, Failure, Format, Session, Source, print, tell};
 
 /// A research shell for the thermodynamics of learning.
 ///
@@ -43,6 +43,12 @@ struct Run {
     /// No progress display and no banner
     #[arg(short, long)]
     quiet: bool,
+    /// Show values as JSON, a line each
+    #[arg(long)]
+    json: bool,
+    /// Let the script write below this folder, too; by default it may below the current one
+    #[arg(long, value_name = "PATH")]
+    allow_write: Vec<PathBuf>,
     #[command(flatten)]
     data: DataFolder,
 }
@@ -65,8 +71,13 @@ impl DataFolder {
 impl Options {
     /// Ends the program where what stands before a command means nothing to it.
     fn refuse_what_is_lost(&self) {
-        let Run { file, eval, define, quiet, data } = &self.run;
-        let of_script = file.is_some() || eval.is_some() || !define.is_empty() || *quiet;
+        let Run { file, eval, define, quiet, json, allow_write, data } = &self.run;
+        let of_script = file.is_some()
+            || eval.is_some()
+            || !define.is_empty()
+            || *quiet
+            || *json
+            || !allow_write.is_empty();
         let has_folder = matches!(self.command, None | Some(Command::Run(_) | Command::Data { .. }));
         if self.command.is_some() && (of_script || (data.data_dir.is_some() && !has_folder)) {
             let text = "expected options after the command that they are for: kelvin run -q FILE";
@@ -162,11 +173,13 @@ fn code(result: crate::error::Result<u8>) -> u8 {
 fn run(options: Run) -> u8 {
     let session = Session::new(Arguments::new(options.define), progress::observers(options.quiet));
     session.set_data_dir(options.data.data_dir);
+    session.set_writable(options.allow_write);
     let engine = script::engine(&session);
+    let format = if options.json { Format::Json } else { Format::Text };
     match (&options.file, &options.eval) {
-        (Some(file), _) => run_file(&engine, &session, file),
-        (None, Some(expression)) => run_text(&engine, &session, "<expression>", expression, true),
-        (None, None) => repl::run(&engine, &session, options.quiet),
+        (Some(file), _) => run_file(&engine, &session, file, options.json.then_some(format)),
+        (None, Some(expression)) => run_text(&engine, &session, "<expression>", expression, Some(format)),
+        (None, None) => prompt::run(engine, &session, options.quiet, format),
     }
 }
 
@@ -191,9 +204,9 @@ fn quiet_workers() {
     }));
 }
 
-fn run_file(engine: &Engine, session: &Rc<Session>, file: &Path) -> u8 {
+fn run_file(engine: &Engine, session: &Rc<Session>, file: &Path, format: Option<Format>) -> u8 {
     match std::fs::read_to_string(file) {
-        Ok(text) => run_text(engine, session, &file.to_string_lossy(), &plain(text), false),
+        Ok(text) => run_text(engine, session, &file.to_string_lossy(), &plain(text), format),
         Err(error) => {
             tell(&format!("{}: {error}; expected a script", file.display()));
             FAILED
@@ -210,13 +223,22 @@ fn plain(text: String) -> String {
     }
 }
 
-fn run_text(engine: &Engine, session: &Rc<Session>, name: &str, text: &str, show_value: bool) -> u8 {
+/// Runs a text to its end, and that of the jobs that it started; shows its value where a format says how.
+fn run_text(engine: &Engine, session: &Rc<Session>, name: &str, text: &str, format: Option<Format>) -> u8 {
     session.set_script(name, text);
     let mut scope = Scope::new();
-    match script::evaluate(engine, &mut scope, text) {
+    let result = script::guarded(|| script::evaluate(engine, &mut scope, text));
+    let jobs = if result.is_ok() {
+        session.finish_jobs()
+    } else {
+        session.stop_jobs();
+        Ok(())
+    };
+    match result {
+        Ok(_) if jobs.is_err() => code(jobs.map(|()| FAILED)),
         Ok(value) => {
-            if show_value && !value.is_unit() {
-                print(&show(engine, value));
+            if let Some(format) = format.filter(|_| !value.is_unit()) {
+                format.show(engine, value);
             }
             for warning in session.arguments.unread() {
                 tell(&format!("warning: {warning}"));
@@ -243,12 +265,4 @@ fn complain(error: &EvalAltResult, source: &Source) -> u8 {
         Failure::Interrupted => INTERRUPTED,
         Failure::Error => FAILED,
     }
-}
-
-/// A value as the prompt shows it.
-fn show(engine: &Engine, value: Dynamic) -> String {
-    let fallback = value.to_string();
-    let mut scope = Scope::new();
-    scope.push_dynamic("value", value);
-    engine.eval_with_scope::<String>(&mut scope, "value.to_string()").unwrap_or(fallback)
 }

@@ -4,6 +4,7 @@ mod attempt;
 mod compact;
 mod files;
 mod frozen;
+mod job;
 mod journal;
 mod local;
 mod observer;
@@ -18,6 +19,7 @@ mod store;
 pub use attempt::Past;
 pub use compact::{Compacted, compact};
 pub use files::{Call, Fault, Files, Hook};
+pub use job::{Job, Progress, Stage};
 pub use journal::{Checkpoint, Record, parse as parse_journal};
 pub use local::{RunOptions, Summary, open, open_all, run, train, train_rest};
 pub use observer::{Observer, Silent, Work};
@@ -32,9 +34,17 @@ use crate::error::{Error, Result};
 /// Does something with every item on all cores; results come in the order of the items.
 fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
     let size = items.len().div_ceil(crate::train::engine::cores()).max(1);
-    let one = |items: &[T]| items.iter().map(&work).collect::<Result<Vec<R>>>();
+    let one = &|items: &[T]| items.iter().map(&work).collect::<Result<Vec<R>>>();
+    let own = crate::interrupt::scope();
     let parts = std::thread::scope(|scope| {
-        let threads: Vec<_> = items.chunks(size).map(|items| scope.spawn(|| one(items))).collect();
+        let work = |items| {
+            let own = own.clone();
+            scope.spawn(move || {
+                crate::interrupt::work_for(own);
+                one(items)
+            })
+        };
+        let threads: Vec<_> = items.chunks(size).map(work).collect();
         let panicked = |_| Err(Error::invalid("a thread that read files died"));
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect::<Result<Vec<_>>>()
     })?;

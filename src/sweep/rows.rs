@@ -135,6 +135,12 @@ fn all() -> impl Iterator<Item = (&'static str, Column)> {
     parameters().into_iter().chain(metrics()).chain(additions())
 }
 
+/// The columns of an epochs table, and those that its steady state has besides.
+pub fn column_names() -> Vec<&'static str> {
+    let steady = ["epochs_used", "spiked", "converged", "drift", "epochs_cut"];
+    all().map(|(name, _)| name).chain(steady).collect()
+}
+
 /// The data set's name with what was done to it: `digits.label_noise(0.2, 1)`.
 fn data_name(spec: &RunSpec) -> String {
     let mut name = spec.data.name().to_owned();

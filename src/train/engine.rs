@@ -34,6 +34,14 @@ const TICK: Duration = Duration::from_millis(50);
 /// Events that may wait for the caller; then workers wait, too. Few, because a checkpoint holds weights.
 const BACKLOG: usize = 32;
 
+/// Images trained on since the program began.
+static IMAGES: AtomicU64 = AtomicU64::new(0);
+
+/// Images that all runs of this process have trained on so far.
+pub fn images_trained() -> u64 {
+    IMAGES.load(Ordering::Relaxed)
+}
+
 /// A run to train.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -228,10 +236,13 @@ pub fn resume(
     });
     let (sender, receiver) = sync_channel(BACKLOG);
     for _ in 0..workers {
-        let (shared, sender) = (Arc::clone(&shared), sender.clone());
+        let (shared, sender, scope) = (Arc::clone(&shared), sender.clone(), crate::interrupt::scope());
         std::thread::Builder::new()
             .name(WORKER.to_owned())
-            .spawn(move || work(&shared, &sender))
+            .spawn(move || {
+                crate::interrupt::work_for(scope);
+                work(&shared, &sender);
+            })
             .map_err(|error| Error::invalid(format!("cannot start a worker thread: {error}")))?;
     }
     drop(sender);
@@ -499,6 +510,7 @@ fn train_stack(
             }
             updates += u64::from(images > 0);
             shared.images.fetch_add(images, Ordering::Relaxed);
+            IMAGES.fetch_add(images, Ordering::Relaxed);
             Signal::Go
         };
         let advance = stack.advance(&mut signal)?;

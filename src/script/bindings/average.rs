@@ -85,6 +85,7 @@ fn averaged(context: &NativeCallContext, sweep: &Map, options: &Map) -> Scripted
     let settings = expand(context, "average_over", &sweep)?;
     let session = Session::of(context);
     let work = || {
+        session.may_write(Path::new(&dir))?;
         let (options, executor) = run_options(&run, &session)?;
         if !matches!(executor, Executor::Local) {
             return Err(Error::invalid(

@@ -35,13 +35,39 @@ pub(super) fn add_folders(module: &mut Module) {
     }
 }
 
+/// The options of split, sample and fixed, with their meanings.
+pub(super) const DIVISION_OPTIONS: [(&str, &str); 3] = [
+    ("train", "examples of the first part; default: the data set's official size"),
+    ("test", "examples of the second part; default: the data set's official size"),
+    ("seed", "what decides the draws; default 1"),
+];
+
+/// The options of images(path, #{…}), with their meanings.
+pub(super) const IMAGES_OPTIONS: [(&str, &str); 2] = [
+    ("image", "the column of encoded images; default: found"),
+    ("label", "the column of labels; default: found"),
+];
+
+/// The options of synthetic(#{…}), with their meanings.
+pub(super) const SYNTHETIC_OPTIONS: [(&str, &str); 5] = [
+    ("n", "images; default 1200"),
+    ("classes", "classes; default 10"),
+    ("shape", "[channels, height, width]; default [1, 8, 8]"),
+    ("noise", "standard deviation of the pixel noise, in those of the patterns; default 1.0"),
+    ("seed", "what decides patterns and noise; default 1"),
+];
+
+/// The options of subset(#{…}), with their meanings.
+pub(super) const SUBSET_OPTIONS: [(&str, &str); 2] =
+    [("n", "how many examples; required"), ("seed", "which ones; default 1")];
+
 fn seed_of(options: &Map) -> Result<i64, Error> {
     options.get("seed").map_or(Ok(1), |value| integer("seed", value))
 }
 
 /// The two data sets that a division makes, and how many examples of the second are also in the first.
 fn divide(call: &str, data: &Dataset, sampling: Sampling, options: &Map) -> Result<Map, Error> {
-    known_keys(call, options, ["train", "test", "seed"])?;
+    known_keys(call, options, DIVISION_OPTIONS.map(|(name, _)| name))?;
     let official = data.default_sizes();
     let size = |key: &str, default| options.get(key).map_or(Ok(default), |value| count(key, value));
     let (train, test) =
@@ -109,7 +135,7 @@ pub mod functions {
     #[rhai_fn(name = "images", return_raw)]
     pub fn images_named(context: NativeCallContext, path: &str, options: Map) -> Scripted<Dataset> {
         let load = || {
-            known_keys("images", &options, ["image", "label"])?;
+            known_keys("images", &options, IMAGES_OPTIONS.map(|(name, _)| name))?;
             let name = |key: &str| options.get(key).map(|value| text(key, value)).transpose();
             Dataset::load(Source::Images {
                 path: path.to_owned(),
@@ -125,7 +151,7 @@ pub mod functions {
     #[rhai_fn(return_raw)]
     pub fn synthetic(context: NativeCallContext, options: Map) -> Scripted<Dataset> {
         let load = || {
-            known_keys("synthetic", &options, ["n", "classes", "shape", "noise", "seed"])?;
+            known_keys("synthetic", &options, SYNTHETIC_OPTIONS.map(|(name, _)| name))?;
             let size = |key: &str, default| options.get(key).map_or(Ok(default), |value| count(key, value));
             let shape = match options.get("shape") {
                 None => [1, 8, 8],
@@ -178,7 +204,7 @@ pub mod functions {
     #[rhai_fn(return_raw, pure)]
     pub fn subset(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Dataset> {
         let draw = || {
-            known_keys("subset", &options, ["n", "seed"])?;
+            known_keys("subset", &options, SUBSET_OPTIONS.map(|(name, _)| name))?;
             let n = options.get("n").ok_or_else(|| Error::invalid("subset: the option `n` is missing"))?;
             data.apply(DataOp::Subset { n: count("n", n)?, seed: seed_of(&options)? })
         };

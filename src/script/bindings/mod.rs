@@ -7,6 +7,7 @@ mod arguments;
 mod average;
 mod data;
 mod help;
+mod jobs;
 mod model;
 mod numbers;
 mod pages;
@@ -16,6 +17,61 @@ mod tables;
 
 use rhai::{Engine, exported_module};
 
+use crate::model::MODELS;
+use crate::optim::OPTIMIZERS;
+
+/// The options of a call that takes a map of them, with their meanings: the one list that help, completion and checking read.
+pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
+    let list: &[(&str, &str)] = match call {
+        "sweep" | "train" => {
+            return crate::script::RUN_OPTIONS.iter().map(|option| (option.name, option.doc)).collect();
+        }
+        "run" | "start" => &sweeps::EXECUTION_OPTIONS,
+        "average_over" => &average::AVERAGE_OPTIONS,
+        "slurm" => &crate::sweep::slurm::SLURM_OPTIONS,
+        "figure" => &pages::FIGURE_OPTIONS,
+        "join" => &tables::JOIN_OPTIONS,
+        "init" => &model::INIT_OPTIONS,
+        "split" | "sample" | "fixed" => &data::DIVISION_OPTIONS,
+        "subset" => &data::SUBSET_OPTIONS,
+        "synthetic" => &data::SYNTHETIC_OPTIONS,
+        "images" => &data::IMAGES_OPTIONS,
+        _ => {
+            let analysis = analysis::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list);
+            let model = MODELS.iter().find(|model| model.name == call).map(|model| model.options);
+            let optimizer =
+                OPTIMIZERS.iter().find(|optimizer| optimizer.name == call).map(|optimizer| optimizer.options);
+            analysis.or(model).or(optimizer).unwrap_or_default()
+        }
+    };
+    list.to_vec()
+}
+
+/// The calls that take a map of options.
+pub(super) fn calls_with_options() -> Vec<&'static str> {
+    let mut calls = vec![
+        "sweep",
+        "train",
+        "run",
+        "start",
+        "average_over",
+        "slurm",
+        "figure",
+        "join",
+        "init",
+        "split",
+        "sample",
+        "fixed",
+        "subset",
+        "synthetic",
+        "images",
+    ];
+    calls.extend(analysis::OPTIONS.iter().map(|(name, _)| *name));
+    calls.extend(MODELS.iter().filter(|model| !model.options.is_empty()).map(|model| model.name));
+    calls.extend(OPTIMIZERS.iter().map(|optimizer| optimizer.name));
+    calls
+}
+
 /// Every topic of functions with its module.
 pub(super) fn register(engine: &mut Engine) {
     let mut data_sets = exported_module!(data::functions);
@@ -24,6 +80,7 @@ pub(super) fn register(engine: &mut Engine) {
         data_sets,
         exported_module!(model::functions),
         exported_module!(sweeps::functions),
+        exported_module!(jobs::functions),
         exported_module!(tables::functions),
         exported_module!(analysis::functions),
         exported_module!(average::functions),
@@ -38,6 +95,7 @@ pub(super) fn register(engine: &mut Engine) {
     data::name_types(engine);
     model::name_types(engine);
     sweeps::name_types(engine);
+    jobs::name_types(engine);
     tables::name_types(engine);
     analysis::name_types(engine);
     plots::name_types(engine);

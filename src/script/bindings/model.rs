@@ -12,7 +12,9 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::model::{ModelSpec, Network};
 use crate::optim::{Adam, Form, OptimizerSpec, Sgd};
-use crate::script::convert::{Scripted, at, choice, count, flag, handle, integer, known_keys, number};
+use crate::script::convert::{
+    Scripted, at, choice, count, flag, handle, integer, known_keys, number, write_to,
+};
 use crate::script::handles::{ModelHandle, NetworkHandle, OptimizerHandle};
 use crate::torch::Precision;
 
@@ -58,8 +60,17 @@ fn make_adam(options: &Map) -> Result<OptimizerHandle> {
     Ok(OptimizerHandle(OptimizerSpec::Adam(adam)))
 }
 
+/// The options of model.init(#{…}), with their meanings.
+pub(super) const INIT_OPTIONS: [(&str, &str); 5] = [
+    ("data", "the data set whose images it takes: digits(), …"),
+    ("channels", "colours of an image, in place of `data`; default 3"),
+    ("classes", "classes, in place of `data`; default 10"),
+    ("seed", "what decides the weights; default 1"),
+    ("precision", "\"float32\", \"tf32\", \"bf16\" or \"float64\"; default \"float32\""),
+];
+
 fn make_network(model: &ModelHandle, options: &Map) -> Result<Network> {
-    known_keys("init", options, ["data", "channels", "classes", "seed", "precision"])?;
+    known_keys("init", options, INIT_OPTIONS.map(|(name, _)| name))?;
     let data = options.get("data").map(|value| handle::<Dataset>("data", "a data set", value)).transpose()?;
     let size = |key: &str, own: Option<usize>| {
         options.get(key).map(|value| count(key, value)).transpose().map(|given| given.or(own))
@@ -202,7 +213,7 @@ pub mod functions {
     /// Writes the weights as safetensors with PyTorch's names.
     #[rhai_fn(return_raw, pure)]
     pub fn save(context: NativeCallContext, network: &mut NetworkHandle, path: &str) -> Scripted<()> {
-        network.borrow().save(Path::new(path)).map_err(|error| at(&context, error))
+        write_to(&context, path, |path| network.borrow().save(path))
     }
 
     /// Reads weights from safetensors with PyTorch's names, and returns the network.

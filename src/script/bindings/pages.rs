@@ -1,7 +1,6 @@
 //! Figures of several plots, and pages, in scripts.
 
 use std::cell::RefCell;
-use std::path::Path;
 use std::rc::Rc;
 
 use rhai::plugin::*;
@@ -11,7 +10,7 @@ use super::plots::{PlotHandle, save_figure, show_figure};
 use crate::analysis::GapFit;
 use crate::error::Error;
 use crate::plot::{Figure, Page};
-use crate::script::convert::{Scripted, at, count, describe, known_keys, text as as_text};
+use crate::script::convert::{Scripted, at, count, describe, known_keys, text as as_text, write_to};
 use crate::table::Table;
 
 /// The options of figure(plots, #{…}).
@@ -153,7 +152,7 @@ pub mod functions {
     /// Writes a page into a file whose name ends in .html.
     #[rhai_fn(name = "save", return_raw)]
     pub fn page_save(context: NativeCallContext, page: &mut PageHandle, path: &str) -> Scripted<()> {
-        page.borrow().save(Path::new(path)).map_err(|error| at(&context, error))
+        write_to(&context, path, |path| page.borrow().save(path))
     }
 
     /// A page in a line.

@@ -8,6 +8,7 @@ use rhai::{Dynamic, FnPtr};
 use crate::analysis::GapFit;
 use crate::plot::{self, Chart, Curve, Figure};
 use crate::script::convert::{Scripted, at, number};
+use crate::script::session::Session;
 use crate::script::{print, tell};
 use crate::table::{Table, number as short};
 
@@ -79,7 +80,8 @@ impl PlotHandle {
 
 /// Draws into a file, and says what could not be drawn.
 pub(super) fn save_figure(context: &NativeCallContext, figure: &Figure, path: &str) -> Scripted<()> {
-    let drawn = plot::save(figure, Path::new(path)).map_err(|error| at(context, error))?;
+    let may = Session::of(context).may_write(Path::new(path));
+    let drawn = may.and_then(|()| plot::save(figure, Path::new(path))).map_err(|error| at(context, error))?;
     if drawn.left_out > 0 {
         tell(&format!(
             "{path}: {} not drawn: not finite, or not positive on a logarithmic axis",

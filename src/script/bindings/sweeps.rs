@@ -22,9 +22,9 @@ use crate::train::RunSpec;
 /// A plan.
 #[derive(Clone)]
 pub struct SweepHandle {
-    plan: Rc<Plan>,
+    pub(super) plan: Rc<Plan>,
     /// Holds the data sets in memory until the sweep has run.
-    _options: Rc<Vec<Map>>,
+    pub(super) options: Rc<Vec<Map>>,
 }
 
 /// A run that was trained in memory.
@@ -126,6 +126,7 @@ pub(super) fn problems(summary: &Summary, dir: &str) -> Option<String> {
 fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &Map) -> Scripted<Table> {
     let session = Session::of(context);
     let run = || {
+        session.may_write(Path::new(dir))?;
         let (options, executor) = run_options(given, &session)?;
         let (path, provenance) = (Path::new(dir), session.provenance());
         match executor {
@@ -206,7 +207,7 @@ fn why_run(dir: &str, run: &str) -> Result<String> {
 
 fn plan(context: &NativeCallContext, specs: Vec<RunSpec>, options: Vec<Map>) -> Scripted<SweepHandle> {
     Plan::new(specs)
-        .map(|plan| SweepHandle { plan: Rc::new(plan), _options: Rc::new(options) })
+        .map(|plan| SweepHandle { plan: Rc::new(plan), options: Rc::new(options) })
         .map_err(|error| at(context, error))
 }
 
@@ -262,7 +263,9 @@ pub mod functions {
     /// Freezes the plan in a folder and trains nothing: `kelvin worker DIR 1/4` and so on train it then.
     #[rhai_fn(return_raw, pure)]
     pub fn save(context: NativeCallContext, sweep: &mut SweepHandle, dir: &str) -> Scripted<()> {
-        let provenance = Session::of(&context).provenance();
+        let session = Session::of(&context);
+        let provenance = session.provenance();
+        session.may_write(Path::new(dir)).map_err(|error| at(&context, error))?;
         Store::create(Files::default(), Path::new(dir), &sweep.plan, &provenance, false)
             .map(|_| ())
             .map_err(|error| at(&context, error))

@@ -1,12 +1,10 @@
 //! Tables in scripts.
 
-use std::path::Path;
-
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map};
 
 use crate::error::{Error, Result};
-use crate::script::convert::{Scripted, at, choice, count, handle, known_keys, text, texts};
+use crate::script::convert::{Scripted, at, choice, count, handle, known_keys, text, texts, write_to};
 use crate::table::{Cell, How, JoinOptions, Table};
 
 /// Names the types as scripts see them.
@@ -87,9 +85,19 @@ fn cell(name: &str, value: &Dynamic) -> Result<Cell> {
     })
 }
 
+/// The options of join(other, #{…}), with their meanings.
+pub(super) const JOIN_OPTIONS: [(&str, &str); 3] = [
+    ("on", "the columns that agree, such as \"run_id\" or [\"lr\", \"batch\"]; required"),
+    (
+        "how",
+        "\"inner\", \"left\" (and the first table's rows without a partner), \"right\", \"full\" (those of both), \"semi\" (the first table's rows that have a partner) or \"anti\" (those that have none); default \"inner\"",
+    ),
+    ("suffix", "what the second table's columns get whose names both have; default \"_right\""),
+];
+
 /// The options of a join.
 fn join_options(options: &Map) -> Result<JoinOptions> {
-    known_keys("join", options, ["on", "how", "suffix"])?;
+    known_keys("join", options, JOIN_OPTIONS.map(|(name, _)| name))?;
     let on = options.get("on").ok_or_else(|| Error::invalid("join: the option `on` is missing"))?;
     let mut join = JoinOptions::on(&texts("on", on)?);
     if let Some(how) = options.get("how") {
@@ -297,7 +305,7 @@ pub mod functions {
     /// objects; nulls, NaN and infinities are null).
     #[rhai_fn(return_raw, pure)]
     pub fn write(context: NativeCallContext, table: &mut Table, path: &str) -> Scripted<()> {
-        table.write(Path::new(path)).map_err(|error| at(&context, error))
+        write_to(&context, path, |path| table.write(path))
     }
 
     /// The table as text: types, the first and last rows; of a wide one the first and last columns and the others' names.

@@ -1,0 +1,259 @@
+//! Sweeps in the background, in scripts.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+
+use rhai::plugin::*;
+use rhai::{Dynamic, FnPtr, Map};
+
+use super::sweeps::{Executor, SweepHandle, problems, run_options};
+use crate::error::{Error, Result};
+use crate::script::convert::{Scripted, at, raise};
+use crate::script::handles::JobHandle;
+use crate::script::session::{Session, Speaker};
+use crate::script::{print, show};
+use crate::sweep::{Job, Progress, Stage};
+use crate::table::{Cell, Table, number};
+
+/// Names the types as scripts see them.
+pub(super) fn name_types(engine: &mut rhai::Engine) {
+    engine.register_type_with_name::<JobHandle>("Job");
+}
+
+fn begin(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &Map) -> Result<JobHandle> {
+    let session = Session::of(context);
+    session.may_write(Path::new(dir))?;
+    let (options, executor) = run_options(given, &session)?;
+    if !matches!(executor, Executor::Local) {
+        return Err(Error::invalid(
+            "start: runs on this machine; run(dir, #{executor: slurm(#{…})}) sends a sweep and returns at once",
+        ));
+    }
+    let running =
+        session.jobs().into_iter().find(|other| !other.job.is_over() && other.job.dir() == Path::new(dir));
+    if let Some(other) = running {
+        return Err(Error::invalid(format!(
+            "start: job {} trains in {dir} already; wait for it, or stop it: jobs()",
+            other.number
+        )));
+    }
+    let name = format!("job {} ({dir})", session.next_job());
+    let speaker = session.speaker();
+    let say: Speaker = Arc::new(move |text: &str| speaker(&format!("{name}: {text}")));
+    let over = {
+        let say = Arc::clone(&say);
+        move |progress: &Progress| say(&last_words(progress))
+    };
+    let options = crate::sweep::RunOptions {
+        // Nobody waits for it.
+        patience: crate::sweep::RunOptions::default().patience,
+        ..options
+    };
+    let job = Job::start(
+        &sweep.plan,
+        Path::new(dir),
+        &session.provenance(),
+        &options,
+        Box::new(move |text: &str| say(text)),
+        over,
+    )?;
+    Ok(session.add_job(job, sweep.options.clone()))
+}
+
+/// What is said when a job is over.
+fn last_words(progress: &Progress) -> String {
+    let time = number((progress.time.as_secs_f64() * 10.0).round() / 10.0);
+    match (&progress.stage, &progress.summary, &progress.error) {
+        (Stage::Ended, Some(summary), _) => {
+            let bad = match (summary.diverged, summary.failed) {
+                (0, 0) => String::new(),
+                (diverged, failed) => format!(", {diverged} diverged, {failed} failed"),
+            };
+            format!("ended after {time} s: {} of {} runs done{bad}", summary.done, summary.runs)
+        }
+        (_, _, Some(error)) => format!("failed after {time} s: {error}"),
+        _ => format!(
+            "stopped after {time} s: {} of {} runs ended; the same sweep goes on from its checkpoints",
+            progress.ended, progress.runs
+        ),
+    }
+}
+
+fn in_words(progress: &Progress) -> String {
+    match progress.stage {
+        Stage::Training => {
+            let left =
+                progress.left().map_or(String::new(), |left| format!(", {:.0} s left", left.as_secs_f64()));
+            format!(
+                "training: {} of {} runs ended, {} of {} epochs, {} images/s{left}",
+                progress.ended,
+                progress.runs,
+                progress.epochs,
+                progress.epochs_to_do,
+                progress.speed() as u64
+            )
+        }
+        Stage::Stopping => "stopping: it writes its checkpoints".to_owned(),
+        _ => last_words(progress),
+    }
+}
+
+fn progress_map(progress: &Progress) -> Map {
+    let optional = |value: Option<f64>| value.map_or(Dynamic::UNIT, Dynamic::from);
+    Map::from_iter([
+        ("status".into(), progress.stage.name().into()),
+        ("runs".into(), (progress.runs as i64).into()),
+        ("runs_ended".into(), (progress.ended as i64).into()),
+        ("epochs".into(), (progress.epochs as i64).into()),
+        ("epochs_to_do".into(), (progress.epochs_to_do as i64).into()),
+        ("images_per_second".into(), progress.speed().into()),
+        ("seconds".into(), progress.time.as_secs_f64().into()),
+        ("seconds_left".into(), optional(progress.left().map(|left| left.as_secs_f64()))),
+    ])
+}
+
+/// The finished runs of a job's sweep so far.
+fn so_far(job: &JobHandle) -> Result<Table> {
+    crate::sweep::open(job.job.dir())
+}
+
+fn waited(context: &NativeCallContext, job: &JobHandle) -> Result<Table> {
+    let progress = job.job.wait()?;
+    if let Some(error) = progress.error {
+        return Err(Error::invalid(error));
+    }
+    let dir = job.job.dir().display().to_string();
+    if let Some(problem) = progress.summary.and_then(|summary| problems(&summary, &dir)) {
+        Session::of(context).note_problem(problem);
+    }
+    so_far(job)
+}
+
+/// Begins the screen anew, where there is one.
+fn new_screen(head: &str) {
+    if std::io::stdout().is_terminal() {
+        print(&format!("\x1b[H\x1b[2J{head}"));
+    } else {
+        print(head);
+    }
+}
+
+fn watched(context: &NativeCallContext, job: &JobHandle, analysis: &FnPtr) -> Scripted<Dynamic> {
+    let mut seen = None;
+    loop {
+        let news = |progress: &Progress| progress.stage.is_over() || seen != Some(progress.ended);
+        let progress = job.job.wait_for(news).map_err(|error| raise(error, context.call_position()))?;
+        let over = progress.stage.is_over();
+        let mut value = Dynamic::UNIT;
+        if progress.ended > 0 || over {
+            new_screen(&format!("job {}: {}", job.number, in_words(&progress)));
+            value = analysis.call_within_context(context, ())?;
+            if !value.is_unit() {
+                print(&show(context.engine(), value.clone()));
+            }
+        }
+        if over {
+            return Ok(value);
+        }
+        seen = Some(progress.ended);
+    }
+}
+
+#[export_module]
+pub mod functions {
+    /// Trains a sweep in the background and returns at once: `job.progress`, `job.table()`, `job.wait()`, `job.stop()`.
+    #[rhai_fn(return_raw, pure)]
+    pub fn start(context: NativeCallContext, sweep: &mut SweepHandle, dir: &str) -> Scripted<JobHandle> {
+        begin(&context, sweep, dir, &Map::new()).map_err(|error| at(&context, error))
+    }
+
+    /// Trains a sweep in the background, with options of how.
+    #[rhai_fn(name = "start", return_raw, pure)]
+    pub fn start_with(
+        context: NativeCallContext,
+        sweep: &mut SweepHandle,
+        dir: &str,
+        options: Map,
+    ) -> Scripted<JobHandle> {
+        begin(&context, sweep, dir, &options).map_err(|error| at(&context, error))
+    }
+
+    /// The jobs of this session as a table, with how far each is.
+    #[rhai_fn(return_raw)]
+    pub fn jobs(context: NativeCallContext) -> Scripted<Table> {
+        let names = [
+            "job",
+            "dir",
+            "status",
+            "runs",
+            "runs_ended",
+            "epochs",
+            "epochs_to_do",
+            "seconds",
+            "seconds_left",
+        ];
+        let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
+        for handle in Session::of(&context).jobs() {
+            let progress = handle.job.progress();
+            let left = progress.left().filter(|_| !progress.stage.is_over());
+            let row = [
+                Cell::Int(handle.number),
+                Cell::Text(handle.job.dir().display().to_string()),
+                Cell::Text(progress.stage.name().to_owned()),
+                Cell::Int(progress.runs as i64),
+                Cell::Int(progress.ended as i64),
+                Cell::Int(progress.epochs as i64),
+                Cell::Int(progress.epochs_to_do as i64),
+                Cell::Float(progress.time.as_secs_f64()),
+                left.map_or(Cell::Null, |left| Cell::Float(left.as_secs_f64())),
+            ];
+            columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
+        }
+        Table::from_cells(&names.map(str::to_owned), &columns).map_err(|error| at(&context, error))
+    }
+
+    /// How far a job is: a map of `status` (training, stopping, ended, stopped, failed), `runs`, `runs_ended`, `epochs`,
+    /// `epochs_to_do`, `images_per_second`, `seconds` and `seconds_left`.
+    #[rhai_fn(get = "progress", pure)]
+    pub fn progress(job: &mut JobHandle) -> Map {
+        progress_map(&job.job.progress())
+    }
+
+    /// The folder of a job's sweep.
+    #[rhai_fn(get = "dir", pure)]
+    pub fn dir(job: &mut JobHandle) -> String {
+        job.job.dir().display().to_string()
+    }
+
+    /// The epochs table of the runs of a job that have finished so far.
+    #[rhai_fn(name = "table", return_raw, pure)]
+    pub fn job_table(context: NativeCallContext, job: &mut JobHandle) -> Scripted<Table> {
+        so_far(job).map_err(|error| at(&context, error))
+    }
+
+    /// Lets a job finish its step and write its checkpoints; the same sweep goes on from there.
+    #[rhai_fn(pure)]
+    pub fn stop(job: &mut JobHandle) {
+        job.job.stop();
+    }
+
+    /// Waits until a job is over and returns the epochs table of its finished runs. Ctrl-C ends the waiting, not the job.
+    #[rhai_fn(return_raw, pure)]
+    pub fn wait(context: NativeCallContext, job: &mut JobHandle) -> Scripted<Table> {
+        waited(&context, job).map_err(|error| raise(error, context.call_position()))
+    }
+
+    /// Calls a function again whenever a run of a job has ended, shows what it returns, and returns the last of it:
+    /// watch(job, || fit_gap(job.table().steady())). Ctrl-C ends the watching, not the job.
+    #[rhai_fn(return_raw, pure)]
+    pub fn watch(context: NativeCallContext, job: &mut JobHandle, analysis: FnPtr) -> Scripted<Dynamic> {
+        watched(&context, job, &analysis)
+    }
+
+    /// A job in a line.
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn job_to_string(job: &mut JobHandle) -> String {
+        format!("job {} in {}, {}", job.number, job.job.dir().display(), in_words(&job.job.progress()))
+    }
+}

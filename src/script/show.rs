@@ -1,0 +1,189 @@
+//! Values as the prompt and `kelvin -e` show them.
+
+use std::io::{IsTerminal, Write};
+use std::process::{Command, Stdio};
+
+use rhai::{Array, Dynamic, Engine, Map, Scope};
+use serde_json::Value;
+
+use super::{print, width};
+use crate::analysis::GapFit;
+use crate::table::{Cell, Table};
+
+/// How values are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs: a line of JSON each.
+    Json,
+}
+
+impl Format {
+    /// Shows a value on standard output.
+    pub fn show(self, engine: &Engine, value: Dynamic) {
+        match self {
+            Self::Text => page(&show(engine, value)),
+            Self::Json => print(&json(engine, &value).to_string()),
+        }
+    }
+}
+
+/// Elements of an array that are shown.
+const MOST: usize = 100;
+
+/// A value as text: maps and long arrays with a line for each part.
+pub fn show(engine: &Engine, value: Dynamic) -> String {
+    if let Some(map) = value.read_lock::<Map>() {
+        return show_map(engine, &map, 0);
+    }
+    if let Some(array) = value.read_lock::<Array>() {
+        return show_array(engine, &array, 0);
+    }
+    one_line(engine, value, "to_string")
+}
+
+/// What a value's own function says of it.
+fn one_line(engine: &Engine, value: Dynamic, function: &str) -> String {
+    let fallback = value.to_string();
+    let mut scope = Scope::new();
+    scope.push_dynamic("value", value);
+    engine.eval_with_scope::<String>(&mut scope, &format!("value.{function}()")).unwrap_or(fallback)
+}
+
+/// A value within another: texts in quotes.
+fn part(engine: &Engine, value: &Dynamic, depth: usize) -> String {
+    if let Some(map) = value.read_lock::<Map>() {
+        return show_map(engine, &map, depth);
+    }
+    if let Some(array) = value.read_lock::<Array>() {
+        return show_array(engine, &array, depth);
+    }
+    if value.is_unit() {
+        return "()".to_owned();
+    }
+    one_line(engine, value.clone(), "to_debug")
+}
+
+fn show_map(engine: &Engine, map: &Map, depth: usize) -> String {
+    let parts: Vec<String> =
+        map.iter().map(|(key, value)| format!("{key}: {}", part(engine, value, depth + 1))).collect();
+    bracketed("#{", parts, "}", depth, 0)
+}
+
+fn show_array(engine: &Engine, array: &Array, depth: usize) -> String {
+    let parts: Vec<String> = array.iter().take(MOST).map(|value| part(engine, value, depth + 1)).collect();
+    bracketed("[", parts, "]", depth, array.len().saturating_sub(MOST))
+}
+
+/// Parts in one line, or in a line each where that is too long.
+fn bracketed(open: &str, mut parts: Vec<String>, close: &str, depth: usize, more: usize) -> String {
+    if more > 0 {
+        parts.push(format!("… {more} more"));
+    }
+    let space = if open == "#{" && !parts.is_empty() { " " } else { "" };
+    let line = format!("{open}{space}{}{space}{close}", parts.join(", "));
+    if !line.contains('\n') && line.chars().count() + 2 * depth <= width().min(100) {
+        return line;
+    }
+    let indent = "  ".repeat(depth + 1);
+    let lines: String = parts.iter().map(|part| format!("{indent}{part},\n")).collect();
+    format!("{open}\n{lines}{}{close}", "  ".repeat(depth))
+}
+
+/// A value as JSON: tables are arrays of objects; what JSON has no numbers for is null.
+pub fn json(engine: &Engine, value: &Dynamic) -> Value {
+    let number = |value: f64| serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number);
+    if value.is_unit() {
+        return Value::Null;
+    }
+    if let Ok(value) = value.as_bool() {
+        return Value::Bool(value);
+    }
+    if let Ok(value) = value.as_int() {
+        return value.into();
+    }
+    if let Ok(value) = value.as_float() {
+        return number(value);
+    }
+    if let Some(map) = value.read_lock::<Map>() {
+        return map
+            .iter()
+            .map(|(key, value)| (key.to_string(), json(engine, value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+    }
+    if let Some(array) = value.read_lock::<Array>() {
+        return array.iter().map(|value| json(engine, value)).collect();
+    }
+    if let Some(table) = value.read_lock::<Table>() {
+        return rows(&table);
+    }
+    if let Some(fit) = value.read_lock::<GapFit>() {
+        let fields = [
+            ("a", fit.a),
+            ("b", fit.b),
+            ("c", fit.c),
+            ("a_error", fit.a_error),
+            ("b_error", fit.b_error),
+            ("c_error", fit.c_error),
+            ("r2", fit.r2),
+            ("n", fit.n as f64),
+        ];
+        return fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), number(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+    }
+    Value::String(one_line(engine, value.clone(), "to_string"))
+}
+
+fn rows(table: &Table) -> Value {
+    let cell = |cell: Cell| match cell {
+        Cell::Null => Value::Null,
+        Cell::Bool(value) => value.into(),
+        Cell::Int(value) => value.into(),
+        Cell::Float(value) => serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number),
+        Cell::Text(value) => value.into(),
+    };
+    let names = table.columns();
+    let columns: Vec<_> = names.iter().filter_map(|name| table.column(name).ok()).collect();
+    (0..table.len())
+        .map(|row| {
+            let object = names
+                .iter()
+                .zip(&columns)
+                .map(|(name, column)| ((*name).to_owned(), cell(Cell::of(column, row))));
+            Value::Object(object.collect())
+        })
+        .collect()
+}
+
+/// Prints a text; one that is longer than the screen goes to the pager, where the prompt has one.
+pub fn page(text: &str) {
+    let rows = super::rows();
+    let tall = rows.is_some_and(|rows| text.lines().count() + 1 > rows);
+    if !(tall && std::io::stdin().is_terminal() && to_pager(text)) {
+        print(text);
+    }
+}
+
+/// Shows a text in `$PAGER`, or less. Whether there is one.
+fn to_pager(text: &str) -> bool {
+    let pager = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
+    let mut words = pager.split_whitespace();
+    let Some(program) = words.next() else { return false };
+    let started = Command::new(program)
+        .args(words)
+        // Leave what fits on the screen, keep colours, leave the text on the screen.
+        .env("LESS", std::env::var("LESS").unwrap_or_else(|_| "-FRX".to_owned()))
+        .stdin(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = started else { return false };
+    if let Some(mut input) = child.stdin.take() {
+        // Whoever leaves the pager early has seen enough.
+        let _ = input.write_all(text.as_bytes());
+    }
+    child.wait().is_ok()
+}

@@ -1,0 +1,289 @@
+//! The prompt's own commands: `:time`, `:vars` and so on, and questions such as `?fit_gap`.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use rhai::Dynamic;
+
+use super::Prompt;
+use super::syntax::{Kind, tokens};
+use crate::error::{Error, Result, suggestion};
+use crate::script::{manual, page, print, tell, type_name};
+use crate::sweep::time_text;
+use crate::table::{Cell, Table, number};
+
+/// A command of the prompt.
+pub(super) struct Command {
+    /// Its name, without the colon.
+    pub name: &'static str,
+    /// What follows it.
+    argument: &'static str,
+    /// What it does.
+    doc: &'static str,
+    run: fn(&mut Prompt, &str) -> Result<()>,
+}
+
+/// Every command, in the order of the alphabet.
+pub(super) const COMMANDS: [Command; 11] = [
+    Command { name: "clear", argument: "", doc: "clears the screen", run: clear },
+    Command {
+        name: "doc",
+        argument: "NAME",
+        doc: "explains a function, option or topic, as ?NAME does",
+        run: doc,
+    },
+    Command { name: "help", argument: "", doc: "lists these commands", run: help },
+    Command { name: "history", argument: "", doc: "the inputs of this session", run: history },
+    Command { name: "load", argument: "FILE", doc: "runs a script here, as if it had been typed", run: load },
+    Command { name: "quit", argument: "", doc: "leaves, as Ctrl-D does", run: quit },
+    Command { name: "reload", argument: "", doc: "reads modules again at their next use", run: reload },
+    Command {
+        name: "save",
+        argument: "FILE",
+        doc: "writes the inputs that succeeded as a script",
+        run: save,
+    },
+    Command {
+        name: "time",
+        argument: "EXPR",
+        doc: "wall time, images per second and peak memory",
+        run: time,
+    },
+    Command { name: "type", argument: "EXPR", doc: "the type of a value", run: type_of },
+    Command { name: "vars", argument: "", doc: "the variables with their types and values", run: vars },
+];
+
+/// Whether an input is for the prompt itself.
+pub(super) fn is_command(input: &str) -> bool {
+    input.trim_start().starts_with(':') || question(input).is_some()
+}
+
+/// The name that `?name` or `name?` asks about.
+fn question(input: &str) -> Option<&str> {
+    let input = input.trim();
+    let name = input.strip_prefix('?').or_else(|| input.strip_suffix('?'))?.trim();
+    let is_name = name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.' || c == ':');
+    is_name.then_some(name)
+}
+
+/// Obeys a command.
+pub(super) fn obey(prompt: &mut Prompt, input: &str) -> Result<()> {
+    if let Some(name) = question(input).filter(|_| !input.trim_start().starts_with(':')) {
+        return doc(prompt, name);
+    }
+    let input = input.trim().trim_start_matches(':');
+    let (name, argument) = input.split_once(char::is_whitespace).unwrap_or((input, ""));
+    let argument = argument.trim();
+    let command = COMMANDS.iter().find(|command| command.name == name).ok_or_else(|| {
+        let known = COMMANDS.iter().map(|command| command.name);
+        Error::invalid(format!("no command :{name}; {}; :help lists them", suggestion(name, known)))
+    })?;
+    match (command.argument, argument) {
+        ("", "") => {}
+        ("", extra) => {
+            return Err(Error::invalid(format!(":{name}: expected nothing after it, found {extra}")));
+        }
+        (wanted, "") => return Err(Error::invalid(format!(":{name}: expected :{name} {wanted}"))),
+        _ => {}
+    }
+    (command.run)(prompt, argument)
+}
+
+fn clear(_: &mut Prompt, _: &str) -> Result<()> {
+    print("\x1b[2J\x1b[H");
+    Ok(())
+}
+
+fn help(_: &mut Prompt, _: &str) -> Result<()> {
+    for Command { name, argument, doc, .. } in &COMMANDS {
+        let call = format!(":{name} {argument}");
+        print(&format!("  {call:14}  {doc}"));
+    }
+    print("  ?NAME           explains a function, option or topic; help() lists them");
+    Ok(())
+}
+
+fn doc(prompt: &mut Prompt, name: &str) -> Result<()> {
+    // `paper::two` and `runs.filter` mean the function.
+    let bare = name.rsplit(['.', ':']).next().unwrap_or(name);
+    if let Some(text) = manual::entry(&prompt.engine, bare) {
+        page(text.trim_end());
+        return Ok(());
+    }
+    if let Some(value) = prompt.scope.get(bare) {
+        let kind = type_name(value);
+        print(&format!("{bare}: a variable of this session, {kind}"));
+        return Ok(());
+    }
+    let known = manual::names(&prompt.engine);
+    let near = crate::error::nearest(bare, known.iter().map(String::as_str));
+    let hint =
+        near.map_or("help() lists topics and functions".to_owned(), |near| format!("did you mean `{near}`?"));
+    Err(Error::invalid(format!("nothing is called `{name}`; {hint}")))
+}
+
+fn history(prompt: &mut Prompt, _: &str) -> Result<()> {
+    let lines: Vec<String> =
+        prompt.inputs.iter().enumerate().map(|(at, input)| format!("{:4}  {}", at + 1, input.text)).collect();
+    page(&lines.join("\n"));
+    Ok(())
+}
+
+fn load(prompt: &mut Prompt, file: &str) -> Result<()> {
+    let file = unquoted(file);
+    let text = std::fs::read_to_string(file).map_err(|error| Error::io(file, error))?;
+    let text = crate::shell::plain(text);
+    prompt.evaluate(file, &text);
+    Ok(())
+}
+
+/// A file's name may be typed as a text, too.
+fn unquoted(file: &str) -> &str {
+    file.trim_matches(['"', '\''])
+}
+
+fn quit(prompt: &mut Prompt, _: &str) -> Result<()> {
+    prompt.leaving = true;
+    Ok(())
+}
+
+fn reload(prompt: &mut Prompt, _: &str) -> Result<()> {
+    prompt.session.forget_modules();
+    match prompt.imports.len() {
+        0 => print("no module is imported"),
+        _ => {
+            let names: Vec<&str> = prompt.imports.iter().map(|import| import.alias.as_str()).collect();
+            print(&format!("read again at the next input: {}", names.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+fn save(prompt: &mut Prompt, file: &str) -> Result<()> {
+    let file = unquoted(file);
+    let path = std::path::Path::new(file);
+    prompt.session.may_write(path)?;
+    let inputs: Vec<&str> =
+        prompt.inputs.iter().filter(|input| input.succeeded).map(|input| input.text.as_str()).collect();
+    if inputs.is_empty() {
+        return Err(Error::invalid(":save: no input succeeded yet"));
+    }
+    let text = script_of(prompt, &inputs);
+    // What does not run is no script.
+    if let Err(error) = prompt.engine.compile(&text) {
+        return Err(Error::invalid(format!(":save: these inputs make no script: {error}")));
+    }
+    std::fs::write(path, &text).map_err(|error| Error::io(path, error))?;
+    let s = if inputs.len() == 1 { "" } else { "s" };
+    print(&format!("{file}: {} input{s}", inputs.len()));
+    Ok(())
+}
+
+/// Inputs as a script: statements end, functions are defined once, `ans` is a variable.
+fn script_of(prompt: &Prompt, inputs: &[&str]) -> String {
+    let date = time_text(SystemTime::now());
+    let mut text =
+        format!("// Saved from the prompt of kelvin, {}.\n", date.split_whitespace().next().unwrap_or(&date));
+    let uses_ans = inputs.iter().any(|input| {
+        tokens(input).iter().any(|word| word.kind == Kind::Name && &input[word.range.clone()] == "ans")
+    });
+    // The functions that an input defines, and whether it does nothing else.
+    let defines = |input: &str| {
+        let ast = prompt.engine.compile(input).ok()?;
+        let mut names: Vec<String> = ast
+            .iter_functions()
+            .map(|function| format!("{}/{}", function.name, function.params.len()))
+            .collect();
+        names.retain(|name| !name.starts_with("anon$"));
+        Some((names, ast.statements().is_empty()))
+    };
+    let defined: Vec<_> = inputs.iter().map(|input| defines(input)).collect();
+    for (at, input) in inputs.iter().enumerate() {
+        let later = |name: &String| defined[at + 1..].iter().flatten().any(|(names, _)| names.contains(name));
+        if let Some((names, true)) = &defined[at]
+            && !names.is_empty()
+            && names.iter().all(later)
+        {
+            continue;
+        }
+        let input = input.trim_end();
+        let is_expression = prompt.engine.compile_expression(input).is_ok();
+        if uses_ans && is_expression {
+            text += &format!("let ans = {input};\n");
+        } else if input.ends_with([';', '}']) && !is_expression {
+            text += &format!("{input}\n");
+        } else {
+            text += &format!("{input};\n");
+        }
+    }
+    text
+}
+
+fn time(prompt: &mut Prompt, expression: &str) -> Result<()> {
+    // Peaks are counted from here on, where the system lets us.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let (began, images) = (Instant::now(), crate::train::engine::images_trained());
+    prompt.evaluate(super::NAME, expression);
+    let (time, images) = (began.elapsed(), crate::train::engine::images_trained() - images);
+    let mut text = format!("wall {}", seconds(time));
+    if images > 0 {
+        text += &format!(", {} images/s", (images as f64 / time.as_secs_f64().max(1e-9)).round());
+    }
+    if let Some(peak) = peak_memory() {
+        text += &format!(", peak memory {} MB", peak / 1_000_000);
+    }
+    tell(&text);
+    Ok(())
+}
+
+fn seconds(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    match seconds {
+        s if s < 1e-3 => format!("{:.0} µs", s * 1e6),
+        s if s < 1.0 => format!("{:.1} ms", s * 1e3),
+        s => format!("{s:.2} s"),
+    }
+}
+
+/// The most memory that this process held since the mark was last set, in bytes.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+fn type_of(prompt: &mut Prompt, expression: &str) -> Result<()> {
+    if let Some(value) = prompt.value(super::NAME, expression) {
+        print(&type_name(&value));
+    }
+    Ok(())
+}
+
+fn vars(prompt: &mut Prompt, _: &str) -> Result<()> {
+    /// Characters of a value.
+    const SHORT: usize = 60;
+    let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); 3];
+    for (name, kind, value) in prompt.variables() {
+        let text = shown(prompt, &value);
+        let line = text.lines().next().unwrap_or_default();
+        let cut: String = line.chars().take(SHORT).collect();
+        let more = cut.len() < text.len();
+        let value = if more { format!("{cut}…") } else { cut };
+        let row = [name, kind, value].map(Cell::Text);
+        columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
+    }
+    if columns[0].is_empty() {
+        print("no variables yet");
+        return Ok(());
+    }
+    let table = Table::from_cells(&["name", "type", "value"].map(str::to_owned), &columns)?;
+    print(&table.render(crate::script::width()));
+    Ok(())
+}
+
+/// A value in a line: of a table its size.
+fn shown(prompt: &Prompt, value: &Dynamic) -> String {
+    if let Some(table) = value.read_lock::<Table>() {
+        return format!("{} rows, {} columns", number(table.len() as f64), table.columns().len());
+    }
+    crate::script::show(&prompt.engine, value.clone())
+}
