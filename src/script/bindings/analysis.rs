@@ -289,6 +289,15 @@ pub mod functions {
     /// undecided) and `says`, in words. `value` is Kendall's tau with T (A, C) or the best T (B, with its 95 % interval `low`, `high`);
     /// `p` the probability of data that speak so strongly for the prediction where it is wrong: of such a fall (A), an optimum
     /// within the range (B), such a rise (C). `left_out` are runs whose metric is not finite. Of one row per run: `.steady()` first.
+    ///
+    /// ```
+    /// let runs = sweep(#{
+    ///     data: digits().take(200), model: linear(), optimizer: sgd(#{ weight_decay: 0.1 }),
+    ///     lr: [0.1, 0.2, 0.4], batch: [10, 20], seed: 1..=3, epochs: 30,
+    /// }).run("results/demo");
+    /// let steady = runs.steady();
+    /// predictions(steady).select(["prediction", "metric", "verdict", "p", "says"])
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn predictions(context: NativeCallContext, steady: Table) -> Scripted<Table> {
         verdicts(&steady, &Map::new()).map_err(|error| at(&context, error))
@@ -300,8 +309,16 @@ pub mod functions {
         verdicts(&steady, &options).map_err(|error| at(&context, error))
     }
 
-    /// How well Eq. 1 and other falling forms (its parts, a power law, a logarithm, any falling curve) describe the gap over the temperature:
-    /// `r2` of the means, Akaike's criterion `aicc`, and how far a form is `behind` the best.
+    /// How well the paper's Eq. 1 and other falling forms (its parts, a power law, a logarithm, any falling curve) describe the gap over
+    /// the temperature: `r2` of the means, Akaike's criterion `aicc`, and how far a form is `behind` the best.
+    ///
+    /// ```
+    /// let steady = table(#{
+    ///     temperature: [2e-4, 3e-4, 5e-4, 8e-4, 1e-3, 2e-3, 4e-3, 8e-3],
+    ///     gap: [0.52, 0.42, 0.31, 0.27, 0.25, 0.2, 0.17, 0.12],
+    /// });
+    /// alternatives(steady)
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn alternatives(context: NativeCallContext, steady: Table) -> Scripted<Table> {
         forms(&steady, &Map::new()).map_err(|error| at(&context, error))
@@ -313,9 +330,18 @@ pub mod functions {
         forms(&steady, &options).map_err(|error| at(&context, error))
     }
 
-    /// Whether runs of different lr and batch lie together where their temperatures are equal, for the gap: a test (F, p)
-    /// and the spread of settings in units of that of runs (`effect`, with a 95 % interval). It holds where the interval is below 1 and fails
-    /// where it is above. `paired`: settings share their seeds, and the unit is the spread of runs about what their seed does to all settings.
+    /// Whether runs of different lr and batch lie together where their temperatures are equal (section 3.2 of the paper), for the gap: a
+    /// test (F, p) and the spread of settings in units of that of runs (`effect`, with a 95 % interval). It holds where the interval is
+    /// below 1 and fails where it is above. `paired`: settings share their seeds, and the unit is the spread of runs about what their seed
+    /// does to all settings.
+    ///
+    /// ```
+    /// let runs = sweep(#{
+    ///     data: digits().take(200), model: linear(), optimizer: sgd(#{ weight_decay: 0.1 }),
+    ///     lr: [0.1, 0.2, 0.4], batch: [10, 20], seed: 1..=3, epochs: 30,
+    /// }).run("results/demo");
+    /// collapse(runs.steady())
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn collapse(context: NativeCallContext, steady: Table) -> Scripted<Table> {
         collapsed(&steady, &Map::new()).map_err(|error| at(&context, error))
@@ -327,9 +353,17 @@ pub mod functions {
         collapsed(&steady, &options).map_err(|error| at(&context, error))
     }
 
-    /// How much of the gap's spread comes from the split, the initial weights and the order of the examples: `share` with what a seed does
-    /// together with others, `alone` without; and from their interactions. The sweep varies them apart: seed: #{split:
-    /// 1..=3, init: 1..=3, order: 1..=3}, or two of the three.
+    /// How much of the gap's spread comes from the split, the initial weights and the order of the examples (the averages of the paper's
+    /// section 2.1): `share` with what a seed does together with others, `alone` without; and from their interactions. The sweep varies
+    /// them apart: seed: #{split: 1..=3, init: 1..=3, order: 1..=3}, or two of the three.
+    ///
+    /// ```
+    /// let runs = sweep(#{
+    ///     data: digits().take(200), model: linear(), lr: 0.1, batch: 20,
+    ///     seed: #{ split: 1..=3, init: 1..=3, order: 1..=2 }, epochs: 10,
+    /// }).run("results/demo");
+    /// variance(runs.steady())
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn variance(context: NativeCallContext, steady: Table) -> Scripted<Table> {
         shares(&steady, &Map::new()).map_err(|error| at(&context, error))
@@ -343,6 +377,12 @@ pub mod functions {
 
     /// Fits a formula |x, p| of x and an array of parameters to points, from the parameters `p0`, by least squares: a
     /// map of `p`, their standard errors `p_error`, `r2` and `n`.
+    ///
+    /// ```
+    /// let temperatures = [1e-3, 2e-3, 4e-3, 8e-3];
+    /// let gaps = [0.24, 0.2, 0.16, 0.13];
+    /// curve_fit(|t, p| p[0] * t ** p[1], temperatures, gaps, [0.05, -0.3])
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn curve_fit(
         context: NativeCallContext,
@@ -367,11 +407,19 @@ pub mod functions {
         curve(&context, &formula, [xs, ys, p0], &options)
     }
 
-    /// One row per run: the parameters and the median of each metric over the last 50 epochs (at most the
-    /// last third of the run), `epochs_used`, and whether its losses and accuracies have stopped moving: `converged`, with the larger
-    /// relative change of the two losses over these epochs, `drift`. Where the last 7 epochs' train loss is above that of the last 25, at
-    /// batches of 1,000 or more, the run's end moves back to where that begins: `spiked`, by `epochs_cut`. That happens to every
-    /// other healthy run, by a few epochs.
+    /// One row per run, its steady state (section 3.2 and Appendix E of the paper): the parameters and the median of each metric over the
+    /// last 50 epochs (at most the last third of the run), `epochs_used`, and whether its losses and accuracies have stopped moving:
+    /// `converged`, with the larger relative change of the two losses over these epochs, `drift`. Where the last 7 epochs' train loss is
+    /// above that of the last 25, at batches of 1,000 or more, the run's end moves back to where that begins: `spiked`, by `epochs_cut`.
+    /// That happens to every other healthy run, by a few epochs.
+    ///
+    /// ```
+    /// let runs = sweep(#{
+    ///     data: digits().take(200), model: linear(), optimizer: sgd(#{ weight_decay: 0.1 }),
+    ///     lr: [0.1, 0.2, 0.4], batch: 20, epochs: 30,
+    /// }).run("results/demo");
+    /// runs.steady().select(["temperature", "gap", "epochs_used", "converged", "drift"])
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn steady(context: NativeCallContext, epochs: &mut Table) -> Scripted<Table> {
         estimate(epochs, &SteadyOptions::default()).map_err(|error| at(&context, error))
@@ -386,6 +434,13 @@ pub mod functions {
     }
 
     /// 20 evenly spaced epochs of the last quarter of each run of an epochs table (the paper's Figure 7).
+    ///
+    /// ```
+    /// let runs = sweep(#{
+    ///     data: digits().take(200), model: linear(), lr: [0.05, 0.1], batch: 20, epochs: 16,
+    /// }).run("results/demo");
+    /// runs.last_quarter().select(["lr", "epoch", "test_loss", "test_loss_std"])
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn last_quarter(context: NativeCallContext, epochs: &mut Table) -> Scripted<Table> {
         quarter(epochs, 20).map_err(|error| at(&context, error))
@@ -397,7 +452,12 @@ pub mod functions {
         count("last_quarter", &n.into()).and_then(|n| quarter(epochs, n)).map_err(|error| at(&context, error))
     }
 
-    /// Fits Eq. 1, gap = (a/T + b) exp(−T/c) with positive a, b, c, to the columns `temperature` and `gap`.
+    /// Fits the paper's Eq. 1, gap = (a/T + b) exp(−T/c) with positive a, b, c, to the columns `temperature` and `gap`.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// fit_gap(steady)
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn fit_gap(context: NativeCallContext, table: Table) -> Scripted<Dynamic> {
         fitted(&table, &Map::new()).map_err(|error| at(&context, error))
@@ -482,7 +542,13 @@ pub mod functions {
         bound(fit, 2, true).map_err(|error| at(&context, error))
     }
 
-    /// The 95 % bootstrap interval of the curve at a temperature: #{low, high}.
+    /// The 95 % bootstrap interval of the fitted curve of Eq. 1 at a temperature: #{low, high}.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// let fit = fit_gap(steady, #{ bootstrap: 200 });
+    /// fit.band(3e-3)
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn band(context: NativeCallContext, fit: &mut GapFit, temperature: Dynamic) -> Scripted<Map> {
         let ends = || {
@@ -506,7 +572,13 @@ pub mod functions {
         fit.r2
     }
 
-    /// The fitted gap at a temperature, or at each of an array of them.
+    /// The gap that the fit of Eq. 1 gives at a temperature, or at each of an array of them.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// let fit = fit_gap(steady);
+    /// fit.predict([1e-3, 3e-3, 0.01])
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn predict(context: NativeCallContext, fit: &mut GapFit, temperature: Dynamic) -> Scripted<Dynamic> {
         let one = |value: &Dynamic| number("temperature", value).map(|t| fit.predict(t));
@@ -527,8 +599,12 @@ pub mod functions {
         fit.to_string()
     }
 
-    /// The epochs that make runs of different temperature comparable (Appendix E of the paper):
+    /// The epochs that make runs of different temperature comparable (Appendices B and E of the paper):
     /// 300 · max(1, min(4, 1 + ¼ (2e-4/T − 1))).
+    ///
+    /// ```
+    /// [5e-5, 1e-4, 2e-4, 1e-3].map(|t| paper_epochs(t))
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn paper_epochs(context: NativeCallContext, temperature: Dynamic) -> Scripted<i64> {
         number("temperature", &temperature)

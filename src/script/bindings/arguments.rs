@@ -9,6 +9,11 @@ use crate::script::session::Session;
 #[export_module]
 pub mod functions {
     /// The argument `-D name=value` of the command line, typed like its default.
+    ///
+    /// ```
+    /// let epochs = arg("epochs", 30);
+    /// print(`training for ${epochs} epochs`);
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn arg(context: NativeCallContext, name: &str, default: Dynamic) -> Scripted<Dynamic> {
         let session = Session::of(&context);

@@ -105,10 +105,17 @@ fn averaged(context: &NativeCallContext, sweep: &Map, options: &Map) -> Scripted
 
 #[export_module]
 pub mod functions {
-    /// Runs a sweep's options with more and more seeds, each with its own split, weights and order, until the standard error of the mean
-    /// of a steady-state metric is at most `until` in each setting, or `most` seeds are reached: average_over(#{data: digits(), …},
-    /// #{until: 0.01, dir: "results/x"}). A row per setting: `mean`, `standard_error`, `n`, `seeds`, `reached`. What the folder holds
-    /// counts: the same call again trains nothing.
+    /// Averages over data sets and runs (section 2.1 of the paper): runs a sweep's options with more and more seeds, each with its own
+    /// split, weights and order, until the standard error of the mean of a steady-state metric is at most `until` in each setting, or
+    /// `most` seeds are reached: average_over(#{data: digits(), …}, #{until: 0.01, dir: "results/x"}). A row per setting: `mean`,
+    /// `standard_error`, `n`, `seeds`, `reached`. What the folder holds counts: the same call again trains nothing.
+    ///
+    /// ```
+    /// let options = #{
+    ///     data: digits().take(200), model: linear(), lr: [0.05, 0.1], batch: 20, epochs: 10,
+    /// };
+    /// average_over(options, #{ until: 0.03, dir: "results/demo" })
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn average_over(context: NativeCallContext, sweep: Map, options: Map) -> Scripted<Table> {
         averaged(&context, &sweep, &options)

@@ -108,6 +108,10 @@ fn draw(data: &Dataset, index: usize) -> String {
 #[export_module]
 pub mod functions {
     /// The 1,797 handwritten digits that are embedded in kelvin: 8x8 pixels, grey.
+    ///
+    /// ```
+    /// digits()
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn digits(context: NativeCallContext) -> Scripted<Dataset> {
         Dataset::load(Source::Digits).map_err(|error| at(&context, error))
@@ -115,6 +119,11 @@ pub mod functions {
 
     /// Fetches the official files of a data set, "cifar10", "cifar100", "mnist" or "fashion_mnist", into the data folder,
     /// unless they are there, and returns its folder. Stopped, it goes on where it was when it is called again.
+    ///
+    /// ```no_run
+    /// download("cifar10");
+    /// cifar10()
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn download(context: NativeCallContext, name: &str) -> Scripted<String> {
         let session = Session::of(&context);
@@ -126,6 +135,10 @@ pub mod functions {
     }
 
     /// Encoded images (PNG, JPEG) and labels in Parquet files: a file, a folder or a glob.
+    ///
+    /// ```no_run
+    /// images("data/cifar100/train-*.parquet", #{ image: "img", label: "fine_label" })
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn images(context: NativeCallContext, path: &str) -> Scripted<Dataset> {
         images_named(context, path, Map::new())
@@ -148,6 +161,11 @@ pub mod functions {
 
     /// Random class patterns with Gaussian pixel noise: `n` (1200), `classes` (10), `shape` ([1, 8, 8]),
     /// `noise` (1.0, in standard deviations of the patterns), `seed` (1).
+    ///
+    /// ```
+    /// let data = synthetic(#{ n: 200, classes: 4, noise: 0.5, seed: 1 });
+    /// train(#{ data: data, model: linear(), lr: 0.1, batch: 20, epochs: 3 })
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn synthetic(context: NativeCallContext, options: Map) -> Scripted<Dataset> {
         let load = || {
@@ -194,6 +212,10 @@ pub mod functions {
     }
 
     /// The first `n` examples.
+    ///
+    /// ```
+    /// digits().take(200)
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn take(context: NativeCallContext, data: &mut Dataset, n: i64) -> Scripted<Dataset> {
         let taken = count("take(n)", &n.into()).and_then(|n| data.apply(DataOp::Take { n }));
@@ -201,6 +223,10 @@ pub mod functions {
     }
 
     /// `n` examples drawn without replacement with `seed`.
+    ///
+    /// ```
+    /// digits().subset(#{ n: 200, seed: 1 })
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn subset(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Dataset> {
         let draw = || {
@@ -212,6 +238,11 @@ pub mod functions {
     }
 
     /// Replaces each label, with probability `p`, by another class drawn uniformly.
+    ///
+    /// ```
+    /// let data = digits().take(200).label_noise(0.2, 1);
+    /// train(#{ data: data, model: linear(), lr: 0.1, batch: 20, epochs: 3 })
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn label_noise(
         context: NativeCallContext,
@@ -224,26 +255,47 @@ pub mod functions {
             .map_err(|error| at(&context, error))
     }
 
-    /// Shuffles and cuts into `train` and `test`, which never overlap: `overlap` is 0.
+    /// Shuffles and cuts into `train` and `test`, which never overlap (the paper's data splitting, section 3.1): `overlap` is 0.
+    ///
+    /// ```
+    /// let parts = digits().split(#{ train: 1000, test: 797, seed: 1 });
+    /// print(parts.train);
+    /// print(parts.test);
+    /// parts.overlap
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn split(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Map> {
         divide("split", data, Sampling::Split, &options).map_err(|error| at(&context, error))
     }
 
-    /// Draws `train` and `test` independently, each without replacement; they may overlap, and `overlap` says how many
-    /// examples of `test` are also in `train`.
+    /// Draws `train` and `test` independently, each without replacement (the paper's random sampling, section 3.1); they may overlap, and
+    /// `overlap` says how many examples of `test` are also in `train`.
+    ///
+    /// ```
+    /// let parts = digits().sample(#{ train: 1000, test: 797, seed: 1 });
+    /// print(`${parts.overlap} of ${parts.test.len} test examples are also trained on`);
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn sample(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Map> {
         divide("sample", data, Sampling::Random, &options).map_err(|error| at(&context, error))
     }
 
     /// The first rows are `train`, the next are `test`; `overlap` is 0.
+    ///
+    /// ```
+    /// let parts = digits().fixed(#{ train: 1500, test: 297 });
+    /// parts.test
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn fixed(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Map> {
         divide("fixed", data, Sampling::Fixed, &options).map_err(|error| at(&context, error))
     }
 
     /// Draws example `i` in the terminal.
+    ///
+    /// ```
+    /// digits().show(0)
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn show(context: NativeCallContext, data: &mut Dataset, i: i64) -> Scripted<()> {
         match usize::try_from(i) {

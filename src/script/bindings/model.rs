@@ -107,8 +107,12 @@ fn make_network(model: &ModelHandle, options: &Map) -> Result<Network> {
 
 #[export_module]
 pub mod functions {
-    /// The pre-activation ResNet18: `width` filters in the first stage; `channels` and `classes` are
-    /// taken from the data set (3 and 10 without one).
+    /// The pre-activation ResNet18 (the network of the paper's section 3.1 is of width 32): `width` filters in the first stage;
+    /// `channels` and `classes` are taken from the data set (3 and 10 without one).
+    ///
+    /// ```
+    /// resnet(#{ width: 32 })
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn resnet(context: NativeCallContext, options: Map) -> Scripted<ModelHandle> {
         let make = || {
@@ -125,6 +129,11 @@ pub mod functions {
     }
 
     /// A multilayer perceptron with ReLU: `hidden` holds the units of each hidden layer.
+    ///
+    /// ```
+    /// let model = mlp(#{ hidden: [64, 32] });
+    /// train(#{ data: digits().take(200), model: model, lr: 0.4, batch: 20, epochs: 3 })
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn mlp(context: NativeCallContext, options: Map) -> Scripted<ModelHandle> {
         let make = || {
@@ -141,6 +150,10 @@ pub mod functions {
     }
 
     /// Multinomial logistic regression on the pixels.
+    ///
+    /// ```
+    /// train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 })
+    /// ```
     pub fn linear() -> ModelHandle {
         ModelHandle { spec: ModelSpec::Linear, channels: None, classes: None }
     }
@@ -153,6 +166,10 @@ pub mod functions {
 
     /// A network with initial weights drawn from `seed`, for the images of `data` or for `channels` and
     /// `classes`; `precision` as in run options.
+    ///
+    /// ```
+    /// mlp(#{ hidden: [64] }).init(#{ data: digits(), seed: 1 })
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn init(
         context: NativeCallContext,
@@ -194,12 +211,22 @@ pub mod functions {
     }
 
     /// A line per tensor: name, shape, parameters.
+    ///
+    /// ```
+    /// let network = mlp(#{ hidden: [64, 32] }).init(#{ data: digits() });
+    /// print(network.summary());
+    /// ```
     #[rhai_fn(pure)]
     pub fn summary(network: &mut NetworkHandle) -> String {
         network.borrow().summary()
     }
 
     /// Loss, accuracy and the loss's standard deviation over examples, on a data set.
+    ///
+    /// ```
+    /// let run = train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 });
+    /// run.network.evaluate(digits())
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn evaluate(context: NativeCallContext, network: &mut NetworkHandle, data: Dataset) -> Scripted<Map> {
         let scores = crate::train::scores(&network.borrow(), &data).map_err(|error| at(&context, error))?;
@@ -211,12 +238,27 @@ pub mod functions {
     }
 
     /// Writes the weights as safetensors with PyTorch's names.
+    ///
+    /// ```
+    /// let run = train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 });
+    /// run.epochs.write("results/demo.parquet");
+    /// run.network.save("results/demo.safetensors")
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn save(context: NativeCallContext, network: &mut NetworkHandle, path: &str) -> Scripted<()> {
         write_to(&context, path, |path| network.borrow().save(path))
     }
 
     /// Reads weights from safetensors with PyTorch's names, and returns the network.
+    ///
+    /// ```
+    /// let data = digits().take(200);
+    /// let run = train(#{ data: data, model: linear(), lr: 0.1, batch: 20, epochs: 3 });
+    /// run.epochs.write("results/demo.parquet");
+    /// run.network.save("results/demo.safetensors");
+    /// let network = linear().init(#{ data: data }).load("results/demo.safetensors");
+    /// network.evaluate(data)
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn load(
         context: NativeCallContext,
@@ -241,7 +283,12 @@ pub mod functions {
         )
     }
 
-    /// Plain stochastic gradient descent with weight decay 5e-4.
+    /// Plain stochastic gradient descent (Eq. 15 of the paper, without noise) with weight decay 5e-4.
+    ///
+    /// ```
+    /// print(sgd());
+    /// sgd(#{ momentum: 0.9, weight_decay: 1e-4 })
+    /// ```
     #[rhai_fn(name = "sgd", return_raw)]
     pub fn sgd_default(context: NativeCallContext) -> Scripted<OptimizerHandle> {
         sgd(context, Map::new())
@@ -255,6 +302,11 @@ pub mod functions {
     }
 
     /// Adam with PyTorch's defaults but weight decay 5e-4.
+    ///
+    /// ```
+    /// let data = digits().take(200);
+    /// train(#{ data: data, model: linear(), optimizer: adam(), lr: 0.01, batch: 20, epochs: 3 })
+    /// ```
     #[rhai_fn(name = "adam", return_raw)]
     pub fn adam_default(context: NativeCallContext) -> Scripted<OptimizerHandle> {
         adam(context, Map::new())

@@ -72,6 +72,15 @@ fn changed(page: &mut PageHandle, change: impl FnOnce(&mut Page)) -> PageHandle 
 #[export_module]
 pub mod functions {
     /// Several plots as the panels of one figure, with one legend for what they share: figure([plot1, plot2]).
+    ///
+    /// ```
+    /// let steady = table(#{
+    ///     temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13],
+    ///     test_loss: [0.3, 0.26, 0.25, 0.28],
+    /// });
+    /// let panels = ["gap", "test_loss"].map(|y| plot(steady).x("temperature").y(y).log_x());
+    /// figure(panels).save("results/demo.svg")
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn figure(context: NativeCallContext, plots: Array) -> Scripted<Figure> {
         several(&context, &plots, &Map::new())
@@ -84,12 +93,24 @@ pub mod functions {
     }
 
     /// Draws a figure into a file; its ending says which kind: .svg or .png.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// let gap = plot(steady).x("temperature").y("gap");
+    /// figure([gap, gap.log_x()]).save("results/demo.svg")
+    /// ```
     #[rhai_fn(name = "save", return_raw)]
     pub fn figure_save(context: NativeCallContext, figure: &mut Figure, path: &str) -> Scripted<()> {
         save_figure(&context, figure, path)
     }
 
     /// Draws a figure in the terminal.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// let gap = plot(steady).x("temperature").y("gap");
+    /// figure([gap, gap.log_x()]).show()
+    /// ```
     #[rhai_fn(name = "show")]
     pub fn figure_show(figure: &mut Figure) {
         show_figure(figure);
@@ -104,16 +125,30 @@ pub mod functions {
 
     /// An empty page for text, figures, tables and verdicts: page("title"). Its functions add to it, and
     /// .save("page.html") writes one file that needs nothing else.
+    ///
+    /// ```
+    /// let page = page("Digits");
+    /// page.heading("The question").text("Does the gap fall with the temperature?");
+    /// page.save("results/demo.html")
+    /// ```
     pub fn page(title: &str) -> PageHandle {
         Rc::new(RefCell::new(Page::new(title)))
     }
 
     /// Begins a section of a page; the list of contents names it.
+    ///
+    /// ```
+    /// page("Digits").heading("Data").text("1,797 digits.").heading("Results").save("results/demo.html")
+    /// ```
     pub fn heading(page: &mut PageHandle, text: &str) -> PageHandle {
         changed(page, |page| page.heading(text))
     }
 
     /// Adds a paragraph to a page; empty lines part paragraphs.
+    ///
+    /// ```
+    /// page("Digits").text("Plain SGD.\n\nFour seeds for each setting.").save("results/demo.html")
+    /// ```
     pub fn text(page: &mut PageHandle, text: &str) -> PageHandle {
         changed(page, |page| page.text(text))
     }
@@ -131,6 +166,11 @@ pub mod functions {
     }
 
     /// Adds a table with its caption to a page. Readers can sort its columns.
+    ///
+    /// ```
+    /// let steady = table(#{ lr: [0.05, 0.1, 0.2], batch: [32, 32, 32], gap: [0.24, 0.2, 0.16] });
+    /// page("Digits").table(steady, "The gap of each setting").save("results/demo.html")
+    /// ```
     #[rhai_fn(name = "table")]
     pub fn page_table(page: &mut PageHandle, table: Table, caption: &str) -> PageHandle {
         changed(page, |page| page.table(table, caption))
@@ -138,6 +178,15 @@ pub mod functions {
 
     /// Adds verdicts to a page: the rows of predictions(steady), or of a table with the columns `prediction` and
     /// `verdict`, and where it has them `metric`, `value`, `low`, `high`, `p` and `says`.
+    ///
+    /// ```
+    /// let runs = sweep(#{
+    ///     data: digits().take(200), model: linear(), lr: [0.1, 0.2, 0.4], batch: 20, seed: 1..=3,
+    ///     epochs: 10,
+    /// }).run("results/demo");
+    /// let verdicts = predictions(runs.steady());
+    /// page("Digits").verdicts(verdicts).save("results/demo.html")
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn verdicts(context: NativeCallContext, page: &mut PageHandle, table: Table) -> Scripted<PageHandle> {
         page.borrow_mut().verdicts(&table).map_err(|error| at(&context, error))?;
@@ -145,6 +194,11 @@ pub mod functions {
     }
 
     /// Adds a fit with its errors to a page.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// page("Digits").fit(fit_gap(steady)).save("results/demo.html")
+    /// ```
     pub fn fit(page: &mut PageHandle, fit: GapFit) -> PageHandle {
         changed(page, |page| page.lines(&fit.to_string()))
     }

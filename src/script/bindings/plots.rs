@@ -114,31 +114,67 @@ fn label(fit: &GapFit) -> String {
 pub mod functions {
     /// A plot of a table: plot(table).x("temperature").y("gap").save("gap.svg"). Points get a colour and
     /// a shape by `batch` unless color or marker say otherwise.
+    ///
+    /// ```
+    /// let steady = table(#{
+    ///     temperature: [1e-3, 2e-3, 4e-3, 2e-3, 4e-3, 8e-3], batch: [32, 32, 32, 16, 16, 16],
+    ///     gap: [0.24, 0.2, 0.16, 0.21, 0.15, 0.13],
+    /// });
+    /// plot(steady).x("temperature").y("gap").log_x().save("results/demo.svg")
+    /// ```
     pub fn plot(table: Table) -> PlotHandle {
         PlotHandle { table, chart: Chart::default(), curves: Vec::new() }
     }
 
     /// The column of horizontal positions.
+    ///
+    /// ```
+    /// let steady = table(#{ lr: [0.05, 0.1, 0.2, 0.4], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// plot(steady).x("lr").y("gap").save("results/demo.svg")
+    /// ```
     pub fn x(plot: &mut PlotHandle, column: &str) -> PlotHandle {
         plot.changed(|chart| chart.x = column.to_owned())
     }
 
     /// The column of vertical positions.
+    ///
+    /// ```
+    /// let run = train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 });
+    /// plot(run.epochs).x("epoch").y("test_loss").save("results/demo.svg")
+    /// ```
     pub fn y(plot: &mut PlotHandle, column: &str) -> PlotHandle {
         plot.changed(|chart| chart.y = column.to_owned())
     }
 
     /// The text beside the horizontal axis.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// plot(steady).x("temperature").y("gap").x_label("T = λ/B").save("results/demo.svg")
+    /// ```
     pub fn x_label(plot: &mut PlotHandle, text: &str) -> PlotHandle {
         plot.changed(|chart| chart.x_label = Some(text.to_owned()))
     }
 
     /// The text beside the vertical axis.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// plot(steady).x("temperature").y("gap").y_label("test loss − train loss").save("results/demo.svg")
+    /// ```
     pub fn y_label(plot: &mut PlotHandle, text: &str) -> PlotHandle {
         plot.changed(|chart| chart.y_label = Some(text.to_owned()))
     }
 
     /// Draws the mean at each position.
+    ///
+    /// ```
+    /// let steady = table(#{
+    ///     temperature: [1e-3, 1e-3, 2e-3, 2e-3, 4e-3, 4e-3], seed: [1, 2, 1, 2, 1, 2],
+    ///     gap: [0.24, 0.26, 0.2, 0.19, 0.16, 0.17],
+    /// });
+    /// plot(steady).x("temperature").y("gap").mean().save("results/demo.svg")
+    /// ```
     pub fn mean(plot: &mut PlotHandle) -> PlotHandle {
         plot.changed(|chart| chart.mean = true)
     }
@@ -150,31 +186,64 @@ pub mod functions {
     }
 
     /// Draws a thin line for each value of a column through its points, in the order of x: lines("run_id").
+    ///
+    /// ```
+    /// let runs = sweep(#{
+    ///     data: digits().take(200), model: linear(), lr: [0.05, 0.1, 0.2], batch: 20, epochs: 3,
+    /// }).run("results/demo");
+    /// plot(runs).x("epoch").y("test_loss").lines("run_id").color("lr").save("results/demo.svg")
+    /// ```
     pub fn lines(plot: &mut PlotHandle, column: &str) -> PlotHandle {
         plot.changed(|chart| chart.lines = Some(column.to_owned()))
     }
 
     /// Leaves the points out; lines, means and curves stay.
+    ///
+    /// ```
+    /// let run = train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 });
+    /// plot(run.epochs).x("epoch").y("gap").lines("run_id").no_points().save("results/demo.svg")
+    /// ```
     pub fn no_points(plot: &mut PlotHandle) -> PlotHandle {
         plot.changed(|chart| chart.no_points = true)
     }
 
     /// Whether there is a legend: legend(false) leaves it out.
+    ///
+    /// ```
+    /// let steady = table(#{ lr: [0.1, 0.2, 0.1, 0.2], batch: [8, 8, 32, 32], gap: [0.2, 0.1, 0.4, 0.3] });
+    /// plot(steady).x("lr").y("gap").legend(false).save("results/demo.svg")
+    /// ```
     pub fn legend(plot: &mut PlotHandle, shown: bool) -> PlotHandle {
         plot.changed(|chart| chart.no_legend = !shown)
     }
 
     /// The column whose values get colours.
+    ///
+    /// ```
+    /// let steady = table(#{ lr: [0.1, 0.2, 0.1, 0.2], seed: [1, 1, 2, 2], gap: [0.24, 0.2, 0.25, 0.19] });
+    /// plot(steady).x("lr").y("gap").color("seed").save("results/demo.svg")
+    /// ```
     pub fn color(plot: &mut PlotHandle, column: &str) -> PlotHandle {
         plot.changed(|chart| chart.color = Some(column.to_owned()))
     }
 
     /// The column whose values get marker shapes.
+    ///
+    /// ```
+    /// let steady = table(#{ lr: [0.1, 0.2, 0.1, 0.2], seed: [1, 1, 2, 2], gap: [0.24, 0.2, 0.25, 0.19] });
+    /// plot(steady).x("lr").y("gap").marker("seed").save("results/demo.svg")
+    /// ```
     pub fn marker(plot: &mut PlotHandle, column: &str) -> PlotHandle {
         plot.changed(|chart| chart.marker = Some(column.to_owned()))
     }
 
     /// Draws a fit's curve; the legend tells its parameters.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// let fit = fit_gap(steady);
+    /// plot(steady).x("temperature").y("gap").curve(fit).log_x().save("results/demo.svg")
+    /// ```
     pub fn curve(plot: &mut PlotHandle, fit: GapFit) -> PlotHandle {
         plot.with_curve(CurveShape::Fit(fit), None)
     }
@@ -198,32 +267,62 @@ pub mod functions {
     }
 
     /// A logarithmic horizontal axis.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// plot(steady).x("temperature").y("gap").log_x().save("results/demo.svg")
+    /// ```
     pub fn log_x(plot: &mut PlotHandle) -> PlotHandle {
         plot.changed(|chart| chart.log_x = true)
     }
 
     /// A logarithmic vertical axis.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], train_loss: [1e-3, 4e-3, 0.02, 0.1] });
+    /// plot(steady).x("temperature").y("train_loss").log_x().log_y().save("results/demo.svg")
+    /// ```
     pub fn log_y(plot: &mut PlotHandle) -> PlotHandle {
         plot.changed(|chart| chart.log_y = true)
     }
 
     /// The column whose values get panels.
+    ///
+    /// ```
+    /// let steady = table(#{ lr: [0.1, 0.2, 0.1, 0.2], batch: [8, 8, 32, 32], gap: [0.2, 0.1, 0.4, 0.3] });
+    /// plot(steady).x("lr").y("gap").facet("batch").save("results/demo.svg")
+    /// ```
     pub fn facet(plot: &mut PlotHandle, column: &str) -> PlotHandle {
         plot.changed(|chart| chart.facet = Some(column.to_owned()))
     }
 
     /// The text above.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// plot(steady).x("temperature").y("gap").title("Plain SGD on the digits").save("results/demo.svg")
+    /// ```
     pub fn title(plot: &mut PlotHandle, text: &str) -> PlotHandle {
         plot.changed(|chart| chart.title = Some(text.to_owned()))
     }
 
     /// Draws into a file; its ending says which kind: .svg or .png.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// plot(steady).x("temperature").y("gap").save("results/demo.png")
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn save(context: NativeCallContext, plot: &mut PlotHandle, path: &str) -> Scripted<()> {
         save_figure(&context, &plot.figure(&context)?, path)
     }
 
     /// Draws in the terminal.
+    ///
+    /// ```
+    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// plot(steady).x("temperature").y("gap").show()
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn show(context: NativeCallContext, plot: &mut PlotHandle) -> Scripted<()> {
         show_figure(&plot.figure(&context)?);

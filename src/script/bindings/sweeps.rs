@@ -214,6 +214,13 @@ fn plan(context: &NativeCallContext, specs: Vec<RunSpec>, options: Vec<Map>) -> 
 #[export_module]
 pub mod functions {
     /// A plan of runs: every combination of the options' values, where an array or a range is an axis.
+    ///
+    /// ```
+    /// sweep(#{
+    ///     data: digits(), model: resnet(#{ width: 8 }),
+    ///     lr: [0.025, 0.05, 0.1], batch: [16, 32, 128], seed: 1..=4, epochs: 40,
+    /// })
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn sweep(context: NativeCallContext, options: Map) -> Scripted<SweepHandle> {
         let specs = expand(&context, "sweep", &options)?;
@@ -243,6 +250,11 @@ pub mod functions {
 
     /// The runs as a table, with what each is expected to cost: `core_seconds` from training a little of each kind
     /// of run now, `memory` in bytes.
+    ///
+    /// ```
+    /// let options = #{ data: digits().take(200), model: linear(), lr: [0.05, 0.1], batch: 20, epochs: 3 };
+    /// sweep(options).plan().select(["run_id", "lr", "batch", "core_seconds", "memory"])
+    /// ```
     #[rhai_fn(name = "plan", return_raw, pure)]
     pub fn sweep_plan(context: NativeCallContext, sweep: &mut SweepHandle) -> Scripted<Table> {
         outlook(&sweep.plan, None).map(|(table, _)| table).map_err(|error| at(&context, error))
@@ -261,6 +273,12 @@ pub mod functions {
     }
 
     /// Freezes the plan in a folder and trains nothing: `kelvin worker DIR 1/4` and so on train it then.
+    ///
+    /// ```
+    /// let runs = sweep(#{ data: digits(), model: linear(), lr: [0.05, 0.1], batch: 32, epochs: 30 });
+    /// runs.save("results/demo");
+    /// runs.plan("results/demo").select(["run_id", "lr", "status"])
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn save(context: NativeCallContext, sweep: &mut SweepHandle, dir: &str) -> Scripted<()> {
         let session = Session::of(&context);
@@ -272,6 +290,12 @@ pub mod functions {
     }
 
     /// Why a run, a row of `plan(dir)`, would or would not train again.
+    ///
+    /// ```
+    /// let runs = sweep(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 });
+    /// runs.run("results/demo");
+    /// why(runs.plan("results/demo").rows()[0])
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn why(context: NativeCallContext, run: Map) -> Scripted<String> {
         let field = |name: &str| run.get(name).and_then(|value| value.clone().into_string().ok());
@@ -291,6 +315,12 @@ pub mod functions {
     }
 
     /// Slurm as an executor: `run(dir, #{executor: slurm(#{…})})` sends the sweep and returns at once.
+    ///
+    /// ```no_run
+    /// let runs = sweep(#{ data: digits(), model: linear(), lr: [0.05, 0.1], batch: 32, epochs: 30 });
+    /// let cluster = slurm(#{ partition: "gpu", gpus: 1, time: "4:00:00" });
+    /// runs.run("results/demo", #{ executor: cluster })
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn slurm(context: NativeCallContext, options: Map) -> Scripted<Slurm> {
         slurm_options(&options).map_err(|error| at(&context, error))
@@ -303,6 +333,12 @@ pub mod functions {
     }
 
     /// Trains what is left of the plan in a folder and returns the epochs table of its finished runs.
+    ///
+    /// ```
+    /// let options = #{ data: digits().take(200), model: linear(), lr: [0.05, 0.1], batch: 20, epochs: 3 };
+    /// let runs = sweep(options).run("results/demo");
+    /// runs.select(["lr", "epoch", "train_loss", "test_loss", "gap"])
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn run(context: NativeCallContext, sweep: &mut SweepHandle, dir: &str) -> Scripted<Table> {
         run_in(&context, sweep, dir, &Map::new())
@@ -326,6 +362,12 @@ pub mod functions {
     }
 
     /// The epochs table of the finished runs in a sweep's folder.
+    ///
+    /// ```
+    /// let options = #{ data: digits().take(200), model: linear(), lr: [0.05, 0.1], batch: 20, epochs: 3 };
+    /// sweep(options).run("results/demo");
+    /// results("results/demo").group("lr", "min(test_loss) as best")
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn results(context: NativeCallContext, dir: &str) -> Scripted<Table> {
         crate::sweep::open(Path::new(dir)).map_err(|error| at(&context, error))
@@ -357,6 +399,12 @@ pub mod functions {
     }
 
     /// Trains one run in memory. The options are those of a sweep, each with one value.
+    ///
+    /// ```
+    /// let run = train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 });
+    /// print(run);
+    /// run.epochs.select(["epoch", "train_loss", "test_loss", "gap"])
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn train(context: NativeCallContext, options: Map) -> Scripted<TrainedRun> {
         let specs = expand(&context, "train", &options)?;

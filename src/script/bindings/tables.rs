@@ -115,6 +115,11 @@ pub mod functions {
     /// Folders named key=value become columns: numbers where all values are, else text (`sweep` is always text), null for
     /// __HIVE_DEFAULT_PARTITION__. Names that begin with `_` or `.` are left out. Categories and enumerations become text,
     /// times with a zone UTC.
+    ///
+    /// ```
+    /// table(#{ lr: [0.05, 0.1], gap: [0.24, 0.2] }).write("results/demo.parquet");
+    /// parquet("results/demo.parquet")
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn parquet(context: NativeCallContext, path: &str) -> Scripted<Table> {
         Table::read_parquet_files(path).map_err(|error| at(&context, error))
@@ -122,6 +127,10 @@ pub mod functions {
 
     /// A table from an array of maps, one per row; the columns of a row come sorted by name. What a row lacks and `()`
     /// are null; integers and floats in one column are floats.
+    ///
+    /// ```
+    /// table([#{ lr: 0.05, batch: 32, gap: 0.24 }, #{ lr: 0.1, batch: 32, gap: () }])
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn table(context: NativeCallContext, rows: Array) -> Scripted<Table> {
         rows_of(&rows)
@@ -157,6 +166,11 @@ pub mod functions {
     /// so are two columns of one name. A null is a missing value: aggregates leave it out, comparisons with it hold nowhere,
     /// it sorts last. A NaN is a value: equal to itself, greater than every number, and a mean with it is NaN. A column
     /// without a name of its own is called as it is written.
+    ///
+    /// ```
+    /// let runs = table(#{ lr: [0.05, 0.05, 0.1, 0.1], seed: [1, 2, 1, 2], gap: [0.24, 0.26, 0.2, 0.19] });
+    /// runs.sql("select lr, avg(gap) as gap, count(*) as n from t group by lr order by lr")
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn sql(context: NativeCallContext, table: &mut Table, query: &str) -> Scripted<Table> {
         table.sql(query).map_err(|error| at(&context, error))
@@ -186,6 +200,11 @@ pub mod functions {
 
     /// The rows where a condition holds: `runs.filter("batch = 32 and epoch > 10")`. Where it is null, it does not hold: `gap >
     /// 0` leaves out rows without a gap, `gap is null` finds them. `=` and `==`, `and` and `&&` are the same; `or` and `not` are words.
+    ///
+    /// ```
+    /// let runs = table(#{ batch: [16, 32, 32], lr: [0.1, 0.1, 0.2], gap: [0.13, 0.2, 0.16] });
+    /// runs.filter("batch = 32 and lr > 0.1")
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn filter(context: NativeCallContext, table: &mut Table, condition: &str) -> Scripted<Table> {
         table.filter(condition).map_err(|error| at(&context, error))
@@ -193,6 +212,11 @@ pub mod functions {
 
     /// These expressions as columns: `runs.select(["lr", "gap * 100 as percent"])`. An expression without `as` is called as it
     /// is written; a text that is a column's name means this column, whatever is in it; two columns of one name are an error.
+    ///
+    /// ```
+    /// let runs = table(#{ lr: [0.05, 0.1], batch: [32, 32], gap: [0.24, 0.2] });
+    /// runs.select(["lr", "gap * 100 as percent"])
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn select(context: NativeCallContext, table: &mut Table, expressions: Dynamic) -> Scripted<Table> {
         texts("select", &expressions)
@@ -201,6 +225,11 @@ pub mod functions {
     }
 
     /// One more column at the end, or another one in the place of its name: `runs.derive("log_t", "ln(temperature)")`.
+    ///
+    /// ```
+    /// let runs = table(#{ lr: [0.05, 0.1], batch: [32, 16], gap: [0.24, 0.16] });
+    /// runs.derive("temperature", "lr / batch")
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn derive(
         context: NativeCallContext,
@@ -214,6 +243,11 @@ pub mod functions {
     /// A row per combination of the keys, sorted by them: `runs.group(["lr"], ["avg(gap) as gap", "count(*) as n"])`. Nulls in a
     /// key form a group of their own, the last; aggregates leave nulls out (`count(*)` counts rows, `count(gap)` values). stddev and var
     /// divide by n - 1 and are null for one value. Without keys, `[]`, one row for all.
+    ///
+    /// ```
+    /// let runs = table(#{ lr: [0.05, 0.05, 0.1, 0.1], seed: [1, 2, 1, 2], gap: [0.24, 0.26, 0.2, 0.19] });
+    /// runs.group("lr", ["avg(gap) as gap", "stddev(gap) as spread", "count(*) as n"])
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn group(
         context: NativeCallContext,
@@ -228,6 +262,11 @@ pub mod functions {
 
     /// The rows in the order of these expressions: `runs.sort(["batch", "lr desc"])`. Nulls are last in both directions, unless
     /// `nulls first` is written; equal rows stay in their order.
+    ///
+    /// ```
+    /// let runs = table(#{ lr: [0.05, 0.1, 0.2], batch: [32, 16, 32], gap: [0.24, 0.13, 0.16] });
+    /// runs.sort(["batch", "lr desc"])
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn sort(context: NativeCallContext, table: &mut Table, keys: Dynamic) -> Scripted<Table> {
         texts("sort", &keys).and_then(|keys| table.sort(&keys)).map_err(|error| at(&context, error))
@@ -235,6 +274,12 @@ pub mod functions {
 
     /// Rows of both tables that agree in these columns, in the order of the first table's: `a.join(b, ["run_id"])`. Other columns
     /// that both have get `_right` at the second one's name. A null key agrees with nothing, as in SQL.
+    ///
+    /// ```
+    /// let runs = table(#{ run_id: ["r1", "r2"], gap: [0.24, 0.2] });
+    /// let costs = table(#{ run_id: ["r1", "r2"], seconds: [61.5, 58.2] });
+    /// runs.join(costs, ["run_id"])
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn join(context: NativeCallContext, table: &mut Table, other: Table, on: Dynamic) -> Scripted<Table> {
         texts("join", &on)
@@ -258,12 +303,23 @@ pub mod functions {
     }
 
     /// The rows of both tables, columns by name: what one lacks is null there, integers and floats become floats.
+    ///
+    /// ```
+    /// let split = table(#{ lr: [0.05, 0.1], sampling: ["split", "split"], gap: [0.24, 0.2] });
+    /// let random = table(#{ lr: [0.05, 0.1], sampling: ["random", "random"], gap: [0.22, 0.19] });
+    /// split.append(random)
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn append(context: NativeCallContext, table: &mut Table, other: Table) -> Scripted<Table> {
         table.append(&other).map_err(|error| at(&context, error))
     }
 
     /// The first `n` rows.
+    ///
+    /// ```
+    /// let run = train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 });
+    /// run.epochs.select(["epoch", "train_loss", "test_loss"]).head(2)
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn head(context: NativeCallContext, table: &mut Table, n: i64) -> Scripted<Table> {
         count("head(n)", &n.into()).map(|n| table.head(n)).map_err(|error| at(&context, error))
@@ -277,12 +333,20 @@ pub mod functions {
 
     /// A row per column of numbers: how many values and nulls, mean, standard deviation (dividing by n - 1), minimum,
     /// quartiles (interpolated, as in pandas), maximum.
+    ///
+    /// ```
+    /// table(#{ lr: [0.05, 0.1, 0.2], gap: [0.24, 0.2, 0.16] }).describe()
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn describe(context: NativeCallContext, table: &mut Table) -> Scripted<Table> {
         table.describe().map_err(|error| at(&context, error))
     }
 
     /// A column as an array; a null is `()`. Times, lists and what else scripts have no type for come as text.
+    ///
+    /// ```
+    /// table(#{ lr: [0.05, 0.1, 0.2], gap: [0.24, 0.2, ()] }).column("gap")
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn column(context: NativeCallContext, table: &mut Table, name: &str) -> Scripted<Array> {
         let column = table.column(name).map_err(|error| at(&context, error))?;
@@ -290,6 +354,11 @@ pub mod functions {
     }
 
     /// The rows as an array of maps; a null is `()`.
+    ///
+    /// ```
+    /// let runs = table(#{ lr: [0.05, 0.1], gap: [0.24, 0.2] });
+    /// for row in runs.rows() { print(`lr ${row.lr}: gap ${row.gap}`); }
+    /// ```
     #[rhai_fn(pure)]
     pub fn rows(table: &mut Table) -> Array {
         let mut rows = vec![Map::new(); table.len()];
@@ -301,8 +370,13 @@ pub mod functions {
         rows.into_iter().map(Dynamic::from).collect()
     }
 
-    /// Writes a file; its ending says which kind: .parquet, .csv (nulls are empty, an empty text is `""`, lists are text) or .json (an array of
-    /// objects; nulls, NaN and infinities are null).
+    /// Writes a file; its ending says which kind: .parquet, .csv (nulls are empty, an empty text is `""`, lists are text) or .json (an
+    /// array of objects; nulls, NaN and infinities are null).
+    ///
+    /// ```
+    /// let runs = table(#{ lr: [0.05, 0.1], gap: [0.24, 0.2] });
+    /// runs.write("results/demo.csv")
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn write(context: NativeCallContext, table: &mut Table, path: &str) -> Scripted<()> {
         write_to(&context, path, |path| table.write(path))
