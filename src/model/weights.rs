@@ -274,6 +274,9 @@ impl Given {
 
 /// Writes tensors as safetensors, aside first, then under the final name.
 pub(crate) fn save_state(state: &State, path: &Path) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+    }
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".part-{}", std::process::id()));
     let aside = Path::new(&aside);

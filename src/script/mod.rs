@@ -4,6 +4,7 @@
 
 mod arguments;
 mod bindings;
+pub mod check;
 mod convert;
 mod handles;
 mod keywords;
@@ -17,7 +18,7 @@ mod show;
 pub use arguments::Arguments;
 pub use modules::STDLIB;
 pub use options::RUN_OPTIONS;
-pub use report::{Failure, Source, report};
+pub use report::{Failure, Input, Source, report, report_finding};
 pub use session::{ObserverFactory, Session, Speaker};
 pub use show::{Format, page, show};
 

@@ -36,50 +36,49 @@ pub(super) struct Library {
     under_way: RefCell<Vec<String>>,
 }
 
+/// The folders that modules are looked for in, in order.
+fn folders(session: &Session) -> Vec<PathBuf> {
+    vec![session.folder(), PathBuf::from(FOLDER)]
+}
+
+/// What errors call a module, and its text.
+pub(super) fn find(session: &Session, name: &str) -> Result<(String, String)> {
+    let file = file_name(name)?;
+    let folders = folders(session);
+    for folder in &folders {
+        let path = folder.join(&file);
+        if !path.is_file() {
+            continue;
+        }
+        // A link may lead out of the folder.
+        let real = |path: &Path| std::fs::canonicalize(path).map_err(|error| Error::io(path, error));
+        if !real(&path)?.starts_with(real(folder)?) {
+            return Err(Error::invalid(format!(
+                "import: {} is a link that leads out of {}; copy the module there",
+                path.display(),
+                folder.display()
+            )));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, error))?;
+        let path = path.strip_prefix(".").unwrap_or(&path);
+        return Ok((path.display().to_string(), text));
+    }
+    if let Some((known, text)) = STDLIB.iter().find(|(known, _)| *known == name) {
+        return Ok((format!("{FOLDER}/{known}.rhai (embedded)"), (*text).to_owned()));
+    }
+    let known = STDLIB.iter().map(|(name, _)| (*name).to_owned());
+    let known: Vec<String> = known.chain(folders.iter().flat_map(|folder| names(folder))).collect();
+    let shown: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    Err(Error::invalid(format!(
+        "import: no module `{name}` in {} or in the program; {}",
+        shown.join(", "),
+        suggestion(name, known.iter().map(String::as_str).collect::<Vec<_>>())
+    )))
+}
+
 impl Library {
     pub(super) fn new(session: &Rc<Session>) -> Self {
         Self { session: Rc::downgrade(session), loaded: RefCell::default(), under_way: RefCell::default() }
-    }
-
-    /// The folders that are looked through, in order.
-    fn folders(&self) -> Vec<PathBuf> {
-        let own = self.session.upgrade().map_or_else(|| PathBuf::from("."), |session| session.folder());
-        vec![own, PathBuf::from(FOLDER)]
-    }
-
-    /// What errors call a module, and its text.
-    fn find(&self, name: &str) -> Result<(String, String)> {
-        let file = file_name(name)?;
-        let folders = self.folders();
-        for folder in &folders {
-            let path = folder.join(&file);
-            if !path.is_file() {
-                continue;
-            }
-            // A link may lead out of the folder.
-            let real = |path: &Path| std::fs::canonicalize(path).map_err(|error| Error::io(path, error));
-            if !real(&path)?.starts_with(real(folder)?) {
-                return Err(Error::invalid(format!(
-                    "import: {} is a link that leads out of {}; copy the module there",
-                    path.display(),
-                    folder.display()
-                )));
-            }
-            let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, error))?;
-            let path = path.strip_prefix(".").unwrap_or(&path);
-            return Ok((path.display().to_string(), text));
-        }
-        if let Some((known, text)) = STDLIB.iter().find(|(known, _)| *known == name) {
-            return Ok((format!("{FOLDER}/{known}.rhai (embedded)"), (*text).to_owned()));
-        }
-        let known = STDLIB.iter().map(|(name, _)| (*name).to_owned());
-        let known: Vec<String> = known.chain(folders.iter().flat_map(|folder| names(folder))).collect();
-        let shown: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
-        Err(Error::invalid(format!(
-            "import: no module `{name}` in {} or in the program; {}",
-            shown.join(", "),
-            suggestion(name, known.iter().map(String::as_str).collect::<Vec<_>>())
-        )))
     }
 
     fn evaluate(
@@ -112,8 +111,9 @@ impl ModuleResolver for Library {
         position: Position,
     ) -> std::result::Result<Shared<Module>, Box<EvalAltResult>> {
         let here = |error: Error| Box::new(EvalAltResult::ErrorRuntime(error.to_string().into(), position));
-        let (name, text) = self.find(path).map_err(here)?;
-        if self.session.upgrade().is_some_and(|session| session.take_stale()) {
+        let session = self.session.upgrade().unwrap_or_else(Session::silent);
+        let (name, text) = find(&session, path).map_err(here)?;
+        if session.take_stale() {
             self.loaded.borrow_mut().clear();
         }
         if let Some(loaded) = self.loaded.borrow().get(&name).filter(|loaded| loaded.text == text) {
@@ -123,9 +123,7 @@ impl ModuleResolver for Library {
             let chain = self.under_way.borrow().join(" → ");
             return Err(here(Error::invalid(format!("import: modules import each other: {chain} → {name}"))));
         }
-        if let Some(session) = self.session.upgrade() {
-            session.note_module(&name, &text);
-        }
+        session.note_module(&name, &text);
         self.under_way.borrow_mut().push(name.clone());
         let evaluated = self.evaluate(engine, &name, &text);
         self.under_way.borrow_mut().pop();

@@ -7,12 +7,21 @@ use rhai::{EvalAltResult, Position};
 
 use crate::error::nearest;
 
-/// A script's name and text.
-pub struct Source<'a> {
-    /// What errors call it: a path, or `<prompt>`.
-    pub name: &'a str,
+/// A text that was evaluated.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// What errors call it: a path, or `<input 3>`.
+    pub name: String,
     /// Its text.
-    pub text: &'a str,
+    pub text: String,
+    /// Empty lines that were put before it when it was compiled, so that positions tell the inputs of a session apart.
+    pub offset: usize,
+}
+
+/// A script with what it may use.
+pub struct Source<'a> {
+    /// What was evaluated, by offset: a script, or the inputs of a session.
+    pub inputs: &'a [Input],
     /// The functions and variables that it may have meant.
     pub known: &'a [String],
     /// The modules that it imported: what errors call them, and their texts.
@@ -20,14 +29,21 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The text of the script, whose name is empty here, or of one of its modules.
-    fn text_of(&self, name: &str) -> &str {
-        if name.is_empty() { self.text } else { self.modules.get(name).map_or("", String::as_str) }
-    }
-
-    /// What errors call it.
-    fn name_of<'a>(&'a self, name: &'a str) -> &'a str {
-        if name.is_empty() { self.name } else { name }
+    /// What errors call the text at a place, the text, and the position in it.
+    fn locate<'a>(&'a self, place: &'a Place) -> (&'a str, &'a str, Position) {
+        if !place.name.is_empty() {
+            let text = self.modules.get(&place.name).map_or("", String::as_str);
+            return (&place.name, text, place.position);
+        }
+        let line = place.position.line().unwrap_or(0);
+        let input = self.inputs.iter().rev().find(|input| input.offset < line).or(self.inputs.last());
+        let Some(input) = input else { return ("<input>", "", Position::NONE) };
+        let line = line.saturating_sub(input.offset);
+        let position = match place.position.position() {
+            _ if place.position.is_none() => Position::NONE,
+            column => Position::new(line.max(1) as u16, column.unwrap_or(0) as u16),
+        };
+        (&input.name, &input.text, position)
     }
 }
 
@@ -74,10 +90,16 @@ pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, 
     }
     let mut text = render(&trace.message, &trace.place, source, color);
     for Entered { how, what, from } in trace.entered {
-        let line = from.position.line().unwrap_or(0);
-        text += &format!("\n  {how} from {}:{line}{what}", source.name_of(&from.name));
+        let (name, _, position) = source.locate(&from);
+        text += &format!("\n  {how} from {name}:{}{what}", position.line().unwrap_or(0));
     }
     (Failure::Error, text)
+}
+
+/// Lays a finding of [`super::check`] out for a terminal, for a script that is one text.
+pub fn report_finding(finding: &super::check::Finding, source: &Source, color: bool) -> String {
+    let place = Place { name: String::new(), position: finding.position };
+    render(&finding.message, &place, source, color)
 }
 
 fn root(error: &EvalAltResult) -> &EvalAltResult {
@@ -205,14 +227,14 @@ fn is_registered(name: &str) -> bool {
 }
 
 /// The text from a place on.
-fn at<'a>(place: &Place, source: &'a Source) -> &'a str {
-    let text = source.text_of(&place.name);
-    offset(place.position, text).map_or("", |start| &text[start..])
+fn at<'a>(place: &'a Place, source: &'a Source) -> &'a str {
+    let (_, text, position) = source.locate(place);
+    offset(position, text).map_or("", |start| &text[start..])
 }
 
 fn render(message: &str, place: &Place, source: &Source, color: bool) -> String {
-    let (name, text) = (source.name_of(&place.name), source.text_of(&place.name));
-    let Some(offset) = offset(place.position, text) else { return format!("error: {message}") };
+    let (name, text, position) = source.locate(place);
+    let Some(offset) = offset(position, text) else { return format!("error: {message}") };
     // The caret covers the word at the place of the error.
     let word = text[offset..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').count().max(1);
     let end = text[offset..].char_indices().nth(word).map_or(text.len(), |(at, _)| offset + at);
@@ -227,7 +249,7 @@ fn render(message: &str, place: &Place, source: &Source, color: bool) -> String 
         .write((name, Text::from(text)), &mut out);
     match written {
         Ok(()) => String::from_utf8_lossy(&out).trim_end().to_owned(),
-        Err(_) => format!("error: {message} ({}:{})", name, place.position.line().unwrap_or(0)),
+        Err(_) => format!("error: {message} ({name}:{})", position.line().unwrap_or(0)),
     }
 }
 
@@ -253,8 +275,7 @@ mod tests {
         report(
             &error,
             &Source {
-                name: "x.rhai",
-                text: script,
+                inputs: &[Input { name: "x.rhai".to_owned(), text: script.to_owned(), offset: 0 }],
                 known: &crate::script::function_names(&engine),
                 modules: &session.modules(),
             },

@@ -87,7 +87,17 @@ fn bracketed(open: &str, mut parts: Vec<String>, close: &str, depth: usize, more
         return line;
     }
     let indent = "  ".repeat(depth + 1);
-    let lines: String = parts.iter().map(|part| format!("{indent}{part},\n")).collect();
+    let widest = parts.iter().map(|part| part.chars().count()).max().unwrap_or(0);
+    let in_columns = open == "[" && widest <= 20 && !parts.iter().any(|part| part.contains('\n'));
+    let row = if in_columns { ((width().min(100) - 2) / (widest + 2)).max(1) } else { 1 };
+    let line = |parts: &[String]| -> String {
+        let parts: Vec<String> = match in_columns {
+            true => parts.iter().map(|part| format!("{part:>widest$}")).collect(),
+            false => parts.to_vec(),
+        };
+        format!("{indent}{},\n", parts.join(", "))
+    };
+    let lines: String = parts.chunks(row).map(line).collect();
     format!("{open}\n{lines}{}{close}", "  ".repeat(depth))
 }
 

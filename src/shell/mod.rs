@@ -2,6 +2,7 @@
 
 mod commands;
 mod data;
+mod doc;
 mod progress;
 mod prompt;
 
@@ -15,7 +16,7 @@ use clap::{CommandFactory, Parser};
 use rhai::{Engine, EvalAltResult, Scope};
 
 use crate::error::Error;
-use crate::script::{self, Arguments, Failure, Format, Session, Source, print, tell};
+use crate::script::{self, Arguments, Failure, Format, Input, Session, Source, print, tell};
 
 /// A research shell for the thermodynamics of learning.
 ///
@@ -97,6 +98,23 @@ enum Command {
         #[command(flatten)]
         folder: DataFolder,
     },
+    /// Look at a script without running it: unknown names, options and values, plans that nothing uses
+    Check {
+        /// The scripts
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Write the reference as Markdown, and definitions of all functions for editors
+    Doc {
+        /// The folder
+        #[arg(default_value = "kelvin-doc")]
+        folder: PathBuf,
+    },
+    /// Print the completions of the command line for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     #[command(flatten)]
     Sweeps(commands::Command),
 }
@@ -149,6 +167,12 @@ pub fn main() -> ExitCode {
             folder.or(data_dir);
             code(data::tell_about(name.as_deref(), &folder).map(|()| 0))
         }
+        Some(Command::Check { files }) => check(&files),
+        Some(Command::Doc { folder }) => code(doc::write(&folder).map(|()| 0)),
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Options::command(), "kelvin", &mut std::io::stdout());
+            0
+        }
         Some(Command::Sweeps(command)) => code(commands::run(&command)),
     };
     // What a panic says is said already; libtorch must not be taken apart under its threads.
@@ -181,6 +205,46 @@ fn run(options: Run) -> u8 {
         (None, Some(expression)) => run_text(&engine, &session, "<expression>", expression, Some(format)),
         (None, None) => prompt::run(engine, &session, options.quiet, format),
     }
+}
+
+/// Looks at scripts; what it returns is the exit code.
+fn check(files: &[PathBuf]) -> u8 {
+    let mut bad = false;
+    for file in files {
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => plain(text),
+            Err(error) => {
+                tell(&format!("{}: {error}; expected a script", file.display()));
+                bad = true;
+                continue;
+            }
+        };
+        let session = Session::silent();
+        let name = file.display().to_string();
+        session.set_script(&name, &text);
+        let input = Input { name: name.clone(), text: text.clone(), offset: 0 };
+        let modules = session.modules();
+        let source = Source { inputs: &[input], known: &[], modules: &modules };
+        match script::check::check(&session, &text) {
+            Ok(findings) if findings.is_empty() => print(&format!("{name}: nothing found")),
+            Ok(findings) => {
+                bad = true;
+                findings
+                    .iter()
+                    .for_each(|finding| tell(&script::report_finding(finding, &source, colored())));
+            }
+            Err(error) => {
+                bad = true;
+                complain(&error, &source);
+            }
+        }
+    }
+    if bad { FAILED } else { 0 }
+}
+
+/// Whether errors are coloured.
+fn colored() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Ends the program at once. A step that was left behind may still be computed, and libtorch must not be
@@ -251,15 +315,15 @@ fn run_text(engine: &Engine, session: &Rc<Session>, name: &str, text: &str, form
         }
         Err(error) => {
             let (known, modules) = (script::known_names(engine, &scope), session.modules());
-            complain(&error, &Source { name, text, known: &known, modules: &modules })
+            let input = Input { name: name.to_owned(), text: text.to_owned(), offset: 0 };
+            complain(&error, &Source { inputs: &[input], known: &known, modules: &modules })
         }
     }
 }
 
 /// Prints an error and returns its exit code.
 fn complain(error: &EvalAltResult, source: &Source) -> u8 {
-    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let (failure, text) = script::report(error, source, color);
+    let (failure, text) = script::report(error, source, colored());
     tell(&text);
     match failure {
         Failure::Interrupted => INTERRUPTED,

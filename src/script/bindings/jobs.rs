@@ -163,6 +163,13 @@ fn watched(context: &NativeCallContext, job: &JobHandle, analysis: &FnPtr) -> Sc
 #[export_module]
 pub mod functions {
     /// Trains a sweep in the background and returns at once: `job.progress`, `job.table()`, `job.wait()`, `job.stop()`.
+    ///
+    /// ```
+    /// let data = synthetic(#{ n: 200, classes: 2 });
+    /// let plan = sweep(#{ data: data, model: linear(), lr: 0.1, batch: [8, 32], epochs: 2 });
+    /// let job = plan.start("results/demo");
+    /// job.wait().group(["batch"], ["min(test_loss) as best"])
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn start(context: NativeCallContext, sweep: &mut SweepHandle, dir: &str) -> Scripted<JobHandle> {
         begin(&context, sweep, dir, &Map::new()).map_err(|error| at(&context, error))
@@ -180,6 +187,10 @@ pub mod functions {
     }
 
     /// The jobs of this session as a table, with how far each is.
+    ///
+    /// ```
+    /// jobs()
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn jobs(context: NativeCallContext) -> Scripted<Table> {
         let names = [
@@ -227,18 +238,42 @@ pub mod functions {
     }
 
     /// The epochs table of the runs of a job that have finished so far.
+    ///
+    /// ```
+    /// let data = synthetic(#{ n: 200, classes: 2 });
+    /// let plan = sweep(#{ data: data, model: linear(), lr: 0.1, batch: [8, 32], epochs: 2 });
+    /// let job = plan.start("results/demo");
+    /// let some = job.table();
+    /// job.wait();
+    /// job.table().len
+    /// ```
     #[rhai_fn(name = "table", return_raw, pure)]
     pub fn job_table(context: NativeCallContext, job: &mut JobHandle) -> Scripted<Table> {
         so_far(job).map_err(|error| at(&context, error))
     }
 
     /// Lets a job finish its step and write its checkpoints; the same sweep goes on from there.
+    ///
+    /// ```
+    /// let data = synthetic(#{ n: 200, classes: 2 });
+    /// let plan = sweep(#{ data: data, model: linear(), lr: 0.1, batch: [8, 32], epochs: 2 });
+    /// let job = plan.start("results/demo");
+    /// job.stop();
+    /// plan.run("results/demo").len
+    /// ```
     #[rhai_fn(pure)]
     pub fn stop(job: &mut JobHandle) {
         job.job.stop();
     }
 
     /// Waits until a job is over and returns the epochs table of its finished runs. Ctrl-C ends the waiting, not the job.
+    ///
+    /// ```
+    /// let data = synthetic(#{ n: 200, classes: 2 });
+    /// let plan = sweep(#{ data: data, model: linear(), lr: 0.1, batch: [8, 32], epochs: 2 });
+    /// let job = plan.start("results/demo");
+    /// job.wait().steady().select(["batch", "gap"])
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn wait(context: NativeCallContext, job: &mut JobHandle) -> Scripted<Table> {
         waited(&context, job).map_err(|error| raise(error, context.call_position()))
@@ -246,6 +281,13 @@ pub mod functions {
 
     /// Calls a function again whenever a run of a job has ended, shows what it returns, and returns the last of it:
     /// watch(job, || fit_gap(job.table().steady())). Ctrl-C ends the watching, not the job.
+    ///
+    /// ```
+    /// let data = synthetic(#{ n: 200, classes: 2 });
+    /// let plan = sweep(#{ data: data, model: linear(), lr: 0.1, batch: [8, 32], epochs: 2 });
+    /// let job = plan.start("results/demo");
+    /// watch(job, || job.table().group(["batch"], ["min(test_loss) as best"]))
+    /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn watch(context: NativeCallContext, job: &mut JobHandle, analysis: FnPtr) -> Scripted<Dynamic> {
         watched(&context, job, &analysis)

@@ -241,7 +241,6 @@ pub mod functions {
     ///
     /// ```
     /// let run = train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 });
-    /// run.epochs.write("results/demo.parquet");
     /// run.network.save("results/demo.safetensors")
     /// ```
     #[rhai_fn(return_raw, pure)]
@@ -254,7 +253,6 @@ pub mod functions {
     /// ```
     /// let data = digits().take(200);
     /// let run = train(#{ data: data, model: linear(), lr: 0.1, batch: 20, epochs: 3 });
-    /// run.epochs.write("results/demo.parquet");
     /// run.network.save("results/demo.safetensors");
     /// let network = linear().init(#{ data: data }).load("results/demo.safetensors");
     /// network.evaluate(data)

@@ -123,7 +123,7 @@ fn doc(prompt: &mut Prompt, name: &str) -> Result<()> {
 
 fn history(prompt: &mut Prompt, _: &str) -> Result<()> {
     let lines: Vec<String> =
-        prompt.inputs.iter().enumerate().map(|(at, input)| format!("{:4}  {}", at + 1, input.text)).collect();
+        prompt.typed.iter().enumerate().map(|(at, input)| format!("{:4}  {}", at + 1, input.text)).collect();
     page(&lines.join("\n"));
     Ok(())
 }
@@ -163,7 +163,7 @@ fn save(prompt: &mut Prompt, file: &str) -> Result<()> {
     let path = std::path::Path::new(file);
     prompt.session.may_write(path)?;
     let inputs: Vec<&str> =
-        prompt.inputs.iter().filter(|input| input.succeeded).map(|input| input.text.as_str()).collect();
+        prompt.typed.iter().filter(|input| input.succeeded).map(|input| input.text.as_str()).collect();
     if inputs.is_empty() {
         return Err(Error::invalid(":save: no input succeeded yet"));
     }

@@ -21,18 +21,22 @@ use rustyline::{
 use self::complete::{Known, Variable};
 use self::line::Line;
 use super::{FAILED, complain};
-use crate::script::{Format, Session, Source, guarded, known_names, manual, print, tell, type_name};
+use crate::script::{Format, Input, Session, Source, guarded, known_names, manual, print, tell, type_name};
 use crate::table::Table;
 
 /// Lines that the history keeps.
 const HISTORY: usize = 10_000;
 
-const NAME: &str = "<prompt>";
+/// What errors call what a command evaluates.
+const NAME: &str = "<input>";
+
+/// Lines that Rhai's positions can count, nearly.
+const MOST_LINES: usize = 65_000;
 
 const PROMPT: &str = "kelvin> ";
 
 /// What was typed.
-struct Input {
+struct Typed {
     text: String,
     succeeded: bool,
 }
@@ -53,6 +57,8 @@ struct Prompt {
     functions: AST,
     /// The modules that were imported: an import holds for one evaluation, so that it is made again before each.
     imports: Vec<Import>,
+    typed: Vec<Typed>,
+    /// Every text that was evaluated, so that errors in functions of earlier ones find their place.
     inputs: Vec<Input>,
     format: Format,
     leaving: bool,
@@ -100,6 +106,7 @@ pub(super) fn run(engine: Engine, session: &Rc<Session>, quiet: bool, format: Fo
         scope: Scope::new(),
         functions: AST::empty(),
         imports: Vec::new(),
+        typed: Vec::new(),
         inputs: Vec::new(),
         format,
         leaving: false,
@@ -191,8 +198,9 @@ impl Prompt {
             crate::interrupt::clear();
             return;
         }
-        let succeeded = self.evaluate(NAME, line);
-        self.inputs.push(Input { text: line.to_owned(), succeeded });
+        let name = format!("<input {}>", self.typed.len() + 1);
+        let succeeded = self.evaluate(&name, line);
+        self.typed.push(Typed { text: line.to_owned(), succeeded });
     }
 
     /// Evaluates a text and shows its value; its variables, functions and imports stay. Whether it succeeded.
@@ -209,8 +217,17 @@ impl Prompt {
     /// The value of a text; none where it fails, which is told.
     fn value(&mut self, name: &str, text: &str) -> Option<Dynamic> {
         self.session.set_script(name, text);
+        let offset = self.inputs.last().map_or(0, |last| last.offset + last.text.lines().count().max(1));
+        // Positions count no further; functions of long ago then lose their place.
+        let offset = if offset + text.lines().count() > MOST_LINES {
+            self.inputs.clear();
+            0
+        } else {
+            offset
+        };
+        self.inputs.push(Input { name: name.to_owned(), text: text.to_owned(), offset });
         crate::interrupt::clear();
-        let result = guarded(|| self.run(text));
+        let result = guarded(|| self.run(text, offset));
         crate::interrupt::clear();
         for problem in self.session.take_problems() {
             tell(&problem);
@@ -219,14 +236,14 @@ impl Prompt {
             Ok(value) => Some(value),
             Err(error) => {
                 let (known, modules) = (known_names(&self.engine, &self.scope), self.session.modules());
-                complain(&error, &Source { name, text, known: &known, modules: &modules });
+                complain(&error, &Source { inputs: &self.inputs, known: &known, modules: &modules });
                 None
             }
         }
     }
 
-    fn run(&mut self, text: &str) -> Result<Dynamic, Box<rhai::EvalAltResult>> {
-        let ast = self.engine.compile_with_scope(&self.scope, text)?;
+    fn run(&mut self, text: &str, offset: usize) -> Result<Dynamic, Box<rhai::EvalAltResult>> {
+        let ast = self.engine.compile_with_scope(&self.scope, "\n".repeat(offset) + text)?;
         let new = imports(text);
         let mut all = AST::empty();
         for Import { path, alias } in
