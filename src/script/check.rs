@@ -54,6 +54,7 @@ pub fn check(session: &Rc<Session>, text: &str) -> Result<Vec<Finding>, Box<Eval
         true
     });
     unreachable(ast.statements(), &mut findings);
+    unreachable_in_functions(&ast, &mut findings);
     unused_plans(&ast, &mut findings);
     findings.sort_by_key(|finding| (finding.position.line(), finding.position.position()));
     findings.dedup_by(|a, b| a.position == b.position && a.message == b.message);
@@ -252,6 +253,27 @@ fn unreachable(statements: &[Stmt], findings: &mut Vec<Finding>) {
     }
 }
 
+/// The same in the bodies of functions.
+fn unreachable_in_functions(ast: &AST, findings: &mut Vec<Finding>) {
+    let bodies: Vec<Position> = ast.iter_fn_def().map(|function| function.body.start_position()).collect();
+    let mut last: Option<(Position, bool)> = None;
+    ast.walk(&mut |path| {
+        // Statements of a body come one after the other; another body begins where a function does.
+        if let [ASTNode::Stmt(statement)] = path {
+            let here = statement.position();
+            if let Some((before, true)) = last
+                && here > before
+                && !bodies.iter().any(|body| before < *body && *body <= here)
+            {
+                let message = "this never runs: what stands before it leaves the block".to_owned();
+                findings.push(Finding { message, position: here });
+            }
+            last = Some((here, matches!(statement, Stmt::Return(..))));
+        }
+        true
+    });
+}
+
 /// Plans that nothing uses: a sweep trains when .run(dir) or .start(dir) is called.
 fn unused_plans(ast: &AST, findings: &mut Vec<Finding>) {
     const ADVICE: &str = "this plan is not used: it trains with .run(dir) or .start(dir)";
@@ -279,11 +301,12 @@ fn unused_plans(ast: &AST, findings: &mut Vec<Finding>) {
     // The last statement's value is what the script gives.
     let statements = ast.statements();
     for statement in &statements[..statements.len().saturating_sub(1)] {
-        if let Stmt::FnCall(call, position) = statement
-            && call.name.as_str() == "sweep"
-        {
-            findings.push(Finding { message: ADVICE.to_owned(), position: *position });
-        }
+        let position = match statement {
+            Stmt::FnCall(call, position) if call.name.as_str() == "sweep" => *position,
+            Stmt::Expr(expression) if is_sweep(expression) => expression.start_position(),
+            _ => continue,
+        };
+        findings.push(Finding { message: ADVICE.to_owned(), position });
     }
 }
 

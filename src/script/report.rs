@@ -297,7 +297,7 @@ mod tests {
         assert!(message("digit()").contains("did you mean `digits`?"), "{}", message("digit()"));
         assert!(
             message("sweep(3)").contains(
-                "`sweep` does not take (i64); expected sweep(options: Array) or sweep(options: Map); help"
+                "`sweep` does not take (i64); expected sweep(options: array) or sweep(options: map); help"
             ),
             "{}",
             message("sweep(3)")

@@ -6,6 +6,7 @@ mod browser;
 mod cifar;
 mod cli;
 mod data_sets;
+mod examples;
 mod faults;
 mod figures;
 mod folders;

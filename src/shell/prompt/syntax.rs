@@ -96,8 +96,7 @@ fn token(rest: &str, first: char) -> (Option<Kind>, usize) {
     if first.is_ascii_digit() {
         return (Some(Kind::Number), number(rest));
     }
-    if let Some(length) = comment(rest) {
-        let ends = !rest.starts_with("/*") || (length >= 4 && rest[..length].ends_with("*/"));
+    if let Some((length, ends)) = comment(rest) {
         return (Some(Kind::Comment(ends)), length);
     }
     match first {
@@ -131,10 +130,10 @@ fn number(rest: &str) -> usize {
     length
 }
 
-/// The length of a comment.
-fn comment(rest: &str) -> Option<usize> {
+/// The length of a comment, and whether it ends.
+fn comment(rest: &str) -> Option<(usize, bool)> {
     if rest.starts_with("//") {
-        return Some(rest.find('\n').unwrap_or(rest.len()));
+        return Some((rest.find('\n').unwrap_or(rest.len()), true));
     }
     let inner = rest.strip_prefix("/*")?;
     // Comments may stand in comments.
@@ -142,7 +141,7 @@ fn comment(rest: &str) -> Option<usize> {
     while depth > 0 {
         let (open, close) = (inner[at..].find("/*"), inner[at..].find("*/"));
         match (open, close) {
-            (_, None) => return Some(rest.len()),
+            (_, None) => return Some((rest.len(), false)),
             (Some(open), Some(close)) if open < close => {
                 depth += 1;
                 at += open + 2;
@@ -153,7 +152,7 @@ fn comment(rest: &str) -> Option<usize> {
             }
         }
     }
-    Some(2 + at)
+    Some((2 + at, true))
 }
 
 /// The length of a text in quotes, and whether it ends.
