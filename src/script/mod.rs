@@ -6,6 +6,7 @@ mod arguments;
 mod bindings;
 pub mod check;
 mod convert;
+mod graphics;
 mod handles;
 mod keywords;
 pub mod manual;

@@ -87,6 +87,22 @@ impl Plan {
         (only(self, ids(other)), only(other, ids(self)))
     }
 
+    /// The options that vary over the runs, with their values: numbers by size, then text.
+    pub fn axes(&self) -> Vec<(String, Vec<String>)> {
+        let varying = values(self).into_iter().filter(|(_, values)| values.len() > 1);
+        varying
+            .map(|(key, values)| {
+                let mut values: Vec<String> =
+                    values.into_iter().map(|value| value.trim_matches('"').to_owned()).collect();
+                values.sort_by(|a, b| match (a.parse::<f64>(), b.parse::<f64>()) {
+                    (Ok(a), Ok(b)) => a.total_cmp(&b),
+                    _ => a.cmp(b),
+                });
+                (key, values)
+            })
+            .collect()
+    }
+
     /// The options whose values differ from another plan's, with these values.
     pub fn differing_options(&self, other: &Self) -> Vec<String> {
         let (own, others) = (values(self), values(other));

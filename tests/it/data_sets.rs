@@ -543,7 +543,7 @@ fn data_sets_are_found_by_option_variable_and_home() {
     let found = lab.run(["--data-dir", "option", "-e", "cifar100()"]);
     assert_eq!(
         (found.code, &found.stdout[..]),
-        (Some(0), "cifar100: 60000 images 3x32x32, 100 classes\n"),
+        (Some(0), "cifar100: 60000 images 3x32x32, 100 classes, 184.3 MB\n"),
         "{}",
         found.stderr
     );

@@ -330,7 +330,10 @@ fn wrong_results_folders() {
     lab.write("file", "a file, not a folder");
     fail(&lab, &run_in("file/results", "0.1", &["file/results: ", "Not a directory", "another folder"]));
     fail(&lab, &run_in("file", "0.1", &["file: ", "another folder"]));
-    fail(&lab, &run_in("/proc/kelvin/results", "0.1", &["/proc/kelvin/results: ", "another folder"]));
+    fail(
+        &lab,
+        &run_in("/proc/kelvin/results", "0.1", &["/proc/kelvin/results: ", "--allow-write /proc/kelvin"]),
+    );
     assert_eq!(lab.metrics(), []);
 
     let first = lab.script(&run_in("results", "0.1", &[]).script.replace(HERE, ""));
@@ -444,4 +447,25 @@ fn figures_and_pages() {
             &["must end in .svg or .png", "a.svg"],
         ),
     ]);
+}
+
+/// The message of each kind of mistake, as it is shown: `tests/mistakes/NAME.rhai` and `NAME.txt`. KELVIN_BLESS=1 writes them anew.
+#[test]
+fn each_kind_of_mistake_has_its_message() {
+    let scripts = glob::glob(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mistakes/*.rhai")).unwrap();
+    let mut kinds = 0;
+    for script in scripts.map(Result::unwrap) {
+        let run = Lab::new().script(&std::fs::read_to_string(&script).unwrap());
+        assert_eq!(run.code, Some(1), "{}: {}", script.display(), run.stderr);
+        let snapshot = script.with_extension("txt");
+        if std::env::var_os("KELVIN_BLESS").is_some() {
+            std::fs::write(&snapshot, &run.stderr).unwrap();
+        }
+        let wanted = std::fs::read_to_string(&snapshot).unwrap();
+        assert_eq!(run.stderr, wanted, "{}", script.display());
+        // The place.
+        assert!(run.stderr.contains("script.rhai:") && run.stderr.contains("here"), "{}", run.stderr);
+        kinds += 1;
+    }
+    assert!(kinds >= 20, "{kinds}");
 }

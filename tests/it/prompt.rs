@@ -1,180 +1,12 @@
 //! The prompt at a real pseudo-terminal, and Ctrl-C everywhere.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::{DEADLINE, Lab, read_parquet, wait_until};
-
-const ROWS: u16 = 50;
-const COLUMNS: u16 = 100;
-
-/// What a terminal sends for these keys.
-const ENTER: &str = "\r";
-const CTRL_C: &str = "\x03";
-const CTRL_D: &str = "\x04";
-const UP: &str = "\x1b[A";
-
-/// The line editor switches bracketed paste on when it begins to read a line, and off when it has one.
-const READING: &str = "\x1b[?2004h";
-const READ: &str = "\x1b[?2004l";
-const PROMPT: &str = "kelvin> ";
+use crate::support::{Lab, read_parquet, wait_until};
+use crate::terminal::{ENTER, PROMPT, Terminal, UP};
 
 /// Training that takes hours.
 const LONG: &str = "train(#{data: digits(), model: resnet(#{width: 8}), lr: 0.05, batch: 32, epochs: 1000})";
-
-/// kelvin at a terminal of its own.
-struct Terminal {
-    child: Child,
-    keyboard: File,
-    written: Arc<(Mutex<Vec<u8>>, Condvar)>,
-    /// How much of what was written has been waited for.
-    seen: usize,
-}
-
-impl Terminal {
-    /// Starts kelvin and waits for its prompt.
-    fn start(lab: &Lab) -> Self {
-        let (master, slave) = open_terminal();
-        let stdio = || Stdio::from(slave.try_clone().unwrap());
-        let mut command = lab.kelvin();
-        command.env("TERM", "xterm-256color").stdin(stdio()).stdout(stdio()).stderr(stdio());
-        // SAFETY: between fork and exec only these two system calls are made.
-        unsafe {
-            command.pre_exec(|| {
-                // A session of its own, whose terminal this is: then Ctrl-C reaches it as a signal.
-                if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
-                    return Err(std::io::Error::last_os_error());
-                }
-                Ok(())
-            });
-        }
-        let child = command.spawn().unwrap();
-        drop(command);
-        drop(slave);
-        let written = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
-        let (mut screen, shared) = (master.try_clone().unwrap(), Arc::clone(&written));
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            // Linux ends a terminal that nobody holds open any more with an error.
-            while let Ok(count @ 1..) = screen.read(&mut buffer) {
-                shared.0.lock().unwrap().extend_from_slice(&buffer[..count]);
-                shared.1.notify_all();
-            }
-        });
-        let mut terminal = Self { child, keyboard: master, written, seen: 0 };
-        terminal.wait(READING);
-        terminal.wait(PROMPT);
-        terminal
-    }
-
-    fn send(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// Waits for a text in what has not been waited for yet; returns what came before it.
-    fn wait(&mut self, text: &str) -> String {
-        let until = Instant::now() + DEADLINE;
-        let mut written = self.written.0.lock().unwrap();
-        loop {
-            let new = String::from_utf8_lossy(&written[self.seen..]).into_owned();
-            if let Some(at) =
-                written[self.seen..].windows(text.len()).position(|part| part == text.as_bytes())
-            {
-                let before = String::from_utf8_lossy(&written[self.seen..self.seen + at]).into_owned();
-                self.seen += at + text.len();
-                return before;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "waited {DEADLINE:?} for {text:?}, found {new:?}");
-            written = self.written.1.wait_timeout(written, left).unwrap().0;
-        }
-    }
-
-    /// Types a line and waits until it runs.
-    fn begin(&mut self, line: &str) {
-        self.send(line);
-        self.send(ENTER);
-        self.wait(READ);
-    }
-
-    /// Waits for the next prompt; returns what was shown before it.
-    fn answer(&mut self) -> String {
-        let answer = self.wait(READING);
-        self.wait(PROMPT);
-        shown(answer.as_bytes())
-    }
-
-    /// Types a line and waits for its answer.
-    fn ask(&mut self, line: &str) -> String {
-        self.begin(line);
-        self.answer()
-    }
-
-    /// Presses Ctrl-C and waits for the next prompt; returns what was shown, and how long it took.
-    fn interrupt(&mut self) -> (String, Duration) {
-        let pressed = Instant::now();
-        self.send(CTRL_C);
-        let answer = self.answer();
-        (answer, pressed.elapsed())
-    }
-
-    /// Everything on the screen.
-    fn screen(&self) -> String {
-        shown(&self.written.0.lock().unwrap())
-    }
-
-    /// Presses Ctrl-D and waits for the end; returns the exit code.
-    fn leave(mut self) -> Option<i32> {
-        self.send(CTRL_D);
-        let mut code = None;
-        wait_until("kelvin to leave", || match self.child.try_wait().unwrap() {
-            Some(status) => {
-                assert!(status.code().is_some(), "kelvin ended by {status}:\n{}", self.screen());
-                code = status.code();
-                true
-            }
-            None => false,
-        });
-        code
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        // A test that fails leaves nothing behind; after `leave` there is nothing to end.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A new pseudo-terminal: the side of keyboard and screen, and the program's side.
-fn open_terminal() -> (File, OwnedFd) {
-    let size = libc::winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
-    let (mut master, mut slave) = (0, 0);
-    // SAFETY: the descriptors and the size outlive the call; name and settings may be null.
-    let opened =
-        unsafe { libc::openpty(&mut master, &mut slave, std::ptr::null_mut(), std::ptr::null(), &size) };
-    assert_eq!(opened, 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: openpty made both descriptors and nobody else owns them.
-    let (master, slave) = unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
-    for descriptor in [&master, &slave] {
-        // SAFETY: the descriptor is open. A program of another test that inherited it would keep it open.
-        unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
-    }
-    (File::from(master), slave)
-}
-
-/// What a terminal shows of these bytes, with all that moves the cursor and erases obeyed.
-fn shown(written: &[u8]) -> String {
-    let mut terminal = vt100::Parser::new(ROWS.try_into().unwrap(), COLUMNS.try_into().unwrap(), 0);
-    terminal.process(written);
-    terminal.screen().contents().trim_end().trim_start_matches('\n').to_owned()
-}
 
 #[test]
 fn values_variables_and_functions() {
@@ -195,7 +27,7 @@ fn values_variables_and_functions() {
     assert_eq!(terminal.ask("print(\"once\")"), "once");
     assert_eq!(terminal.ask(""), "");
     // The banner says so.
-    assert!(terminal.screen().contains("help() lists"), "{}", terminal.screen());
+    assert!(terminal.screen().contains("help() explains all"), "{}", terminal.screen());
     assert!(terminal.ask("help()").contains("help(\"name\") explains a function"));
     let help = terminal.ask("help(\"digits\")");
     assert!(help.contains("handwritten digits"), "{help}");
@@ -225,12 +57,12 @@ fn an_error_shows_and_the_prompt_comes_back() {
     let mut terminal = Terminal::start(&lab);
     assert_eq!(terminal.ask("let n = 3;"), "");
     let error = terminal.ask("n + lerning");
-    assert!(error.contains("unknown variable `lerning`") && error.contains("<prompt>:1:5 "), "{error}");
+    assert!(error.contains("unknown variable `lerning`") && error.contains("<input 2>:1:5 "), "{error}");
     assert!(error.contains('┬'), "{error}");
     let error = terminal.ask("sgd(#{momentm: 0.9})");
     assert!(error.contains("did you mean `momentum`?"), "{error}");
     let error = terminal.ask("1 + + ;");
-    assert!(error.contains("<prompt>:1:"), "{error}");
+    assert!(error.contains("<input 4>:1:"), "{error}");
     // A line that fails half way keeps what it did before.
     terminal.ask("n = 4; n.nothing()");
     assert_eq!(terminal.ask("n"), "4");

@@ -15,12 +15,13 @@ fn every_reader_opens_what_kelvin_writes() {
     };
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("results");
-    let script = format!(
-        "sweep(#{{ data: digits(), train: 100, test: 50, model: linear(), lr: [0.1, 0.2], batch: [10, 20], \
-         seed: [1, 2], epochs: 3 }}).run(\"{}\")",
-        dir.display()
-    );
-    let done = Command::new(env!("CARGO_BIN_EXE_kelvin")).args(["-q", "-e", &script]).output().unwrap();
+    let script = "sweep(#{ data: digits(), train: 100, test: 50, model: linear(), lr: [0.1, 0.2], batch: [10, 20], \
+                  seed: [1, 2], epochs: 3 }).run(\"results\")";
+    let done = Command::new(env!("CARGO_BIN_EXE_kelvin"))
+        .current_dir(folder.path())
+        .args(["-q", "-e", script])
+        .output()
+        .unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 
     let epochs = kelvin::sweep::open(&dir).unwrap();

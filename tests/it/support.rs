@@ -44,12 +44,19 @@ pub struct Lab {
     output: tempfile::TempDir,
     /// Variables that the program sees.
     variables: Vec<(&'static str, OsString)>,
+    /// Variables that it does not see.
+    hidden: Vec<&'static str>,
 }
 
 impl Lab {
     pub fn new() -> Self {
         let folder = || tempfile::tempdir().unwrap();
-        Self { folder: folder(), output: folder(), variables: Vec::new() }
+        Self { folder: folder(), output: folder(), variables: Vec::new(), hidden: Vec::new() }
+    }
+
+    /// Hides a variable that [`Lab::kelvin`] sets.
+    pub fn unset(&mut self, name: &'static str) {
+        self.hidden.push(name);
     }
 
     /// Lets the program see a variable.
@@ -77,7 +84,11 @@ impl Lab {
             .env("XDG_DATA_HOME", self.output.path().join("share"))
             .env("NO_COLOR", "1")
             .env_remove("KELVIN_DATA")
+            .env_remove("XDG_CONFIG_HOME")
             .envs(self.variables.iter().cloned());
+        self.hidden.iter().for_each(|name| {
+            command.env_remove(name);
+        });
         command
     }
 

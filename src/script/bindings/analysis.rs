@@ -72,6 +72,18 @@ pub(super) fn steady_options(options: &Map) -> Result<SteadyOptions> {
     Ok(found)
 }
 
+/// Draws of a bootstrap.
+fn draws(key: &str, value: &Dynamic) -> Result<usize> {
+    /// More would tell nothing more, and are kept in memory.
+    const MOST: usize = 1_000_000;
+    match count(key, value)? {
+        draws if draws > MOST => {
+            Err(Error::invalid(format!("{key}: expected at most {MOST} draws, found {draws}")))
+        }
+        draws => Ok(draws),
+    }
+}
+
 /// A fit, or a table of fits where `by` is given.
 fn fitted(table: &Table, options: &Map) -> Result<Dynamic> {
     known_keys("fit_gap", options, FIT_OPTIONS.map(|(name, _)| name))?;
@@ -82,7 +94,7 @@ fn fitted(table: &Table, options: &Map) -> Result<Dynamic> {
             "x" => found.x = text(key, value)?,
             "y" => found.y = text(key, value)?,
             "by" => by = Some(text(key, value)?),
-            "bootstrap" => found.bootstrap = count(key, value)?,
+            "bootstrap" => found.bootstrap = draws(key, value)?,
             _ => found.seed = integer(key, value)?,
         }
     }
@@ -134,7 +146,7 @@ fn prediction_options(options: &Map) -> Result<PredictionOptions> {
     for (key, value) in options {
         match key.as_str() {
             "level" => found.level = number(key, value)?,
-            "draws" => found.draws = count(key, value)?,
+            "draws" => found.draws = draws(key, value)?,
             _ => found.seed = integer(key, value)?,
         }
     }

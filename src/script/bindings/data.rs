@@ -315,6 +315,15 @@ pub mod functions {
         if !data.spec().operations.is_empty() {
             name += " (part of it)";
         }
-        format!("{name}: {} images {channels}x{height}x{width}, {} classes", data.len(), data.classes())
+        let bytes = data.len() * channels * height * width;
+        let memory = match bytes {
+            0..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
+            _ => format!("{:.1} MB", bytes as f64 / 1e6),
+        };
+        format!(
+            "{name}: {} images {channels}x{height}x{width}, {} classes, {memory}",
+            data.len(),
+            data.classes()
+        )
     }
 }

@@ -5,6 +5,7 @@
 mod analysis;
 mod arguments;
 mod average;
+mod budget;
 mod data;
 mod help;
 mod jobs;
@@ -88,6 +89,7 @@ pub(super) fn register(engine: &mut Engine) {
         exported_module!(plots::functions),
         exported_module!(pages::functions),
         exported_module!(numbers::functions),
+        exported_module!(budget::functions),
         exported_module!(help::functions),
     ] {
         engine.register_global_module(module.into());

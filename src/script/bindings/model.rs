@@ -267,9 +267,15 @@ pub mod functions {
         Ok(Rc::clone(network))
     }
 
-    /// A network in a line.
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    /// A network with a line per tensor.
+    #[rhai_fn(name = "to_string", pure)]
     pub fn network_to_string(network: &mut NetworkHandle) -> String {
+        format!("{}\n{}", network_to_debug(network), network.borrow().summary())
+    }
+
+    /// A network in a line.
+    #[rhai_fn(name = "to_debug", pure)]
+    pub fn network_to_debug(network: &mut NetworkHandle) -> String {
         let network = network.borrow();
         let model = network.model();
         format!(

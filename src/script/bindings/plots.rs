@@ -9,7 +9,7 @@ use crate::analysis::GapFit;
 use crate::plot::{self, Chart, Curve, Figure};
 use crate::script::convert::{Scripted, at, number};
 use crate::script::session::Session;
-use crate::script::{print, tell};
+use crate::script::{graphics, print, tell};
 use crate::table::{Table, number as short};
 
 /// A plot in the making.
@@ -95,12 +95,26 @@ pub(super) fn save_figure(context: &NativeCallContext, figure: &Figure, path: &s
     Ok(())
 }
 
-/// Draws in the terminal.
+/// Draws in the terminal: as a picture where it shows them, else with characters.
 pub(super) fn show_figure(figure: &Figure) {
     use std::io::IsTerminal;
+    if let Some(protocol) = graphics::protocol()
+        && let Some(png) = png_of(figure)
+    {
+        print(&protocol.inline(&png));
+        return;
+    }
     let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (columns, height) = if figure.panels.len() > 1 { (200, 16) } else { (100, 20) };
     print(&plot::text(figure, crate::script::width().min(columns), height, color));
+}
+
+/// A figure as a PNG file's bytes; none where it cannot be made, and characters have to do.
+fn png_of(figure: &Figure) -> Option<Vec<u8>> {
+    let folder = tempfile::tempdir().ok()?;
+    let file = folder.path().join("figure.png");
+    plot::save(figure, &file).ok()?;
+    std::fs::read(file).ok()
 }
 
 /// The fitted parameters to two digits, as a legend has room for.

@@ -356,9 +356,26 @@ pub mod functions {
     }
 
     /// A plan in a line.
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
-    pub fn sweep_to_string(sweep: &mut SweepHandle) -> String {
+    #[rhai_fn(name = "to_debug", pure)]
+    pub fn sweep_to_debug(sweep: &mut SweepHandle) -> String {
         format!("sweep of {} runs ({})", sweep.plan.runs.len(), sweep.plan.id())
+    }
+
+    /// A plan with its axes.
+    #[rhai_fn(name = "to_string", pure)]
+    pub fn sweep_to_string(sweep: &mut SweepHandle) -> String {
+        /// Values of an axis that are listed.
+        const LISTED: usize = 12;
+        let axes = sweep.plan.axes();
+        let width = axes.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let mut text = sweep_to_debug(sweep);
+        for (name, values) in axes {
+            let more = values.len().saturating_sub(LISTED);
+            let listed = values[..values.len() - more].join(", ");
+            let rest = if more > 0 { format!(", … {more} more") } else { String::new() };
+            text += &format!("\n  {name:width$}  {listed}{rest}");
+        }
+        text
     }
 
     /// The epochs table of the finished runs in a sweep's folder.

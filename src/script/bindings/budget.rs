@@ -1,0 +1,80 @@
+//! Rhai's own functions that make something of a given size, with a budget: a request beyond it is an error, not a crash.
+
+use rhai::plugin::*;
+use rhai::{Array, Blob, Dynamic, ImmutableString};
+
+use crate::error::{Error, Result};
+use crate::script::convert::{Scripted, at};
+
+/// Elements that a script may ask for at once.
+const MOST: i64 = 100_000_000;
+
+fn length(call: &str, asked: i64) -> Result<usize> {
+    if asked > MOST {
+        return Err(Error::invalid(format!("{call}: expected at most {MOST} elements, found {asked}")));
+    }
+    Ok(usize::try_from(asked).unwrap_or(0))
+}
+
+// Without doc comments: the functions are Rhai's, and help tells of kelvin's.
+#[export_module]
+pub mod functions {
+    #[rhai_fn(name = "pad", return_raw)]
+    pub fn pad_array(context: NativeCallContext, array: &mut Array, len: i64, item: Dynamic) -> Scripted<()> {
+        let len = length("pad", len).map_err(|error| at(&context, error))?;
+        if len > array.len() {
+            array.resize(len, item);
+        }
+        Ok(())
+    }
+
+    #[rhai_fn(name = "pad", return_raw)]
+    pub fn pad_blob(context: NativeCallContext, blob: &mut Blob, len: i64, item: i64) -> Scripted<()> {
+        let len = length("pad", len).map_err(|error| at(&context, error))?;
+        if len > blob.len() {
+            blob.resize(len, (item & 0xff) as u8);
+        }
+        Ok(())
+    }
+
+    #[rhai_fn(name = "pad", return_raw)]
+    pub fn pad_text(
+        context: NativeCallContext,
+        text: &mut ImmutableString,
+        len: i64,
+        character: char,
+    ) -> Scripted<()> {
+        let len = length("pad", len).map_err(|error| at(&context, error))?;
+        let missing = len.saturating_sub(text.chars().count());
+        text.make_mut().extend(std::iter::repeat_n(character, missing));
+        Ok(())
+    }
+
+    #[rhai_fn(name = "pad", return_raw)]
+    pub fn pad_text_with(
+        context: NativeCallContext,
+        text: &mut ImmutableString,
+        len: i64,
+        padding: &str,
+    ) -> Scripted<()> {
+        let len = length("pad", len).map_err(|error| at(&context, error))?;
+        let missing = len.saturating_sub(text.chars().count());
+        let padding: Vec<char> = padding.chars().collect();
+        if !padding.is_empty() {
+            text.make_mut().extend(padding.iter().cycle().take(missing));
+        }
+        Ok(())
+    }
+
+    #[rhai_fn(name = "blob", return_raw)]
+    pub fn blob_of(context: NativeCallContext, len: i64) -> Scripted<Blob> {
+        let len = length("blob", len).map_err(|error| at(&context, error))?;
+        Ok(vec![0; len])
+    }
+
+    #[rhai_fn(name = "blob", return_raw)]
+    pub fn blob_filled(context: NativeCallContext, len: i64, value: i64) -> Scripted<Blob> {
+        let len = length("blob", len).map_err(|error| at(&context, error))?;
+        Ok(vec![(value & 0xff) as u8; len])
+    }
+}
