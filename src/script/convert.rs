@@ -53,10 +53,14 @@ fn wrong(key: &str, expected: &str, value: &Dynamic) -> Error {
 
 /// A number; integers are accepted.
 pub(super) fn number(key: &str, value: &Dynamic) -> Result<f64> {
-    value
-        .as_float()
-        .or_else(|_| value.as_int().map(|value| value as f64))
-        .map_err(|_| wrong(key, "a number", value))
+    value.as_float().or_else(|_| value.as_int().map(|value| value as f64)).map_err(|_| {
+        match value.clone().into_string() {
+            Ok(text) if text.parse::<f64>().is_ok() => Error::invalid(format!(
+                "{key}: expected a number, found the text \"{text}\"; write {text} without quotes"
+            )),
+            _ => wrong(key, "a number", value),
+        }
+    })
 }
 
 /// An integer.

@@ -215,7 +215,9 @@ fn drafts(call: &str, options: &Map) -> Result<Vec<Draft>> {
     }
     for key in ["data", "model", "lr", "batch", "epochs"] {
         if !options.contains_key(key) {
-            return Err(Error::invalid(format!("{call}: the option `{key}` is missing")));
+            let doc = RUN_OPTIONS.iter().find(|option| option.name == key).map_or("", |option| option.doc);
+            let what = doc.trim_end_matches("; required");
+            return Err(Error::invalid(format!("{call}: the option `{key}` is missing: {what}")));
         }
     }
     let mut drafts = vec![Draft {

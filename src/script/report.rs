@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ariadne::{Config, IndexType, Label, Report, ReportKind, Source as Text};
-use rhai::{EvalAltResult, Position};
+use rhai::{EvalAltResult, ParseErrorType, Position};
 
 use crate::error::nearest;
 
@@ -139,7 +139,14 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
     let root = root(error);
     let message = match root {
         EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
-        EvalAltResult::ErrorParsing(kind, _) => kind.to_string(),
+        EvalAltResult::ErrorParsing(kind, _) => match kind {
+            ParseErrorType::MissingToken(..) => format!("{kind}; what is open before it goes on until here"),
+            kind => kind.to_string(),
+        },
+        EvalAltResult::ErrorArithmetic(text, _) if text.starts_with("Division by zero") => {
+            "an integer was divided by 0; make the divisor something else, or a number: 1.0 / 0.0 is inf"
+                .to_owned()
+        }
         EvalAltResult::ErrorVariableNotFound(name, _) => {
             // A variable of the script itself is known, and a function does not see it.
             let others = known.iter().map(String::as_str).filter(|known| known != name);
@@ -150,7 +157,7 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
                 _ if in_function && known.contains(name) => hand_over(name),
                 Some(near) => format!("; did you mean `{near}`?"),
                 None if in_function => hand_over(name),
-                None => String::new(),
+                None => format!("; define it first: let {name} = …;"),
             };
             format!("unknown variable `{name}`{hint}")
         }
@@ -187,6 +194,9 @@ fn hand_over(name: &str) -> String {
 fn unknown_function(signature: &str, known: &[String]) -> String {
     let (name, arguments) = signature.split_once(" (").unwrap_or((signature, ")"));
     let arguments = arguments.replace("&str | ImmutableString | String", "text");
+    let types: Vec<String> =
+        arguments.trim_end_matches(')').split(", ").map(super::manual::type_name).collect();
+    let arguments = format!("{})", types.join(", "));
     if known.iter().any(|known| known == name) {
         let forms = forms(name);
         let forms =
@@ -297,7 +307,7 @@ mod tests {
         assert!(message("digit()").contains("did you mean `digits`?"), "{}", message("digit()"));
         assert!(
             message("sweep(3)").contains(
-                "`sweep` does not take (i64); expected sweep(options: array) or sweep(options: map); help"
+                "`sweep` does not take (integer); expected sweep(options: array) or sweep(options: map); help"
             ),
             "{}",
             message("sweep(3)")

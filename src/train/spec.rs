@@ -214,7 +214,10 @@ impl RunSpec {
         expect(self.batch >= 1, "batch is 0, expected at least 1".to_owned())?;
         expect(
             self.batch <= self.train,
-            format!("batch is {}, larger than the training set of {} examples", self.batch, self.train),
+            format!(
+                "batch is {}, larger than the training set of {} examples; write a smaller one, or a larger `train`",
+                self.batch, self.train
+            ),
         )?;
         let smallest = self.model.smallest_batch(shape);
         expect(

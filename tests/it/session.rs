@@ -38,7 +38,7 @@ fn a_sweep_trains_in_the_background_while_the_prompt_answers() {
     let (answer, time) = terminal.interrupt();
     assert!(answer.contains("interrupted") && time < Duration::from_millis(400), "{time:?} {answer}");
     let table = terminal.ask("jobs().select([\"job\", \"dir\", \"status\", \"runs\"])");
-    assert!(table.contains("  1  long  training     2"), "{table}");
+    assert!(table.contains("    1  long  training      2"), "{table}");
     assert_eq!(terminal.ask("job.table().len"), "0");
     let error = terminal.ask("long.start(\"long\")");
     assert!(error.contains("job 1 trains in long already"), "{error}");
@@ -284,7 +284,7 @@ fn values_are_shown_well() {
     let lab = Lab::new();
     let mut terminal = Terminal::start(&lab);
     assert_eq!(terminal.ask("#{lr: 0.1, name: \"a\"}"), "#{ lr: 0.1, name: \"a\" }");
-    let map = terminal.ask("#{values: [1, 2, 3], inner: #{text: \"a long text that fills the line with words\", more: \"and another one like it, no less\"}}");
+    let map = terminal.ask("#{values: [1, 2, 3], inner: #{text: \"a long text that fills the line with words\", more: \"and another one like it, which makes it longer than a line\"}}");
     assert!(map.starts_with("#{\n  inner: #{\n    more: "), "{map}");
     // Longer than the screen: the pager shows it, where there is one.
     let array = terminal.ask("[1.5, 2.25]");
@@ -333,7 +333,7 @@ fn the_command_line_checks_completes_and_documents() {
         "did you mean `sweep`?",
         "bad.rhai:1:12",
         "did you mean `batch`?",
-        "bad.rhai:2:35",
+        "bad.rhai:2:36",
         "this plan is not used",
     ] {
         assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
