@@ -401,3 +401,56 @@ fn huge_requests_are_errors() {
         assert!(run.time < Duration::from_secs(10), "{request}: {:?}", run.time);
     }
 }
+
+/// A line with every number replaced, and spaces made one: the last bits of a processor change numbers, and those the columns.
+fn shape(line: &str) -> String {
+    let line = line.replace("∞ (the data show no decay)", "0 ± 0");
+    let mut out = String::new();
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        let begins_number =
+            c.is_ascii_digit() || (c == '-' && chars.peek().is_some_and(char::is_ascii_digit));
+        if begins_number {
+            while chars.peek().is_some_and(|c| c.is_ascii_digit() || ".,e-".contains(*c)) {
+                chars.next();
+            }
+            out.push('#');
+        } else if !(c == ' ' && out.ends_with(' ')) {
+            out.push(c);
+        }
+    }
+    out.trim().to_owned()
+}
+
+/// What of a screen is compared: neither the points of a plot, whose places are numbers, nor what a job says when it likes.
+fn comparable(text: &str) -> Vec<String> {
+    let of_plot = |line: &str| line.contains(['│', '┤', '┌', '└', '×']) || line.trim().is_empty();
+    text.lines().filter(|line| !of_plot(line) && !line.starts_with("job 1 (")).map(shape).collect()
+}
+
+#[test]
+fn the_first_session_of_the_docs_is_what_the_prompt_shows() {
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/first-session.md")).unwrap();
+    let blocks: Vec<&str> =
+        text.split("```").skip(1).step_by(2).map(|block| block.trim_start_matches("text\n")).collect();
+    let transcript = blocks.concat();
+    let lab = Lab::new();
+    let mut terminal = Terminal::start(&lab);
+    let mut inputs = 0;
+    for part in transcript.split(PROMPT).skip(1) {
+        let (input, wanted) = part.split_once('\n').unwrap_or((part, ""));
+        inputs += 1;
+        if input == ":quit" {
+            terminal.send(":quit");
+            terminal.send(ENTER);
+            break;
+        }
+        let answer = terminal.ask(input);
+        assert_eq!(comparable(&answer), comparable(wanted), "{input}\n{answer}");
+        assert_eq!(wanted.contains('┌'), answer.contains('┌'), "{answer}");
+    }
+    assert_eq!(inputs, 16);
+    assert_eq!(terminal.end(), Some(0));
+    assert!(lab.path("results/first/gap.svg").is_file() && lab.path("first.rhai").is_file());
+}
