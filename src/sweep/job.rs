@@ -121,7 +121,7 @@ pub type Say = Box<dyn FnMut(&str) + Send>;
 
 impl Job {
     /// Freezes the plan in a folder and begins to train what is left of it, as [`super::run`] does. What is worth a line is
-    /// given to `say`; `over` is called at the end.
+    /// given to `say`; `over` is called just before it is over.
     ///
     /// # Errors
     ///
@@ -159,20 +159,23 @@ impl Job {
             let run = || super::local::run(&plan, &dir, &provenance, &options, &mut reporter);
             let result = catch_unwind(AssertUnwindSafe(run))
                 .unwrap_or_else(|_| Err(Error::invalid("the job's thread died; what it trained is on disk")));
-            shared.change(|progress| match result {
+            shared.change(|_| {});
+            let mut last = shared.lock().clone();
+            match result {
                 Ok(summary) => {
-                    progress.stage = Stage::Ended;
-                    progress.ended = summary.runs;
-                    progress.summary = Some(summary);
+                    last.stage = Stage::Ended;
+                    last.ended = summary.runs;
+                    last.summary = Some(summary);
                 }
-                Err(Error::Interrupted) => progress.stage = Stage::Stopped,
+                Err(Error::Interrupted) => last.stage = Stage::Stopped,
                 Err(error) => {
-                    progress.stage = Stage::Failed;
-                    progress.error = Some(error.to_string());
+                    last.stage = Stage::Failed;
+                    last.error = Some(error.to_string());
                 }
-            });
-            let progress = shared.lock().clone();
-            over(&progress);
+            }
+            // Whoever waits may end the program: the last words come first.
+            over(&last);
+            shared.change(|progress| *progress = last);
         };
         std::thread::Builder::new()
             .name("kelvin-job".to_owned())

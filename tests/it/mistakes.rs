@@ -438,7 +438,7 @@ fn figures_and_pages() {
         mistake("§figure([1], #{colums: 2})", &["unknown option `colums`", "did you mean `columns`?"]),
         mistake("§figure([1], #{columns: 0})", &["columns: expected an integer ≥ 1, found 0"]),
         mistake("§figure([1], #{title: 3})", &["title: expected text, found the integer 3"]),
-        mistake("plot(t).§legend(1)", &["`legend` does not take (Plot, i64)"]),
+        mistake("plot(t).§legend(1)", &["`legend` does not take (Plot, integer)"]),
         mistake("page(\"p\").§figure(t, \"c\")", &["figure: expected a plot such as", "found a Table"]),
         mistake("page(\"p\").§verdicts(t)", &["no column `prediction`", "known: gap, lr, name"]),
         mistake("page(\"p\").§save(\"page.pdf\")", &["must end in .html", "page.html"]),

@@ -155,7 +155,7 @@ fn mistakes_say_what_to_write() {
         ("t.head(-1)", "head(n): expected an integer ≥ 0"),
         ("t.filter(\"X > 1\")", "no column `X`; did you mean `x`?"),
         ("t.select([\"x + \"])", "select: `x + `: Expected: an expression"),
-        ("t.append(3)", "`append` does not take (Table, i64); expected append("),
+        ("t.append(3)", "`append` does not take (Table, integer); expected append("),
         ("t.derive(\"y\")", "`derive` does not take (Table, text); expected derive("),
         ("t.sql(\"select * from T\", #{ Costs: t })", "no table `T`; known: t, Costs"),
         ("t.sql(\"select * from u\", #{ Costs: t })", "no table `u`; known: t, Costs"),

@@ -109,8 +109,8 @@ impl Highlighter for Line {
         if self.color { Cow::Owned(format!("\x1b[90m{hint}\x1b[0m")) } else { Cow::Borrowed(hint) }
     }
 
-    fn highlight_char(&self, _: &str, _: usize, kind: CmdKind) -> bool {
-        self.color && kind != CmdKind::ForcedRefresh || kind == CmdKind::ForcedRefresh
+    fn highlight_char(&self, _: &str, _: usize, _: CmdKind) -> bool {
+        self.color
     }
 }
 

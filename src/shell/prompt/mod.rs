@@ -114,6 +114,8 @@ pub(super) fn run(engine: Engine, session: &Rc<Session>, quiet: bool, format: Fo
     prompt.start_up();
     loop {
         known.borrow_mut().variables = prompt.known_variables();
+        // While a line is typed Ctrl-C is a key; from then on it is for what the line does.
+        crate::interrupt::clear();
         crate::interrupt::set_waiting(true);
         let line = editor.readline(PROMPT);
         crate::interrupt::set_waiting(false);
@@ -191,7 +193,6 @@ impl Prompt {
     /// Takes one input: a command, or something to evaluate.
     fn take(&mut self, line: &str) {
         if commands::is_command(line) {
-            crate::interrupt::clear();
             if let Err(error) = commands::obey(self, line) {
                 tell(&format!("error: {error}"));
             }
@@ -226,7 +227,6 @@ impl Prompt {
             offset
         };
         self.inputs.push(Input { name: name.to_owned(), text: text.to_owned(), offset });
-        crate::interrupt::clear();
         let result = guarded(|| self.run(text, offset));
         crate::interrupt::clear();
         for problem in self.session.take_problems() {
