@@ -193,7 +193,7 @@ impl Script {
 
 /// The functions that a script defines.
 fn add(functions: &mut BTreeMap<String, BTreeSet<usize>>, ast: &AST) {
-    for function in ast.iter_functions() {
+    for function in ast.iter_functions().filter(|function| !function.name.starts_with(modules::CLOSURE)) {
         functions.entry(function.name.to_owned()).or_default().insert(function.params.len());
     }
 }
