@@ -242,22 +242,22 @@ impl Session {
     }
 }
 
-/// Where a path leads, whether or not something is there yet: links of the folders that exist are followed.
+/// Where a path leads, whether or not something is there yet: links of the folders that exist are followed. Where that is not certain, because
+/// a link leads nowhere or `..` follows a folder that is still to be made, it is an error.
 fn real(path: &Path) -> std::io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
-    for (depth, ancestor) in path.ancestors().enumerate() {
-        let Ok(found) = std::fs::canonicalize(ancestor) else { continue };
-        let mut found = found;
-        let rest: Vec<_> = path.components().collect();
-        for part in &rest[rest.len() - depth..] {
-            match part {
-                std::path::Component::ParentDir => {
-                    found.pop();
-                }
-                part => found.push(part),
+    let uncertain = |text: &str| Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));
+    for ancestor in path.ancestors() {
+        if let Ok(found) = std::fs::canonicalize(ancestor) {
+            let rest = path.strip_prefix(ancestor).unwrap_or(Path::new(""));
+            if rest.components().any(|part| part == std::path::Component::ParentDir) {
+                return uncertain("expected a path without `..` after a folder that does not exist");
             }
+            return Ok(found.join(rest));
         }
-        return Ok(found);
+        if std::fs::symlink_metadata(ancestor).is_ok() {
+            return uncertain("a part of it is a link that leads nowhere; write to another file");
+        }
     }
     Ok(path)
 }
@@ -269,17 +269,21 @@ mod tests {
     #[test]
     fn scripts_write_below_the_current_folder_only() {
         let session = Session::silent();
-        for inside in ["results/a.parquet", "a", "./b/c", "src/../x", "not/yet/../there"] {
+        for inside in ["results/a.parquet", "a", "./b/c", "src/../x", "not/yet/there"] {
             assert!(session.may_write(Path::new(inside)).is_ok(), "{inside}");
         }
         for outside in ["/etc/x", "../x", "a/../../x", "not/yet/../../../x"] {
             let error = session.may_write(Path::new(outside)).unwrap_err().to_string();
-            assert!(error.contains("--allow-write"), "{outside}: {error}");
+            assert!(error.contains("--allow-write") || error.contains("without `..`"), "{outside}: {error}");
         }
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc", folder.path().join("link")).unwrap();
         session.set_writable(vec![folder.path().to_owned()]);
         assert!(session.may_write(&folder.path().join("deep/er")).is_ok());
         assert!(session.may_write(&folder.path().join("link/x")).is_err());
+        // What the system would follow later: links after a folder that is still to be made, and those that lead nowhere yet.
+        assert!(session.may_write(&folder.path().join("fresh/../link/x")).is_err());
+        std::os::unix::fs::symlink("/etc/nothing-yet", folder.path().join("dangling")).unwrap();
+        assert!(session.may_write(&folder.path().join("dangling")).is_err());
     }
 }
