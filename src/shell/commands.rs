@@ -410,12 +410,13 @@ fn worker(dir: &Path, task: &str, options: RunOptions) -> Result<u8> {
                      with more time",
                 ));
             }
+            // Said first: the task may be ended before its request returns.
+            tell("time is up; to be queued again, to go on from the checkpoints");
             job.requeue().map_err(|error| {
                 Error::invalid(format!(
-                    "time is up; checkpoints are written, but {error}; `kelvin submit` sends it again"
+                    "the checkpoints are written, but {error}; `kelvin submit` sends it again"
                 ))
             })?;
-            tell("time is up; queued again to go on from the checkpoints");
             Ok(0)
         }
         Err(error) => Err(error),

@@ -45,7 +45,7 @@ fn run(script: &str) -> (String, f64, u64) {
     let file = folder.path().join("x.rhai");
     std::fs::write(&file, script).unwrap();
     let start = std::time::Instant::now();
-    let child = Command::new(env!("CARGO_BIN_EXE_kelvin"))
+    let child = Command::new(crate::support::program())
         .arg("-q")
         .arg(&file)
         .stdout(std::process::Stdio::piped())

@@ -20,8 +20,8 @@ fn every_example_runs_in_an_empty_folder() {
 /// The scripts of the project, and the modules that the program carries.
 #[test]
 fn every_script_passes_the_check() {
-    let scripts = glob::glob(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/*.rhai")).unwrap();
-    let modules = glob::glob(concat!(env!("CARGO_MANIFEST_DIR"), "/stdlib/*.rhai")).unwrap();
+    let scripts = crate::support::files("scripts/*.rhai");
+    let modules = crate::support::files("stdlib/*.rhai");
     let files: Vec<String> =
         scripts.chain(modules).map(|path| path.unwrap().to_string_lossy().into_owned()).collect();
     assert!(files.len() > 15, "{files:?}");

@@ -111,7 +111,7 @@ impl Readers {
             eprintln!("skipped: KELVIN_PYTHON names no Python with the readers; run `make test`");
             return None;
         };
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/open_all.py");
+        let script = crate::support::checkout().join("tests/open_all.py");
         let mut child =
             Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (ask, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));

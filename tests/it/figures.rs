@@ -7,7 +7,7 @@ use crate::support::Lab;
 /// The project's scripts, where a script of the lab finds them.
 fn scripts(lab: &Lab) {
     fs::create_dir(lab.path("scripts")).unwrap();
-    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts")).unwrap() {
+    for entry in fs::read_dir(crate::support::checkout().join("scripts")).unwrap() {
         let path = entry.unwrap().path();
         fs::copy(&path, lab.path("scripts").join(path.file_name().unwrap())).unwrap();
     }

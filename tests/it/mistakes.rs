@@ -452,7 +452,7 @@ fn figures_and_pages() {
 /// The message of each kind of mistake, as it is shown: `tests/mistakes/NAME.rhai` and `NAME.txt`. KELVIN_BLESS=1 writes them anew.
 #[test]
 fn each_kind_of_mistake_has_its_message() {
-    let scripts = glob::glob(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mistakes/*.rhai")).unwrap();
+    let scripts = crate::support::files("tests/mistakes/*.rhai");
     let mut kinds = 0;
     for script in scripts.map(Result::unwrap) {
         let run = Lab::new().script(&std::fs::read_to_string(&script).unwrap());

@@ -1,6 +1,5 @@
 //! The Parquet files in other programs: pyarrow, pandas, polars and DuckDB, the real ones.
 
-use std::path::Path;
 use std::process::Command;
 
 use kelvin::sweep::rows::epochs_schema;
@@ -17,7 +16,7 @@ fn every_reader_opens_what_kelvin_writes() {
     let dir = folder.path().join("results");
     let script = "sweep(#{ data: digits(), train: 100, test: 50, model: linear(), lr: [0.1, 0.2], batch: [10, 20], \
                   seed: [1, 2], epochs: 3 }).run(\"results\")";
-    let done = Command::new(env!("CARGO_BIN_EXE_kelvin"))
+    let done = Command::new(crate::support::program())
         .current_dir(folder.path())
         .args(["-q", "-e", script])
         .output()
@@ -46,7 +45,7 @@ fn every_reader_opens_what_kelvin_writes() {
     assert_eq!((epochs.len(), runs.len()), (24, 8));
     let file = folder.path().join("expected.json");
     std::fs::write(&file, expected.to_string()).unwrap();
-    let readers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers.py");
+    let readers = crate::support::checkout().join("tests/readers.py");
     let read = Command::new(python).arg(readers).arg(&dir).arg(&file).output().unwrap();
     println!("{}", String::from_utf8_lossy(&read.stdout));
     assert!(

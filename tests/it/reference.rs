@@ -1,7 +1,7 @@
 //! Training against PyTorch: stored losses of `tests/reference/make_sgd.py`, in float64.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use kelvin::data::{DataSpec, Sampling, Source};
 use kelvin::model::{ModelSpec, Network};
@@ -65,7 +65,7 @@ struct Metrics {
 }
 
 fn reference(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(name)
+    crate::support::checkout().join("tests/reference").join(name)
 }
 
 fn stored<T: for<'a> Deserialize<'a>>(name: &str) -> T {

@@ -431,7 +431,7 @@ fn comparable(text: &str) -> Vec<String> {
 #[test]
 fn the_first_session_of_the_docs_is_what_the_prompt_shows() {
     let text =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/first-session.md")).unwrap();
+        std::fs::read_to_string(crate::support::checkout().join("docs/first-session.md")).unwrap();
     let blocks: Vec<&str> =
         text.split("```").skip(1).step_by(2).map(|block| block.trim_start_matches("text\n")).collect();
     let transcript = blocks.concat();

@@ -37,6 +37,22 @@ pub fn missing<'a>(programs: &[&'a str]) -> Vec<&'a str> {
 /// The name under which [`Lab::script`] saves and runs a script.
 pub const SCRIPT: &str = "script.rhai";
 
+/// The checkout whose tests run. Cargo names it as it starts them; what was known when they were compiled can be
+/// another one, which shared this one's build folder.
+pub fn checkout() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").expect("tests are run by cargo").into()
+}
+
+/// The program under test; see [`checkout`].
+pub fn program() -> PathBuf {
+    std::env::var_os("CARGO_BIN_EXE_kelvin").expect("tests are run by cargo").into()
+}
+
+/// The checkout's files that match.
+pub fn files(pattern: &str) -> glob::Paths {
+    glob::glob(checkout().join(pattern).to_str().unwrap()).unwrap()
+}
+
 /// A temporary folder that a script runs in, and that is also its home.
 pub struct Lab {
     folder: tempfile::TempDir,
@@ -77,7 +93,7 @@ impl Lab {
 
     /// The program, with nothing of the tester's own surroundings that could change what it does.
     pub fn kelvin(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kelvin"));
+        let mut command = Command::new(crate::support::program());
         command
             .current_dir(self.folder.path())
             .env("HOME", self.output.path())

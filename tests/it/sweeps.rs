@@ -1,6 +1,5 @@
 //! Whole sweeps: the quickstart script, the same rows again, data that moved or changed.
 
-use std::path::Path;
 
 use kelvin::data::{DataSpec, Dataset, Source, SyntheticOptions};
 use kelvin::table::Table;
@@ -22,7 +21,7 @@ pub fn metrics(lab: &Lab, dir: &str) -> Vec<Vec<String>> {
 #[test]
 fn quickstart_gives_its_figure_and_the_same_rows_twice() {
     let lab = Lab::new();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/quickstart.rhai");
+    let script = crate::support::checkout().join("scripts/quickstart.rhai");
     let script = script.to_str().unwrap();
     for dir in ["first", "second"] {
         let run = lab.run([script, "-D", "epochs=2", "-D", &format!("dir={dir}")]);

@@ -1,6 +1,5 @@
 //! Tables: the real program's operations, equality with pandas, files of other programs, several sweeps.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -62,7 +61,7 @@ fn what_is_not_a_number_differs_from_numbers() {
 
 #[test]
 fn operations_equal_those_of_pandas() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/tables.json");
+    let path = crate::support::checkout().join("tests/reference/tables.json");
     let stored: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let table = |name: &Value| table_of(&stored["tables"][name.as_str().unwrap()]);
     let cases = stored["cases"].as_array().unwrap();
@@ -305,7 +304,7 @@ fn files_of_other_programs_are_read() {
         return;
     };
     let lab = Lab::new();
-    let writer = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign.py");
+    let writer = crate::support::checkout().join("tests/foreign.py");
     let written = Command::new(python).arg(writer).arg(lab.path("")).output().unwrap();
     assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
     println!("{}", String::from_utf8_lossy(&written.stdout).trim());

@@ -17,7 +17,7 @@ fn what_other_programs_write_is_read() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/writers.py");
+    let script = crate::support::checkout().join("tests/writers.py");
     let written = Command::new(python).arg(script).arg(folder.path()).output().unwrap();
     assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
     tables(&folder.path().join("tables"));
