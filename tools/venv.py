@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make a Python environment in the cache folder, for tests and benchmarks.
 
-    venv.py readers    the readers that results must open in (0.4 GB)
+    venv.py readers    the readers that results must open in, and Jupyter's client (0.5 GB)
     venv.py torch      PyTorch, the baseline of the benchmark (6 GB)
 
 An environment that is complete is left as it is.
@@ -14,7 +14,10 @@ import sys
 from setup import CACHE, VERSION, alone, fail, say
 
 PACKAGES = {
-    "readers": ["pyarrow==26.0.1", "pandas==3.1.1", "polars==2.1.0", "duckdb==2.0.0", "numpy==2.4.6"],
+    "readers": [
+        "pyarrow==26.0.1", "pandas==3.1.1", "polars==2.1.0", "duckdb==2.0.0", "numpy==2.4.6",
+        "jupyter_client==8.10.0", "nbconvert==7.17.2", "nbformat==5.11.1",
+    ],
     "torch": [f"torch=={VERSION}", "numpy==2.4.6"],
 }
 

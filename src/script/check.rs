@@ -35,17 +35,7 @@ pub fn check(session: &Rc<Session>, text: &str) -> Result<Vec<Finding>, Box<Eval
     let mut engine = super::engine(session);
     // What the optimiser would take away is to be looked at, too.
     engine.set_optimization_level(OptimizationLevel::None);
-    engine.set_strict_variables(true);
-    let mut findings = Vec::new();
-    let ast = match engine.compile(text) {
-        Err(error) if matches!(*error.0, ParseErrorType::VariableUndefined(_)) => {
-            let ParseErrorType::VariableUndefined(name) = &*error.0 else { return Ok(findings) };
-            findings.push(Finding { message: format!("unknown variable `{name}`"), position: error.1 });
-            engine.set_strict_variables(false);
-            engine.compile(text)?
-        }
-        other => other?,
-    };
+    let (ast, mut findings) = strictly(&mut engine, text)?;
     let script = Script::new(&engine, session, &ast);
     ast.walk(&mut |path| {
         if let Some(node) = path.last() {
@@ -59,6 +49,40 @@ pub fn check(session: &Rc<Session>, text: &str) -> Result<Vec<Finding>, Box<Eval
     findings.sort_by_key(|finding| (finding.position.line(), finding.position.position()));
     findings.dedup_by(|a, b| a.position == b.position && a.message == b.message);
     Ok(findings)
+}
+
+/// The names of variables that a script uses without having them.
+///
+/// # Errors
+///
+/// Where it cannot be parsed.
+pub fn unknown_variables(session: &Rc<Session>, text: &str) -> Result<Vec<String>, Box<EvalAltResult>> {
+    let (_, findings) = strictly(&mut super::engine(session), text)?;
+    Ok(findings.into_iter().map(|finding| finding.message).collect())
+}
+
+/// Compiles a script, and finds every variable that is unknown.
+fn strictly(engine: &mut Engine, text: &str) -> Result<(AST, Vec<Finding>), Box<EvalAltResult>> {
+    engine.set_strict_variables(true);
+    let (mut findings, mut scope) = (Vec::new(), rhai::Scope::new());
+    // The compiler stops at the first; what was found counts as known in the next try.
+    let ast = loop {
+        match engine.compile_with_scope(&scope, text) {
+            Err(error) => match &*error.0 {
+                ParseErrorType::VariableUndefined(name) => {
+                    findings.push(Finding { message: format!("unknown variable `{name}`"), position: error.1 });
+                    // Functions see no variables from outside.
+                    if scope.contains(name) {
+                        engine.set_strict_variables(false);
+                    }
+                    scope.push_constant(name.as_str(), ());
+                }
+                _ => return Err(error.into()),
+            },
+            Ok(ast) => break ast,
+        }
+    };
+    Ok((ast, findings))
 }
 
 /// What a script can call.
@@ -286,6 +310,9 @@ fn unused_plans(ast: &AST, findings: &mut Vec<Finding>) {
             Some(ASTNode::Expr(Expr::Variable(variable, ..))) => {
                 used.insert(variable.1.to_string());
             }
+            Some(ASTNode::Stmt(Stmt::Export(names, _))) => {
+                used.insert(names.0.name.to_string());
+            }
             Some(ASTNode::Stmt(Stmt::Var(variable, flags, _)))
                 if is_sweep(&variable.1) && !flags.intersects(ASTFlags::EXPORTED) =>
             {
@@ -325,6 +352,7 @@ mod tests {
     #[test]
     fn a_good_script_is_good() {
         for text in [
+            "let plan = sweep(#{ data: digits() }); export plan;",
             include_str!("../../scripts/quickstart.rhai"),
             include_str!("../../scripts/all-figures.rhai"),
             include_str!("../../scripts/figure03.rhai"),
@@ -341,7 +369,7 @@ mod tests {
     fn what_is_wrong_is_found_without_running() {
         let text = "let runs = swep(#{ lr: 1 });
 let plan = sweep(#{ data: digits(), sampling: \"slpit\", bacth: 8, seed: #{ splt: 1 } });
-print(undefined);
+print(undefined); print(missing + undefined);
 import \"paper\" as paper;
 paper::chosen_scal();
 paper::two(1, 2);
@@ -360,6 +388,7 @@ fn f() { return 1; print(2); }
             "2: sweep: unknown option `splt`; did you mean `split`?",
             "2: `plan`: this plan is not used",
             "3: unknown variable `undefined`",
+            "3: unknown variable `missing`",
             "5: `paper` has no function `chosen_scal`; did you mean `chosen_scale`?",
             "6: `paper::two` takes 1 argument, found 2",
             "7: import: no module `papre`",
@@ -371,6 +400,6 @@ fn f() { return 1; print(2); }
         ] {
             assert!(found.iter().any(|line| line.starts_with(wanted)), "{wanted}\n{found:#?}");
         }
-        assert_eq!(found.len(), 14, "{found:#?}");
+        assert_eq!(found.len(), 15, "{found:#?}");
     }
 }

@@ -12,18 +12,22 @@ mod keywords;
 pub mod manual;
 mod modules;
 mod options;
+mod output;
 mod report;
 mod session;
 mod show;
+mod slips;
 
 pub use arguments::Arguments;
-pub use modules::STDLIB;
+pub use modules::{ModuleFunction, STDLIB, functions_of};
 pub use options::RUN_OPTIONS;
+pub use output::{Output, Shown, redirect};
+pub(crate) use output::{clear_screen, print, taker, tell};
 pub use report::{Failure, Input, Source, report, report_finding};
 pub use session::{ObserverFactory, Session, Speaker};
-pub use show::{Format, page, show};
+pub use show::{Format, page, show, shown};
 
-use std::io::Write;
+use std::io::IsTerminal;
 use std::rc::Rc;
 
 use rhai::{AST, Dynamic, Engine, EvalAltResult, OptimizationLevel, Scope};
@@ -41,21 +45,11 @@ pub fn engine(session: &Rc<Session>) -> Engine {
     engine.on_progress(|_| crate::interrupt::raised().then(|| Dynamic::from("interrupted")));
     engine.on_print(print);
     engine.on_debug(|text, _, _| tell(text));
+    // Of integers it would be their exclusive or, where a power is meant.
+    engine.disable_symbol("^").disable_symbol("^=");
     keywords::free(&mut engine);
     bindings::register(&mut engine);
     engine
-}
-
-/// Prints a line on standard output. Where nobody reads any more, what runs is stopped.
-pub(crate) fn print(text: &str) {
-    if writeln!(std::io::stdout(), "{text}").is_err() {
-        crate::interrupt::raise();
-    }
-}
-
-/// Says something on standard error, if anybody listens: a sweep goes on when its terminal is gone.
-pub(crate) fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Compiles and evaluates a script; what it defines stays in the scope.
@@ -78,12 +72,22 @@ fn screen() -> Option<(usize, usize)> {
 pub(crate) fn width() -> usize {
     /// Where output goes to a file.
     const PIPED: usize = 160;
+    /// In a notebook.
+    const TAKEN: usize = 100;
+    if output::taker().is_some() {
+        return TAKEN;
+    }
     screen().map_or(PIPED, |(columns, _)| columns)
 }
 
 /// Lines of the terminal that standard output is.
 fn rows() -> Option<usize> {
     screen().map(|(_, rows)| rows).filter(|rows| *rows > 0)
+}
+
+/// Whether errors are coloured.
+pub fn colored() -> bool {
+    output::taker().is_some() || (std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
 }
 
 /// A panic of what is evaluated becomes an error, and the session goes on.

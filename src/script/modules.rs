@@ -22,6 +22,42 @@ const FOLDER: &str = "stdlib";
 /// What Rhai's own names of closures begin with.
 pub(super) const CLOSURE: &str = "anon$";
 
+/// A function of a module, as help and completion tell it.
+pub struct ModuleFunction {
+    /// Its name.
+    pub name: String,
+    /// How it is called: `runs(scale, sampling, method)`.
+    pub signature: String,
+    /// What it does; empty where its comment says nothing.
+    pub doc: String,
+}
+
+/// The functions that a module gives, sorted by name.
+///
+/// # Errors
+///
+/// Where there is no such module, or it is no script.
+pub fn functions_of(engine: &Engine, session: &Session, name: &str) -> Result<Vec<ModuleFunction>> {
+    let (place, text) = find(session, name)?;
+    let ast = engine.compile(text).map_err(|error| Error::invalid(format!("{place}: {error}")))?;
+    let own = ast.iter_functions().filter(|function| {
+        function.access == rhai::FnAccess::Public && !function.name.starts_with(CLOSURE)
+    });
+    let mut found: Vec<ModuleFunction> = own
+        .map(|function| {
+            let lines = function.comments.iter().flat_map(|comment| comment.lines());
+            let doc: Vec<&str> = lines.map(|line| line.trim_start_matches('/').trim()).collect();
+            ModuleFunction {
+                name: function.name.to_owned(),
+                signature: format!("{}({})", function.name, function.params.join(", ")),
+                doc: doc.join(" ").trim().to_owned(),
+            }
+        })
+        .collect();
+    found.sort_by(|a, b| a.signature.cmp(&b.signature));
+    Ok(found)
+}
+
 /// A module that was evaluated.
 struct Loaded {
     text: String,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ariadne::{Config, IndexType, Label, Report, ReportKind, Source as Text};
 use rhai::{EvalAltResult, ParseErrorType, Position};
 
+use super::slips;
 use crate::error::nearest;
 
 /// A text that was evaluated.
@@ -85,8 +86,13 @@ pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, 
         return (Failure::Interrupted, "interrupted".to_owned());
     }
     let mut trace = innermost(error, source.known, "", false);
-    if trace.message.contains("arguments to function call") && at(&trace.place, source).starts_with(':') {
+    if trace.message.contains("arguments to function call") && at(&trace.place, source).1.starts_with(':') {
         trace.message = "options are a map, which is written with #{…}: f(#{name: value})".to_owned();
+    } else if matches!(root(error), EvalAltResult::ErrorParsing(..)) {
+        let (before, from) = at(&trace.place, source);
+        if let Some(advice) = slips::of_syntax(before, from) {
+            trace.message = advice;
+        }
     }
     let mut text = render(&trace.message, &trace.place, source, color);
     for Entered { how, what, from } in trace.entered {
@@ -151,7 +157,10 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
             // A variable of the script itself is known, and a function does not see it.
             let others = known.iter().map(String::as_str).filter(|known| known != name);
             let hint = match nearest(name, others) {
-                _ if !in_function && is_registered(name) => {
+                _ if slips::of_name(name).is_some() => {
+                    format!("; {}", slips::of_name(name).unwrap_or_default())
+                }
+                _ if !in_function && is_called_alone(name) => {
                     format!("; it is a function, which is written with brackets: {name}(…)")
                 }
                 _ if in_function && known.contains(name) => hand_over(name),
@@ -162,6 +171,10 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
             format!("unknown variable `{name}`{hint}")
         }
         EvalAltResult::ErrorFunctionNotFound(signature, _) => unknown_function(signature, known),
+        EvalAltResult::ErrorIndexingType(text, _) => format!(
+            "{} cannot be indexed so; arrays take a number, maps a text, tables a column's name or a row's number",
+            text.split(" [").next().map(super::manual::type_name).unwrap_or_default()
+        ),
         EvalAltResult::ErrorDotExpr(text, _) if text.contains("a getter is not registered") => property(text),
         other => {
             let mut bare = other.to_string();
@@ -180,6 +193,9 @@ fn property(text: &str) -> String {
         [_, name, _, "Table", ..] => {
             format!("a table has no property `{name}`; a column is written .column(\"{name}\")")
         }
+        [_, name, _, "()", ..] => {
+            format!("what stands before .{name} is nothing, (): a map has no such key, or a call gives nothing")
+        }
         [_, name, _, kind, ..] => format!("a {kind} has no property `{name}`"),
         _ => text.to_owned(),
     }
@@ -197,6 +213,17 @@ fn unknown_function(signature: &str, known: &[String]) -> String {
     let types: Vec<String> =
         arguments.trim_end_matches(')').split(", ").map(super::manual::type_name).collect();
     let arguments = format!("{})", types.join(", "));
+    if let Some(advice) = slips::of_call(name, &types) {
+        return advice;
+    }
+    if known.iter().any(|known| known == name) && !is_registered(name) {
+        return format!(
+            "`{name}` is a variable; the function that it holds is called with {name}.call(…)"
+        );
+    }
+    if let Some((module, function)) = name.split_once("::") {
+        return format!("the module `{module}` has no function {function}({arguments}; ?{module} lists what it has");
+    }
     if known.iter().any(|known| known == name) {
         let forms = forms(name);
         let forms =
@@ -230,16 +257,25 @@ fn is_property(name: &str) -> bool {
     is_registered(&format!("get${name}"))
 }
 
+/// Whether there is a function of this name that is no method of kelvin's types: whoever writes it alone means it.
+fn is_called_alone(name: &str) -> bool {
+    let functions = super::manual::functions(&super::engine(&super::Session::silent()));
+    functions.iter().any(|function| {
+        function.name == name
+            && function.parameters.first().is_none_or(|first| !first.starts_with(char::is_uppercase))
+    })
+}
+
 /// Whether there is a native function of this name.
 fn is_registered(name: &str) -> bool {
     let is_it = |info: rhai::FuncInfo| (info.metadata.name == name).then_some(());
     !super::engine(&super::Session::silent()).collect_fn_metadata(None, is_it, false).is_empty()
 }
 
-/// The text from a place on.
-fn at<'a>(place: &'a Place, source: &'a Source) -> &'a str {
+/// The text up to a place, and from there on.
+fn at<'a>(place: &'a Place, source: &'a Source) -> (&'a str, &'a str) {
     let (_, text, position) = source.locate(place);
-    offset(position, text).map_or("", |start| &text[start..])
+    offset(position, text).map_or(("", ""), |start| text.split_at(start))
 }
 
 fn render(message: &str, place: &Place, source: &Source, color: bool) -> String {

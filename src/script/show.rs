@@ -6,8 +6,10 @@ use std::process::{Command, Stdio};
 use rhai::{Array, Dynamic, Engine, Map, Scope};
 use serde_json::Value;
 
-use super::{print, width};
+use super::{Shown, output, print, width};
+use super::bindings::PlotHandle;
 use crate::analysis::GapFit;
+use crate::plot::Figure;
 use crate::table::{Cell, Table};
 
 /// How values are shown.
@@ -149,6 +151,20 @@ pub fn json(engine: &Engine, value: &Dynamic) -> Value {
     Value::String(one_line(engine, value.clone(), "to_string"))
 }
 
+/// A value in all forms in which it can be shown.
+pub fn shown(engine: &Engine, value: Dynamic) -> Shown {
+    let html = value.read_lock::<Table>().map(|table| table.html());
+    let draws = value.is::<PlotHandle>() || value.is::<Figure>();
+    let drawn = draws.then(|| {
+        let mut scope = Scope::new();
+        scope.push_dynamic("value", value.clone());
+        // A plot that cannot be drawn says why when it is asked to; here its line is all there is.
+        output::drawn(|| drop(engine.eval_with_scope::<()>(&mut scope, "value.show()")))
+    });
+    let svg = drawn.flatten().and_then(|drawn| drawn.svg);
+    Shown { text: show(engine, value), html, svg, png: None }
+}
+
 fn rows(table: &Table) -> Value {
     let cell = |cell: Cell| match cell {
         Cell::Null => Value::Null,
@@ -172,6 +188,9 @@ fn rows(table: &Table) -> Value {
 
 /// Prints a text; one that is longer than the screen goes to the pager, where the prompt has one.
 pub fn page(text: &str) {
+    if output::taker().is_some() {
+        return print(text);
+    }
     let rows = super::rows();
     let tall = rows.is_some_and(|rows| text.lines().count() + 1 > rows);
     if !(tall && std::io::stdin().is_terminal() && to_pager(text)) {

@@ -3,10 +3,12 @@
 mod commands;
 mod data;
 mod doc;
+mod interpreter;
+mod jupyter;
 mod progress;
 mod prompt;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -15,6 +17,7 @@ use std::sync::LazyLock;
 use clap::{CommandFactory, Parser};
 use rhai::{Engine, EvalAltResult, Scope};
 
+use self::interpreter::Interpreter;
 use crate::error::Error;
 use crate::script::{self, Arguments, Failure, Format, Input, Session, Source, print, tell};
 
@@ -110,6 +113,9 @@ enum Command {
         #[arg(default_value = "kelvin-doc")]
         folder: PathBuf,
     },
+    /// Notebooks: register kelvin with Jupyter
+    #[command(subcommand)]
+    Jupyter(jupyter::Command),
     /// Print the completions of the command line for a shell
     Completions {
         /// The shell
@@ -169,6 +175,14 @@ pub fn main() -> ExitCode {
         }
         Some(Command::Check { files }) => check(&files),
         Some(Command::Doc { folder }) => code(doc::write(&folder).map(|()| 0)),
+        Some(Command::Jupyter(jupyter::Command::Install(options))) => code(jupyter::install(&options).map(|()| 0)),
+        Some(Command::Jupyter(jupyter::Command::Run { file, allow_write, data })) => {
+            let session = Session::new(Arguments::default(), progress::observers(false));
+            session.set_data_dir(data.data_dir);
+            session.set_writable(allow_write);
+            let interpreter = Interpreter::new(script::engine(&session), &session, Format::Text);
+            code(jupyter::serve(&file, interpreter).map(|()| 0))
+        }
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Options::command(), "kelvin", &mut std::io::stdout());
             0
@@ -203,7 +217,7 @@ fn run(options: Run) -> u8 {
     match (&options.file, &options.eval) {
         (Some(file), _) => run_file(&engine, &session, file, options.json.then_some(format)),
         (None, Some(expression)) => run_text(&engine, &session, "<expression>", expression, Some(format)),
-        (None, None) => prompt::run(engine, &session, options.quiet, format),
+        (None, None) => prompt::run(Interpreter::new(engine, &session, format), options.quiet),
     }
 }
 
@@ -231,7 +245,7 @@ fn check(files: &[PathBuf]) -> u8 {
                 bad = true;
                 findings
                     .iter()
-                    .for_each(|finding| tell(&script::report_finding(finding, &source, colored())));
+                    .for_each(|finding| tell(&script::report_finding(finding, &source, script::colored())));
             }
             Err(error) => {
                 bad = true;
@@ -240,11 +254,6 @@ fn check(files: &[PathBuf]) -> u8 {
         }
     }
     if bad { FAILED } else { 0 }
-}
-
-/// Whether errors are coloured.
-fn colored() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Ends the program at once. A step that was left behind may still be computed, and libtorch must not be
@@ -323,7 +332,7 @@ fn run_text(engine: &Engine, session: &Rc<Session>, name: &str, text: &str, form
 
 /// Prints an error and returns its exit code.
 fn complain(error: &EvalAltResult, source: &Source) -> u8 {
-    let (failure, text) = script::report(error, source, colored());
+    let (failure, text) = script::report(error, source, script::colored());
     tell(&text);
     match failure {
         Failure::Interrupted => INTERRUPTED,

@@ -6,20 +6,23 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
-use crate::script::{ObserverFactory, tell};
+use crate::script::{ObserverFactory, taker, tell};
 use crate::sweep::{Observer, Process, Silent, Work};
 use crate::train::{EpochRecord, Status};
 
 /// The observers of a session.
 pub(super) fn observers(quiet: bool) -> ObserverFactory {
-    let terminal = std::io::stderr().is_terminal();
     Box::new(move || -> Box<dyn Observer> {
+        let terminal = taker().is_none() && std::io::stderr().is_terminal();
         if quiet { Box::new(Silent) } else { Box::new(Progress::new(terminal)) }
     })
 }
 
 /// Time between lines where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Time between lines of which one takes the other's place.
+const REPLACED_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Before, the first epochs say little of the time that is left.
 const EARLIEST: Duration = Duration::from_secs(5);
@@ -72,6 +75,14 @@ impl Progress {
         )
     }
 
+    /// A line of progress, where there is no bar.
+    fn status(&self, text: &str, last: bool) {
+        match taker() {
+            Some(output) => output.progress(text, last),
+            None => tell(text),
+        }
+    }
+
     fn line(&self, text: &str) {
         if self.terminal {
             self.bar.suspend(|| tell(text));
@@ -109,7 +120,7 @@ impl Observer for Progress {
             }
             self.bar.set_message(self.numbers());
         } else {
-            tell(&format!("training {}, {}", count(work.runs, "run"), count(work.epochs as usize, "epoch")));
+            self.status(&format!("training {}, {}", count(work.runs, "run"), count(work.epochs as usize, "epoch")), false);
         }
     }
 
@@ -129,9 +140,12 @@ impl Observer for Progress {
         self.images = images;
         if self.terminal {
             self.bar.set_message(self.numbers());
-        } else if self.last_line.elapsed() >= PLAIN_INTERVAL {
+            return;
+        }
+        let interval = if taker().is_some() { REPLACED_INTERVAL } else { PLAIN_INTERVAL };
+        if self.last_line.elapsed() >= interval {
             self.last_line = Instant::now();
-            tell(&format!("{}/{} epochs, {}", self.epochs, self.work.epochs, self.numbers()));
+            self.status(&format!("{}/{} epochs, {}", self.epochs, self.work.epochs, self.numbers()), false);
         }
     }
 
@@ -159,10 +173,8 @@ impl Observer for Progress {
         self.bar.finish_and_clear();
         let time = self.started.elapsed().as_secs_f64();
         let runs = count(self.work.runs, "run");
-        tell(&format!(
-            "{} of {runs} ended in {time:.1} s, {} images/s",
-            self.runs,
-            HumanCount(self.speed() as u64)
-        ));
+        let text =
+            format!("{} of {runs} ended in {time:.1} s, {} images/s", self.runs, HumanCount(self.speed() as u64));
+        self.status(&text, true);
     }
 }

@@ -8,7 +8,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::{Cell, Table, schema};
 
 /// Rows shown when a table is printed.
-const ROWS: usize = 20;
+pub(super) const ROWS: usize = 20;
 
 /// Longer texts are cut, in columns of the terminal.
 const LONGEST: usize = 40;
@@ -142,7 +142,7 @@ fn shown(sizes: &[usize], width: usize) -> (usize, usize) {
 }
 
 /// `1,234 rows`.
-fn count(n: usize, what: &str) -> String {
+pub(super) fn count(n: usize, what: &str) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -5,6 +5,7 @@ mod cells;
 mod describe;
 mod display;
 mod folders;
+mod html;
 mod join;
 mod operations;
 mod parquet;

@@ -34,10 +34,10 @@ const TICK: Duration = Duration::from_millis(50);
 /// Events that may wait for the caller; then workers wait, too. Few, because a checkpoint holds weights.
 const BACKLOG: usize = 32;
 
-/// Images trained on since the program began.
+/// Images trained on since the program began, of what the user waits for.
 static IMAGES: AtomicU64 = AtomicU64::new(0);
 
-/// Images that all runs of this process have trained on so far.
+/// Images that all runs of this process have trained on so far, but for those in the background.
 pub fn images_trained() -> u64 {
     IMAGES.load(Ordering::Relaxed)
 }
@@ -510,7 +510,9 @@ fn train_stack(
             }
             updates += u64::from(images > 0);
             shared.images.fetch_add(images, Ordering::Relaxed);
-            IMAGES.fetch_add(images, Ordering::Relaxed);
+            if crate::interrupt::scope().is_none() {
+                IMAGES.fetch_add(images, Ordering::Relaxed);
+            }
             Signal::Go
         };
         let advance = stack.advance(&mut signal)?;

@@ -1,6 +1,5 @@
 //! Sweeps in the background, in scripts.
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::script::convert::{Scripted, at, raise};
 use crate::script::handles::JobHandle;
 use crate::script::session::{Session, Speaker};
-use crate::script::{print, show};
+use crate::script::output::taker;
+use crate::script::{clear_screen, print, shown};
 use crate::sweep::{Job, Progress, Stage};
 use crate::table::{Cell, Table, number};
 
@@ -130,15 +130,6 @@ fn waited(context: &NativeCallContext, job: &JobHandle) -> Result<Table> {
     so_far(job)
 }
 
-/// Begins the screen anew, where there is one.
-fn new_screen(head: &str) {
-    if std::io::stdout().is_terminal() {
-        print(&format!("\x1b[H\x1b[2J{head}"));
-    } else {
-        print(head);
-    }
-}
-
 fn watched(context: &NativeCallContext, job: &JobHandle, analysis: &FnPtr) -> Scripted<Dynamic> {
     let mut seen = None;
     loop {
@@ -147,10 +138,18 @@ fn watched(context: &NativeCallContext, job: &JobHandle, analysis: &FnPtr) -> Sc
         let over = progress.stage.is_over();
         let mut value = Dynamic::UNIT;
         if progress.ended > 0 || over {
-            new_screen(&format!("job {}: {}", job.number, in_words(&progress)));
+            // What was there before stays where nothing will take its place.
+            if seen.is_some() || !over {
+                clear_screen();
+            }
+            print(&format!("job {}: {}", job.number, in_words(&progress)));
             value = analysis.call_within_context(context, ())?;
             if !value.is_unit() {
-                print(&show(context.engine(), value.clone()));
+                let shown = shown(context.engine(), value.clone());
+                match taker() {
+                    Some(output) => output.show(shown),
+                    None => print(&shown.text),
+                }
             }
         }
         if over {

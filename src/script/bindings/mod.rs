@@ -4,6 +4,7 @@
 
 mod analysis;
 mod arguments;
+mod arrays;
 mod average;
 mod budget;
 mod data;
@@ -16,6 +17,7 @@ mod plots;
 mod sweeps;
 mod tables;
 
+pub(super) use plots::PlotHandle;
 use rhai::{Engine, exported_module};
 
 use crate::model::MODELS;
@@ -86,6 +88,7 @@ pub(super) fn register(engine: &mut Engine) {
         exported_module!(analysis::functions),
         exported_module!(average::functions),
         exported_module!(arguments::functions),
+        exported_module!(arrays::functions),
         exported_module!(plots::functions),
         exported_module!(pages::functions),
         exported_module!(numbers::functions),

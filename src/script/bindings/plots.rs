@@ -9,7 +9,8 @@ use crate::analysis::GapFit;
 use crate::plot::{self, Chart, Curve, Figure};
 use crate::script::convert::{Scripted, at, number};
 use crate::script::session::Session;
-use crate::script::{graphics, print, tell};
+use crate::script::output::taker;
+use crate::script::{Shown, graphics, print, tell};
 use crate::table::{Table, number as short};
 
 /// A plot in the making.
@@ -98,6 +99,10 @@ pub(super) fn save_figure(context: &NativeCallContext, figure: &Figure, path: &s
 /// Draws in the terminal: as a picture where it shows them, else with characters.
 pub(super) fn show_figure(figure: &Figure) {
     use std::io::IsTerminal;
+    if let Some(output) = taker() {
+        let text = plot::text(figure, crate::script::width(), 20, false);
+        return output.show(Shown { text, svg: Some(plot::svg(figure)), ..Shown::default() });
+    }
     if let Some(protocol) = graphics::protocol()
         && let Some(png) = png_of(figure)
     {

@@ -353,6 +353,24 @@ pub mod functions {
         Ok(Cell::all(column).into_iter().map(value).collect())
     }
 
+    /// `runs["gap"]` is the column, as `runs.column("gap")`.
+    #[rhai_fn(index_get, return_raw, pure)]
+    pub fn column_at(context: NativeCallContext, table: &mut Table, name: &str) -> Scripted<Array> {
+        column(context, table, name)
+    }
+
+    /// `runs[0]` is the first row as a map, `runs[-1]` the last.
+    #[rhai_fn(index_get, return_raw, pure)]
+    pub fn row_at(context: NativeCallContext, table: &mut Table, row: i64) -> Scripted<Map> {
+        let len = table.len() as i64;
+        let index = if row < 0 { row + len } else { row };
+        if !(0..len).contains(&index) {
+            return Err(at(&context, Error::invalid(format!("row {row}: the table has {len} rows"))));
+        }
+        let cells = table.batch().columns().iter().map(|column| value(Cell::of(column, index as usize)));
+        Ok(table.columns().into_iter().map(Into::into).zip(cells).collect())
+    }
+
     /// The rows as an array of maps; a null is `()`.
     ///
     /// ```

@@ -10,9 +10,9 @@ use rustyline::hint::{Hinter, HistoryHinter};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
 
-use super::commands::{COMMANDS, is_command};
-use super::complete::{Known, complete};
-use super::syntax::{Kind, is_open, tokens};
+use crate::shell::interpreter::commands::is_command;
+use crate::shell::interpreter::complete::{Known, complete};
+use crate::shell::interpreter::syntax::{Kind, is_open, tokens};
 
 /// The helper of the line editor.
 #[derive(Helper)]
@@ -39,13 +39,8 @@ impl Completer for Line {
         position: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let typed = &line[..position];
         let pair = |name: String| Pair { display: name.clone(), replacement: name };
-        if let Some(command) = typed.strip_prefix(':').filter(|command| !command.contains(' ')) {
-            let fits = COMMANDS.iter().filter(|known| known.name.starts_with(command));
-            return Ok((1, fits.map(|known| pair(known.name.to_owned())).collect()));
-        }
-        let found = complete(typed, &self.known.borrow());
+        let found = complete(&line[..position], &self.known.borrow());
         Ok((found.start, found.candidates.into_iter().map(pair).collect()))
     }
 }

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use super::commands::COMMANDS;
 use super::syntax::{Kind, Token, tokens};
 use crate::script::manual::{self, Function, Property};
 
 /// A variable of the session.
 #[derive(Clone, Debug)]
-pub(super) struct Variable {
+pub(in crate::shell) struct Variable {
     pub name: String,
     /// Its type, as scripts see it.
     pub kind: String,
@@ -18,17 +19,21 @@ pub(super) struct Variable {
 }
 
 /// What completion knows.
-pub(super) struct Known {
+pub(in crate::shell) struct Known {
     pub functions: Vec<Function>,
     pub properties: Vec<Property>,
     pub variables: Vec<Variable>,
     /// Columns of an epochs table and of its steady state.
     pub columns: Vec<String>,
+    /// Modules that the program carries.
+    pub modules: Vec<String>,
+    /// The modules that were imported, by alias, with the functions of each.
+    pub imports: Vec<(String, Vec<String>)>,
 }
 
 /// What may stand somewhere.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(in crate::shell) struct Found {
     /// The byte from which on it replaces what was typed.
     pub start: usize,
     /// What may stand there, sorted.
@@ -66,7 +71,10 @@ const NO_COLUMNS: [&str; 6] = ["title", "x_label", "y_label", "show", "legend", 
 const COLUMN_OPTIONS: [&str; 6] = ["x", "y", "by", "on", "metric", "column"];
 
 /// What may stand at the end of `line`.
-pub(super) fn complete(line: &str, known: &Known) -> Found {
+pub(in crate::shell) fn complete(line: &str, known: &Known) -> Found {
+    if let Some(found) = command(line, known) {
+        return found;
+    }
     let tokens = tokens(line);
     // In an unfinished text, its content decides.
     if let Some((Token { kind: Kind::Text(false), range }, before)) = tokens.split_last() {
@@ -82,6 +90,10 @@ pub(super) fn complete(line: &str, known: &Known) -> Found {
     let before: Vec<Token> = tokens.into_iter().filter(|token| token.range.end <= start).collect();
     let text = |token: &Token| &line[token.range.clone()];
     let all = match before.last().map(text) {
+        Some(":") if before.len() >= 3 && text(&before[before.len() - 2]) == ":" => {
+            let alias = text(&before[before.len() - 3]);
+            known.imports.iter().filter(|(name, _)| name == alias).flat_map(|(_, names)| names.clone()).collect()
+        }
         Some(".") if before.len() < 2 || text(&before[before.len() - 2]) != "." => members(
             &kind_of(line, &before[..before.len() - 1], known),
             line,
@@ -98,12 +110,52 @@ pub(super) fn complete(line: &str, known: &Known) -> Found {
                 let key = before.get(before.len().wrapping_sub(2)).map(text).unwrap_or_default();
                 let choices = manual::choices(&call, key);
                 let choices = choices.into_iter().map(|choice| format!("\"{choice}\""));
-                choices.chain(names(known, word)).collect()
+                let constructors: &[&str] = match key {
+                    "model" => &["Network"],
+                    "data" => &["Dataset"],
+                    "optimizer" => &["Optimizer"],
+                    _ => &[],
+                };
+                let constructors = known.functions.iter().filter(|function| {
+                    // Methods give one, too; a constructor's first argument is none.
+                    constructors.contains(&function.returns.as_str())
+                        && function.parameters.first().is_none_or(|first| first != &function.returns)
+                });
+                let constructors: Vec<String> = constructors.map(|function| function.name.clone()).collect();
+                choices.chain(constructors).chain(names(known, word)).collect()
             }
             _ => names(known, word),
         },
     };
     Found { start, candidates: fitting(all, word) }
+}
+
+/// What may stand in a command such as `:load FILE`, or in a question such as `?fit_gap`; none where it is neither.
+fn command(line: &str, known: &Known) -> Option<Found> {
+    let asked = |start: usize| {
+        let topics = manual::TOPICS.iter().map(|topic| topic.name.to_owned());
+        let names = known.functions.iter().map(|function| function.name.clone()).chain(topics);
+        Found { start, candidates: fitting(names.collect(), &line[start..]) }
+    };
+    if line.starts_with('?') {
+        return Some(asked(1));
+    }
+    let command = line.strip_prefix(':')?;
+    let Some((name, _)) = command.split_once(' ') else {
+        let fits = COMMANDS.iter().map(|known| known.name.to_owned());
+        return Some(Found { start: 1, candidates: fitting(fits.collect(), command) });
+    };
+    let start = name.len() + 2;
+    match name {
+        "load" | "save" => Some(files(line, start)),
+        "doc" => Some(asked(start)),
+        // What follows is evaluated.
+        "time" | "type" => {
+            let found = complete(&line[start..], known);
+            Some(Found { start: found.start + start, ..found })
+        }
+        _ => Some(Found { start: line.len(), candidates: Vec::new() }),
+    }
 }
 
 /// Those that begin with a word, sorted, each once.
@@ -154,6 +206,11 @@ fn members(kind: &str, line: &str, receiver: &[Token], known: &Known) -> Vec<Str
 
 /// The type of the value that ends with these words; empty where it is not known.
 fn kind_of(line: &str, words: &[Token], known: &Known) -> String {
+    let kind = declared_kind(line, words, known);
+    if kind == "any" { String::new() } else { kind }
+}
+
+fn declared_kind(line: &str, words: &[Token], known: &Known) -> String {
     let Some(last) = words.last() else { return String::new() };
     let text = &line[last.range.clone()];
     match last.kind {
@@ -255,7 +312,9 @@ fn enclosing(line: &str, words: &[Token]) -> Option<Enclosing> {
     if !is_map(innermost) {
         return Some(Enclosing::Other);
     }
-    let call = open.iter().rev().find_map(|&at| call(at)).unwrap_or_default();
+    // A map in an array, a block or brackets is no map of options.
+    let options = open.iter().rev().find(|&&at| !is_map(at)).and_then(|&at| call(at));
+    let call = options.unwrap_or_default();
     let outer = open.len().checked_sub(2).map(|outer| open[outer]).filter(|&outer| is_map(outer));
     let within = outer.and_then(|_| innermost.checked_sub(3)).map(|key| text(key).to_owned());
     Some(Enclosing::Map { call, within })
@@ -332,7 +391,18 @@ fn in_text(line: &str, start: usize, before: &[Token], known: &Known) -> Found {
         return Found { start: word, candidates: fitting(columns(line, before, known), &line[word..]) };
     }
     match call {
-        _ if import => files(line, inside),
+        _ if import => {
+            let mut found = files(line, inside);
+            if found.start == inside {
+                let modules = ["stdlib", "."].iter().flat_map(|folder| std::fs::read_dir(folder)).flatten().flatten();
+                let names = modules
+                    .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".rhai")?.to_owned()));
+                found.candidates.retain(|name| !name.ends_with(".rhai"));
+                found.candidates.extend(names.chain(known.modules.iter().cloned()));
+                found.candidates = fitting(found.candidates, &line[inside..]);
+            }
+            found
+        }
         Some((name, _)) if PATHS.contains(&name) => files(line, inside),
         _ => nothing,
     }
@@ -390,6 +460,8 @@ mod tests {
                 variable("settings", "map", &[], &["lr", "length"]),
             ],
             columns: vec!["converged".to_owned(), "gap".to_owned()],
+            modules: vec!["paper".to_owned()],
+            imports: vec![("paper".to_owned(), vec!["runs".to_owned(), "steady".to_owned()])],
         }
     }
 
@@ -403,6 +475,10 @@ mod tests {
         assert_eq!(at("ru"), ["run", "runs"]);
         assert_eq!(at("print(settings, da"), ["data"]);
         assert_eq!(at("// swe"), [""; 0]);
+        assert_eq!(at("paper::r"), ["runs"]);
+        assert_eq!(at("?fit_g"), ["fit_gap"]);
+        assert_eq!(at(":ti"), ["time"]);
+        assert_eq!(at(":time fit_g"), ["fit_gap"]);
         assert_eq!(at("äöü swe"), ["sweep"]);
     }
 
@@ -430,6 +506,9 @@ mod tests {
             ["\"fixed\"", "\"random\"", "\"split\"", "data", "runs", "settings"]
         );
         assert_eq!(at("sweep(#{ sampling: \"ra"), ["random"]);
+        assert_eq!(at("sweep(#{ model: lin"), ["linear"]);
+        assert!(at("sweep(#{ optimizer: ").starts_with(&["adam".to_owned()]));
+        assert!(!at("f(x, [#{ l").contains(&"lr".to_owned()));
         assert_eq!(at("sweep(#{ seed: #{ sp"), ["split"]);
         assert_eq!(at("sgd(#{ form: \"s"), ["sutskever"]);
         assert_eq!(at("p.run(\"results\", #{ che"), ["checkpoint_every"]);
@@ -455,5 +534,7 @@ mod tests {
         assert_eq!(at("results(\"src/scr"), ["script/"]);
         assert_eq!(complete("results(\"src/scr", &known()).start, "results(\"src/".len());
         assert_eq!(at("import \"stdl"), ["stdlib/"]);
+        assert_eq!(at("import \"pap"), ["paper"]);
+        assert_eq!(at(":load src/scr"), ["script/"]);
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// A word's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::shell) enum Kind {
     /// A name.
     Name,
     /// A word of the language.
@@ -25,13 +25,13 @@ pub(super) enum Kind {
 
 /// A word with its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Token {
+pub(in crate::shell) struct Token {
     pub kind: Kind,
     pub range: Range<usize>,
 }
 
 /// Rhai's words.
-pub(super) const KEYWORDS: [&str; 34] = [
+pub(in crate::shell) const KEYWORDS: [&str; 34] = [
     "as",
     "break",
     "case",
@@ -69,7 +69,7 @@ pub(super) const KEYWORDS: [&str; 34] = [
 ];
 
 /// The words of an input; space between them is left out.
-pub(super) fn tokens(input: &str) -> Vec<Token> {
+pub(in crate::shell) fn tokens(input: &str) -> Vec<Token> {
     let mut found = Vec::new();
     let mut start = 0;
     while let Some(first) = input[start..].chars().next() {
@@ -173,7 +173,7 @@ fn text(rest: &str, quote: char) -> (usize, bool) {
 }
 
 /// Whether an input has brackets, a text or a comment that it does not close.
-pub(super) fn is_open(input: &str) -> bool {
+pub(in crate::shell) fn is_open(input: &str) -> bool {
     let mut depth = 0;
     for Token { kind, range } in tokens(input) {
         match kind {
@@ -186,7 +186,17 @@ pub(super) fn is_open(input: &str) -> bool {
             _ => {}
         }
     }
-    depth > 0
+    depth > 0 || asks_for_more(input)
+}
+
+/// Whether an input ends with an operator, whose right side is still to come. An empty line says that it is not.
+fn asks_for_more(input: &str) -> bool {
+    let words = tokens(input);
+    let last = words.iter().rev().find(|word| !matches!(word.kind, Kind::Comment(_)));
+    let more = last.is_some_and(|word| {
+        word.kind == Kind::Sign && "+-*/%=<>&|,.".contains(&input[word.range.clone()])
+    });
+    more && !input.ends_with("\n\n") && !input.trim().ends_with("..")
 }
 
 #[cfg(test)]
@@ -195,12 +205,12 @@ mod tests {
 
     #[test]
     fn open_inputs_ask_for_more() {
-        for open in ["sweep(#{", "fn f() {\n 1", "let s = `a", "/* x", "/* /* */", "[1, // )\n", "f(\n\"a\","]
+        for open in ["sweep(#{", "fn f() {\n 1", "let s = `a", "/* x", "/* /* */", "[1, // )\n", "f(\n\"a\",", "let y = x +", "a &&"]
         {
             assert!(is_open(open), "{open}");
         }
         for closed in
-            ["1 + 1", "\"(\"", "'('", "f(\"\\\"(\")", "// (", "/* ( */ 1", "}", "(\"a", "/* /* */ */"]
+            ["1 + 1", "let y = x +\n\n", "0..", "\"(\"", "'('", "f(\"\\\"(\")", "// (", "/* ( */ 1", "}", "(\"a", "/* /* */ */"]
         {
             assert!(!is_open(closed), "{closed}");
         }

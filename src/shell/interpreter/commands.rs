@@ -4,26 +4,29 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rhai::Dynamic;
 
-use super::Prompt;
+use super::{Interpreter, Trouble};
 use super::syntax::{Kind, tokens};
-use crate::error::{Error, Result, suggestion};
-use crate::script::{manual, page, print, tell, type_name};
+use crate::error::{Error, suggestion};
+use crate::script::{check, clear_screen, manual, page, print, tell, type_name};
 use crate::sweep::time_text;
 use crate::table::{Cell, Table, number};
 
+/// What a command leaves: nothing, or what to tell.
+type Done = std::result::Result<(), Trouble>;
+
 /// A command of the prompt.
-pub(super) struct Command {
+pub(in crate::shell) struct Command {
     /// Its name, without the colon.
     pub name: &'static str,
     /// What follows it.
     argument: &'static str,
     /// What it does.
     doc: &'static str,
-    run: fn(&mut Prompt, &str) -> Result<()>,
+    run: fn(&mut Interpreter, &str) -> Done,
 }
 
 /// Every command, in the order of the alphabet.
-pub(super) const COMMANDS: [Command; 11] = [
+pub(in crate::shell) const COMMANDS: [Command; 11] = [
     Command { name: "clear", argument: "", doc: "clears the screen", run: clear },
     Command {
         name: "doc",
@@ -53,8 +56,13 @@ pub(super) const COMMANDS: [Command; 11] = [
 ];
 
 /// Whether an input is for the prompt itself.
-pub(super) fn is_command(input: &str) -> bool {
-    input.trim_start().starts_with(':') || question(input).is_some()
+pub(in crate::shell) fn is_command(input: &str) -> bool {
+    input.trim_start().starts_with(':') || question(input).is_some() || is_goodbye(input)
+}
+
+/// Words by which other shells are left.
+fn is_goodbye(input: &str) -> bool {
+    ["exit", "quit", "exit()", "quit()"].contains(&input.trim().trim_end_matches(';'))
 }
 
 /// The name that `?name` or `name?` asks about.
@@ -66,9 +74,12 @@ fn question(input: &str) -> Option<&str> {
 }
 
 /// Obeys a command.
-pub(super) fn obey(prompt: &mut Prompt, input: &str) -> Result<()> {
+pub(in crate::shell) fn obey(shell: &mut Interpreter, input: &str) -> Done {
     if let Some(name) = question(input).filter(|_| !input.trim_start().starts_with(':')) {
-        return doc(prompt, name);
+        return doc(shell, name);
+    }
+    if is_goodbye(input) {
+        return quit(shell, "");
     }
     let input = input.trim().trim_start_matches(':');
     let (name, argument) = input.split_once(char::is_whitespace).unwrap_or((input, ""));
@@ -80,20 +91,20 @@ pub(super) fn obey(prompt: &mut Prompt, input: &str) -> Result<()> {
     match (command.argument, argument) {
         ("", "") => {}
         ("", extra) => {
-            return Err(Error::invalid(format!(":{name}: expected nothing after it, found {extra}")));
+            return Err(Error::invalid(format!(":{name}: expected nothing after it, found {extra}")).into());
         }
-        (wanted, "") => return Err(Error::invalid(format!(":{name}: expected :{name} {wanted}"))),
+        (wanted, "") => return Err(Error::invalid(format!(":{name}: expected :{name} {wanted}")).into()),
         _ => {}
     }
-    (command.run)(prompt, argument)
+    (command.run)(shell, argument)
 }
 
-fn clear(_: &mut Prompt, _: &str) -> Result<()> {
-    print("\x1b[2J\x1b[H");
+fn clear(_: &mut Interpreter, _: &str) -> Done {
+    clear_screen();
     Ok(())
 }
 
-fn help(_: &mut Prompt, _: &str) -> Result<()> {
+fn help(_: &mut Interpreter, _: &str) -> Done {
     for Command { name, argument, doc, .. } in &COMMANDS {
         let call = format!(":{name} {argument}");
         print(&format!("  {call:14}  {doc}"));
@@ -102,38 +113,35 @@ fn help(_: &mut Prompt, _: &str) -> Result<()> {
     Ok(())
 }
 
-fn doc(prompt: &mut Prompt, name: &str) -> Result<()> {
-    // `paper::two` and `runs.filter` mean the function.
-    let bare = name.rsplit(['.', ':']).next().unwrap_or(name);
-    if let Some(text) = manual::entry(&prompt.engine, bare) {
+fn doc(shell: &mut Interpreter, name: &str) -> Done {
+    if name.is_empty() {
+        let topics = shell.value(super::NAME, "help()")?;
+        shell.show(topics);
+        return Ok(());
+    }
+    if let Some(text) = shell.explain(name) {
         page(text.trim_end());
         return Ok(());
     }
-    if let Some(value) = prompt.scope.get(bare) {
-        let kind = type_name(value);
-        print(&format!("{bare}: a variable of this session, {kind}"));
-        return Ok(());
-    }
-    let known = manual::names(&prompt.engine);
-    let near = crate::error::nearest(bare, known.iter().map(String::as_str));
+    let known = manual::names(&shell.engine);
+    let near = crate::error::nearest(name, known.iter().map(String::as_str));
     let hint =
         near.map_or("help() lists topics and functions".to_owned(), |near| format!("did you mean `{near}`?"));
-    Err(Error::invalid(format!("nothing is called `{name}`; {hint}")))
+    Err(Error::invalid(format!("nothing is called `{name}`; {hint}")).into())
 }
 
-fn history(prompt: &mut Prompt, _: &str) -> Result<()> {
+fn history(shell: &mut Interpreter, _: &str) -> Done {
     let lines: Vec<String> =
-        prompt.typed.iter().enumerate().map(|(at, input)| format!("{:4}  {}", at + 1, input.text)).collect();
+        shell.history().enumerate().map(|(at, input)| format!("{:4}  {input}", at + 1)).collect();
     page(&lines.join("\n"));
     Ok(())
 }
 
-fn load(prompt: &mut Prompt, file: &str) -> Result<()> {
+fn load(shell: &mut Interpreter, file: &str) -> Done {
     let file = unquoted(file);
     let text = std::fs::read_to_string(file).map_err(|error| Error::io(file, error))?;
     let text = crate::shell::plain(text);
-    prompt.evaluate(file, &text);
-    Ok(())
+    shell.evaluate(file, &text)
 }
 
 /// A file's name may be typed as a text, too.
@@ -141,45 +149,60 @@ fn unquoted(file: &str) -> &str {
     file.trim_matches(['"', '\''])
 }
 
-fn quit(prompt: &mut Prompt, _: &str) -> Result<()> {
-    prompt.leaving = true;
+fn quit(shell: &mut Interpreter, _: &str) -> Done {
+    shell.leaving = true;
     Ok(())
 }
 
-fn reload(prompt: &mut Prompt, _: &str) -> Result<()> {
-    prompt.session.forget_modules();
-    match prompt.imports.len() {
+fn reload(shell: &mut Interpreter, _: &str) -> Done {
+    shell.session.forget_modules();
+    match shell.imports.len() {
         0 => print("no module is imported"),
         _ => {
-            let names: Vec<&str> = prompt.imports.iter().map(|import| import.alias.as_str()).collect();
+            let names: Vec<&str> = shell.imports.iter().map(|import| import.alias.as_str()).collect();
             print(&format!("read again at the next input: {}", names.join(", ")));
         }
     }
     Ok(())
 }
 
-fn save(prompt: &mut Prompt, file: &str) -> Result<()> {
+fn save(shell: &mut Interpreter, file: &str) -> Done {
     let file = unquoted(file);
     let path = std::path::Path::new(file);
-    prompt.session.may_write(path)?;
-    let inputs: Vec<&str> =
-        prompt.typed.iter().filter(|input| input.succeeded).map(|input| input.text.as_str()).collect();
+    shell.session.may_write(path)?;
+    let inputs: Vec<&str> = shell.typed.iter().filter_map(|input| input.script.as_deref()).collect();
     if inputs.is_empty() {
-        return Err(Error::invalid(":save: no input succeeded yet"));
+        return Err(Error::invalid(":save: no input succeeded yet").into());
     }
-    let text = script_of(prompt, &inputs);
+    let text = script_of(shell, &inputs);
     // What does not run is no script.
-    if let Err(error) = prompt.engine.compile(&text) {
-        return Err(Error::invalid(format!(":save: these inputs make no script: {error}")));
+    match check::unknown_variables(&shell.session, &text) {
+        Ok(unknown) if unknown.is_empty() => {}
+        Ok(unknown) => {
+            return Err(Error::invalid(format!(
+                ":save: {}, which only inputs that failed define; enter what defines it again, then save",
+                unknown.join(", ")
+            ))
+            .into());
+        }
+        Err(error) => {
+            return Err(Error::invalid(format!(":save: these inputs make no script: {error}")).into());
+        }
     }
-    std::fs::write(path, &text).map_err(|error| Error::io(path, error))?;
+    // Aside first: a full disk leaves the script of before.
+    let aside = path.with_extension(format!("unfinished-{}", std::process::id()));
+    let written = std::fs::write(&aside, &text).and_then(|()| std::fs::rename(&aside, path));
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(&aside);
+        return Err(Error::io(path, error).into());
+    }
     let s = if inputs.len() == 1 { "" } else { "s" };
     print(&format!("{file}: {} input{s}", inputs.len()));
     Ok(())
 }
 
 /// Inputs as a script: statements end, functions are defined once, `ans` is a variable.
-fn script_of(prompt: &Prompt, inputs: &[&str]) -> String {
+fn script_of(shell: &Interpreter, inputs: &[&str]) -> String {
     let date = time_text(SystemTime::now());
     let mut text =
         format!("// Saved from the prompt of kelvin, {}.\n", date.split_whitespace().next().unwrap_or(&date));
@@ -188,7 +211,7 @@ fn script_of(prompt: &Prompt, inputs: &[&str]) -> String {
     });
     // The functions that an input defines, and whether it does nothing else.
     let defines = |input: &str| {
-        let ast = prompt.engine.compile(input).ok()?;
+        let ast = shell.engine.compile(input).ok()?;
         let mut names: Vec<String> = ast
             .iter_functions()
             .map(|function| format!("{}/{}", function.name, function.params.len()))
@@ -206,7 +229,7 @@ fn script_of(prompt: &Prompt, inputs: &[&str]) -> String {
             continue;
         }
         let input = input.trim_end();
-        let is_expression = prompt.engine.compile_expression(input).is_ok();
+        let is_expression = shell.engine.compile_expression(input).is_ok();
         if uses_ans && is_expression {
             text += &format!("let ans = {input};\n");
         } else if input.ends_with([';', '}']) && !is_expression {
@@ -218,11 +241,11 @@ fn script_of(prompt: &Prompt, inputs: &[&str]) -> String {
     text
 }
 
-fn time(prompt: &mut Prompt, expression: &str) -> Result<()> {
+fn time(shell: &mut Interpreter, expression: &str) -> Done {
     // Peaks are counted from here on, where the system lets us.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let (began, images) = (Instant::now(), crate::train::engine::images_trained());
-    prompt.evaluate(super::NAME, expression);
+    let done = shell.evaluate(super::NAME, expression);
     let (time, images) = (began.elapsed(), crate::train::engine::images_trained() - images);
     let mut text = format!("wall {}", seconds(time));
     if images > 0 {
@@ -232,7 +255,7 @@ fn time(prompt: &mut Prompt, expression: &str) -> Result<()> {
         text += &format!(", peak memory {} MB", peak / 1_000_000);
     }
     tell(&text);
-    Ok(())
+    done
 }
 
 fn seconds(time: Duration) -> String {
@@ -251,19 +274,18 @@ fn peak_memory() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-fn type_of(prompt: &mut Prompt, expression: &str) -> Result<()> {
-    if let Some(value) = prompt.value(super::NAME, expression) {
-        print(&type_name(&value));
-    }
+fn type_of(shell: &mut Interpreter, expression: &str) -> Done {
+    let value = shell.value(super::NAME, expression)?;
+    print(&type_name(&value));
     Ok(())
 }
 
-fn vars(prompt: &mut Prompt, _: &str) -> Result<()> {
+fn vars(shell: &mut Interpreter, _: &str) -> Done {
     /// Characters of a value.
     const SHORT: usize = 60;
     let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); 3];
-    for (name, kind, value) in prompt.variables() {
-        let text = shown(prompt, &value);
+    for (name, kind, value) in shell.variables() {
+        let text = shown(shell, &value);
         let line = text.lines().next().unwrap_or_default();
         let cut: String = line.chars().take(SHORT).collect();
         let more = cut.len() < text.len();
@@ -281,9 +303,9 @@ fn vars(prompt: &mut Prompt, _: &str) -> Result<()> {
 }
 
 /// A value in a line: of a table its size.
-fn shown(prompt: &Prompt, value: &Dynamic) -> String {
+fn shown(shell: &Interpreter, value: &Dynamic) -> String {
     if let Some(table) = value.read_lock::<Table>() {
         return format!("{} rows, {} columns", number(table.len() as f64), table.columns().len());
     }
-    crate::script::show(&prompt.engine, value.clone())
+    crate::script::show(&shell.engine, value.clone())
 }

@@ -1,0 +1,93 @@
+//! Where what scripts print, say and show goes: the standard streams, or whoever took their place, such as a notebook.
+
+use std::cell::RefCell;
+use std::io::{IsTerminal, Write};
+use std::rc::Rc;
+
+/// A value in the forms in which it can be shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Characters.
+    pub text: String,
+    /// HTML, of tables.
+    pub html: Option<String>,
+    /// An SVG file's text, of figures.
+    pub svg: Option<String>,
+    /// A PNG file's bytes, of images.
+    pub png: Option<Vec<u8>>,
+}
+
+/// Takes what would go to the standard streams.
+pub trait Output {
+    /// A line that is printed.
+    fn print(&self, text: &str);
+    /// A line that is said beside the results.
+    fn tell(&self, text: &str);
+    /// Something that is drawn.
+    fn show(&self, shown: Shown);
+    /// A line of progress, which takes the place of the one before; after the `last` one another begins.
+    fn progress(&self, text: &str, last: bool);
+    /// What comes next takes the place of what was shown so far.
+    fn clear(&self);
+}
+
+thread_local! {
+    static OUTPUT: RefCell<Option<Rc<dyn Output>>> = const { RefCell::new(None) };
+}
+
+/// Sends what this thread prints, says and shows to `output` from now on; none: to the standard streams. Returns who had it before.
+pub fn redirect(output: Option<Rc<dyn Output>>) -> Option<Rc<dyn Output>> {
+    OUTPUT.replace(output)
+}
+
+/// Who takes what this thread shows; none: the standard streams.
+pub(crate) fn taker() -> Option<Rc<dyn Output>> {
+    OUTPUT.with_borrow(Clone::clone)
+}
+
+/// Prints a line on standard output. Where nobody reads any more, what runs is stopped.
+pub(crate) fn print(text: &str) {
+    if let Some(output) = taker() {
+        output.print(text);
+    } else if writeln!(std::io::stdout(), "{text}").is_err() {
+        crate::interrupt::raise();
+    }
+}
+
+/// Clears the screen, where there is one.
+pub(crate) fn clear_screen() {
+    if let Some(output) = taker() {
+        output.clear();
+    } else if std::io::stdout().is_terminal() {
+        print("\x1b[H\x1b[2J");
+    }
+}
+
+/// Says something on standard error, if anybody listens: a sweep goes on when its terminal is gone.
+pub(crate) fn tell(text: &str) {
+    if let Some(output) = taker() {
+        output.tell(text);
+    } else {
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+}
+
+/// What `work` draws, where it draws something and prints nothing.
+pub(super) fn drawn(work: impl FnOnce()) -> Option<Shown> {
+    #[derive(Default)]
+    struct Taken(RefCell<Option<Shown>>);
+    impl Output for Taken {
+        fn print(&self, _: &str) {}
+        fn tell(&self, _: &str) {}
+        fn show(&self, shown: Shown) {
+            self.0.replace(Some(shown));
+        }
+        fn progress(&self, _: &str, _: bool) {}
+        fn clear(&self) {}
+    }
+    let taken = Rc::new(Taken::default());
+    let before = redirect(Some(Rc::clone(&taken) as Rc<dyn Output>));
+    work();
+    redirect(before);
+    taken.0.take()
+}

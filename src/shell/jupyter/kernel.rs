@@ -1,0 +1,386 @@
+//! What a kernel does with what a notebook asks.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use jupyter_protocol::{
+    ClearOutput, CodeMirrorMode, CommInfoReply, CompleteReply, CompleteRequest, ConnectionInfo, DisplayData, ErrorOutput,
+    ExecuteInput, ExecuteReply, ExecuteRequest, ExecuteResult, ExecutionCount, HistoryEntry, HistoryReply,
+    HistoryRequest, InspectReply, InspectRequest, IsCompleteReply, IsCompleteReplyStatus, JupyterMessage,
+    JupyterMessageContent, KernelInfoReply, LanguageInfo, Media, MediaType, ReplyError, ReplyStatus, Status,
+    Transient, UpdateDisplayData,
+};
+
+use super::wire::{Mouth, Outgoing, Request, Wire};
+use crate::error::Result;
+use crate::script::{self, Failure, Output, Shown};
+use crate::shell::VERSION;
+use crate::shell::interpreter::complete::{Known, complete};
+use crate::shell::interpreter::syntax::{Kind, is_open, tokens};
+use crate::shell::interpreter::{Interpreter, Trouble, commands};
+
+/// The version of Jupyter's messages that is spoken.
+const PROTOCOL: &str = "5.4";
+
+/// Evaluates cells.
+pub(super) struct Kernel {
+    interpreter: Interpreter,
+    known: Known,
+    wire: Wire,
+    notebook: Rc<Notebook>,
+    cells: usize,
+}
+
+impl Kernel {
+    /// Binds the sockets of a connection.
+    pub fn start(connection: ConnectionInfo, mut interpreter: Interpreter) -> Result<Self> {
+        let wire = Wire::start(connection, info())?;
+        let parent = Arc::new(JupyterMessage::new(Status::idle(), None));
+        let notebook = Rc::new(Notebook { mouth: wire.mouth.clone(), parent: RefCell::new(parent), line: RefCell::default() });
+        script::redirect(Some(Rc::clone(&notebook) as Rc<dyn Output>));
+        interpreter.session.set_interactive();
+        interpreter.start_up();
+        let known = interpreter.known();
+        Ok(Self { interpreter, known, wire, notebook, cells: 0 })
+    }
+
+    /// Answers until the notebook is closed.
+    pub fn serve(mut self) {
+        loop {
+            crate::interrupt::set_waiting(true);
+            let request = self.wire.requests.recv();
+            crate::interrupt::set_waiting(false);
+            let Ok(Request::Shell(message)) = request else { break };
+            let message = Arc::new(*message);
+            let aborts = self.answer(&message);
+            self.wire.pending.fetch_sub(1, Ordering::SeqCst);
+            if (aborts && !self.abort_what_waits()) || self.interpreter.leaving {
+                break;
+            }
+        }
+        self.interpreter.session.stop_jobs();
+        script::redirect(None);
+        self.wire.close();
+    }
+
+    /// Says that the cells that wait will not be evaluated, because one before them failed. Whether the kernel goes on.
+    fn abort_what_waits(&mut self) -> bool {
+        while let Ok(request) = self.wire.requests.try_recv() {
+            let Request::Shell(message) = request else { return false };
+            let message = Arc::new(*message);
+            if let JupyterMessageContent::ExecuteRequest(_) = message.content {
+                self.publish(&message, Status::busy());
+                let reply = ExecuteReply { status: ReplyStatus::Aborted, ..self.executed() };
+                self.send(Outgoing::Reply(Box::new(reply.as_child_of(&message))));
+                self.publish(&message, Status::idle());
+            } else {
+                self.answer(&message);
+            }
+            self.wire.pending.fetch_sub(1, Ordering::SeqCst);
+        }
+        true
+    }
+
+    fn send(&self, message: Outgoing) {
+        // The sockets are served as long as the kernel is.
+        let _ = self.wire.mouth.blocking_send(message);
+    }
+
+    fn publish(&self, parent: &JupyterMessage, content: impl Into<JupyterMessageContent>) {
+        self.send(Outgoing::Publish(Box::new(JupyterMessage::new(content, Some(parent)))));
+    }
+
+    /// Answers a request. Whether the cells that wait are not to be evaluated.
+    fn answer(&mut self, message: &Arc<JupyterMessage>) -> bool {
+        self.publish(message, Status::busy());
+        let mut aborts = false;
+        let reply = match &message.content {
+            JupyterMessageContent::KernelInfoRequest(_) => Some(info().as_child_of(message)),
+            JupyterMessageContent::ExecuteRequest(request) => {
+                let reply = self.execute(request, message);
+                aborts = request.stop_on_error && reply.status == ReplyStatus::Error;
+                Some(reply.as_child_of(message))
+            }
+            JupyterMessageContent::CompleteRequest(request) => Some(self.complete(request).as_child_of(message)),
+            JupyterMessageContent::InspectRequest(request) => Some(self.inspect(request).as_child_of(message)),
+            JupyterMessageContent::IsCompleteRequest(request) => {
+                let open = !commands::is_command(&request.code) && is_open(&request.code);
+                let status = if open { IsCompleteReplyStatus::Incomplete } else { IsCompleteReplyStatus::Complete };
+                let indent = if open { "    ".to_owned() } else { String::new() };
+                Some(IsCompleteReply { status, indent }.as_child_of(message))
+            }
+            JupyterMessageContent::HistoryRequest(request) => Some(self.history(request).as_child_of(message)),
+            JupyterMessageContent::CommInfoRequest(_) => {
+                let none = CommInfoReply { status: ReplyStatus::Ok, comms: Default::default(), error: None };
+                Some(none.as_child_of(message))
+            }
+            _ => None,
+        };
+        if let Some(reply) = reply {
+            self.send(Outgoing::Reply(Box::new(reply)));
+        }
+        self.publish(message, Status::idle());
+        aborts
+    }
+
+    /// A reply to a cell that succeeded.
+    fn executed(&self) -> ExecuteReply {
+        ExecuteReply {
+            status: ReplyStatus::Ok,
+            execution_count: ExecutionCount::new(self.cells),
+            payload: Vec::new(),
+            user_expressions: Some(Default::default()),
+            error: None,
+        }
+    }
+
+    fn execute(&mut self, request: &ExecuteRequest, message: &Arc<JupyterMessage>) -> ExecuteReply {
+        if !request.silent {
+            self.cells += 1;
+            let execution_count = ExecutionCount::new(self.cells);
+            self.publish(message, ExecuteInput { code: request.code.clone(), execution_count });
+        }
+        self.notebook.parent.replace(Arc::clone(message));
+        // Jobs of this cell speak below it, whichever runs then.
+        let (mouth, parent) = (self.wire.mouth.clone(), Arc::clone(message));
+        self.interpreter.session.set_speaker(Arc::new(move |text: &str| {
+            stream(&mouth, &parent, true, text);
+        }));
+        if request.code.trim().is_empty() {
+            return self.executed();
+        }
+        let taken = self.interpreter.take(&request.code);
+        self.interpreter.refresh(&mut self.known);
+        match taken {
+            Ok(value) => {
+                if !value.is_unit() && !request.silent {
+                    let data = media(script::shown(&self.interpreter.engine, value));
+                    self.publish(message, ExecuteResult::new(ExecutionCount::new(self.cells), data));
+                }
+                self.executed()
+            }
+            Err(trouble) => {
+                let error = reply_error(&trouble);
+                let ReplyError { ename, evalue, traceback } = error.clone();
+                if !request.silent {
+                    self.publish(message, ErrorOutput { ename, evalue, traceback });
+                }
+                ExecuteReply { status: ReplyStatus::Error, error: Some(Box::new(error)), ..self.executed() }
+            }
+        }
+    }
+
+    fn complete(&mut self, request: &CompleteRequest) -> CompleteReply {
+        let found = complete(before(&request.code, request.cursor_pos), &self.known);
+        CompleteReply {
+            matches: found.candidates,
+            // Jupyter counts characters.
+            cursor_start: request.code[..found.start].chars().count(),
+            cursor_end: request.cursor_pos,
+            metadata: Default::default(),
+            status: ReplyStatus::Ok,
+            error: None,
+        }
+    }
+
+    fn inspect(&self, request: &InspectRequest) -> InspectReply {
+        let told = asked_about(&request.code, before(&request.code, request.cursor_pos).len())
+            .into_iter()
+            .find_map(|name| self.interpreter.explain(&name));
+        InspectReply {
+            found: told.is_some(),
+            data: told.map_or_else(Media::default, |text| Media::new(vec![MediaType::Plain(text)])),
+            metadata: Default::default(),
+            status: ReplyStatus::Ok,
+            error: None,
+        }
+    }
+
+    fn history(&self, request: &HistoryRequest) -> HistoryReply {
+        let (output, most) = match request {
+            HistoryRequest::Tail { n, output, .. } => (*output, usize::try_from(*n).unwrap_or(usize::MAX)),
+            HistoryRequest::Range { output, .. } | HistoryRequest::Search { output, .. } => (*output, usize::MAX),
+        };
+        let inputs: Vec<(usize, String)> =
+            self.interpreter.history().enumerate().map(|(at, text)| (at + 1, text.to_owned())).collect();
+        let entry = |(line, text): (usize, String)| match output {
+            true => HistoryEntry::InputOutput(0, line, (text, String::new())),
+            false => HistoryEntry::Input(0, line, text),
+        };
+        let skipped = inputs.len().saturating_sub(most);
+        HistoryReply {
+            history: inputs.into_iter().skip(skipped).map(entry).collect(),
+            status: ReplyStatus::Ok,
+            error: None,
+        }
+    }
+}
+
+/// What the kernel says of itself.
+fn info() -> KernelInfoReply {
+    KernelInfoReply {
+        status: ReplyStatus::Ok,
+        protocol_version: PROTOCOL.to_owned(),
+        implementation: "kelvin".to_owned(),
+        implementation_version: env!("CARGO_PKG_VERSION").to_owned(),
+        language_info: LanguageInfo {
+            name: "rhai".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mimetype: Some("text/x-rhai".to_owned()),
+            file_extension: Some(".rhai".to_owned()),
+            // Rhai's words are nearly Rust's, which the notebooks' highlighters know.
+            pygments_lexer: Some("rust".to_owned()),
+            codemirror_mode: Some(CodeMirrorMode::Simple("rust".to_owned())),
+            nbconvert_exporter: None,
+        },
+        banner: format!("kelvin {}. help() explains all.", VERSION.as_str()),
+        help_links: Vec::new(),
+        debugger: false,
+        error: None,
+    }
+}
+
+/// The code before a position that counts characters.
+fn before(code: &str, position: usize) -> &str {
+    code.char_indices().nth(position).map_or(code, |(at, _)| &code[..at])
+}
+
+/// The names that somebody with the cursor at a byte of the code may ask about: the one there, then those of the calls around it.
+fn asked_about(code: &str, cursor: usize) -> Vec<String> {
+    let words = tokens(code);
+    let text = |at: usize| &code[words[at].range.clone()];
+    let is_name = |at: usize| matches!(words[at].kind, Kind::Name | Kind::Keyword);
+    // `paper::runs` is one name.
+    let whole = |at: usize| match at >= 3 && text(at - 1) == ":" && text(at - 2) == ":" && is_name(at - 3) {
+        true => format!("{}::{}", text(at - 3), text(at)),
+        false => text(at).to_owned(),
+    };
+    let there = (0..words.len()).rev().find(|&at| {
+        is_name(at) && words[at].range.start <= cursor && cursor <= words[at].range.end
+    });
+    let mut open = Vec::new();
+    for (at, word) in words.iter().enumerate().take_while(|(_, word)| word.range.end <= cursor) {
+        match word.kind {
+            Kind::Open => open.push(at),
+            Kind::Close => drop(open.pop()),
+            _ => {}
+        }
+    }
+    let calls = open.into_iter().rev().filter(|&at| at > 0 && text(at) == "(" && is_name(at - 1)).map(|at| at - 1);
+    there.into_iter().chain(calls).map(whole).collect()
+}
+
+/// A value in the forms of a notebook, which takes the richest that it can show.
+fn media(shown: Shown) -> Media {
+    let mut forms = vec![MediaType::Plain(shown.text)];
+    forms.extend(shown.html.map(MediaType::Html));
+    forms.extend(shown.svg.map(MediaType::Svg));
+    forms.extend(shown.png.map(|png| MediaType::Png(BASE64_STANDARD.encode(png))));
+    Media::new(forms)
+}
+
+fn reply_error(trouble: &Trouble) -> ReplyError {
+    let ename = match trouble.failure {
+        Failure::Interrupted => "Interrupted",
+        Failure::Error => "Error",
+    };
+    let plain = without_colors(trouble.text.lines().next().unwrap_or_default());
+    let evalue = plain.strip_prefix("Error: ").or_else(|| plain.strip_prefix("error: ")).unwrap_or(&plain).to_owned();
+    ReplyError { ename: ename.to_owned(), evalue, traceback: trouble.text.lines().map(str::to_owned).collect() }
+}
+
+/// A text without the codes of terminals.
+fn without_colors(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('m').map_or(part, |(_, rest)| rest))
+}
+
+fn stream(mouth: &Mouth, parent: &Arc<JupyterMessage>, error: bool, text: &str) {
+    let message = Outgoing::Stream { parent: Arc::clone(parent), error, text: format!("{text}\n") };
+    // Where the notebook is closed nobody listens.
+    let _ = mouth.blocking_send(message);
+}
+
+/// Where a cell's output goes.
+struct Notebook {
+    mouth: Mouth,
+    /// The request of the cell that runs.
+    parent: RefCell<Arc<JupyterMessage>>,
+    /// The id of the line of progress that is shown, where one is.
+    line: RefCell<Option<String>>,
+}
+
+impl Notebook {
+    fn publish(&self, content: impl Into<JupyterMessageContent>) {
+        let message = JupyterMessage::new(content, Some(&self.parent.borrow()));
+        let _ = self.mouth.blocking_send(Outgoing::Publish(Box::new(message)));
+    }
+}
+
+impl Output for Notebook {
+    fn print(&self, text: &str) {
+        stream(&self.mouth, &self.parent.borrow(), false, text);
+    }
+
+    fn tell(&self, text: &str) {
+        stream(&self.mouth, &self.parent.borrow(), true, text);
+    }
+
+    fn show(&self, shown: Shown) {
+        self.publish(DisplayData::new(media(shown)));
+    }
+
+    fn clear(&self) {
+        self.publish(ClearOutput { wait: true });
+    }
+
+    fn progress(&self, text: &str, last: bool) {
+        let data = Media::new(vec![MediaType::Plain(text.to_owned())]);
+        let shown = self.line.borrow().clone();
+        match &shown {
+            Some(id) => self.publish(UpdateDisplayData::new(data, id)),
+            None => {
+                let id = uuid::Uuid::new_v4().to_string();
+                let transient = Some(Transient { display_id: Some(id.clone()) });
+                self.publish(DisplayData { transient, ..DisplayData::new(data) });
+                self.line.replace(Some(id));
+            }
+        }
+        if last {
+            self.line.replace(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_at_the_cursor_is_asked_about_then_the_calls_around_it() {
+        assert_eq!(asked_about("fit_gap(runs)", 3), ["fit_gap"]);
+        assert_eq!(asked_about("fit_gap(runs)", 9), ["runs", "fit_gap"]);
+        assert_eq!(asked_about("fit_gap(", 8), ["fit_gap"]);
+        assert_eq!(asked_about("paper::runs(1)", 9), ["paper::runs"]);
+        assert_eq!(asked_about("1 + 1", 2), [""; 0]);
+    }
+
+    #[test]
+    fn positions_count_characters() {
+        assert_eq!(before("äöü swe", 3), "äöü");
+        assert_eq!(before("äöü", 9), "äöü");
+    }
+
+    #[test]
+    fn an_error_s_value_is_its_message() {
+        let text = "\x1b[31mError:\x1b[0m unknown variable `x`\n ╭─[ <input 1>:1:1 ]".to_owned();
+        let error = reply_error(&Trouble { failure: Failure::Error, text });
+        assert_eq!(error.evalue, "unknown variable `x`");
+        assert_eq!(error.traceback.len(), 2);
+    }
+}

@@ -1,0 +1,283 @@
+//! The sockets of a kernel, on a thread of their own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use jupyter_protocol::{
+    ConnectionInfo, InterruptReply, IoPubWelcome, JupyterMessage, JupyterMessageContent, KernelInfoReply, ReplyStatus,
+    ShutdownReply, Status, Stdio, StreamContent,
+};
+use jupyter_zmq_client::{
+    KernelControlConnection, KernelHeartbeatConnection, KernelIoPubXPubConnection, KernelShellConnection,
+    KernelStdinConnection, RouterRecvConnection, RouterSendConnection, SubscriptionEvent,
+    create_kernel_control_connection, create_kernel_heartbeat_connection, create_kernel_iopub_xpub_connection,
+    create_kernel_shell_connection, create_kernel_stdin_connection,
+};
+use tokio::sync::mpsc;
+
+use crate::error::{Error, Result};
+
+/// Messages that may wait to be sent; then who has more waits, too.
+const BACKLOG: usize = 1024;
+
+/// Characters of output that go in one message.
+const CHUNK: usize = 1 << 16;
+
+/// After something that could not be read.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Time in which the last messages reach the clients.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// What comes from the clients.
+pub(super) enum Request {
+    /// A message on the shell channel.
+    Shell(Box<JupyterMessage>),
+    /// The kernel is to end.
+    Leave,
+}
+
+/// What goes to the clients.
+pub(super) enum Outgoing {
+    /// To the one who asked.
+    Reply(Box<JupyterMessage>),
+    /// To all.
+    Publish(Box<JupyterMessage>),
+    /// Output, of which what comes soon after each other becomes one message.
+    Stream {
+        /// The message whose work this is.
+        parent: Arc<JupyterMessage>,
+        /// Whether it goes to standard error.
+        error: bool,
+        /// The text.
+        text: String,
+    },
+    /// Nothing more.
+    End,
+}
+
+/// Sends messages, from any thread.
+pub(super) type Mouth = mpsc::Sender<Outgoing>;
+
+/// The way to and from the clients.
+pub(super) struct Wire {
+    /// What they ask.
+    pub requests: Receiver<Request>,
+    /// What they are told.
+    pub mouth: Mouth,
+    /// Requests that are not answered yet.
+    pub pending: Arc<AtomicUsize>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+struct Sockets {
+    heartbeat: KernelHeartbeatConnection,
+    shell: KernelShellConnection,
+    control: KernelControlConnection,
+    // Clients connect to it, and nothing is ever asked.
+    _stdin: KernelStdinConnection,
+    iopub: KernelIoPubXPubConnection,
+}
+
+impl Sockets {
+    async fn bind(connection: &ConnectionInfo) -> jupyter_zmq_client::Result<Self> {
+        let session = uuid::Uuid::new_v4().to_string();
+        Ok(Self {
+            heartbeat: create_kernel_heartbeat_connection(connection).await?,
+            shell: create_kernel_shell_connection(connection, &session).await?,
+            control: create_kernel_control_connection(connection, &session).await?,
+            _stdin: create_kernel_stdin_connection(connection, &session).await?,
+            iopub: create_kernel_iopub_xpub_connection(connection, &session).await?,
+        })
+    }
+}
+
+impl Wire {
+    /// Binds the sockets of a connection and serves them from now on. `info` is what the kernel says of itself.
+    pub fn start(connection: ConnectionInfo, info: KernelInfoReply) -> Result<Self> {
+        let (asked, requests) = channel();
+        let (mouth, outgoing) = mpsc::channel(BACKLOG);
+        let pending = Arc::new(AtomicUsize::new(0));
+        let (ready, bound) = channel();
+        let told = (mouth.clone(), Arc::clone(&pending));
+        let work = move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(error.to_string()))),
+            };
+            runtime.block_on(async move {
+                match Sockets::bind(&connection).await {
+                    Err(error) => drop(ready.send(Err(error.to_string()))),
+                    Ok(sockets) => {
+                        let _ = ready.send(Ok(()));
+                        serve(sockets, info, asked, told, outgoing).await;
+                    }
+                }
+            });
+        };
+        let failed = |error: String| Error::invalid(format!("the kernel cannot be reached: {error}"));
+        let thread = std::thread::Builder::new()
+            .name("jupyter".to_owned())
+            .spawn(work)
+            .map_err(|error| failed(error.to_string()))?;
+        bound.recv().unwrap_or_else(|error| Err(error.to_string())).map_err(failed)?;
+        Ok(Self { requests, mouth, pending, thread })
+    }
+
+    /// Sends what is still to be sent, and closes.
+    pub fn close(self) {
+        if self.mouth.blocking_send(Outgoing::End).is_ok() {
+            // A panic there leaves nothing to be done here.
+            let _ = self.thread.join();
+        }
+    }
+}
+
+async fn serve(
+    sockets: Sockets,
+    info: KernelInfoReply,
+    asked: Sender<Request>,
+    (mouth, pending): (Mouth, Arc<AtomicUsize>),
+    outgoing: mpsc::Receiver<Outgoing>,
+) {
+    let Sockets { mut heartbeat, shell, control, _stdin, iopub } = sockets;
+    let (replies, questions) = shell.split();
+    tokio::spawn(async move {
+        loop {
+            if heartbeat.single_heartbeat().await.is_err() {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    });
+    tokio::spawn(listen(questions, asked.clone(), pending));
+    tokio::spawn(obey(control, info, asked.clone(), mouth));
+    tokio::spawn(follow_parent(asked));
+    speak(iopub, replies, outgoing).await;
+    tokio::time::sleep(LINGER).await;
+}
+
+/// Hands on what is asked on the shell channel.
+async fn listen(mut questions: RouterRecvConnection, asked: Sender<Request>, pending: Arc<AtomicUsize>) {
+    loop {
+        match questions.read().await {
+            Ok(message) => {
+                // Interrupts that came while nothing was to be done are not for this.
+                if pending.fetch_add(1, Ordering::SeqCst) == 0 {
+                    crate::interrupt::clear();
+                }
+                if asked.send(Request::Shell(Box::new(message))).is_err() {
+                    return;
+                }
+            }
+            // What cannot be read or is signed by somebody else is not answered.
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Does what is asked on the control channel, whatever is evaluated meanwhile.
+async fn obey(
+    mut control: KernelControlConnection,
+    info: KernelInfoReply,
+    asked: Sender<Request>,
+    mouth: Mouth,
+) {
+    loop {
+        let Ok(message) = control.read().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let publish = |status: Status| Outgoing::Publish(Box::new(status.as_child_of(&message)));
+        // Where nobody takes it any more, the kernel is about to end.
+        let _ = mouth.send(publish(Status::busy())).await;
+        let mut leave = false;
+        let reply = match &message.content {
+            JupyterMessageContent::KernelInfoRequest(_) => Some(info.as_child_of(&message)),
+            JupyterMessageContent::InterruptRequest(_) => {
+                crate::interrupt::raise();
+                Some(InterruptReply::new().as_child_of(&message))
+            }
+            JupyterMessageContent::ShutdownRequest(request) => {
+                leave = true;
+                let reply = ShutdownReply { restart: request.restart, status: ReplyStatus::Ok, error: None };
+                Some(reply.as_child_of(&message))
+            }
+            _ => None,
+        };
+        if let Some(reply) = reply {
+            let _ = control.send(reply).await;
+        }
+        let _ = mouth.send(publish(Status::idle())).await;
+        if leave {
+            crate::interrupt::raise();
+            let _ = asked.send(Request::Leave);
+        }
+    }
+}
+
+/// Ends the kernel when the process that started it is gone.
+async fn follow_parent(asked: Sender<Request>) {
+    // SAFETY: the call has no conditions.
+    let parent = || unsafe { libc::getppid() };
+    let first = parent();
+    while parent() == first {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    crate::interrupt::raise();
+    let _ = asked.send(Request::Leave);
+}
+
+/// Sends until the end.
+async fn speak(
+    mut iopub: KernelIoPubXPubConnection,
+    mut replies: RouterSendConnection,
+    mut outgoing: mpsc::Receiver<Outgoing>,
+) {
+    let mut next = None;
+    loop {
+        let message = match next.take() {
+            Some(message) => message,
+            None => tokio::select! {
+                message = outgoing.recv() => message.unwrap_or(Outgoing::End),
+                event = iopub.recv_subscription() => {
+                    match event {
+                        Ok(SubscriptionEvent::Subscribe(topic)) => {
+                            Outgoing::Publish(Box::new(IoPubWelcome::new(topic).into()))
+                        }
+                        Ok(SubscriptionEvent::Unsubscribe(_)) => continue,
+                        Err(_) => {
+                            tokio::time::sleep(PAUSE).await;
+                            continue;
+                        }
+                    }
+                }
+            },
+        };
+        // A client that has gone is no reason to stop.
+        let _ = match message {
+            Outgoing::End => return,
+            Outgoing::Reply(message) => replies.send(*message).await,
+            Outgoing::Publish(message) => iopub.send(*message).await,
+            Outgoing::Stream { parent, error, mut text } => {
+                while text.len() < CHUNK {
+                    match outgoing.try_recv() {
+                        Ok(Outgoing::Stream { parent: same, error: also, text: more })
+                            if Arc::ptr_eq(&same, &parent) && also == error =>
+                        {
+                            text += &more;
+                        }
+                        Ok(other) => {
+                            next = Some(other);
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+                let name = if error { Stdio::Stderr } else { Stdio::Stdout };
+                iopub.send(StreamContent { name, text }.as_child_of(&parent)).await
+            }
+        };
+    }
+}

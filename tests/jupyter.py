@@ -1,0 +1,206 @@
+"""Drive kelvin's kernel with Jupyter's own client, and convert a notebook; prints what was found as JSON.
+
+    jupyter.py KELVIN
+
+Run in an empty folder, with HOME and JUPYTER_DATA_DIR of its own.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import nbformat
+from jupyter_client.manager import KernelManager
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import ExecutePreprocessor
+
+LIMIT = 60
+
+
+class Notebook:
+    """A kernel with a client."""
+
+    def __init__(self):
+        self.manager = KernelManager(kernel_name="kelvin")
+        self.manager.start_kernel()
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=LIMIT)
+
+    def cell(self, code, interrupt_after=None, **options):
+        """Runs a cell: its reply, its messages, the seconds it took (after an interrupt: from there)."""
+        asked = self.client.execute(code, **options)
+        began = time.monotonic()
+        if interrupt_after is not None:
+            time.sleep(interrupt_after)
+            began = time.monotonic()
+            self.manager.interrupt_kernel()
+        return self.answer(asked, began)
+
+    def answer(self, asked, began):
+        messages = []
+        while True:
+            message = self.client.get_iopub_msg(timeout=LIMIT)
+            if message["parent_header"].get("msg_id") != asked:
+                continue
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                break
+            messages.append(message)
+        seconds = time.monotonic() - began
+        reply = self.client.get_shell_msg(timeout=LIMIT)
+        while reply["parent_header"].get("msg_id") != asked:
+            reply = self.client.get_shell_msg(timeout=LIMIT)
+        return reply["content"], messages, seconds
+
+    def end(self):
+        began = time.monotonic()
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=False)
+        return time.monotonic() - began
+
+
+def of_kind(messages, kind):
+    return [message["content"] for message in messages if message["msg_type"] == kind]
+
+
+def text(messages, stream="stdout"):
+    return "".join(part["text"] for part in of_kind(messages, "stream") if part["name"] == stream)
+
+
+def result(messages):
+    found = of_kind(messages, "execute_result")
+    return found[0]["data"] if found else {}
+
+
+def drive():
+    found = {}
+    notebook = Notebook()
+    info = notebook.client.kernel_info(reply=True, timeout=LIMIT)["content"]
+    found["info"] = [info["implementation"], info["language_info"]["name"], info["language_info"]["file_extension"]]
+
+    _, messages, found["seconds_of_a_sum"] = notebook.cell("1 + 1")
+    found["sum"] = result(messages)["text/plain"]
+    found["number"] = of_kind(messages, "execute_result")[0]["execution_count"]
+    _, messages, _ = notebook.cell('for i in 0..1000 { print(i) }')
+    found["lines"] = len(text(messages).splitlines())
+    found["stream_messages"] = len(of_kind(messages, "stream"))
+
+    table = 'let t = table(#{ temperature: [1e-3, 2e-3, 4e-3], gap: [0.3, 0.2, 0.1], name: ["<a>", "b", "c"] }); t'
+    _, messages, _ = notebook.cell(table)
+    found["table"] = result(messages)
+    _, messages, _ = notebook.cell('let p = plot(t).x("temperature").y("gap").log_x(); p')
+    found["plot_kinds"] = sorted(result(messages))
+    found["plot"] = result(messages)["image/svg+xml"][:100]
+    _, messages, _ = notebook.cell("p.show(); digits().show(3)")
+    found["shown"] = [sorted(shown["data"]) for shown in of_kind(messages, "display_data")]
+
+    reply, messages, _ = notebook.cell("let a = 1;\nfit_gpa(t)")
+    found["error"] = [reply["status"], reply["evalue"], "\n".join(of_kind(messages, "error")[0]["traceback"])]
+    reply, _, _ = notebook.cell("fn f(x) { x * 2 }\nf(a) + 1")
+    found["after_error"] = reply["status"]
+
+    # Cells that wait behind one that fails are not evaluated.
+    first = notebook.client.execute("nothing_of_this_name")
+    second = notebook.client.execute("let never = 1;")
+    notebook.answer(first, time.monotonic())
+    reply, _, _ = notebook.answer(second, time.monotonic())
+    found["aborted"] = reply["status"]
+    found["never"] = notebook.cell("never")[0]["status"]
+
+    began = time.monotonic()
+    code = "äöü; sweep(#{ mod"
+    completed = notebook.client.complete(code, reply=True, timeout=LIMIT)["content"]
+    found["seconds_of_completion"] = time.monotonic() - began
+    found["completed"] = [completed["matches"], code[completed["cursor_start"]:completed["cursor_end"]]]
+    inspected = notebook.client.inspect("fit_gap(t, ", reply=True, timeout=LIMIT)["content"]
+    found["inspected"] = [inspected["found"], inspected["data"].get("text/plain", "")[:300]]
+    found["unknown"] = notebook.client.inspect("blarg", reply=True, timeout=LIMIT)["content"]["found"]
+    for code in ["sweep(#{", "1 + 1"]:
+        asked = notebook.client.is_complete(code)
+        reply = notebook.client.get_shell_msg(timeout=LIMIT)
+        while reply["parent_header"]["msg_id"] != asked:
+            reply = notebook.client.get_shell_msg(timeout=LIMIT)
+        found.setdefault("complete", []).append(reply["content"]["status"])
+    history = notebook.client.history(hist_access_type="tail", n=2, reply=True, timeout=LIMIT)["content"]["history"]
+    found["history"] = [entry[2] for entry in history]
+
+    # An interrupt keeps the variables; one while nothing runs does nothing.
+    reply, _, found["seconds_to_stop_a_loop"] = notebook.cell("let kept = 42; loop { kept += 0; }", interrupt_after=0.3)
+    found["interrupted"] = [reply["status"], reply["ename"]]
+    found["kept"] = result(notebook.cell("kept")[1])["text/plain"]
+    notebook.manager.interrupt_kernel()
+    time.sleep(0.2)
+    found["after_idle_interrupt"] = notebook.cell("kept + 1")[0]["status"]
+    train = 'sweep(#{ data: digits(), model: resnet(#{ width: 8 }), lr: 0.1, batch: 32, epochs: 500 }).run("long")'
+    reply, _, found["seconds_to_stop_training"] = notebook.cell(train, interrupt_after=3.0)
+    found["training_interrupted"] = reply["ename"]
+    asked = notebook.client.execute("loop { }")
+    time.sleep(0.3)
+    began = time.monotonic()
+    notebook.client.control_channel.send(notebook.client.session.msg("interrupt_request", content={}))
+    reply, _, found["seconds_to_stop_by_message"] = notebook.answer(asked, began)
+    found["interrupted_by_message"] = reply["ename"]
+
+    # A sweep shows one line of progress, and its rows are a table.
+    sweep = ('let runs = sweep(#{ data: digits().take(200), model: linear(), lr: [0.1, 0.2], batch: 10, epochs: 5 })'
+             '.run("results"); runs')
+    _, messages, _ = notebook.cell(sweep)
+    found["progress"] = [shown["data"]["text/plain"] for shown in of_kind(messages, "display_data")]
+    updates = of_kind(messages, "update_display_data")
+    found["progress_at_the_end"] = updates[-1]["data"]["text/plain"]
+    found["rows"] = result(messages)["text/plain"].splitlines()[-1]
+    found["html"] = result(messages)["text/html"].count("<tr>")
+
+    # What a job says while another cell runs stands below the cell that started it.
+    job = notebook.client.execute('let job = sweep(#{ data: digits().take(200), model: linear(), lr: 0.3, batch: 10, '
+                                  'epochs: 5 }).start("job");')
+    notebook.answer(job, time.monotonic())
+    waiting = notebook.client.execute("job.wait().len")
+    said = ""
+    idle = 0
+    while "ended after" not in said or idle < 1:
+        message = notebook.client.get_iopub_msg(timeout=LIMIT)
+        if message["msg_type"] == "stream" and message["parent_header"]["msg_id"] == job:
+            said += message["content"]["text"]
+        idle += message["parent_header"].get("msg_id") == waiting and message["content"].get("execution_state") == "idle"
+    found["job"] = said
+    found["time"] = text(notebook.cell(":time 1 + 1")[1], "stderr")
+    found["question"] = text(notebook.cell("?fit_gap")[1])[:60]
+    found["seconds_to_end"] = notebook.end()
+    found["alive"] = notebook.manager.is_alive()
+    return found
+
+
+def convert():
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "kelvin", "display_name": "kelvin"}})
+    sources = [
+        'let runs = table(#{ temperature: [1e-3, 2e-3, 4e-3], gap: [0.3, 0.2, 0.1] });\nruns',
+        'plot(runs).x("temperature").y("gap").log_x()',
+        'print("said " + runs.len)',
+    ]
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    ExecutePreprocessor(timeout=LIMIT, kernel_name="kelvin").preprocess(notebook)
+    html, _ = HTMLExporter().from_notebook_node(notebook)
+    with open("notebook.html", "w") as file:
+        file.write(html)
+    return {
+        "converted_table": "<th>temperature</th>" in html,
+        "converted_plot": "<svg" in html,
+        "converted_text": "said 3" in html,
+    }
+
+
+def main():
+    installed = subprocess.run([sys.argv[1], "jupyter", "install"], capture_output=True, text=True, check=True)
+    specification = os.path.join(os.environ["JUPYTER_DATA_DIR"], "kernels", "kelvin", "kernel.json")
+    with open(specification) as file:
+        found = {"installed": installed.stdout, "argv": json.load(file)["argv"][1:]}
+    found.update(drive())
+    found.update(convert())
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
