@@ -187,7 +187,7 @@ def convert():
         file.write(html)
     return {
         "converted_table": "<th>temperature</th>" in html,
-        "converted_plot": "<svg" in html,
+        "converted_plot": "image/svg+xml" in html or "<svg" in html,
         "converted_text": "said 3" in html,
     }
 

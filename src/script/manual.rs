@@ -6,6 +6,7 @@
 use rhai::Engine;
 
 use super::bindings::{calls_with_options, options_of};
+use super::wrapped;
 use crate::data::SOURCES;
 use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;
@@ -224,11 +225,13 @@ pub fn entry(engine: &Engine, name: &str) -> Option<String> {
     }
     let mut example = None;
     for function in functions(engine).into_iter().filter(|function| function.name == name) {
-        text += &format!("{}\n    {}\n", function.signature, function.doc);
+        text += &wrapped(&function.signature, 8);
+        text += &format!("\n{}\n", wrapped(&format!("    {}", function.doc), 4));
         example = example.or(function.example);
     }
     for property in properties(engine).into_iter().filter(|property| property.name == name) {
-        text += &format!("{}.{} -> {}\n    {}\n", property.of, property.name, property.returns, property.doc);
+        text += &format!("{}.{} -> {}\n", property.of, property.name, property.returns);
+        text += &format!("{}\n", wrapped(&format!("    {}", property.doc), 4));
     }
     let options = options_of(name);
     if !options.is_empty() {
@@ -240,11 +243,11 @@ pub fn entry(engine: &Engine, name: &str) -> Option<String> {
     }
     for call in calls_with_options().into_iter().filter(|call| *call != "train") {
         if let Some((_, doc)) = options_of(call).into_iter().find(|(option, _)| *option == name) {
-            text += &format!("{name} (option of {call})\n    {doc}\n");
+            text += &format!("{name} (option of {call})\n{}\n", wrapped(&format!("    {doc}"), 4));
         }
     }
     if let Some(origin) = origin(name) {
-        text += &format!("\nSource: {origin}\n");
+        text += &format!("\n{}\n", wrapped(&format!("Source: {origin}"), 8));
     }
     if let Some(example) = example {
         text += "\nExample:\n";
@@ -265,7 +268,10 @@ fn origin(name: &str) -> Option<&'static str> {
 /// Names and meanings, aligned, under a head.
 fn listed(head: &str, list: &[(&str, &str)]) -> String {
     let width = list.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let lines: String = list.iter().map(|(name, doc)| format!("  {name:width$}  {doc}\n")).collect();
+    let lines: String = list
+        .iter()
+        .map(|(name, doc)| wrapped(&format!("  {name:width$}  {doc}"), width + 4) + "\n")
+        .collect();
     format!("\n{head}\n{lines}")
 }
 

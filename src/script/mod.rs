@@ -80,6 +80,27 @@ pub(crate) fn width() -> usize {
     screen().map_or(PIPED, |(columns, _)| columns)
 }
 
+/// A line, cut between words so that it fits a line of standard output or, where that is wider, one that is read well; what follows is
+/// indented.
+pub(crate) fn wrapped(text: &str, indent: usize) -> String {
+    /// Longer lines are hard to follow.
+    const WIDEST: usize = 110;
+    let width = width().min(WIDEST).max(indent + 20);
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = text[..text.len() - text.trim_start().len()].to_owned();
+    // Spaces that align the first line stay.
+    for word in text.trim_start().split_inclusive(' ') {
+        let full = line.chars().count() + word.trim_end().chars().count() > width;
+        if full && !line.trim().is_empty() {
+            lines.push(line.trim_end().to_owned());
+            line = " ".repeat(indent);
+        }
+        line += word;
+    }
+    lines.push(line.trim_end().to_owned());
+    lines.join("\n")
+}
+
 /// Lines of the terminal that standard output is.
 fn rows() -> Option<usize> {
     screen().map(|(_, rows)| rows).filter(|rows| *rows > 0)

@@ -143,14 +143,27 @@ impl Session {
         self.jobs.borrow().iter().filter(|handle| !handle.job.is_over()).count()
     }
 
-    /// Waits for all jobs. An interrupt stops them, with checkpoints.
+    /// The job that trains in a folder, however the folder is written.
+    pub(super) fn job_in(&self, dir: &Path) -> Option<JobHandle> {
+        let place = real(dir).ok()?;
+        let is_there = |handle: &JobHandle| real(handle.job.dir()).is_ok_and(|other| other == place);
+        self.jobs().into_iter().find(|handle| !handle.job.is_over() && is_there(handle))
+    }
+
+    /// Waits for all jobs, and notes what went wrong with them. An interrupt stops them, with checkpoints.
     ///
     /// # Errors
     ///
     /// [`crate::Error::Interrupted`] when the user asked to stop.
     pub fn finish_jobs(&self) -> Result<()> {
         let jobs = self.jobs();
-        let waited = jobs.iter().try_for_each(|handle| handle.job.wait().map(|_| ()));
+        let waited = jobs.iter().try_for_each(|handle| {
+            let progress = handle.job.wait()?;
+            if let Some(problem) = super::bindings::problem(handle, &progress) {
+                self.note_problem(problem);
+            }
+            Ok(())
+        });
         if waited.is_err() {
             self.stop_jobs();
         }
@@ -233,7 +246,10 @@ impl Session {
 
     /// Notes that something of a sweep went wrong without stopping the script.
     pub(super) fn note_problem(&self, problem: String) {
-        self.problems.borrow_mut().push(problem);
+        let mut problems = self.problems.borrow_mut();
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
     }
 
     /// What went wrong without stopping the script, since the last call.

@@ -8,7 +8,7 @@ mod jupyter;
 mod progress;
 mod prompt;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -36,7 +36,7 @@ struct Options {
 /// Running a script, an expression or the prompt.
 #[derive(clap::Args)]
 struct Run {
-    /// The script to run
+    /// The script to run; `-` is standard input
     file: Option<PathBuf>,
     /// Evaluate an expression and print its value
     #[arg(short, long, value_name = "EXPR", conflicts_with = "file")]
@@ -215,8 +215,11 @@ fn run(options: Run) -> u8 {
     let engine = script::engine(&session);
     let format = if options.json { Format::Json } else { Format::Text };
     match (&options.file, &options.eval) {
+        (Some(file), _) if file == Path::new("-") => run_input(&engine, &session, options.json.then_some(format)),
         (Some(file), _) => run_file(&engine, &session, file, options.json.then_some(format)),
         (None, Some(expression)) => run_text(&engine, &session, "<expression>", expression, Some(format)),
+        // What is piped in is a script.
+        (None, None) if !std::io::stdin().is_terminal() => run_input(&engine, &session, options.json.then_some(format)),
         (None, None) => prompt::run(Interpreter::new(engine, &session, format), options.quiet),
     }
 }
@@ -282,6 +285,17 @@ fn run_file(engine: &Engine, session: &Rc<Session>, file: &Path, format: Option<
         Ok(text) => run_text(engine, session, &file.to_string_lossy(), &plain(text), format),
         Err(error) => {
             tell(&format!("{}: {error}; expected a script", file.display()));
+            FAILED
+        }
+    }
+}
+
+/// Runs the script that standard input gives.
+fn run_input(engine: &Engine, session: &Rc<Session>, format: Option<Format>) -> u8 {
+    match std::io::read_to_string(std::io::stdin()) {
+        Ok(text) => run_text(engine, session, "<stdin>", &plain(text), format),
+        Err(error) => {
+            tell(&format!("standard input: {error}; expected a script"));
             FAILED
         }
     }

@@ -29,9 +29,16 @@ impl Table {
                 Ok(Input { name, schema: batch.schema(), batches: vec![batch] })
             })
             .collect::<Result<_>>()?;
-        let answer = kelvin_sql::query(inputs, query, &crate::interrupt::raised);
+        /// Where the system does not tell what there is.
+        const USUAL: u64 = 8 << 30;
+        let budget = crate::memory::available().unwrap_or(USUAL) / 2;
+        let answer = kelvin_sql::query(inputs, query, budget as usize, &crate::interrupt::raised);
         let (schema, batches) = answer.map_err(|failure| match failure {
             Failure::Stopped => Error::Interrupted,
+            Failure::TooLarge => Error::invalid(format!(
+                "the query needs more than {:.1} GB of memory, half of what is free; filter or group before",
+                budget as f64 / 1e9
+            )),
             Failure::Message(message) => {
                 let columns = tables.iter().flat_map(|(_, table)| table.columns());
                 let known: Vec<&str> = columns.filter(|name| !name.starts_with(ROW)).collect();

@@ -230,7 +230,7 @@ pub fn resume(
         queue: Mutex::new(pieces.into()),
         datasets: Mutex::default(),
         settings,
-        memory: Memory::of(if settings.device == Device::Cpu { memory::available() } else { None }),
+        memory: Memory::of(if settings.device == Device::Cpu { crate::memory::available() } else { None }),
         cancelled: AtomicBool::new(false),
         images: AtomicU64::new(0),
     });

@@ -4,8 +4,6 @@
 //! later. So stacks reserve what they need before they start; one that can never fit ends with an error, one
 //! that does not fit now waits for the others. A GPU refuses by itself.
 
-use std::fs;
-use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,42 +22,6 @@ pub fn needed(spec: &RunSpec, shape: [usize; 3], classes: usize, replicas: usize
     let per_replica = model.layout.parameters() as u64 * buffers * master
         + spec.batch as u64 * spec.model.activations(shape) * compute;
     Ok(per_replica * replicas as u64)
-}
-
-/// Bytes that this process may still use on the CPU; none where the system does not tell.
-pub fn available() -> Option<u64> {
-    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let machine = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024;
-    Some(cgroup_room().map_or(machine, |room| room.min(machine)))
-}
-
-/// What the limits of this process's control groups leave: version 2, or the older version's memory controller.
-fn cgroup_room() -> Option<u64> {
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let unified = own.lines().find_map(|line| line.strip_prefix("0::/"));
-    let memory = own.lines().find_map(|line| line.split_once(":memory:/").map(|(_, path)| path));
-    let room = |root: &str, own: &str, limit: &str, used: &str, prefix: &str| {
-        let room = |folder: &Path| {
-            let number = |name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
-            // Pages of files that were read go when something else needs the room.
-            let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-            let files = |name: &str| {
-                let line = stat.lines().find_map(|line| line.strip_prefix(&format!("{prefix}{name}_file ")));
-                line.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
-            };
-            let held = number(used)?.saturating_sub(files("active") + files("inactive"));
-            Some(number(limit)?.saturating_sub(held))
-        };
-        let root = Path::new(root);
-        let folder = root.join(own);
-        folder.ancestors().take_while(|folder| folder.starts_with(root)).filter_map(room).min()
-    };
-    let newer = unified.and_then(|own| room("/sys/fs/cgroup", own, "memory.max", "memory.current", ""));
-    let older = memory.and_then(|own| {
-        room("/sys/fs/cgroup/memory", own, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
-    });
-    newer.into_iter().chain(older).min()
 }
 
 /// The memory of a device, shared out to stacks.
@@ -142,6 +104,5 @@ mod tests {
         let weights = 2 * 2_796_202 * 3 * 4;
         let per_image = (bytes - weights) as f64 / 200.0;
         assert!((2.1e6..2.4e6).contains(&per_image), "{per_image}");
-        assert!(available().is_none_or(|bytes| bytes > 1 << 20));
     }
 }

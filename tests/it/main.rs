@@ -11,6 +11,7 @@ mod faults;
 mod figures;
 mod folders;
 mod hostile;
+mod jupyter;
 mod mistakes;
 mod modules;
 mod pages;

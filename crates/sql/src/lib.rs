@@ -22,15 +22,17 @@ use std::task::Poll;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::TableReference;
+use datafusion::common::{DataFusionError, TableReference};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::datasource::MemTable;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::{SQLOptions, SessionContext};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
+use futures::StreamExt;
 
 /// A named table: its schema and its record batches.
 pub struct Input<'a> {
@@ -47,62 +49,79 @@ pub struct Input<'a> {
 pub enum Failure {
     /// It was told to stop.
     Stopped,
+    /// It needs more memory than it may.
+    TooLarge,
     /// The engine's message, for instance about a column that does not exist.
     Message(String),
 }
 
-/// Runs one SQL query over tables in memory, until `stop` says so.
+/// Runs one SQL query over tables in memory, until `stop` says so; the answer, and what is kept on the way to it, may take `budget` bytes.
 ///
 /// Returns the schema and batches of the answer.
 pub fn query(
     inputs: Vec<Input<'_>>,
     sql: &str,
+    budget: usize,
     stop: &dyn Fn() -> bool,
 ) -> Result<(SchemaRef, Vec<RecordBatch>), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| Failure::Message(error.to_string()))?;
     runtime.block_on(async {
-        let mut work = pin!(run(inputs, sql));
+        let mut work = pin!(run(inputs, sql, budget));
         // The engine yields every now and then.
         poll_fn(|context| match stop() {
             true => Poll::Ready(Err(Failure::Stopped)),
-            false => work.as_mut().poll(context).map_err(Failure::Message),
+            false => work.as_mut().poll(context),
         })
         .await
     })
 }
 
-async fn run(inputs: Vec<Input<'_>>, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
+async fn run(inputs: Vec<Input<'_>>, sql: &str, budget: usize) -> Result<(SchemaRef, Vec<RecordBatch>), Failure> {
+    let failed = |error: DataFusionError| match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => Failure::TooLarge,
+        _ => Failure::Message(message::of(error)),
+    };
     // One partition: rows keep their order, and results do not depend on the number of cores.
     let config = SessionConfig::new()
         .with_target_partitions(1)
         .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .set_str("datafusion.sql_parser.default_null_ordering", "nulls_last");
-    let mut context = SessionContext::new_with_config(config);
-    context.register_expr_planner(Arc::new(rules::Rules)).map_err(message::of)?;
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(budget, 1.0).build_arc().map_err(failed)?;
+    let mut context = SessionContext::new_with_config_rt(config, runtime);
+    context.register_expr_planner(Arc::new(rules::Rules)).map_err(failed)?;
     context.register_udf(numbers::sqrt());
     context.register_udaf(sum::sum());
     for input in inputs {
-        let table = MemTable::try_new(input.schema, vec![input.batches]).map_err(message::of)?;
+        let table = MemTable::try_new(input.schema, vec![input.batches]).map_err(failed)?;
         // As it is: not folded, and a dot in it is no schema's.
         let name = TableReference::bare(input.name);
-        context.register_table(name, Arc::new(table)).map_err(message::of)?;
+        context.register_table(name, Arc::new(table)).map_err(failed)?;
     }
-    let statement = Statement::Statement(Box::new(grammar::query(sql)?));
-    let plan = context.state().statement_to_plan(statement).await.map_err(message::of)?;
+    let statement = Statement::Statement(Box::new(grammar::query(sql).map_err(Failure::Message)?));
+    let plan = context.state().statement_to_plan(statement).await.map_err(failed)?;
     let allowed = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    allowed.verify_plan(&plan).map_err(message::of)?;
-    let frame = context.execute_logical_plan(plan).await.map_err(message::of)?;
+    allowed.verify_plan(&plan).map_err(failed)?;
+    let frame = context.execute_logical_plan(plan).await.map_err(failed)?;
     let schema = Arc::clone(frame.schema().inner());
     let task = Arc::new(frame.task_ctx());
-    let plan = frame.create_physical_plan().await.map_err(message::of)?;
+    let plan = frame.create_physical_plan().await.map_err(failed)?;
     // Every part of it yields now and then, so that it can be stopped.
     let yielding =
         |part| Ok(Transformed::yes(Arc::new(CooperativeExec::new(part)) as Arc<dyn ExecutionPlan>));
-    let plan = plan.transform_up(yielding).map_err(message::of)?.data;
-    let batches = collect(plan, task).await.map_err(message::of)?;
+    let plan = plan.transform_up(yielding).map_err(failed)?.data;
+    let mut answer = execute_stream(plan, task).map_err(failed)?;
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    while let Some(batch) = answer.next().await {
+        let batch = batch.map_err(failed)?;
+        bytes += batch.get_array_memory_size();
+        if bytes > budget {
+            return Err(Failure::TooLarge);
+        }
+        batches.push(batch);
+    }
     // The plan's schema and the batches' may differ in nullability: the batches tell.
     let schema = batches.first().map_or(schema, RecordBatch::schema);
     Ok((schema, batches))

@@ -86,11 +86,11 @@ mod tests {
     #[test]
     fn bars_put_texts_together_and_nothing_else() {
         for condition in ["1 > 0 || 2 = 1", "true || false", "true || 1 > 0"] {
-            match query(Vec::new(), &format!("select {condition}"), &|| false) {
+            match query(Vec::new(), &format!("select {condition}"), 1 << 20, &|| false) {
                 Err(Failure::Message(message)) => assert!(message.contains("write `or`"), "{message}"),
                 other => panic!("{condition}: {other:?}"),
             }
         }
-        assert!(query(Vec::new(), "select 'a' || 1 || 'b' as x", &|| false).is_ok());
+        assert!(query(Vec::new(), "select 'a' || 1 || 'b' as x", 1 << 20, &|| false).is_ok());
     }
 }

@@ -6,7 +6,8 @@ use rhai::{Array, Dynamic, FuncRegistration, Map};
 use crate::data::{DataOp, Dataset, Place, SOURCES, Sampling, Source, SyntheticOptions};
 use crate::error::Error;
 use crate::script::convert::{Scripted, at, count, integer, known_keys, number, text};
-use crate::script::{Session, print};
+use crate::script::Session;
+use crate::script::graphics::Picture;
 
 /// Names the types as scripts see them.
 pub(super) fn name_types(engine: &mut rhai::Engine) {
@@ -80,8 +81,8 @@ fn divide(call: &str, data: &Dataset, sampling: Sampling, options: &Map) -> Resu
     ]))
 }
 
-/// An image in a terminal: two pixels per character, in true colour.
-fn draw(data: &Dataset, index: usize) -> String {
+/// Shows an image.
+fn draw(data: &Dataset, index: usize) {
     let images = data.images();
     let [channels, height, width] = images.shape;
     let start = data.rows()[index] as usize * channels * height * width;
@@ -92,17 +93,8 @@ fn draw(data: &Dataset, index: usize) -> String {
         };
         if channels >= 3 { [value(0), value(1), value(2)] } else { [value(0); 3] }
     };
-    let mut out = String::new();
-    for y in (0..height).step_by(2) {
-        for x in 0..width {
-            let [r, g, b] = pixel(y, x);
-            let [s, t, u] = if y + 1 < height { pixel(y + 1, x) } else { [0; 3] };
-            out += &format!("\x1b[38;2;{r};{g};{b}m\x1b[48;2;{s};{t};{u}m▀");
-        }
-        out += "\x1b[0m\n";
-    }
-    out += &format!("image {index}, label {}", data.labels()[index]);
-    out
+    let rgb = (0..height).flat_map(|y| (0..width).map(move |x| (y, x))).flat_map(|(y, x)| pixel(y, x)).collect();
+    Picture { width, height, rgb }.show(&format!("image {index}, label {}", data.labels()[index]));
 }
 
 #[export_module]
@@ -291,7 +283,7 @@ pub mod functions {
         divide("fixed", data, Sampling::Fixed, &options).map_err(|error| at(&context, error))
     }
 
-    /// Draws example `i` in the terminal.
+    /// Draws example `i` in the terminal, or in the notebook.
     ///
     /// ```
     /// digits().show(0)
@@ -300,7 +292,7 @@ pub mod functions {
     pub fn show(context: NativeCallContext, data: &mut Dataset, i: i64) -> Scripted<()> {
         match usize::try_from(i) {
             Ok(index) if index < data.len() => {
-                print(&draw(data, index));
+                draw(data, index);
                 Ok(())
             }
             _ => Err(at(&context, Error::invalid(format!("show({i}): expected 0 to {}", data.len() - 1)))),

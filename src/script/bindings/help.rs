@@ -4,8 +4,8 @@ use rhai::plugin::*;
 
 use crate::error::{Error, suggestion};
 use crate::script::convert::{Scripted, at};
-use crate::script::manual::{TOPICS, entry, first_sentence, functions as all, names};
-use crate::script::print;
+use crate::script::manual::{Function, TOPICS, entry, first_sentence, functions as all, names};
+use crate::script::{print, wrapped};
 
 #[export_module]
 pub mod functions {
@@ -20,12 +20,18 @@ pub mod functions {
         );
         let functions = all(context.engine());
         let width = functions.iter().map(|function| function.name.len()).max().unwrap_or(0);
-        let mut seen: Vec<&str> = Vec::new();
-        for function in &functions {
-            if !seen.contains(&function.name.as_str()) && !function.name.starts_with("to_") {
-                seen.push(&function.name);
-                print(&format!("  {:width$}  {}", function.name, first_sentence(&function.doc)));
+        let mut listed: Vec<&Function> = Vec::new();
+        for function in functions.iter().filter(|function| !function.name.starts_with("to_")) {
+            match listed.last_mut().filter(|last| last.name == function.name) {
+                // Of the ways to call it, the one whose comment tells the whole story.
+                Some(last) if last.example.is_none() && function.example.is_some() => *last = function,
+                Some(_) => {}
+                None => listed.push(function),
             }
+        }
+        for function in listed {
+            let told = first_sentence(&function.doc);
+            print(&wrapped(&format!("  {:width$}  {told}", function.name), width + 4));
         }
         print("\nhelp(\"name\") explains a function, property, option or topic, with an example.");
     }

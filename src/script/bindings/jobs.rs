@@ -30,14 +30,7 @@ fn begin(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &Ma
             "start: runs on this machine; run(dir, #{executor: slurm(#{…})}) sends a sweep and returns at once",
         ));
     }
-    let running =
-        session.jobs().into_iter().find(|other| !other.job.is_over() && other.job.dir() == Path::new(dir));
-    if let Some(other) = running {
-        return Err(Error::invalid(format!(
-            "start: job {} trains in {dir} already; wait for it, or stop it: jobs()",
-            other.number
-        )));
-    }
+    not_beside_a_job(&session, "start", dir)?;
     let name = format!("job {} ({dir})", session.next_job());
     let speaker = session.speaker();
     let say: Speaker = Arc::new(move |text: &str| speaker(&format!("{name}: {text}")));
@@ -59,6 +52,25 @@ fn begin(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &Ma
         over,
     )?;
     Ok(session.add_job(job, sweep.options.clone()))
+}
+
+/// Two trainings of one session in one folder would do everything twice.
+pub(super) fn not_beside_a_job(session: &Session, call: &str, dir: &str) -> Result<()> {
+    let Some(other) = session.job_in(Path::new(dir)) else { return Ok(()) };
+    let number = other.number;
+    Err(Error::invalid(format!(
+        "{call}: job {number} trains in {dir} already; .wait() for it, or .stop() it; jobs() lists the jobs"
+    )))
+}
+
+/// What went wrong with a job that is over.
+pub(in crate::script) fn problem(handle: &JobHandle, progress: &Progress) -> Option<String> {
+    let dir = handle.job.dir().display().to_string();
+    match (&progress.error, &progress.summary) {
+        (Some(error), _) => Some(format!("job {} ({dir}): {error}", handle.number)),
+        (None, Some(summary)) => problems(summary, &dir),
+        (None, None) => None,
+    }
 }
 
 /// What is said when a job is over.
@@ -120,11 +132,10 @@ fn so_far(job: &JobHandle) -> Result<Table> {
 
 fn waited(context: &NativeCallContext, job: &JobHandle) -> Result<Table> {
     let progress = job.job.wait()?;
-    if let Some(error) = progress.error {
-        return Err(Error::invalid(error));
+    if let Some(error) = &progress.error {
+        return Err(Error::invalid(error.as_str()));
     }
-    let dir = job.job.dir().display().to_string();
-    if let Some(problem) = progress.summary.and_then(|summary| problems(&summary, &dir)) {
+    if let Some(problem) = problem(job, &progress) {
         Session::of(context).note_problem(problem);
     }
     so_far(job)

@@ -17,6 +17,7 @@ mod plots;
 mod sweeps;
 mod tables;
 
+pub(super) use jobs::problem;
 pub(super) use plots::PlotHandle;
 use rhai::{Engine, exported_module};
 

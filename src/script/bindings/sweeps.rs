@@ -127,6 +127,7 @@ fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &M
     let session = Session::of(context);
     let run = || {
         session.may_write(Path::new(dir))?;
+        super::jobs::not_beside_a_job(&session, "run", dir)?;
         let (options, executor) = run_options(given, &session)?;
         let (path, provenance) = (Path::new(dir), session.provenance());
         match executor {

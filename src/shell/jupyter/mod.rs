@@ -72,9 +72,9 @@ pub(super) fn install(options: &Install) -> Result<()> {
         argv,
         display_name: if name == "kelvin" { name.clone() } else { format!("kelvin ({name})") },
         language: "rhai".to_owned(),
-        metadata: None,
+        metadata: Some(Default::default()),
         interrupt_mode: Some("signal".to_owned()),
-        env: None,
+        env: Some(Default::default()),
     };
     std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
     let file = folder.join("kernel.json");
