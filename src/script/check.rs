@@ -77,6 +77,10 @@ fn strictly(engine: &mut Engine, text: &str) -> Result<(AST, Vec<Finding>), Box<
                     }
                     scope.push_constant(name.as_str(), ());
                 }
+                // The look at each call tells of all of them.
+                ParseErrorType::ModuleUndefined(_) if engine.strict_variables() => {
+                    engine.set_strict_variables(false);
+                }
                 _ => return Err(error.into()),
             },
             Ok(ast) => break ast,

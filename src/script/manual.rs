@@ -60,7 +60,7 @@ pub struct Topic {
 }
 
 /// The topics, in the order in which a newcomer wants them.
-pub const TOPICS: [Topic; 6] = [
+pub const TOPICS: [Topic; 7] = [
     Topic {
         name: "language",
         title: "Rhai in a page: values, functions, closures, loops",
@@ -85,6 +85,11 @@ pub const TOPICS: [Topic; 6] = [
         name: "prompt",
         title: "keys, commands, files of the prompt",
         text: include_str!("manual/prompt.md"),
+    },
+    Topic {
+        name: "notebooks",
+        title: "kelvin in Jupyter",
+        text: include_str!("manual/notebooks.md"),
     },
     Topic {
         name: "paper",

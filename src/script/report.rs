@@ -190,9 +190,6 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
 /// `text` is Rhai's: `Unknown property 'a' - a getter is not registered for type 'Table'`.
 fn property(text: &str) -> String {
     match text.split('\'').collect::<Vec<_>>()[..] {
-        [_, name, _, "Table", ..] => {
-            format!("a table has no property `{name}`; a column is written .column(\"{name}\")")
-        }
         [_, name, _, "()", ..] => {
             format!("what stands before .{name} is nothing, (): a map has no such key, or a call gives nothing")
         }
@@ -213,7 +210,8 @@ fn unknown_function(signature: &str, known: &[String]) -> String {
     let types: Vec<String> =
         arguments.trim_end_matches(')').split(", ").map(super::manual::type_name).collect();
     let arguments = format!("{})", types.join(", "));
-    if let Some(advice) = slips::of_call(name, &types) {
+    let is_known = known.iter().any(|known| known == name);
+    if let Some(advice) = slips::of_call(name, &types).filter(|_| !is_known || name == "print") {
         return advice;
     }
     if known.iter().any(|known| known == name) && !is_registered(name) {
@@ -352,8 +350,8 @@ mod tests {
         assert!(text.contains("`take` does not take (Dataset, text); expected take("), "{text}");
         let text = message("table([]).len()");
         assert!(text.contains("unknown function `len`; it is a property") && text.contains(".len"), "{text}");
-        let text = message("table([#{ a: 1 }]).a");
-        assert!(text.contains("a table has no property `a`; a column is written .column(\"a\")"), "{text}");
+        let text = message("table([#{ abc: 1 }]).abd");
+        assert!(text.contains("no column `abd`; did you mean `abc`?"), "{text}");
         let text = message("digits().sample(#{ sed: 1 })");
         assert!(text.contains("sample: unknown option `sed`; did you mean `seed`?"), "{text}");
         let text = message("digits().take(-3)");

@@ -7,8 +7,9 @@ use rhai::{Array, Dynamic, Engine, Map, Scope};
 use serde_json::Value;
 
 use super::{Shown, output, print, width};
-use super::bindings::PlotHandle;
+use super::bindings::{PlotHandle, TrainedRun};
 use crate::analysis::GapFit;
+use crate::data::Dataset;
 use crate::plot::Figure;
 use crate::table::{Cell, Table};
 
@@ -130,6 +131,14 @@ pub fn json(engine: &Engine, value: &Dynamic) -> Value {
     }
     if let Some(table) = value.read_lock::<Table>() {
         return rows(&table);
+    }
+    if let Some(data) = value.read_lock::<Dataset>() {
+        return serde_json::json!({
+            "name": data.spec().name(), "images": data.len(), "shape": data.shape(), "classes": data.classes(),
+        });
+    }
+    if let Some(run) = value.read_lock::<TrainedRun>() {
+        return serde_json::json!({ "spec": run.spec, "epochs": rows(&run.epochs) });
     }
     if let Some(fit) = value.read_lock::<GapFit>() {
         let fields = [

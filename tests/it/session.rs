@@ -179,9 +179,12 @@ fn tab_completes_what_may_stand_there() {
         ("sweep(#{ sampling: \"ra", "sweep(#{ sampling: \"random"),
         ("parquet(\"figures/pl", "parquet(\"figures/plot.rhai"),
         (":hist", ":history"),
+        (":load figures/pl", ":load figures/plot.rhai"),
+        ("import \"pap", "import \"paper"),
+        ("?fit_g", "?fit_gap"),
     ] {
         terminal.send(typed);
-        terminal.wait(typed.rsplit(['"', '.']).next().unwrap());
+        terminal.wait(typed.rsplit(['"', '.', '/']).next().unwrap());
         let pressed = Instant::now();
         terminal.send(TAB);
         let rest = &wanted[typed.len()..];
@@ -227,26 +230,49 @@ fn commands_of_the_prompt() {
     assert_eq!(terminal.ask(":type table(#{a: [1]})"), "Table");
     let time = terminal.ask(":time train(#{data: digits().take(200), model: linear(), lr: 0.1, batch: 10, epochs: 2, train: 100, test: 50})");
     assert!(time.contains("wall ") && time.contains(" images/s, peak memory "), "{time}");
-    assert!(terminal.ask(":save session.rhai").contains("session.rhai: "));
     assert!(terminal.ask(":save ../session.rhai").contains("--allow-write"));
     assert!(terminal.ask(":sav x").contains("did you mean `save`?"));
     lab.write("more.rhai", "let loaded = n + 1;");
     assert_eq!(terminal.ask(":load more.rhai"), "");
     assert_eq!(terminal.ask("loaded"), "4");
+    assert_eq!(terminal.ask(":time loaded + 1").lines().next(), Some("5"));
+    // What an input that failed half way defined is not in the script: what uses it is left out.
+    assert!(terminal.ask("let half = 1; undefined_name").contains("unknown variable"));
+    assert_eq!(terminal.ask("half + 1"), "2");
+    let saved = terminal.ask(":save session.rhai");
+    assert!(saved.contains("session.rhai: ") && saved.contains("left out 1 that used what"), "{saved}");
     let history = terminal.ask(":history");
     assert!(history.contains("let n = 3;") && history.contains("undefined_name"), "{history}");
-    terminal.send(":quit");
+    assert!(terminal.ask("?").starts_with("Topics"));
+    assert!(terminal.ask("import \"paper\" as paper;").is_empty());
+    assert!(terminal.ask("?paper::chosen_scale").contains("paper::chosen_scale()"));
+    terminal.send("exit");
     terminal.send(ENTER);
     assert_eq!(terminal.end(), Some(0));
     // What was saved runs; what failed is not in it.
     let saved = std::fs::read_to_string(lab.path("session.rhai")).unwrap();
     assert!(!saved.contains("undefined_name") && saved.matches("fn twice").count() == 1, "{saved}");
-    lab.write(
-        "session.rhai",
-        format!("fn doubled(x) {{ 2 * x }} let from_startup = 7;\n{saved}\nprint(ans);"),
-    );
+    lab.write("session.rhai", format!("{saved}\nprint(ans + loaded);"));
     let run = lab.run(["session.rhai"]);
-    assert_eq!(run.code, Some(0), "{}\n{saved}", run.stderr);
+    assert_eq!((run.code, run.stdout.lines().last()), (Some(0), Some("9")), "{}\n{saved}", run.stderr);
+}
+
+#[test]
+fn pictures_are_drawn_in_every_terminal_s_way() {
+    for (name, begins) in [("kitty", "\x1b_Ga=T"), ("iterm2", "\x1b]1337;File="), ("sixel", "\x1bP")] {
+        let mut lab = Lab::new();
+        lab.set("KELVIN_GRAPHICS", name);
+        let mut terminal = Terminal::start(&lab);
+        terminal.ask("digits().show(0)");
+        assert!(terminal.raw().contains(begins), "{name}");
+        assert_eq!(terminal.leave(), Some(0));
+    }
+    // Without, with characters: here without colours.
+    let lab = Lab::new();
+    let mut terminal = Terminal::start(&lab);
+    let shown = terminal.ask("digits().show(0)");
+    assert!(shown.contains("@@") && shown.contains("image 0, label 0"), "{shown}");
+    assert_eq!(terminal.leave(), Some(0));
 }
 
 #[test]

@@ -122,6 +122,11 @@ impl Terminal {
         (answer, pressed.elapsed())
     }
 
+    /// Everything that was written, with its codes.
+    pub fn raw(&self) -> String {
+        String::from_utf8_lossy(&self.written.0.lock().unwrap()).into_owned()
+    }
+
     /// Everything on the screen.
     pub fn screen(&self) -> String {
         shown(&self.written.0.lock().unwrap())

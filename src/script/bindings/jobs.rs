@@ -57,6 +57,9 @@ fn begin(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &Ma
 /// Two trainings of one session in one folder would do everything twice.
 pub(super) fn not_beside_a_job(session: &Session, call: &str, dir: &str) -> Result<()> {
     let Some(other) = session.job_in(Path::new(dir)) else { return Ok(()) };
+    if matches!(other.job.progress().stage, Stage::Stopping) {
+        return other.job.wait().map(|_| ());
+    }
     let number = other.number;
     Err(Error::invalid(format!(
         "{call}: job {number} trains in {dir} already; .wait() for it, or .stop() it; jobs() lists the jobs"

@@ -19,6 +19,7 @@ mod tables;
 
 pub(super) use jobs::problem;
 pub(super) use plots::PlotHandle;
+pub(super) use sweeps::TrainedRun;
 use rhai::{Engine, exported_module};
 
 use crate::model::MODELS;

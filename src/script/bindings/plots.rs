@@ -46,6 +46,17 @@ impl PlotHandle {
         plot
     }
 
+    /// Changed in what concerns a column, which the table must have.
+    fn with_column(
+        &mut self,
+        context: &NativeCallContext,
+        column: &str,
+        change: impl FnOnce(&mut Chart),
+    ) -> Scripted<Self> {
+        self.table.column(column).map_err(|error| at(context, error))?;
+        Ok(self.changed(change))
+    }
+
     fn with_curve(&mut self, shape: CurveShape, label: Option<&str>) -> Self {
         let mut plot = self.clone();
         plot.curves.push(CurveHandle { shape, label: label.map(str::to_owned) });
@@ -151,8 +162,9 @@ pub mod functions {
     /// let steady = table(#{ lr: [0.05, 0.1, 0.2, 0.4], gap: [0.24, 0.2, 0.16, 0.13] });
     /// plot(steady).x("lr").y("gap").save("results/demo.svg")
     /// ```
-    pub fn x(plot: &mut PlotHandle, column: &str) -> PlotHandle {
-        plot.changed(|chart| chart.x = column.to_owned())
+    #[rhai_fn(return_raw)]
+    pub fn x(context: NativeCallContext, plot: &mut PlotHandle, column: &str) -> Scripted<PlotHandle> {
+        plot.with_column(&context, column, |chart| chart.x = column.to_owned())
     }
 
     /// The column of vertical positions.
@@ -161,8 +173,9 @@ pub mod functions {
     /// let run = train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 });
     /// plot(run.epochs).x("epoch").y("test_loss").save("results/demo.svg")
     /// ```
-    pub fn y(plot: &mut PlotHandle, column: &str) -> PlotHandle {
-        plot.changed(|chart| chart.y = column.to_owned())
+    #[rhai_fn(return_raw)]
+    pub fn y(context: NativeCallContext, plot: &mut PlotHandle, column: &str) -> Scripted<PlotHandle> {
+        plot.with_column(&context, column, |chart| chart.y = column.to_owned())
     }
 
     /// The text beside the horizontal axis.
@@ -199,9 +212,9 @@ pub mod functions {
     }
 
     /// Draws a mean for each value of a column, in its colour: mean("batch").
-    #[rhai_fn(name = "mean")]
-    pub fn mean_by(plot: &mut PlotHandle, column: &str) -> PlotHandle {
-        plot.changed(|chart| chart.mean_by = Some(column.to_owned()))
+    #[rhai_fn(name = "mean", return_raw)]
+    pub fn mean_by(context: NativeCallContext, plot: &mut PlotHandle, column: &str) -> Scripted<PlotHandle> {
+        plot.with_column(&context, column, |chart| chart.mean_by = Some(column.to_owned()))
     }
 
     /// Draws a thin line for each value of a column through its points, in the order of x: lines("run_id").
@@ -212,8 +225,9 @@ pub mod functions {
     /// }).run("results/demo");
     /// plot(runs).x("epoch").y("test_loss").lines("run_id").color("lr").save("results/demo.svg")
     /// ```
-    pub fn lines(plot: &mut PlotHandle, column: &str) -> PlotHandle {
-        plot.changed(|chart| chart.lines = Some(column.to_owned()))
+    #[rhai_fn(return_raw)]
+    pub fn lines(context: NativeCallContext, plot: &mut PlotHandle, column: &str) -> Scripted<PlotHandle> {
+        plot.with_column(&context, column, |chart| chart.lines = Some(column.to_owned()))
     }
 
     /// Leaves the points out; lines, means and curves stay.
@@ -242,8 +256,9 @@ pub mod functions {
     /// let steady = table(#{ lr: [0.1, 0.2, 0.1, 0.2], seed: [1, 1, 2, 2], gap: [0.24, 0.2, 0.25, 0.19] });
     /// plot(steady).x("lr").y("gap").color("seed").save("results/demo.svg")
     /// ```
-    pub fn color(plot: &mut PlotHandle, column: &str) -> PlotHandle {
-        plot.changed(|chart| chart.color = Some(column.to_owned()))
+    #[rhai_fn(return_raw)]
+    pub fn color(context: NativeCallContext, plot: &mut PlotHandle, column: &str) -> Scripted<PlotHandle> {
+        plot.with_column(&context, column, |chart| chart.color = Some(column.to_owned()))
     }
 
     /// The column whose values get marker shapes.
@@ -252,8 +267,9 @@ pub mod functions {
     /// let steady = table(#{ lr: [0.1, 0.2, 0.1, 0.2], seed: [1, 1, 2, 2], gap: [0.24, 0.2, 0.25, 0.19] });
     /// plot(steady).x("lr").y("gap").marker("seed").save("results/demo.svg")
     /// ```
-    pub fn marker(plot: &mut PlotHandle, column: &str) -> PlotHandle {
-        plot.changed(|chart| chart.marker = Some(column.to_owned()))
+    #[rhai_fn(return_raw)]
+    pub fn marker(context: NativeCallContext, plot: &mut PlotHandle, column: &str) -> Scripted<PlotHandle> {
+        plot.with_column(&context, column, |chart| chart.marker = Some(column.to_owned()))
     }
 
     /// Draws a fit's curve; the legend tells its parameters.
@@ -311,8 +327,9 @@ pub mod functions {
     /// let steady = table(#{ lr: [0.1, 0.2, 0.1, 0.2], batch: [8, 8, 32, 32], gap: [0.2, 0.1, 0.4, 0.3] });
     /// plot(steady).x("lr").y("gap").facet("batch").save("results/demo.svg")
     /// ```
-    pub fn facet(plot: &mut PlotHandle, column: &str) -> PlotHandle {
-        plot.changed(|chart| chart.facet = Some(column.to_owned()))
+    #[rhai_fn(return_raw)]
+    pub fn facet(context: NativeCallContext, plot: &mut PlotHandle, column: &str) -> Scripted<PlotHandle> {
+        plot.with_column(&context, column, |chart| chart.facet = Some(column.to_owned()))
     }
 
     /// The text above.
@@ -352,6 +369,9 @@ pub mod functions {
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn plot_to_string(plot: &mut PlotHandle) -> String {
         let chart = &plot.chart;
+        if chart.x.is_empty() || chart.y.is_empty() {
+            return format!("plot of {} rows; say which columns: .x(\"temperature\").y(\"gap\")", plot.table.len());
+        }
         format!(
             "plot of {} against {}, {} rows; .save(path) or .show() draws it",
             chart.y,

@@ -30,9 +30,9 @@ pub struct SweepHandle {
 /// A run that was trained in memory.
 #[derive(Clone)]
 pub struct TrainedRun {
-    epochs: Table,
+    pub(in crate::script) epochs: Table,
     network: NetworkHandle,
-    spec: RunSpec,
+    pub(in crate::script) spec: RunSpec,
 }
 
 /// Names the types as scripts see them.

@@ -342,7 +342,7 @@ pub mod functions {
         table.describe().map_err(|error| at(&context, error))
     }
 
-    /// A column as an array; a null is `()`. Times, lists and what else scripts have no type for come as text.
+    /// A column as an array; a null is `()`. `runs["gap"]` and `runs.gap` are the same, `runs[0]` is the first row, `runs[-1]` the last. Times, lists and what else scripts have no type for come as text.
     ///
     /// ```
     /// table(#{ lr: [0.05, 0.1, 0.2], gap: [0.24, 0.2, ()] }).column("gap")
@@ -353,7 +353,7 @@ pub mod functions {
         Ok(Cell::all(column).into_iter().map(value).collect())
     }
 
-    /// `runs["gap"]` is the column, as `runs.column("gap")`.
+    /// `runs["gap"]` and `runs.gap` are the column, as `runs.column("gap")`.
     #[rhai_fn(index_get, return_raw, pure)]
     pub fn column_at(context: NativeCallContext, table: &mut Table, name: &str) -> Scripted<Array> {
         column(context, table, name)

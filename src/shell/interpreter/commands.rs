@@ -174,21 +174,22 @@ fn save(shell: &mut Interpreter, file: &str) -> Done {
     if inputs.is_empty() {
         return Err(Error::invalid(":save: no input succeeded yet").into());
     }
-    let text = script_of(shell, &inputs);
-    // What does not run is no script.
-    match check::unknown_variables(&shell.session, &text) {
-        Ok(unknown) if unknown.is_empty() => {}
-        Ok(unknown) => {
-            return Err(Error::invalid(format!(
-                ":save: {}, which only inputs that failed define; enter what defines it again, then save",
-                unknown.join(", ")
-            ))
-            .into());
-        }
-        Err(error) => {
-            return Err(Error::invalid(format!(":save: these inputs make no script: {error}")).into());
+    let runs = |inputs: &[&str]| {
+        let unknown = check::unknown_variables(&shell.session, &script_of(shell, inputs));
+        unknown.map(|unknown| unknown.is_empty())
+    };
+    // Variables of an input that failed half way are there, and in the script they are not: what uses them is left out.
+    let mut kept = inputs.clone();
+    if !runs(&kept).map_err(|error| Error::invalid(format!(":save: these inputs make no script: {error}")))? {
+        kept.clear();
+        for input in &inputs {
+            kept.push(input);
+            if !runs(&kept).unwrap_or(false) {
+                kept.pop();
+            }
         }
     }
+    let text = script_of(shell, &kept);
     // Aside first: a full disk leaves the script of before.
     let aside = path.with_extension(format!("unfinished-{}", std::process::id()));
     let written = std::fs::write(&aside, &text).and_then(|()| std::fs::rename(&aside, path));
@@ -196,8 +197,12 @@ fn save(shell: &mut Interpreter, file: &str) -> Done {
         let _ = std::fs::remove_file(&aside);
         return Err(Error::io(path, error).into());
     }
-    let s = if inputs.len() == 1 { "" } else { "s" };
-    print(&format!("{file}: {} input{s}", inputs.len()));
+    let s = if kept.len() == 1 { "" } else { "s" };
+    let left_out = match inputs.len() - kept.len() {
+        0 => String::new(),
+        n => format!("; left out {n} that used what an input that failed had defined"),
+    };
+    print(&format!("{file}: {} input{s}{left_out}", kept.len()));
     Ok(())
 }
 

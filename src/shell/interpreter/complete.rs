@@ -182,10 +182,13 @@ fn names(known: &Known, word: &str) -> Vec<String> {
 
 /// The properties and methods of a type; of maps their keys.
 fn members(kind: &str, line: &str, receiver: &[Token], known: &Known) -> Vec<String> {
-    if kind == "map"
-        && let [Token { kind: Kind::Name, range }] = receiver
-        && let Some(variable) = known.variables.iter().find(|variable| variable.name == line[range.clone()])
-    {
+    let variable = match receiver {
+        [Token { kind: Kind::Name, range }] => {
+            known.variables.iter().find(|variable| variable.name == line[range.clone()])
+        }
+        _ => None,
+    };
+    if let Some(variable) = variable.filter(|_| kind == "map") {
         return variable.keys.clone();
     }
     let properties = known.properties.iter().filter(|property| kind.is_empty() || property.of == kind);
@@ -195,6 +198,7 @@ fn members(kind: &str, line: &str, receiver: &[Token], known: &Known) -> Vec<Str
     });
     let mut all: Vec<String> = methods.map(|function| function.name.clone()).collect();
     all.extend(properties.map(|property| property.name.clone()));
+    all.extend(variable.into_iter().flat_map(|variable| variable.columns.clone()));
     if kind == "array" {
         all.extend(
             ["len", "push", "map", "filter", "reduce", "contains", "sort", "is_empty", "pop"]
@@ -486,6 +490,7 @@ mod tests {
     fn methods_and_properties_of_the_values_type() {
         assert_eq!(at("data.sh"), ["shape", "show"]);
         assert_eq!(at("runs.st"), ["steady"]);
+        assert_eq!(at("runs.test_l"), ["test_loss"]);
         assert_eq!(at("runs.filter(\"gap > 0\").ste"), ["steady"]);
         assert_eq!(at("resnet(#{ width: 4 }).par"), ["parameters"]);
         assert_eq!(at("sweep(#{ lr: 0.1 }).ru"), ["run"]);
@@ -506,7 +511,8 @@ mod tests {
             ["\"fixed\"", "\"random\"", "\"split\"", "data", "runs", "settings"]
         );
         assert_eq!(at("sweep(#{ sampling: \"ra"), ["random"]);
-        assert_eq!(at("sweep(#{ model: lin"), ["linear"]);
+        assert_eq!(at("sweep(#{ model: linea"), ["linear"]);
+        assert!(at("sweep(#{ model: ").contains(&"resnet".to_owned()));
         assert!(at("sweep(#{ optimizer: ").starts_with(&["adam".to_owned()]));
         assert!(!at("f(x, [#{ l").contains(&"lr".to_owned()));
         assert_eq!(at("sweep(#{ seed: #{ sp"), ["split"]);

@@ -118,7 +118,7 @@ impl Interpreter {
             crate::interrupt::clear();
             return done.map(|()| Dynamic::UNIT);
         }
-        let number = self.typed.len() + 1;
+        let number = self.history().count() + 1;
         let value = self.value(&format!("<input {number}>"), line);
         let script = value.is_ok().then(|| line.to_owned());
         self.typed.push(Typed { text: line.to_owned(), script });

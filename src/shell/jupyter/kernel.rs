@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -25,6 +26,9 @@ use crate::shell::interpreter::{Interpreter, Trouble, commands};
 
 /// The version of Jupyter's messages that is spoken.
 const PROTOCOL: &str = "5.4";
+
+/// The time in which the cells arrive that were sent together with one that failed at once.
+const GATHERING: Duration = Duration::from_millis(50);
 
 /// Evaluates cells.
 pub(super) struct Kernel {
@@ -69,7 +73,7 @@ impl Kernel {
 
     /// Says that the cells that wait will not be evaluated, because one before them failed. Whether the kernel goes on.
     fn abort_what_waits(&mut self) -> bool {
-        while let Ok(request) = self.wire.requests.try_recv() {
+        while let Ok(request) = self.wire.requests.recv_timeout(GATHERING) {
             let Request::Shell(message) = request else { return false };
             let message = Arc::new(*message);
             if let JupyterMessageContent::ExecuteRequest(_) = message.content {
