@@ -70,7 +70,8 @@ fn strictly(engine: &mut Engine, text: &str) -> Result<(AST, Vec<Finding>), Box<
         match engine.compile_with_scope(&scope, text) {
             Err(error) => match &*error.0 {
                 ParseErrorType::VariableUndefined(name) => {
-                    findings.push(Finding { message: format!("unknown variable `{name}`"), position: error.1 });
+                    findings
+                        .push(Finding { message: format!("unknown variable `{name}`"), position: error.1 });
                     // Functions see no variables from outside.
                     if scope.contains(name) {
                         engine.set_strict_variables(false);

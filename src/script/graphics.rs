@@ -48,7 +48,8 @@ fn chosen(variable: &dyn Fn(&str) -> Option<String>) -> Option<Protocol> {
         return Some(Protocol::Iterm2);
     }
     let sixel = ["foot", "mlterm", "contour", "yaft"].iter().any(|name| kind.starts_with(name));
-    (sixel || variable("WT_SESSION").is_some() || variable("KONSOLE_VERSION").is_some()).then_some(Protocol::Sixel)
+    (sixel || variable("WT_SESSION").is_some() || variable("KONSOLE_VERSION").is_some())
+        .then_some(Protocol::Sixel)
 }
 
 /// Pixels by rows, red, green and blue.
@@ -92,7 +93,8 @@ impl Picture {
                 let light = 0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b);
                 GREYS[(light / 255.0 * 9.0).round() as usize]
             };
-            let line = |y| (0..self.width).flat_map(|x| [grey(self.pixel(x, y)); 2]).collect::<String>() + "\n";
+            let line =
+                |y| (0..self.width).flat_map(|x| [grey(self.pixel(x, y)); 2]).collect::<String>() + "\n";
             return (0..self.height).map(line).collect();
         }
         let mut text = String::new();
@@ -196,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_picture_is_shown_in_every_way() {
-        let picture = Picture { width: 2, height: 2, rgb: vec![0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 255] };
+        let picture =
+            Picture { width: 2, height: 2, rgb: vec![0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 255] };
         assert_eq!(picture.characters(false), "  @@\n::..\n".replace(":", "-").replace("--", "--"));
         assert_eq!(picture.characters(true).matches('▀').count(), 2);
         let png = picture.enlarged(8).png().unwrap();

@@ -86,11 +86,7 @@ pub const TOPICS: [Topic; 7] = [
         title: "keys, commands, files of the prompt",
         text: include_str!("manual/prompt.md"),
     },
-    Topic {
-        name: "notebooks",
-        title: "kelvin in Jupyter",
-        text: include_str!("manual/notebooks.md"),
-    },
+    Topic { name: "notebooks", title: "kelvin in Jupyter", text: include_str!("manual/notebooks.md") },
     Topic {
         name: "paper",
         title: "the paper's experiments: modules, scripts, scales",

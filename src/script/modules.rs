@@ -40,9 +40,9 @@ pub struct ModuleFunction {
 pub fn functions_of(engine: &Engine, session: &Session, name: &str) -> Result<Vec<ModuleFunction>> {
     let (place, text) = find(session, name)?;
     let ast = engine.compile(text).map_err(|error| Error::invalid(format!("{place}: {error}")))?;
-    let own = ast.iter_functions().filter(|function| {
-        function.access == rhai::FnAccess::Public && !function.name.starts_with(CLOSURE)
-    });
+    let own = ast
+        .iter_functions()
+        .filter(|function| function.access == rhai::FnAccess::Public && !function.name.starts_with(CLOSURE));
     let mut found: Vec<ModuleFunction> = own
         .map(|function| {
             let lines = function.comments.iter().flat_map(|comment| comment.lines());

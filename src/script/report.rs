@@ -191,7 +191,9 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
 fn property(text: &str) -> String {
     match text.split('\'').collect::<Vec<_>>()[..] {
         [_, name, _, "()", ..] => {
-            format!("what stands before .{name} is nothing, (): a map has no such key, or a call gives nothing")
+            format!(
+                "what stands before .{name} is nothing, (): a map has no such key, or a call gives nothing"
+            )
         }
         [_, name, _, kind, ..] => format!("a {kind} has no property `{name}`"),
         _ => text.to_owned(),
@@ -215,12 +217,12 @@ fn unknown_function(signature: &str, known: &[String]) -> String {
         return advice;
     }
     if known.iter().any(|known| known == name) && !is_registered(name) {
-        return format!(
-            "`{name}` is a variable; the function that it holds is called with {name}.call(…)"
-        );
+        return format!("`{name}` is a variable; the function that it holds is called with {name}.call(…)");
     }
     if let Some((module, function)) = name.split_once("::") {
-        return format!("the module `{module}` has no function {function}({arguments}; ?{module} lists what it has");
+        return format!(
+            "the module `{module}` has no function {function}({arguments}; ?{module} lists what it has"
+        );
     }
     if known.iter().any(|known| known == name) {
         let forms = forms(name);

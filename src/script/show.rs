@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use rhai::{Array, Dynamic, Engine, Map, Scope};
 use serde_json::Value;
 
-use super::{Shown, output, print, width};
 use super::bindings::{PlotHandle, TrainedRun};
+use super::{Shown, output, print, width};
 use crate::analysis::GapFit;
 use crate::data::Dataset;
 use crate::plot::Figure;

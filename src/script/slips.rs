@@ -35,7 +35,9 @@ pub(super) fn of_name(name: &str) -> Option<&'static str> {
 pub(super) fn of_call(name: &str, types: &[String]) -> Option<String> {
     let numbers = types.iter().all(|kind| kind == "number" || kind == "integer");
     match name {
-        "print" if types.len() > 1 => Some("print takes one value; several go into a text: print(`${a} ${b}`)".to_owned()),
+        "print" if types.len() > 1 => {
+            Some("print takes one value; several go into a text: print(`${a} ${b}`)".to_owned())
+        }
         "^" if numbers => Some("a power is written x ** y".to_owned()),
         name => of_name(name).map(|advice| format!("unknown function `{name}`; {advice}")),
     }
@@ -68,7 +70,9 @@ pub(super) fn of_syntax(before: &str, from: &str) -> Option<String> {
         Some(':') if before.trim_end().trim_end_matches(is_part).trim_end().ends_with('{') => {
             Some("a map is written #{name: value}".to_owned())
         }
-        _ if next == "then" || (is_block && next == "do") => Some("what follows stands in braces: { … }".to_owned()),
+        _ if next == "then" || (is_block && next == "do") => {
+            Some("what follows stands in braces: { … }".to_owned())
+        }
         _ => None,
     }
 }

@@ -175,7 +175,9 @@ pub fn main() -> ExitCode {
         }
         Some(Command::Check { files }) => check(&files),
         Some(Command::Doc { folder }) => code(doc::write(&folder).map(|()| 0)),
-        Some(Command::Jupyter(jupyter::Command::Install(options))) => code(jupyter::install(&options).map(|()| 0)),
+        Some(Command::Jupyter(jupyter::Command::Install(options))) => {
+            code(jupyter::install(&options).map(|()| 0))
+        }
         Some(Command::Jupyter(jupyter::Command::Run { file, allow_write, data })) => {
             let session = Session::new(Arguments::default(), progress::observers(false));
             session.set_data_dir(data.data_dir);
@@ -215,11 +217,15 @@ fn run(options: Run) -> u8 {
     let engine = script::engine(&session);
     let format = if options.json { Format::Json } else { Format::Text };
     match (&options.file, &options.eval) {
-        (Some(file), _) if file == Path::new("-") => run_input(&engine, &session, options.json.then_some(format)),
+        (Some(file), _) if file == Path::new("-") => {
+            run_input(&engine, &session, options.json.then_some(format))
+        }
         (Some(file), _) => run_file(&engine, &session, file, options.json.then_some(format)),
         (None, Some(expression)) => run_text(&engine, &session, "<expression>", expression, Some(format)),
         // What is piped in is a script.
-        (None, None) if !std::io::stdin().is_terminal() => run_input(&engine, &session, options.json.then_some(format)),
+        (None, None) if !std::io::stdin().is_terminal() => {
+            run_input(&engine, &session, options.json.then_some(format))
+        }
         (None, None) => prompt::run(Interpreter::new(engine, &session, format), options.quiet),
     }
 }

@@ -120,7 +120,10 @@ impl Observer for Progress {
             }
             self.bar.set_message(self.numbers());
         } else {
-            self.status(&format!("training {}, {}", count(work.runs, "run"), count(work.epochs as usize, "epoch")), false);
+            self.status(
+                &format!("training {}, {}", count(work.runs, "run"), count(work.epochs as usize, "epoch")),
+                false,
+            );
         }
     }
 
@@ -173,8 +176,11 @@ impl Observer for Progress {
         self.bar.finish_and_clear();
         let time = self.started.elapsed().as_secs_f64();
         let runs = count(self.work.runs, "run");
-        let text =
-            format!("{} of {runs} ended in {time:.1} s, {} images/s", self.runs, HumanCount(self.speed() as u64));
+        let text = format!(
+            "{} of {runs} ended in {time:.1} s, {} images/s",
+            self.runs,
+            HumanCount(self.speed() as u64)
+        );
         self.status(&text, true);
     }
 }

@@ -15,17 +15,24 @@ impl Table {
         }
         text += "</tr><tr>";
         for field in fields {
-            let _ = write!(text, "<td><small>{}</small></td>", escaped(&schema::type_name(field.data_type())));
+            let _ =
+                write!(text, "<td><small>{}</small></td>", escaped(&schema::type_name(field.data_type())));
         }
         text += "</tr></thead><tbody>\n";
         let short = self.len() <= ROWS;
-        let (head, tail) = if short { (0..self.len(), 0..0) } else { (0..ROWS / 2, self.len() - ROWS / 2..self.len()) };
+        let (head, tail) =
+            if short { (0..self.len(), 0..0) } else { (0..ROWS / 2, self.len() - ROWS / 2..self.len()) };
         self.rows_html(&mut text, head);
         if !short {
             let _ = writeln!(text, "<tr>{}</tr>", "<td>⋮</td>".repeat(fields.len()));
         }
         self.rows_html(&mut text, tail);
-        let _ = write!(text, "</tbody></table><p>{}, {}</p>", count(self.len(), "row"), count(fields.len(), "column"));
+        let _ = write!(
+            text,
+            "</tbody></table><p>{}, {}</p>",
+            count(self.len(), "row"),
+            count(fields.len(), "column")
+        );
         text
     }
 

@@ -27,7 +27,8 @@ fn notebooks_run_complete_inspect_and_interrupt() {
         .unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let found: Value = serde_json::from_slice(&done.stdout).unwrap();
-    let text = |name: &str| found[name].as_str().unwrap_or_else(|| panic!("{name}: {}", found[name])).to_owned();
+    let text =
+        |name: &str| found[name].as_str().unwrap_or_else(|| panic!("{name}: {}", found[name])).to_owned();
     let within = |name: &str, limit: f64| {
         let seconds = found[name].as_f64().unwrap();
         println!("{name}: {seconds:.4}");
@@ -43,14 +44,21 @@ fn notebooks_run_complete_inspect_and_interrupt() {
     is("number", 1.into());
     within("seconds_of_a_sum", 0.1);
     is("lines", 1000.into());
-    assert!(found["table"]["text/html"].as_str().unwrap().contains("<td>&lt;a&gt;</td>"), "{}", found["table"]);
+    assert!(
+        found["table"]["text/html"].as_str().unwrap().contains("<td>&lt;a&gt;</td>"),
+        "{}",
+        found["table"]
+    );
     assert!(found["table"]["text/plain"].as_str().unwrap().contains("3 rows, 3 columns"));
     is("plot_kinds", serde_json::json!(["image/svg+xml", "text/plain"]));
     assert!(text("plot").starts_with("<svg"));
     is("shown", serde_json::json!([["image/svg+xml", "text/plain"], ["image/png", "text/plain"]]));
 
     let error = &found["error"];
-    assert_eq!((&error[0], &error[1]), (&"error".into(), &"unknown function `fit_gpa`; did you mean `fit_gap`?".into()));
+    assert_eq!(
+        (&error[0], &error[1]),
+        (&"error".into(), &"unknown function `fit_gpa`; did you mean `fit_gap`?".into())
+    );
     assert!(error[2].as_str().unwrap().contains("<input 6>:2:1"), "{error}");
     is("after_error", "ok".into());
     is("aborted", "aborted".into());

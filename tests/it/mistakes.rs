@@ -422,7 +422,7 @@ fn figures_and_pages() {
     let table = "let t = table([#{lr: 0.1, gap: 1.0, name: \"a\"}]);\n";
     let mistake = |script: &str, says| mistake(format!("{table}{script}"), says);
     fail_all([
-        mistake("§figure([plot(t).x(\"lr\").y(\"gpa\")])", &["no column `gpa`", "did you mean `gap`?"]),
+        mistake("figure([plot(t).x(\"lr\").§y(\"gpa\")])", &["no column `gpa`", "did you mean `gap`?"]),
         mistake("§figure([plot(t).x(\"lr\").y(\"gap\").mean(\"btach\")])", &["no column `btach`", "known: "]),
         mistake(
             "plot(t).x(\"lr\").y(\"gap\").lines(\"nme\").§save(\"a.svg\")",

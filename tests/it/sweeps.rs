@@ -1,6 +1,5 @@
 //! Whole sweeps: the quickstart script, the same rows again, data that moved or changed.
 
-
 use kelvin::data::{DataSpec, Dataset, Source, SyntheticOptions};
 use kelvin::table::Table;
 

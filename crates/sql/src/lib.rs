@@ -22,8 +22,8 @@ use std::task::Poll;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::{DataFusionError, TableReference};
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DataFusionError, TableReference};
 use datafusion::datasource::MemTable;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::{SQLOptions, SessionContext};
@@ -78,7 +78,11 @@ pub fn query(
     })
 }
 
-async fn run(inputs: Vec<Input<'_>>, sql: &str, budget: usize) -> Result<(SchemaRef, Vec<RecordBatch>), Failure> {
+async fn run(
+    inputs: Vec<Input<'_>>,
+    sql: &str,
+    budget: usize,
+) -> Result<(SchemaRef, Vec<RecordBatch>), Failure> {
     let failed = |error: DataFusionError| match error.find_root() {
         DataFusionError::ResourcesExhausted(_) => Failure::TooLarge,
         _ => Failure::Message(message::of(error)),

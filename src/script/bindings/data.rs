@@ -5,8 +5,8 @@ use rhai::{Array, Dynamic, FuncRegistration, Map};
 
 use crate::data::{DataOp, Dataset, Place, SOURCES, Sampling, Source, SyntheticOptions};
 use crate::error::Error;
-use crate::script::convert::{Scripted, at, count, integer, known_keys, number, text};
 use crate::script::Session;
+use crate::script::convert::{Scripted, at, count, integer, known_keys, number, text};
 use crate::script::graphics::Picture;
 
 /// Names the types as scripts see them.
@@ -93,7 +93,8 @@ fn draw(data: &Dataset, index: usize) {
         };
         if channels >= 3 { [value(0), value(1), value(2)] } else { [value(0); 3] }
     };
-    let rgb = (0..height).flat_map(|y| (0..width).map(move |x| (y, x))).flat_map(|(y, x)| pixel(y, x)).collect();
+    let rgb =
+        (0..height).flat_map(|y| (0..width).map(move |x| (y, x))).flat_map(|(y, x)| pixel(y, x)).collect();
     Picture { width, height, rgb }.show(&format!("image {index}, label {}", data.labels()[index]));
 }
 

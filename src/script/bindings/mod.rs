@@ -19,8 +19,8 @@ mod tables;
 
 pub(super) use jobs::problem;
 pub(super) use plots::PlotHandle;
-pub(super) use sweeps::TrainedRun;
 use rhai::{Engine, exported_module};
+pub(super) use sweeps::TrainedRun;
 
 use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;

@@ -8,8 +8,8 @@ use rhai::{Dynamic, FnPtr};
 use crate::analysis::GapFit;
 use crate::plot::{self, Chart, Curve, Figure};
 use crate::script::convert::{Scripted, at, number};
-use crate::script::session::Session;
 use crate::script::output::taker;
+use crate::script::session::Session;
 use crate::script::{Shown, graphics, print, tell};
 use crate::table::{Table, number as short};
 
@@ -370,7 +370,10 @@ pub mod functions {
     pub fn plot_to_string(plot: &mut PlotHandle) -> String {
         let chart = &plot.chart;
         if chart.x.is_empty() || chart.y.is_empty() {
-            return format!("plot of {} rows; say which columns: .x(\"temperature\").y(\"gap\")", plot.table.len());
+            return format!(
+                "plot of {} rows; say which columns: .x(\"temperature\").y(\"gap\")",
+                plot.table.len()
+            );
         }
         format!(
             "plot of {} against {}, {} rows; .save(path) or .show() draws it",

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rhai::Dynamic;
 
-use super::{Interpreter, Trouble};
 use super::syntax::{Kind, tokens};
+use super::{Interpreter, Trouble};
 use crate::error::{Error, suggestion};
 use crate::script::{check, clear_screen, manual, page, print, tell, type_name};
 use crate::sweep::time_text;

@@ -92,7 +92,12 @@ pub(in crate::shell) fn complete(line: &str, known: &Known) -> Found {
     let all = match before.last().map(text) {
         Some(":") if before.len() >= 3 && text(&before[before.len() - 2]) == ":" => {
             let alias = text(&before[before.len() - 3]);
-            known.imports.iter().filter(|(name, _)| name == alias).flat_map(|(_, names)| names.clone()).collect()
+            known
+                .imports
+                .iter()
+                .filter(|(name, _)| name == alias)
+                .flat_map(|(_, names)| names.clone())
+                .collect()
         }
         Some(".") if before.len() < 2 || text(&before[before.len() - 2]) != "." => members(
             &kind_of(line, &before[..before.len() - 1], known),
@@ -111,7 +116,7 @@ pub(in crate::shell) fn complete(line: &str, known: &Known) -> Found {
                 let choices = manual::choices(&call, key);
                 let choices = choices.into_iter().map(|choice| format!("\"{choice}\""));
                 let constructors: &[&str] = match key {
-                    "model" => &["Network"],
+                    "model" => &["Model"],
                     "data" => &["Dataset"],
                     "optimizer" => &["Optimizer"],
                     _ => &[],
@@ -398,7 +403,8 @@ fn in_text(line: &str, start: usize, before: &[Token], known: &Known) -> Found {
         _ if import => {
             let mut found = files(line, inside);
             if found.start == inside {
-                let modules = ["stdlib", "."].iter().flat_map(|folder| std::fs::read_dir(folder)).flatten().flatten();
+                let modules =
+                    ["stdlib", "."].iter().flat_map(|folder| std::fs::read_dir(folder)).flatten().flatten();
                 let names = modules
                     .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".rhai")?.to_owned()));
                 found.candidates.retain(|name| !name.ends_with(".rhai"));

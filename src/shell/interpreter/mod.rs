@@ -11,11 +11,11 @@ use std::rc::Rc;
 use rhai::{AST, Dynamic, Engine, Scope};
 
 use self::complete::{Known, Variable};
-use crate::script::{
-    Failure, Format, Input, ModuleFunction, Session, Source, colored, functions_of, guarded, known_names, manual,
-    report, tell, type_name,
-};
 use crate::error::Error;
+use crate::script::{
+    Failure, Format, Input, ModuleFunction, Session, Source, colored, functions_of, guarded, known_names,
+    manual, report, tell, type_name,
+};
 use crate::table::Table;
 
 /// What errors call what a command evaluates.
@@ -200,7 +200,8 @@ impl Interpreter {
 
     /// The modules that were imported, by alias, with the names of their functions.
     fn known_imports(&self) -> Vec<(String, Vec<String>)> {
-        let names = |import: &Import| self.module(&import.alias).into_iter().map(|function| function.name).collect();
+        let names =
+            |import: &Import| self.module(&import.alias).into_iter().map(|function| function.name).collect();
         self.imports.iter().map(|import| (import.alias.clone(), names(import))).collect()
     }
 

@@ -193,9 +193,8 @@ pub(in crate::shell) fn is_open(input: &str) -> bool {
 fn asks_for_more(input: &str) -> bool {
     let words = tokens(input);
     let last = words.iter().rev().find(|word| !matches!(word.kind, Kind::Comment(_)));
-    let more = last.is_some_and(|word| {
-        word.kind == Kind::Sign && "+-*/%=<>&|,.".contains(&input[word.range.clone()])
-    });
+    let more = last
+        .is_some_and(|word| word.kind == Kind::Sign && "+-*/%=<>&|,.".contains(&input[word.range.clone()]));
     more && !input.ends_with("\n\n") && !input.trim().ends_with("..")
 }
 
@@ -205,13 +204,32 @@ mod tests {
 
     #[test]
     fn open_inputs_ask_for_more() {
-        for open in ["sweep(#{", "fn f() {\n 1", "let s = `a", "/* x", "/* /* */", "[1, // )\n", "f(\n\"a\",", "let y = x +", "a &&"]
-        {
+        for open in [
+            "sweep(#{",
+            "fn f() {\n 1",
+            "let s = `a",
+            "/* x",
+            "/* /* */",
+            "[1, // )\n",
+            "f(\n\"a\",",
+            "let y = x +",
+            "a &&",
+        ] {
             assert!(is_open(open), "{open}");
         }
-        for closed in
-            ["1 + 1", "let y = x +\n\n", "0..", "\"(\"", "'('", "f(\"\\\"(\")", "// (", "/* ( */ 1", "}", "(\"a", "/* /* */ */"]
-        {
+        for closed in [
+            "1 + 1",
+            "let y = x +\n\n",
+            "0..",
+            "\"(\"",
+            "'('",
+            "f(\"\\\"(\")",
+            "// (",
+            "/* ( */ 1",
+            "}",
+            "(\"a",
+            "/* /* */ */",
+        ] {
             assert!(!is_open(closed), "{closed}");
         }
     }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jupyter_protocol::{
-    ClearOutput, CodeMirrorMode, CommInfoReply, CompleteReply, CompleteRequest, ConnectionInfo, DisplayData, ErrorOutput,
-    ExecuteInput, ExecuteReply, ExecuteRequest, ExecuteResult, ExecutionCount, HistoryEntry, HistoryReply,
-    HistoryRequest, InspectReply, InspectRequest, IsCompleteReply, IsCompleteReplyStatus, JupyterMessage,
-    JupyterMessageContent, KernelInfoReply, LanguageInfo, Media, MediaType, ReplyError, ReplyStatus, Status,
-    Transient, UpdateDisplayData,
+    ClearOutput, CodeMirrorMode, CommInfoReply, CompleteReply, CompleteRequest, ConnectionInfo, DisplayData,
+    ErrorOutput, ExecuteInput, ExecuteReply, ExecuteRequest, ExecuteResult, ExecutionCount, HistoryEntry,
+    HistoryReply, HistoryRequest, InspectReply, InspectRequest, IsCompleteReply, IsCompleteReplyStatus,
+    JupyterMessage, JupyterMessageContent, KernelInfoReply, LanguageInfo, Media, MediaType, ReplyError,
+    ReplyStatus, Status, Transient, UpdateDisplayData,
 };
 
 use super::wire::{Mouth, Outgoing, Request, Wire};
@@ -44,7 +44,11 @@ impl Kernel {
     pub fn start(connection: ConnectionInfo, mut interpreter: Interpreter) -> Result<Self> {
         let wire = Wire::start(connection, info())?;
         let parent = Arc::new(JupyterMessage::new(Status::idle(), None));
-        let notebook = Rc::new(Notebook { mouth: wire.mouth.clone(), parent: RefCell::new(parent), line: RefCell::default() });
+        let notebook = Rc::new(Notebook {
+            mouth: wire.mouth.clone(),
+            parent: RefCell::new(parent),
+            line: RefCell::default(),
+        });
         script::redirect(Some(Rc::clone(&notebook) as Rc<dyn Output>));
         interpreter.session.set_interactive();
         interpreter.start_up();
@@ -60,9 +64,9 @@ impl Kernel {
             crate::interrupt::set_waiting(false);
             let Ok(Request::Shell(message)) = request else { break };
             let message = Arc::new(*message);
-            let aborts = self.answer(&message);
+            let behind = self.answer(&message);
             self.wire.pending.fetch_sub(1, Ordering::SeqCst);
-            if (aborts && !self.abort_what_waits()) || self.interpreter.leaving {
+            if !behind.into_iter().all(|request| self.abort(request)) || self.interpreter.leaving {
                 break;
             }
         }
@@ -71,22 +75,25 @@ impl Kernel {
         self.wire.close();
     }
 
-    /// Says that the cells that wait will not be evaluated, because one before them failed. Whether the kernel goes on.
-    fn abort_what_waits(&mut self) -> bool {
-        while let Ok(request) = self.wire.requests.recv_timeout(GATHERING) {
-            let Request::Shell(message) = request else { return false };
-            let message = Arc::new(*message);
-            if let JupyterMessageContent::ExecuteRequest(_) = message.content {
-                self.publish(&message, Status::busy());
-                let reply = ExecuteReply { status: ReplyStatus::Aborted, ..self.executed() };
-                self.send(Outgoing::Reply(Box::new(reply.as_child_of(&message))));
-                self.publish(&message, Status::idle());
-            } else {
-                self.answer(&message);
-            }
-            self.wire.pending.fetch_sub(1, Ordering::SeqCst);
+    /// Says that a cell will not be evaluated, because one before it failed; what is no cell is answered. Whether the kernel goes on.
+    fn abort(&mut self, request: Request) -> bool {
+        let Request::Shell(message) = request else { return false };
+        let message = Arc::new(*message);
+        if let JupyterMessageContent::ExecuteRequest(_) = message.content {
+            self.publish(&message, Status::busy());
+            let reply = ExecuteReply { status: ReplyStatus::Aborted, ..self.executed() };
+            self.send(Outgoing::Reply(Box::new(reply.as_child_of(&message))));
+            self.publish(&message, Status::idle());
+        } else {
+            self.answer(&message);
         }
+        self.wire.pending.fetch_sub(1, Ordering::SeqCst);
         true
+    }
+
+    /// What was asked behind a cell that failed. Taken before its client hears of that, who may then ask for more.
+    fn waiting(&self) -> Vec<Request> {
+        std::iter::from_fn(|| self.wire.requests.recv_timeout(GATHERING).ok()).collect()
     }
 
     fn send(&self, message: Outgoing) {
@@ -98,26 +105,35 @@ impl Kernel {
         self.send(Outgoing::Publish(Box::new(JupyterMessage::new(content, Some(parent)))));
     }
 
-    /// Answers a request. Whether the cells that wait are not to be evaluated.
-    fn answer(&mut self, message: &Arc<JupyterMessage>) -> bool {
+    /// Answers a request. Returns what waits behind a cell that failed.
+    fn answer(&mut self, message: &Arc<JupyterMessage>) -> Vec<Request> {
         self.publish(message, Status::busy());
-        let mut aborts = false;
+        let mut behind = Vec::new();
         let reply = match &message.content {
             JupyterMessageContent::KernelInfoRequest(_) => Some(info().as_child_of(message)),
             JupyterMessageContent::ExecuteRequest(request) => {
                 let reply = self.execute(request, message);
-                aborts = request.stop_on_error && reply.status == ReplyStatus::Error;
+                if request.stop_on_error && reply.status == ReplyStatus::Error {
+                    behind = self.waiting();
+                }
                 Some(reply.as_child_of(message))
             }
-            JupyterMessageContent::CompleteRequest(request) => Some(self.complete(request).as_child_of(message)),
-            JupyterMessageContent::InspectRequest(request) => Some(self.inspect(request).as_child_of(message)),
+            JupyterMessageContent::CompleteRequest(request) => {
+                Some(self.complete(request).as_child_of(message))
+            }
+            JupyterMessageContent::InspectRequest(request) => {
+                Some(self.inspect(request).as_child_of(message))
+            }
             JupyterMessageContent::IsCompleteRequest(request) => {
                 let open = !commands::is_command(&request.code) && is_open(&request.code);
-                let status = if open { IsCompleteReplyStatus::Incomplete } else { IsCompleteReplyStatus::Complete };
+                let status =
+                    if open { IsCompleteReplyStatus::Incomplete } else { IsCompleteReplyStatus::Complete };
                 let indent = if open { "    ".to_owned() } else { String::new() };
                 Some(IsCompleteReply { status, indent }.as_child_of(message))
             }
-            JupyterMessageContent::HistoryRequest(request) => Some(self.history(request).as_child_of(message)),
+            JupyterMessageContent::HistoryRequest(request) => {
+                Some(self.history(request).as_child_of(message))
+            }
             JupyterMessageContent::CommInfoRequest(_) => {
                 let none = CommInfoReply { status: ReplyStatus::Ok, comms: Default::default(), error: None };
                 Some(none.as_child_of(message))
@@ -128,7 +144,7 @@ impl Kernel {
             self.send(Outgoing::Reply(Box::new(reply)));
         }
         self.publish(message, Status::idle());
-        aborts
+        behind
     }
 
     /// A reply to a cell that succeeded.
@@ -207,7 +223,9 @@ impl Kernel {
     fn history(&self, request: &HistoryRequest) -> HistoryReply {
         let (output, most) = match request {
             HistoryRequest::Tail { n, output, .. } => (*output, usize::try_from(*n).unwrap_or(usize::MAX)),
-            HistoryRequest::Range { output, .. } | HistoryRequest::Search { output, .. } => (*output, usize::MAX),
+            HistoryRequest::Range { output, .. } | HistoryRequest::Search { output, .. } => {
+                (*output, usize::MAX)
+            }
         };
         let inputs: Vec<(usize, String)> =
             self.interpreter.history().enumerate().map(|(at, text)| (at + 1, text.to_owned())).collect();
@@ -263,9 +281,9 @@ fn asked_about(code: &str, cursor: usize) -> Vec<String> {
         true => format!("{}::{}", text(at - 3), text(at)),
         false => text(at).to_owned(),
     };
-    let there = (0..words.len()).rev().find(|&at| {
-        is_name(at) && words[at].range.start <= cursor && cursor <= words[at].range.end
-    });
+    let there = (0..words.len())
+        .rev()
+        .find(|&at| is_name(at) && words[at].range.start <= cursor && cursor <= words[at].range.end);
     let mut open = Vec::new();
     for (at, word) in words.iter().enumerate().take_while(|(_, word)| word.range.end <= cursor) {
         match word.kind {
@@ -274,7 +292,8 @@ fn asked_about(code: &str, cursor: usize) -> Vec<String> {
             _ => {}
         }
     }
-    let calls = open.into_iter().rev().filter(|&at| at > 0 && text(at) == "(" && is_name(at - 1)).map(|at| at - 1);
+    let calls =
+        open.into_iter().rev().filter(|&at| at > 0 && text(at) == "(" && is_name(at - 1)).map(|at| at - 1);
     there.into_iter().chain(calls).map(whole).collect()
 }
 
@@ -293,8 +312,13 @@ fn reply_error(trouble: &Trouble) -> ReplyError {
         Failure::Error => "Error",
     };
     let plain = without_colors(trouble.text.lines().next().unwrap_or_default());
-    let evalue = plain.strip_prefix("Error: ").or_else(|| plain.strip_prefix("error: ")).unwrap_or(&plain).to_owned();
-    ReplyError { ename: ename.to_owned(), evalue, traceback: trouble.text.lines().map(str::to_owned).collect() }
+    let evalue =
+        plain.strip_prefix("Error: ").or_else(|| plain.strip_prefix("error: ")).unwrap_or(&plain).to_owned();
+    ReplyError {
+        ename: ename.to_owned(),
+        evalue,
+        traceback: trouble.text.lines().map(str::to_owned).collect(),
+    }
 }
 
 /// A text without the codes of terminals.

@@ -52,7 +52,9 @@ pub(super) struct Install {
 pub(super) fn install(options: &Install) -> Result<()> {
     let name = &options.name;
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-        return Err(Error::invalid(format!("--name: expected letters, digits, `-`, `_` or `.`, found {name}")));
+        return Err(Error::invalid(format!(
+            "--name: expected letters, digits, `-`, `_` or `.`, found {name}"
+        )));
     }
     let data = match &options.prefix {
         Some(prefix) => prefix.join("share/jupyter"),
@@ -60,7 +62,8 @@ pub(super) fn install(options: &Install) -> Result<()> {
     };
     let folder = data.join("kernels").join(name);
     let program = std::env::current_exe().map_err(|error| Error::io("kelvin", error))?;
-    let mut argv = vec![text(&program)?, "jupyter".to_owned(), "run".to_owned(), "{connection_file}".to_owned()];
+    let mut argv =
+        vec![text(&program)?, "jupyter".to_owned(), "run".to_owned(), "{connection_file}".to_owned()];
     let absolute = |path: &Path| std::path::absolute(path).map_err(|error| Error::io(path, error));
     for path in &options.allow_write {
         argv.extend(["--allow-write".to_owned(), text(&absolute(path)?)?]);
@@ -81,7 +84,10 @@ pub(super) fn install(options: &Install) -> Result<()> {
     let json = serde_json::to_string_pretty(&specification)
         .map_err(|error| Error::invalid(format!("{}: {error}", file.display())))?;
     std::fs::write(&file, json + "\n").map_err(|error| Error::io(&file, error))?;
-    print(&format!("{}: notebooks offer the kernel {name} now; `jupyter kernelspec remove {name}` takes it back", file.display()));
+    print(&format!(
+        "{}: notebooks offer the kernel {name} now; `jupyter kernelspec remove {name}` takes it back",
+        file.display()
+    ));
     Ok(())
 }
 
@@ -101,14 +107,19 @@ fn user_folder() -> Result<PathBuf> {
         Some(folder) => Some(PathBuf::from(folder).join("jupyter")),
         None => home(".local/share/jupyter"),
     };
-    folder.ok_or_else(|| Error::invalid("no home folder is known; name a place: kelvin jupyter install --prefix PREFIX"))
+    folder.ok_or_else(|| {
+        Error::invalid("no home folder is known; name a place: kelvin jupyter install --prefix PREFIX")
+    })
 }
 
 /// Serves a notebook until it is closed.
 pub(super) fn serve(file: &Path, interpreter: Interpreter) -> Result<()> {
     let json = std::fs::read_to_string(file).map_err(|error| Error::io(file, error))?;
     let connection: ConnectionInfo = serde_json::from_str(&json).map_err(|error| {
-        Error::invalid(format!("{}: expected a connection file, as Jupyter writes them: {error}", file.display()))
+        Error::invalid(format!(
+            "{}: expected a connection file, as Jupyter writes them: {error}",
+            file.display()
+        ))
     })?;
     kernel::Kernel::start(connection, interpreter)?.serve();
     Ok(())

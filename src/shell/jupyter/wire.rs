@@ -6,14 +6,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use jupyter_protocol::{
-    ConnectionInfo, InterruptReply, IoPubWelcome, JupyterMessage, JupyterMessageContent, KernelInfoReply, ReplyStatus,
-    ShutdownReply, Status, Stdio, StreamContent,
+    ConnectionInfo, InterruptReply, IoPubWelcome, JupyterMessage, JupyterMessageContent, KernelInfoReply,
+    ReplyStatus, ShutdownReply, Status, Stdio, StreamContent,
 };
 use jupyter_zmq_client::{
     KernelControlConnection, KernelHeartbeatConnection, KernelIoPubXPubConnection, KernelShellConnection,
     KernelStdinConnection, RouterRecvConnection, RouterSendConnection, SubscriptionEvent,
-    create_kernel_control_connection, create_kernel_heartbeat_connection, create_kernel_iopub_xpub_connection,
-    create_kernel_shell_connection, create_kernel_stdin_connection,
+    create_kernel_control_connection, create_kernel_heartbeat_connection,
+    create_kernel_iopub_xpub_connection, create_kernel_shell_connection, create_kernel_stdin_connection,
 };
 use tokio::sync::mpsc;
 
