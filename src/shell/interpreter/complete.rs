@@ -403,8 +403,7 @@ fn in_text(line: &str, start: usize, before: &[Token], known: &Known) -> Found {
         _ if import => {
             let mut found = files(line, inside);
             if found.start == inside {
-                let modules =
-                    ["stdlib", "."].iter().flat_map(|folder| std::fs::read_dir(folder)).flatten().flatten();
+                let modules = ["stdlib", "."].iter().flat_map(std::fs::read_dir).flatten().flatten();
                 let names = modules
                     .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".rhai")?.to_owned()));
                 found.candidates.retain(|name| !name.ends_with(".rhai"));
