@@ -247,6 +247,9 @@ pub fn entry(engine: &Engine, name: &str) -> Option<String> {
             text += &format!("{name} (option of {call})\n{}\n", wrapped(&format!("    {doc}"), 4));
         }
     }
+    if let Some(doc) = column(name) {
+        text += &format!("{name} (column)\n{}\n", wrapped(&format!("    {doc}"), 4));
+    }
     if let Some(origin) = origin(name) {
         text += &format!("\n{}\n", wrapped(&format!("Source: {origin}"), 8));
     }
@@ -255,6 +258,12 @@ pub fn entry(engine: &Engine, name: &str) -> Option<String> {
         text += &example.script.lines().map(|line| format!("    {line}\n")).collect::<String>();
     }
     (!text.is_empty()).then_some(text)
+}
+
+/// What a column of the epochs table, the steady state or the runs table holds.
+fn column(name: &str) -> Option<&'static str> {
+    let lines = topic("columns")?.text.lines().filter_map(|line| line.strip_prefix("    ")?.split_once("  "));
+    lines.into_iter().find(|(names, _)| names.split(", ").any(|other| other == name)).map(|(_, doc)| doc.trim())
 }
 
 /// Where a data set, model or optimizer comes from.
@@ -346,6 +355,7 @@ mod tests {
         assert!(entry(&engine, "lr").unwrap().contains("option of sweep"));
         assert!(entry(&engine, "parameters").unwrap().contains("Network.parameters -> integer"));
         assert!(entry(&engine, "columns").unwrap().contains("temperature"));
+        assert!(entry(&engine, "gap").unwrap().contains("gap (column)\n    test_loss − train_loss"));
         assert!(entry(&engine, "nothing_at_all").is_none());
     }
 

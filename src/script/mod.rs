@@ -108,7 +108,8 @@ fn rows() -> Option<usize> {
 
 /// Whether errors are coloured.
 pub fn colored() -> bool {
-    output::taker().is_some() || (std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+    let shown = output::taker().is_some() || std::io::stderr().is_terminal();
+    shown && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// A panic of what is evaluated becomes an error, and the session goes on.

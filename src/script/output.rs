@@ -27,8 +27,8 @@ pub trait Output {
     fn show(&self, shown: Shown);
     /// A line of progress, which takes the place of the one before; after the `last` one another begins.
     fn progress(&self, text: &str, last: bool);
-    /// What comes next takes the place of what was shown so far.
-    fn clear(&self);
+    /// Takes away what was shown so far: at once, or when something else is there to be shown.
+    fn clear(&self, wait: bool);
 }
 
 thread_local! {
@@ -54,10 +54,10 @@ pub(crate) fn print(text: &str) {
     }
 }
 
-/// Clears the screen, where there is one.
-pub(crate) fn clear_screen() {
+/// Clears the screen, where there is one; a notebook may `wait` for what comes next.
+pub(crate) fn clear_screen(wait: bool) {
     if let Some(output) = taker() {
-        output.clear();
+        output.clear(wait);
     } else if std::io::stdout().is_terminal() {
         print("\x1b[H\x1b[2J");
     }
@@ -83,11 +83,18 @@ pub(super) fn drawn(work: impl FnOnce()) -> Option<Shown> {
             self.0.replace(Some(shown));
         }
         fn progress(&self, _: &str, _: bool) {}
-        fn clear(&self) {}
+        fn clear(&self, _: bool) {}
     }
     let taken = Rc::new(Taken::default());
-    let before = redirect(Some(Rc::clone(&taken) as Rc<dyn Output>));
+    /// Gives back what was taken, also where `work` panics.
+    struct Back(Option<Rc<dyn Output>>);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            redirect(self.0.take());
+        }
+    }
+    let back = Back(redirect(Some(Rc::clone(&taken) as Rc<dyn Output>)));
     work();
-    redirect(before);
+    drop(back);
     taken.0.take()
 }

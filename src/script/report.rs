@@ -90,9 +90,20 @@ pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, 
         trace.message = "options are a map, which is written with #{…}: f(#{name: value})".to_owned();
     } else if matches!(root(error), EvalAltResult::ErrorParsing(..)) {
         let (before, from) = at(&trace.place, source);
+        let whole = before.trim_end();
         if let Some(advice) = slips::of_syntax(before, from) {
             trace.message = advice;
+        } else if trace.message.starts_with("Expecting ';'") && before[whole.len()..].contains('\n') {
+            // Where it is missing, rather than where that is noticed.
+            trace.message = "a `;` is missing at the end of this line".to_owned();
+            let lines = before[whole.len()..].matches('\n').count();
+            let line = trace.place.position.line().unwrap_or(1).saturating_sub(lines).max(1);
+            let column = whole.rsplit('\n').next().unwrap_or_default().chars().count();
+            trace.place.position = Position::new(line as u16, column.max(1) as u16);
         }
+    }
+    if matches!(root(error), EvalAltResult::ErrorRuntime(..)) {
+        to_the_word(&mut trace, source);
     }
     let mut text = render(&trace.message, &trace.place, source, color);
     for Entered { how, what, from } in trace.entered {
@@ -100,6 +111,20 @@ pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, 
         text += &format!("\n  {how} from {name}:{}{what}", position.line().unwrap_or(0));
     }
     (Failure::Error, text)
+}
+
+/// A call that was wrong may be wrong in one of its options: where the look at the text finds the same, its place is better.
+fn to_the_word(trace: &mut Trace, source: &Source) {
+    let (_, text, position) = source.locate(&trace.place);
+    let (Some(line), Some(whole)) = (position.line(), trace.place.position.line()) else { return };
+    let found = super::check::check(&super::Session::silent(), text).unwrap_or_default();
+    let here = found.into_iter().find(|finding| finding.message == trace.message && finding.position >= position);
+    if let Some(finding) = here
+        && let (Some(found), Some(column)) = (finding.position.line(), finding.position.position())
+    {
+        let before = whole - line;
+        trace.place.position = Position::new((found + before) as u16, column as u16);
+    }
 }
 
 /// Lays a finding of [`super::check`] out for a terminal, for a script that is one text.
@@ -157,10 +182,11 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
             // A variable of the script itself is known, and a function does not see it.
             let others = known.iter().map(String::as_str).filter(|known| known != name);
             let hint = match nearest(name, others) {
-                _ if slips::of_name(name).is_some() => {
+                _ if slips::of_name(name).is_some() && !known.contains(name) => {
                     format!("; {}", slips::of_name(name).unwrap_or_default())
                 }
-                _ if !in_function && is_called_alone(name) => {
+                // Of one letter are those of plots, and many a variable.
+                _ if !in_function && name.len() > 1 && is_registered(name) => {
                     format!("; it is a function, which is written with brackets: {name}(…)")
                 }
                 _ if in_function && known.contains(name) => hand_over(name),
@@ -195,7 +221,11 @@ fn property(text: &str) -> String {
                 "what stands before .{name} is nothing, (): a map has no such key, or a call gives nothing"
             )
         }
-        [_, name, _, kind, ..] => format!("a {kind} has no property `{name}`"),
+        [_, name, _, kind, ..] => {
+            let kind = super::manual::type_name(kind);
+            let a = if kind.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+            format!("{a} {kind} has no property `{name}`; methods are written with brackets: .{name}()")
+        }
         _ => text.to_owned(),
     }
 }
@@ -213,6 +243,8 @@ fn unknown_function(signature: &str, known: &[String]) -> String {
         arguments.trim_end_matches(')').split(", ").map(super::manual::type_name).collect();
     let arguments = format!("{})", types.join(", "));
     let is_known = known.iter().any(|known| known == name);
+    // Those that the script itself defines are not in the list, but the language has `range`, too.
+    let is_known = is_known || (name == "range" && types.len() > 1);
     if let Some(advice) = slips::of_call(name, &types).filter(|_| !is_known || name == "print") {
         return advice;
     }
@@ -255,15 +287,6 @@ fn forms(name: &str) -> Vec<String> {
 /// Whether some value has a property of this name.
 fn is_property(name: &str) -> bool {
     is_registered(&format!("get${name}"))
-}
-
-/// Whether there is a function of this name that is no method of kelvin's types: whoever writes it alone means it.
-fn is_called_alone(name: &str) -> bool {
-    let functions = super::manual::functions(&super::engine(&super::Session::silent()));
-    functions.iter().any(|function| {
-        function.name == name
-            && function.parameters.first().is_none_or(|first| !first.starts_with(char::is_uppercase))
-    })
 }
 
 /// Whether there is a native function of this name.

@@ -1,5 +1,6 @@
 //! Values as the prompt and `kelvin -e` show them.
 
+use std::cell::Cell as Counter;
 use std::io::{IsTerminal, Write};
 use std::process::{Command, Stdio};
 
@@ -35,13 +36,16 @@ impl Format {
 /// Elements of an array that are shown.
 const MOST: usize = 100;
 
+/// Parts of a value that are shown, however it is nested.
+const PARTS: usize = 2000;
+
 /// A value as text: maps and long arrays with a line for each part.
 pub fn show(engine: &Engine, value: Dynamic) -> String {
     if let Some(map) = value.read_lock::<Map>() {
-        return show_map(engine, &map, 0);
+        return show_map(engine, &map, 0, &Counter::new(PARTS));
     }
     if let Some(array) = value.read_lock::<Array>() {
-        return show_array(engine, &array, 0);
+        return show_array(engine, &array, 0, &Counter::new(PARTS));
     }
     one_line(engine, value, "to_string")
 }
@@ -55,12 +59,16 @@ fn one_line(engine: &Engine, value: Dynamic, function: &str) -> String {
 }
 
 /// A value within another: texts in quotes.
-fn part(engine: &Engine, value: &Dynamic, depth: usize) -> String {
+fn part(engine: &Engine, value: &Dynamic, depth: usize, left: &Counter<usize>) -> String {
+    if left.get() == 0 || crate::interrupt::raised() {
+        return "…".to_owned();
+    }
+    left.set(left.get() - 1);
     if let Some(map) = value.read_lock::<Map>() {
-        return show_map(engine, &map, depth);
+        return show_map(engine, &map, depth, left);
     }
     if let Some(array) = value.read_lock::<Array>() {
-        return show_array(engine, &array, depth);
+        return show_array(engine, &array, depth, left);
     }
     if value.is_unit() {
         return "()".to_owned();
@@ -68,14 +76,14 @@ fn part(engine: &Engine, value: &Dynamic, depth: usize) -> String {
     one_line(engine, value.clone(), "to_debug")
 }
 
-fn show_map(engine: &Engine, map: &Map, depth: usize) -> String {
+fn show_map(engine: &Engine, map: &Map, depth: usize, left: &Counter<usize>) -> String {
     let parts: Vec<String> =
-        map.iter().map(|(key, value)| format!("{key}: {}", part(engine, value, depth + 1))).collect();
+        map.iter().take_while(|_| left.get() > 0).map(|(key, value)| format!("{key}: {}", part(engine, value, depth + 1, left))).collect();
     bracketed("#{", parts, "}", depth, 0)
 }
 
-fn show_array(engine: &Engine, array: &Array, depth: usize) -> String {
-    let parts: Vec<String> = array.iter().take(MOST).map(|value| part(engine, value, depth + 1)).collect();
+fn show_array(engine: &Engine, array: &Array, depth: usize, left: &Counter<usize>) -> String {
+    let parts: Vec<String> = array.iter().take(MOST).map(|value| part(engine, value, depth + 1, left)).collect();
     bracketed("[", parts, "]", depth, array.len().saturating_sub(MOST))
 }
 

@@ -1,7 +1,9 @@
 //! What users of other languages write, and what Rhai wants instead.
 
 /// Names that other languages know, and what to write instead.
-const NAMES: [(&str, &str); 22] = [
+const NAMES: [(&str, &str); 24] = [
+    ("pi", "it is written PI()"),
+    ("numpy", "arrays have sum(), mean(), std(), min() and max(); tables have group and describe"),
     ("None", "nothing is written ()"),
     ("nil", "nothing is written ()"),
     ("null", "nothing is written ()"),
@@ -50,11 +52,14 @@ pub(super) fn of_syntax(before: &str, from: &str) -> Option<String> {
     let last = before.trim_end().rsplit(|c: char| !is_part(c)).next().unwrap_or_default();
     let next: String = from.chars().take_while(|&c| is_part(c)).collect();
     let begins = |word: &str| line.strip_prefix(word).is_some_and(|rest| !rest.starts_with(is_part));
-    let is_block = ["if", "for", "while", "else", "def"].iter().any(|word| begins(word));
-    if ["not", "def", "function", "lambda", "var"].contains(&last) && !last.is_empty() {
+    let is_block =
+        ["if", "for", "while", "else", "def"].iter().any(|word| begins(word)) && !line.contains('{');
+    let is_lambda = last == "lambda" && from.split_once(':').is_some_and(|(names, _)| !names.contains([',', '}', '\n']));
+    if ["not", "def", "function", "var"].contains(&last) && line.starts_with(last) || last == "not" || is_lambda {
         return of_name(last).map(|advice| format!("`{last}`: {advice}"));
     }
-    if ["and", "or", "elif", "not", "null", "var"].contains(&next.as_str()) {
+    let right = from[next.len()..].trim_start().starts_with(|c: char| is_part(c) || c == '(' || c == '!' || c == '"');
+    if ["and", "or"].contains(&next.as_str()) && right || ["elif", "not", "null", "var"].contains(&next.as_str()) {
         return of_name(&next).map(|advice| format!("`{next}`: {advice}"));
     }
     match from.chars().next() {
@@ -67,7 +72,10 @@ pub(super) fn of_syntax(before: &str, from: &str) -> Option<String> {
         Some(':') if begins("let") && !line.contains('=') => {
             Some("a variable is written without its type: let x = …;".to_owned())
         }
-        Some(':') if before.trim_end().trim_end_matches(is_part).trim_end().ends_with('{') => {
+        Some(':')
+            if before.trim_end().trim_end_matches(is_part).trim_end().ends_with(['{'])
+                && !line.contains("switch") =>
+        {
             Some("a map is written #{name: value}".to_owned())
         }
         _ if next == "then" || (is_block && next == "do") => {
@@ -98,6 +106,15 @@ mod tests {
             let advice = of_syntax(before, from).unwrap_or_default();
             assert!(advice.contains(wanted), "{script}: {advice}");
         }
-        assert_eq!(of_syntax("let a = 1 ", "2"), None);
+        for (script, at) in [
+            ("let a = 1 2", 10),
+            ("let or = 3; let x = 2 or;", 22),
+            ("switch 3 { 3: 4 }", 12),
+        ] {
+            let (before, from) = script.split_at(at);
+            assert_eq!(of_syntax(before, from), None, "{script}");
+        }
+        let (before, from) = "for i in 0..3 { let m = {a: i}; }".split_at(26);
+        assert!(of_syntax(before, from).is_some_and(|advice| advice.contains("#{name")));
     }
 }

@@ -186,7 +186,9 @@ pub fn main() -> ExitCode {
             code(jupyter::serve(&file, interpreter).map(|()| 0))
         }
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Options::command(), "kelvin", &mut std::io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Options::command(), "kelvin", &mut text);
+            print(String::from_utf8_lossy(&text).trim_end());
             0
         }
         Some(Command::Sweeps(command)) => code(commands::run(&command)),
@@ -218,13 +220,13 @@ fn run(options: Run) -> u8 {
     let format = if options.json { Format::Json } else { Format::Text };
     match (&options.file, &options.eval) {
         (Some(file), _) if file == Path::new("-") => {
-            run_input(&engine, &session, options.json.then_some(format))
+            run_input(&engine, &session, format)
         }
         (Some(file), _) => run_file(&engine, &session, file, options.json.then_some(format)),
         (None, Some(expression)) => run_text(&engine, &session, "<expression>", expression, Some(format)),
         // What is piped in is a script.
         (None, None) if !std::io::stdin().is_terminal() => {
-            run_input(&engine, &session, options.json.then_some(format))
+            run_input(&engine, &session, format)
         }
         (None, None) => prompt::run(Interpreter::new(engine, &session, format), options.quiet),
     }
@@ -296,10 +298,10 @@ fn run_file(engine: &Engine, session: &Rc<Session>, file: &Path, format: Option<
     }
 }
 
-/// Runs the script that standard input gives.
-fn run_input(engine: &Engine, session: &Rc<Session>, format: Option<Format>) -> u8 {
+/// Runs the script that standard input gives, and shows its value.
+fn run_input(engine: &Engine, session: &Rc<Session>, format: Format) -> u8 {
     match std::io::read_to_string(std::io::stdin()) {
-        Ok(text) => run_text(engine, session, "<stdin>", &plain(text), format),
+        Ok(text) => run_text(engine, session, "<stdin>", &plain(text), Some(format)),
         Err(error) => {
             tell(&format!("standard input: {error}; expected a script"));
             FAILED

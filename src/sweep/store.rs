@@ -260,7 +260,9 @@ impl Store {
 
     /// The run with this id, or with the only id that begins so.
     pub fn find(&self, id: &str) -> Result<&PlannedRun> {
-        let mut found = self.plan.runs.iter().filter(|run| run.id.starts_with(id));
+        // With or without the letter that ids begin with.
+        let begins = |run: &&PlannedRun| run.id.starts_with(id) || run.id[1..].starts_with(id);
+        let mut found = self.plan.runs.iter().filter(begins);
         match (found.next(), found.next()) {
             (Some(run), None) => Ok(run),
             (Some(run), Some(_)) if run.id == id => Ok(run),
@@ -269,7 +271,7 @@ impl Store {
                 self.dir.display()
             ))),
             (None, _) => Err(Error::invalid(format!(
-                "{}: no run {id}; `kelvin ls {}` lists them",
+                "{}: no run {id}; the column run_id of results(\"{}\") names them",
                 self.dir.display(),
                 self.dir.display()
             ))),

@@ -19,9 +19,33 @@ const SPACE: &str = "  ";
 /// Stands for columns that are not shown.
 const MORE: &str = "…";
 
+/// Columns that go first where not all have room, the least telling ones before.
+const SECONDARY: [fn(&str) -> bool; 3] = [
+    |name| name.ends_with("_std"),
+    |name| ["seconds", "sweep", "epochs_used", "epochs_cut"].contains(&name),
+    |name| name == "run_id",
+];
+
 impl Table {
+    /// The one row, with a line per column.
+    fn record(&self, width: usize) -> String {
+        let names = self.columns();
+        let size = names.iter().map(|name| name.width()).max().unwrap_or(0);
+        let cells = self.batch.columns().iter().map(|column| match Cell::of(column, 0) {
+            Cell::Null => "null".to_owned(),
+            cell => cell.to_string(),
+        });
+        let line = |(name, cell): (&str, String)| {
+            let space = " ".repeat(size - name.width());
+            clip(&format!("{name}{space}{SPACE}{cell}"), width.max(1)) + "\n"
+        };
+        let text: String = names.iter().copied().zip(cells).map(line).collect();
+        format!("{text}1 row, {}", count(names.len(), "column"))
+    }
+
     /// Lays the table out in at most `width` characters. Where the columns do not fit, those with one value in all rows are named
-    /// below with it instead; then those in the middle, without.
+    /// below with it instead; then standard deviations, times and ids, then those in the middle, without. One row that does not fit has a
+    /// line per column.
     pub fn render(&self, width: usize) -> String {
         let rows: Vec<usize> = if self.len() <= ROWS {
             (0..self.len()).collect()
@@ -29,15 +53,19 @@ impl Table {
             (0..ROWS / 2).chain(self.len() - ROWS / 2..self.len()).collect()
         };
         let fields = self.batch.schema_ref().fields();
-        let longest = LONGEST.min(width.max(1));
-        let mut columns: Vec<Vec<String>> = fields
-            .iter()
-            .zip(self.batch.columns())
-            .map(|(field, column)| lines(field, column, &rows, longest))
-            .collect();
-        let mut names: Vec<String> = fields.iter().map(|field| clip(field.name(), longest)).collect();
+        let laid_out = |longest: usize| -> Vec<Vec<String>> {
+            fields.iter().zip(self.batch.columns()).map(|(field, column)| lines(field, column, &rows, longest)).collect()
+        };
         let sizes =
             |columns: &[Vec<String>]| columns.iter().map(|column| column[0].width()).collect::<Vec<_>>();
+        let mut longest = LONGEST.min(width.max(1));
+        let mut columns = laid_out(longest);
+        // Long texts are whole where there is room for them.
+        let whole = laid_out(width.max(1));
+        if fits(&sizes(&whole), width) {
+            (columns, longest) = (whole, width.max(1));
+        }
+        let mut names: Vec<String> = fields.iter().map(|field| clip(field.name(), longest)).collect();
         let mut constant = Vec::new();
         if !fits(&sizes(&columns), width) && self.len() > 1 {
             let looks_constant = |texts: &[String]| texts[2..].iter().all(|text| *text == texts[2]);
@@ -55,6 +83,20 @@ impl Table {
                 constant.reverse();
             }
         }
+        // What says least goes first.
+        let mut aside = Vec::new();
+        for says_little in SECONDARY {
+            let found: Vec<usize> = (1..names.len()).rev().filter(|&index| says_little(&names[index])).collect();
+            for index in found {
+                if !fits(&sizes(&columns), width) {
+                    columns.remove(index);
+                    aside.push(names.remove(index));
+                }
+            }
+        }
+        if columns.is_empty() || (self.len() == 1 && !fits(&sizes(&columns), width)) {
+            return self.record(width);
+        }
         let (first, last) = shown(&sizes(&columns), width);
         let hidden = first..columns.len() - last;
         let mut text = String::new();
@@ -71,9 +113,10 @@ impl Table {
             text += "\n";
         }
         text += &format!("{}, {}", count(self.len(), "row"), count(fields.len(), "column"));
-        if !hidden.is_empty() {
-            let head = format!(", {} not shown: ", hidden.len());
-            text += &wrap(&head, &names[hidden], text_width(&text), width);
+        aside.extend_from_slice(&names[hidden]);
+        if !aside.is_empty() {
+            let head = format!(", {} not shown: ", aside.len());
+            text += &wrap(&head, &aside, text_width(&text), width);
         }
         if !constant.is_empty() {
             text += "\n";

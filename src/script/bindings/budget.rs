@@ -1,4 +1,7 @@
-//! Rhai's own functions that make something of a given size, with a budget: a request beyond it is an error, not a crash.
+//! Rhai's own functions that make something of a given size, with a budget: a request beyond it is an error, not a crash. And its
+//! `sleep`, which an interrupt ends.
+
+use std::time::{Duration, Instant};
 
 use rhai::plugin::*;
 use rhai::{Array, Blob, Dynamic, ImmutableString};
@@ -16,9 +19,32 @@ fn length(call: &str, asked: i64) -> Result<usize> {
     Ok(usize::try_from(asked).unwrap_or(0))
 }
 
+/// Sleeps, unless an interrupt ends it.
+fn sleep_for(seconds: f64) {
+    const SLICE: Duration = Duration::from_millis(20);
+    let until = Duration::try_from_secs_f64(seconds).ok().and_then(|time| Instant::now().checked_add(time));
+    while !crate::interrupt::raised() {
+        let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
+        if left.is_zero() || seconds.is_nan() || seconds <= 0.0 {
+            return;
+        }
+        std::thread::sleep(left.min(SLICE));
+    }
+}
+
 // Without doc comments: the functions are Rhai's, and help tells of kelvin's.
 #[export_module]
 pub mod functions {
+    #[rhai_fn(name = "sleep")]
+    pub fn sleep_int(seconds: i64) {
+        sleep_for(seconds as f64);
+    }
+
+    #[rhai_fn(name = "sleep")]
+    pub fn sleep_float(seconds: f64) {
+        sleep_for(seconds);
+    }
+
     #[rhai_fn(name = "pad", return_raw)]
     pub fn pad_array(context: NativeCallContext, array: &mut Array, len: i64, item: Dynamic) -> Scripted<()> {
         let len = length("pad", len).map_err(|error| at(&context, error))?;

@@ -144,22 +144,21 @@ fn waited(context: &NativeCallContext, job: &JobHandle) -> Result<Table> {
     so_far(job)
 }
 
-fn watched(context: &NativeCallContext, job: &JobHandle, analysis: &FnPtr) -> Scripted<Dynamic> {
+fn watched(context: &NativeCallContext, job: &JobHandle, analysis: &FnPtr) -> Scripted<()> {
     let mut seen = None;
     loop {
         let news = |progress: &Progress| progress.stage.is_over() || seen != Some(progress.ended);
         let progress = job.job.wait_for(news).map_err(|error| raise(error, context.call_position()))?;
         let over = progress.stage.is_over();
-        let mut value = Dynamic::UNIT;
-        if progress.ended > 0 || over {
+        if seen != Some(progress.ended) && (progress.ended > 0 || over) {
             // What was there before stays where nothing will take its place.
             if seen.is_some() || !over {
-                clear_screen();
+                clear_screen(true);
             }
             print(&format!("job {}: {}", job.number, in_words(&progress)));
-            value = analysis.call_within_context(context, ())?;
+            let value: Dynamic = analysis.call_within_context(context, ())?;
             if !value.is_unit() {
-                let shown = shown(context.engine(), value.clone());
+                let shown = shown(context.engine(), value);
                 match taker() {
                     Some(output) => output.show(shown),
                     None => print(&shown.text),
@@ -167,7 +166,7 @@ fn watched(context: &NativeCallContext, job: &JobHandle, analysis: &FnPtr) -> Sc
             }
         }
         if over {
-            return Ok(value);
+            return Ok(());
         }
         seen = Some(progress.ended);
     }
@@ -237,6 +236,33 @@ pub mod functions {
         Table::from_cells(&names.map(str::to_owned), &columns).map_err(|error| at(&context, error))
     }
 
+    /// A job of this session by its number.
+    ///
+    /// ```
+    /// let data = synthetic(#{ n: 200, classes: 2 });
+    /// let plan = sweep(#{ data: data, model: linear(), lr: 0.1, batch: [8, 32], epochs: 2 });
+    /// plan.start("results/demo");
+    /// job(1).wait().len
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn job(context: NativeCallContext, number: i64) -> Scripted<JobHandle> {
+        let jobs = Session::of(&context).jobs();
+        let found = jobs.iter().find(|handle| handle.number == number).cloned();
+        found.ok_or_else(|| {
+            let known = match jobs.len() {
+                0 => "no job has begun".to_owned(),
+                n => format!("expected 1 to {n}; jobs() lists them"),
+            };
+            at(&context, Error::invalid(format!("job({number}): {known}")))
+        })
+    }
+
+    /// What a job does: training, stopping, ended, stopped or failed.
+    #[rhai_fn(get = "status", pure)]
+    pub fn status(job: &mut JobHandle) -> String {
+        job.job.progress().stage.name().to_owned()
+    }
+
     /// How far a job is: a map of `status` (training, stopping, ended, stopped, failed), `runs`, `runs_ended`, `epochs`,
     /// `epochs_to_do`, `images_per_second`, `seconds` and `seconds_left`.
     #[rhai_fn(get = "progress", pure)]
@@ -292,7 +318,7 @@ pub mod functions {
         waited(&context, job).map_err(|error| raise(error, context.call_position()))
     }
 
-    /// Calls a function again whenever a run of a job has ended, shows what it returns, and returns the last of it:
+    /// Calls a function again whenever a run of a job has ended, and shows what it returns:
     /// watch(job, || fit_gap(job.table().steady())). Ctrl-C ends the watching, not the job.
     ///
     /// ```
@@ -302,7 +328,7 @@ pub mod functions {
     /// watch(job, || job.table().group(["batch"], ["min(test_loss) as best"]))
     /// ```
     #[rhai_fn(return_raw, pure)]
-    pub fn watch(context: NativeCallContext, job: &mut JobHandle, analysis: FnPtr) -> Scripted<Dynamic> {
+    pub fn watch(context: NativeCallContext, job: &mut JobHandle, analysis: FnPtr) -> Scripted<()> {
         watched(&context, job, &analysis)
     }
 

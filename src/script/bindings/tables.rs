@@ -356,6 +356,16 @@ pub mod functions {
     /// `runs["gap"]` and `runs.gap` are the column, as `runs.column("gap")`.
     #[rhai_fn(index_get, return_raw, pure)]
     pub fn column_at(context: NativeCallContext, table: &mut Table, name: &str) -> Scripted<Array> {
+        let is_method = || {
+            let functions = crate::script::manual::functions(context.engine());
+            functions.iter().any(|function| {
+                function.name == name && function.parameters.first().is_some_and(|first| first == "Table")
+            })
+        };
+        if table.column(name).is_err() && is_method() {
+            let text = format!("no column `{name}`; it is a function, which is written with brackets: .{name}(…)");
+            return Err(at(&context, Error::invalid(text)));
+        }
         column(context, table, name)
     }
 

@@ -1,14 +1,13 @@
 //! The prompt's own commands: `:time`, `:vars` and so on, and questions such as `?fit_gap`.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rhai::Dynamic;
 
-use super::syntax::{Kind, tokens};
+use super::save::{self, SAVED, Saved};
 use super::{Interpreter, Trouble};
 use crate::error::{Error, suggestion};
-use crate::script::{check, clear_screen, manual, page, print, tell, type_name};
-use crate::sweep::time_text;
+use crate::script::{clear_screen, manual, page, print, tell, type_name};
 use crate::table::{Cell, Table, number};
 
 /// What a command leaves: nothing, or what to tell.
@@ -100,7 +99,7 @@ pub(in crate::shell) fn obey(shell: &mut Interpreter, input: &str) -> Done {
 }
 
 fn clear(_: &mut Interpreter, _: &str) -> Done {
-    clear_screen();
+    clear_screen(false);
     Ok(())
 }
 
@@ -170,26 +169,16 @@ fn save(shell: &mut Interpreter, file: &str) -> Done {
     let file = unquoted(file);
     let path = std::path::Path::new(file);
     shell.session.may_write(path)?;
+    let is_ours = |text: String| text.starts_with(SAVED);
+    if path.exists() && !std::fs::read_to_string(path).is_ok_and(is_ours) {
+        let text = format!(":save: {file} is there, and :save did not write it; expected a new file");
+        return Err(Error::invalid(text).into());
+    }
     let inputs: Vec<&str> = shell.typed.iter().filter_map(|input| input.script.as_deref()).collect();
     if inputs.is_empty() {
         return Err(Error::invalid(":save: no input succeeded yet").into());
     }
-    let runs = |inputs: &[&str]| {
-        let unknown = check::unknown_variables(&shell.session, &script_of(shell, inputs));
-        unknown.map(|unknown| unknown.is_empty())
-    };
-    // Variables of an input that failed half way are there, and in the script they are not: what uses them is left out.
-    let mut kept = inputs.clone();
-    if !runs(&kept).map_err(|error| Error::invalid(format!(":save: these inputs make no script: {error}")))? {
-        kept.clear();
-        for input in &inputs {
-            kept.push(input);
-            if !runs(&kept).unwrap_or(false) {
-                kept.pop();
-            }
-        }
-    }
-    let text = script_of(shell, &kept);
+    let Saved { text, inputs, left_out } = save::script(shell, &inputs)?;
     // Aside first: a full disk leaves the script of before.
     let aside = path.with_extension(format!("unfinished-{}", std::process::id()));
     let written = std::fs::write(&aside, &text).and_then(|()| std::fs::rename(&aside, path));
@@ -197,53 +186,14 @@ fn save(shell: &mut Interpreter, file: &str) -> Done {
         let _ = std::fs::remove_file(&aside);
         return Err(Error::io(path, error).into());
     }
-    let s = if kept.len() == 1 { "" } else { "s" };
-    let left_out = match inputs.len() - kept.len() {
-        0 => String::new(),
-        n => format!("; left out {n} that used what an input that failed had defined"),
+    let s = if inputs == 1 { "" } else { "s" };
+    let left_out = match &left_out[..] {
+        [] => String::new(),
+        [one] => format!("; left out: {one}"),
+        several => format!("; left out {}: {}", several.len(), several.join(" | ")),
     };
-    print(&format!("{file}: {} input{s}{left_out}", kept.len()));
+    print(&format!("{file}: {inputs} input{s}{left_out}"));
     Ok(())
-}
-
-/// Inputs as a script: statements end, functions are defined once, `ans` is a variable.
-fn script_of(shell: &Interpreter, inputs: &[&str]) -> String {
-    let date = time_text(SystemTime::now());
-    let mut text =
-        format!("// Saved from the prompt of kelvin, {}.\n", date.split_whitespace().next().unwrap_or(&date));
-    let uses_ans = inputs.iter().any(|input| {
-        tokens(input).iter().any(|word| word.kind == Kind::Name && &input[word.range.clone()] == "ans")
-    });
-    // The functions that an input defines, and whether it does nothing else.
-    let defines = |input: &str| {
-        let ast = shell.engine.compile(input).ok()?;
-        let mut names: Vec<String> = ast
-            .iter_functions()
-            .map(|function| format!("{}/{}", function.name, function.params.len()))
-            .collect();
-        names.retain(|name| !name.starts_with("anon$"));
-        Some((names, ast.statements().is_empty()))
-    };
-    let defined: Vec<_> = inputs.iter().map(|input| defines(input)).collect();
-    for (at, input) in inputs.iter().enumerate() {
-        let later = |name: &String| defined[at + 1..].iter().flatten().any(|(names, _)| names.contains(name));
-        if let Some((names, true)) = &defined[at]
-            && !names.is_empty()
-            && names.iter().all(later)
-        {
-            continue;
-        }
-        let input = input.trim_end();
-        let is_expression = shell.engine.compile_expression(input).is_ok();
-        if uses_ans && is_expression {
-            text += &format!("let ans = {input};\n");
-        } else if input.ends_with([';', '}']) && !is_expression {
-            text += &format!("{input}\n");
-        } else {
-            text += &format!("{input};\n");
-        }
-    }
-    text
 }
 
 fn time(shell: &mut Interpreter, expression: &str) -> Done {

@@ -193,17 +193,24 @@ fn members(kind: &str, line: &str, receiver: &[Token], known: &Known) -> Vec<Str
         }
         _ => None,
     };
+    let is_name = |name: &&String| {
+        name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_alphanumeric() || c == '_')
+    };
     if let Some(variable) = variable.filter(|_| kind == "map") {
-        return variable.keys.clone();
+        return variable.keys.iter().filter(is_name).cloned().collect();
     }
     let properties = known.properties.iter().filter(|property| kind.is_empty() || property.of == kind);
     let methods = known.functions.iter().filter(|function| {
         let first = function.parameters.first();
-        !function.name.starts_with("to_") && first.is_some_and(|first| kind.is_empty() || first == kind)
+        // Of a value whose type is not known, the methods of kelvin's types.
+        let fits = |first: &String| if kind.is_empty() { first.starts_with(char::is_uppercase) } else { first == kind };
+        !function.name.starts_with("to_") && first.is_some_and(fits)
     });
     let mut all: Vec<String> = methods.map(|function| function.name.clone()).collect();
     all.extend(properties.map(|property| property.name.clone()));
-    all.extend(variable.into_iter().flat_map(|variable| variable.columns.clone()));
+    let columns = variable.into_iter().flat_map(|variable| variable.columns.iter().filter(is_name));
+    all.extend(columns.cloned());
     if kind == "array" {
         all.extend(
             ["len", "push", "map", "filter", "reduce", "contains", "sort", "is_empty", "pop"]

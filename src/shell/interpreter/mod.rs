@@ -3,6 +3,7 @@
 
 pub(super) mod commands;
 pub(super) mod complete;
+mod save;
 pub(super) mod syntax;
 
 use std::path::PathBuf;
@@ -106,13 +107,30 @@ impl Interpreter {
         }
     }
 
+    /// Takes one input and forgets it: it is no part of the history, of a saved script or of `ans`.
+    ///
+    /// # Errors
+    ///
+    /// What to tell.
+    pub fn take_silently(&mut self, line: &str) -> Result<Dynamic, Trouble> {
+        let (inputs, ans) = (self.typed.len(), self.scope.get("ans").cloned());
+        let value = self.take(line);
+        self.typed.truncate(inputs);
+        match ans {
+            Some(ans) => drop(self.scope.set_value("ans", ans)),
+            None => drop(self.scope.remove::<Dynamic>("ans")),
+        }
+        value
+    }
+
     /// Takes one input: a command, or something to evaluate, whose value it returns.
     ///
     /// # Errors
     ///
     /// What to tell.
     pub fn take(&mut self, line: &str) -> Result<Dynamic, Trouble> {
-        if commands::is_command(line) {
+        let is_variable = self.scope.contains(line.trim().trim_end_matches(';'));
+        if commands::is_command(line) && !is_variable {
             self.typed.push(Typed { text: line.to_owned(), script: None });
             let done = commands::obey(self, line);
             crate::interrupt::clear();
@@ -122,7 +140,8 @@ impl Interpreter {
         let value = self.value(&format!("<input {number}>"), line);
         let script = value.is_ok().then(|| line.to_owned());
         self.typed.push(Typed { text: line.to_owned(), script });
-        value
+        // As in IPython and Julia.
+        if syntax::ends_with_semicolon(line) { value.map(|_| Dynamic::UNIT) } else { value }
     }
 
     /// Evaluates a text for a command and shows its value.
@@ -151,7 +170,10 @@ impl Interpreter {
 
     /// The value of a text; its variables, functions and imports stay.
     fn value(&mut self, name: &str, text: &str) -> Result<Dynamic, Trouble> {
-        self.session.set_script(name, text);
+        // What a sweep comes from is all that led there.
+        let before = self.typed.iter().filter_map(|input| input.script.as_deref());
+        let all: Vec<&str> = before.chain([text]).collect();
+        self.session.set_script(name, &all.join("\n"));
         let offset = self.inputs.last().map_or(0, |last| last.offset + last.text.lines().count().max(1));
         // Positions count no further; functions of long ago then lose their place.
         let offset = if offset + text.lines().count() > MOST_LINES {
@@ -229,7 +251,8 @@ impl Interpreter {
         let bare = name.rsplit(['.', ':']).next().unwrap_or(name);
         manual::entry(&self.engine, bare).or_else(|| {
             let value = self.scope.get(bare)?;
-            Some(format!("{bare}: a variable of this session, {}", type_name(value)))
+            let text = crate::script::show(&self.engine, value.clone());
+            Some(format!("{bare}: a variable of this session, {}\n{text}", type_name(value)))
         })
     }
 

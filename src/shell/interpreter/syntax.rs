@@ -189,6 +189,13 @@ pub(in crate::shell) fn is_open(input: &str) -> bool {
     depth > 0 || asks_for_more(input)
 }
 
+/// Whether the last word of an input is a semicolon.
+pub(in crate::shell) fn ends_with_semicolon(input: &str) -> bool {
+    let words = tokens(input);
+    let last = words.iter().rev().find(|word| !matches!(word.kind, Kind::Comment(_)));
+    last.is_some_and(|word| &input[word.range.clone()] == ";")
+}
+
 /// Whether an input ends with an operator, whose right side is still to come. An empty line says that it is not.
 fn asks_for_more(input: &str) -> bool {
     let words = tokens(input);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -17,7 +17,7 @@ use jupyter_protocol::{
 };
 
 use super::wire::{Mouth, Outgoing, Request, Wire};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::script::{self, Failure, Output, Shown};
 use crate::shell::VERSION;
 use crate::shell::interpreter::complete::{Known, complete};
@@ -37,11 +37,13 @@ pub(super) struct Kernel {
     wire: Wire,
     notebook: Rc<Notebook>,
     cells: usize,
+    /// Whether the start-up file ran: before the first cell, below which it may speak.
+    started: bool,
 }
 
 impl Kernel {
     /// Binds the sockets of a connection.
-    pub fn start(connection: ConnectionInfo, mut interpreter: Interpreter) -> Result<Self> {
+    pub fn start(connection: ConnectionInfo, interpreter: Interpreter) -> Result<Self> {
         let wire = Wire::start(connection, info())?;
         let parent = Arc::new(JupyterMessage::new(Status::idle(), None));
         let notebook = Rc::new(Notebook {
@@ -51,9 +53,8 @@ impl Kernel {
         });
         script::redirect(Some(Rc::clone(&notebook) as Rc<dyn Output>));
         interpreter.session.set_interactive();
-        interpreter.start_up();
         let known = interpreter.known();
-        Ok(Self { interpreter, known, wire, notebook, cells: 0 })
+        Ok(Self { interpreter, known, wire, notebook, cells: 0, started: false })
     }
 
     /// Answers until the notebook is closed.
@@ -66,7 +67,10 @@ impl Kernel {
             let message = Arc::new(*message);
             let behind = self.answer(&message);
             self.wire.pending.fetch_sub(1, Ordering::SeqCst);
-            if !behind.into_iter().all(|request| self.abort(request)) || self.interpreter.leaving {
+            for request in behind {
+                self.answer_behind(request, &message);
+            }
+            if self.wire.leaving.load(Ordering::SeqCst) {
                 break;
             }
         }
@@ -75,11 +79,12 @@ impl Kernel {
         self.wire.close();
     }
 
-    /// Says that a cell will not be evaluated, because one before it failed; what is no cell is answered. Whether the kernel goes on.
-    fn abort(&mut self, request: Request) -> bool {
-        let Request::Shell(message) = request else { return false };
+    /// Answers what was asked behind a cell that failed: cells of the same client are not evaluated.
+    fn answer_behind(&mut self, request: Request, failed: &JupyterMessage) {
+        let Request::Shell(message) = request else { return };
         let message = Arc::new(*message);
-        if let JupyterMessageContent::ExecuteRequest(_) = message.content {
+        let is_cell = matches!(message.content, JupyterMessageContent::ExecuteRequest(_));
+        if is_cell && message.header.session == failed.header.session {
             self.publish(&message, Status::busy());
             let reply = ExecuteReply { status: ReplyStatus::Aborted, ..self.executed() };
             self.send(Outgoing::Reply(Box::new(reply.as_child_of(&message))));
@@ -88,12 +93,13 @@ impl Kernel {
             self.answer(&message);
         }
         self.wire.pending.fetch_sub(1, Ordering::SeqCst);
-        true
     }
 
     /// What was asked behind a cell that failed. Taken before its client hears of that, who may then ask for more.
     fn waiting(&self) -> Vec<Request> {
-        std::iter::from_fn(|| self.wire.requests.recv_timeout(GATHERING).ok()).collect()
+        let until = Instant::now() + GATHERING;
+        let next = || self.wire.requests.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
+        std::iter::from_fn(next).collect()
     }
 
     fn send(&self, message: Outgoing) {
@@ -160,7 +166,7 @@ impl Kernel {
 
     fn execute(&mut self, request: &ExecuteRequest, message: &Arc<JupyterMessage>) -> ExecuteReply {
         if !request.silent {
-            self.cells += 1;
+            self.cells += usize::from(request.store_history);
             let execution_count = ExecutionCount::new(self.cells);
             self.publish(message, ExecuteInput { code: request.code.clone(), execution_count });
         }
@@ -170,15 +176,27 @@ impl Kernel {
         self.interpreter.session.set_speaker(Arc::new(move |text: &str| {
             stream(&mouth, &parent, true, text);
         }));
+        if !std::mem::replace(&mut self.started, true) {
+            self.interpreter.start_up();
+        }
         if request.code.trim().is_empty() {
             return self.executed();
         }
-        let taken = self.interpreter.take(&request.code);
+        let silent = request.silent || !request.store_history;
+        let mut taken = match silent {
+            true => self.interpreter.take_silently(&request.code),
+            false => self.interpreter.take(&request.code),
+        };
+        if std::mem::take(&mut self.interpreter.leaving) {
+            taken = Err(Error::invalid("a notebook is left by closing it, or by shutting its kernel down").into());
+        }
         self.interpreter.refresh(&mut self.known);
         match taken {
             Ok(value) => {
                 if !value.is_unit() && !request.silent {
-                    let data = media(script::shown(&self.interpreter.engine, value));
+                    let shown = script::guarded(|| Ok(script::shown(&self.interpreter.engine, value)));
+                    let data = media(shown.unwrap_or_default());
+                    crate::interrupt::clear();
                     self.publish(message, ExecuteResult::new(ExecutionCount::new(self.cells), data));
                 }
                 self.executed()
@@ -221,14 +239,19 @@ impl Kernel {
     }
 
     fn history(&self, request: &HistoryRequest) -> HistoryReply {
-        let (output, most) = match request {
-            HistoryRequest::Tail { n, output, .. } => (*output, usize::try_from(*n).unwrap_or(usize::MAX)),
-            HistoryRequest::Range { output, .. } | HistoryRequest::Search { output, .. } => {
-                (*output, usize::MAX)
+        let all = self.interpreter.history().enumerate().map(|(at, text)| (at + 1, text.to_owned()));
+        let (output, most, inputs): (bool, usize, Vec<(usize, String)>) = match request {
+            HistoryRequest::Tail { n, output, .. } => (*output, usize::try_from(*n).unwrap_or(usize::MAX), all.collect()),
+            HistoryRequest::Range { output, start, stop, .. } => {
+                let range = usize::try_from(*start).unwrap_or(0)..usize::try_from(*stop).unwrap_or(0);
+                (*output, usize::MAX, all.filter(|(line, _)| range.contains(line)).collect())
+            }
+            HistoryRequest::Search { output, pattern, n, .. } => {
+                let pattern = glob::Pattern::new(pattern).unwrap_or_default();
+                let fits = all.filter(|(_, text)| pattern.matches(text)).collect();
+                (*output, usize::try_from(*n).unwrap_or(usize::MAX), fits)
             }
         };
-        let inputs: Vec<(usize, String)> =
-            self.interpreter.history().enumerate().map(|(at, text)| (at + 1, text.to_owned())).collect();
         let entry = |(line, text): (usize, String)| match output {
             true => HistoryEntry::InputOutput(0, line, (text, String::new())),
             false => HistoryEntry::Input(0, line, text),
@@ -363,8 +386,8 @@ impl Output for Notebook {
         self.publish(DisplayData::new(media(shown)));
     }
 
-    fn clear(&self) {
-        self.publish(ClearOutput { wait: true });
+    fn clear(&self, wait: bool) {
+        self.publish(ClearOutput { wait });
     }
 
     fn progress(&self, text: &str, last: bool) {

@@ -51,7 +51,7 @@ pub(super) struct Install {
 /// <https://jupyter-client.readthedocs.io/en/latest/kernels.html#kernel-specs>.
 pub(super) fn install(options: &Install) -> Result<()> {
     let name = &options.name;
-    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
         return Err(Error::invalid(format!(
             "--name: expected letters, digits, `-`, `_` or `.`, found {name}"
         )));
@@ -115,12 +115,22 @@ fn user_folder() -> Result<PathBuf> {
 /// Serves a notebook until it is closed.
 pub(super) fn serve(file: &Path, interpreter: Interpreter) -> Result<()> {
     let json = std::fs::read_to_string(file).map_err(|error| Error::io(file, error))?;
-    let connection: ConnectionInfo = serde_json::from_str(&json).map_err(|error| {
+    let mut connection: ConnectionInfo = serde_json::from_str(&json).map_err(|error| {
         Error::invalid(format!(
             "{}: expected a connection file, as Jupyter writes them: {error}",
             file.display()
         ))
     })?;
+    if connection.signature_scheme != "hmac-sha256" {
+        return Err(Error::invalid(format!(
+            "{}: expected the signature scheme hmac-sha256, found {}",
+            file.display(),
+            connection.signature_scheme
+        )));
+    }
+    if connection.ip == "*" {
+        connection.ip = "0.0.0.0".to_owned();
+    }
     kernel::Kernel::start(connection, interpreter)?.serve();
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The sockets of a kernel, on a thread of their own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -24,6 +24,11 @@ const BACKLOG: usize = 1024;
 
 /// Characters of output that go in one message.
 const CHUNK: usize = 1 << 16;
+
+/// How long a client may take to take a message, so that one that reads no more does not hold up the others; and once it has
+/// shown that it does not.
+const TAKING: Duration = Duration::from_millis(500);
+const STALLED: Duration = Duration::from_millis(2);
 
 /// After something that could not be read.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -69,6 +74,8 @@ pub(super) struct Wire {
     pub mouth: Mouth,
     /// Requests that are not answered yet.
     pub pending: Arc<AtomicUsize>,
+    /// Whether the kernel is to end, whatever was asked before.
+    pub leaving: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -101,7 +108,9 @@ impl Wire {
         let (mouth, outgoing) = mpsc::channel(BACKLOG);
         let pending = Arc::new(AtomicUsize::new(0));
         let (ready, bound) = channel();
-        let told = (mouth.clone(), Arc::clone(&pending));
+        let leaving = Arc::new(AtomicBool::new(false));
+        let end = End { leaving: Arc::clone(&leaving), asked: asked.clone() };
+        let told = (mouth.clone(), Arc::clone(&pending), end);
         let work = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
@@ -123,7 +132,7 @@ impl Wire {
             .spawn(work)
             .map_err(|error| failed(error.to_string()))?;
         bound.recv().unwrap_or_else(|error| Err(error.to_string())).map_err(failed)?;
-        Ok(Self { requests, mouth, pending, thread })
+        Ok(Self { requests, mouth, pending, leaving, thread })
     }
 
     /// Sends what is still to be sent, and closes.
@@ -135,11 +144,27 @@ impl Wire {
     }
 }
 
+/// Ends the kernel.
+#[derive(Clone)]
+struct End {
+    leaving: Arc<AtomicBool>,
+    asked: Sender<Request>,
+}
+
+impl End {
+    fn now(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+        crate::interrupt::raise();
+        // Where nobody takes it any more, the kernel is about to end.
+        let _ = self.asked.send(Request::Leave);
+    }
+}
+
 async fn serve(
     sockets: Sockets,
     info: KernelInfoReply,
     asked: Sender<Request>,
-    (mouth, pending): (Mouth, Arc<AtomicUsize>),
+    (mouth, pending, end): (Mouth, Arc<AtomicUsize>, End),
     outgoing: mpsc::Receiver<Outgoing>,
 ) {
     let Sockets { mut heartbeat, shell, control, _stdin, iopub } = sockets;
@@ -151,9 +176,9 @@ async fn serve(
             }
         }
     });
-    tokio::spawn(listen(questions, asked.clone(), pending));
-    tokio::spawn(obey(control, info, asked.clone(), mouth));
-    tokio::spawn(follow_parent(asked));
+    tokio::spawn(listen(questions, asked, pending));
+    tokio::spawn(obey(control, info, mouth, end.clone()));
+    tokio::spawn(follow_parent(end));
     speak(iopub, replies, outgoing).await;
     tokio::time::sleep(LINGER).await;
 }
@@ -178,20 +203,15 @@ async fn listen(mut questions: RouterRecvConnection, asked: Sender<Request>, pen
 }
 
 /// Does what is asked on the control channel, whatever is evaluated meanwhile.
-async fn obey(
-    mut control: KernelControlConnection,
-    info: KernelInfoReply,
-    asked: Sender<Request>,
-    mouth: Mouth,
-) {
+async fn obey(mut control: KernelControlConnection, info: KernelInfoReply, mouth: Mouth, end: End) {
     loop {
         let Ok(message) = control.read().await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        let publish = |status: Status| Outgoing::Publish(Box::new(status.as_child_of(&message)));
-        // Where nobody takes it any more, the kernel is about to end.
-        let _ = mouth.send(publish(Status::busy())).await;
+        // What is asked here must not wait for those who do not read: where there is no room, nobody hears of it.
+        let publish = |status: Status| drop(mouth.try_send(Outgoing::Publish(Box::new(status.as_child_of(&message)))));
+        publish(Status::busy());
         let mut leave = false;
         let reply = match &message.content {
             JupyterMessageContent::KernelInfoRequest(_) => Some(info.as_child_of(&message)),
@@ -207,26 +227,28 @@ async fn obey(
             _ => None,
         };
         if let Some(reply) = reply {
-            let _ = control.send(reply).await;
+            // A client that has gone is no reason to stop.
+            let _ = tokio::time::timeout(TAKING, control.send(reply)).await;
         }
-        let _ = mouth.send(publish(Status::idle())).await;
+        publish(Status::idle());
         if leave {
-            crate::interrupt::raise();
-            let _ = asked.send(Request::Leave);
+            end.now();
         }
     }
 }
 
-/// Ends the kernel when the process that started it is gone.
-async fn follow_parent(asked: Sender<Request>) {
+/// Ends the kernel when the process that started it is gone, where it says that it wants that.
+async fn follow_parent(end: End) {
+    let parent = std::env::var("JPY_PARENT_PID").ok().and_then(|pid| pid.parse::<libc::pid_t>().ok());
     // SAFETY: the call has no conditions.
-    let parent = || unsafe { libc::getppid() };
-    let first = parent();
-    while parent() == first {
+    let here = || unsafe { libc::getppid() };
+    if parent != Some(here()) {
+        return;
+    }
+    while parent == Some(here()) {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    crate::interrupt::raise();
-    let _ = asked.send(Request::Leave);
+    end.now();
 }
 
 /// Sends until the end.
@@ -235,7 +257,7 @@ async fn speak(
     mut replies: RouterSendConnection,
     mut outgoing: mpsc::Receiver<Outgoing>,
 ) {
-    let mut next = None;
+    let (mut next, mut patience) = (None, TAKING);
     loop {
         let message = match next.take() {
             Some(message) => message,
@@ -255,11 +277,14 @@ async fn speak(
                 }
             },
         };
-        // A client that has gone is no reason to stop.
-        let _ = match message {
+        let published = match message {
             Outgoing::End => return,
-            Outgoing::Reply(message) => replies.send(*message).await,
-            Outgoing::Publish(message) => iopub.send(*message).await,
+            Outgoing::Reply(message) => {
+                // A client that has gone is no reason to stop.
+                let _ = tokio::time::timeout(TAKING, replies.send(*message)).await;
+                continue;
+            }
+            Outgoing::Publish(message) => *message,
             Outgoing::Stream { parent, error, mut text } => {
                 while text.len() < CHUNK {
                     match outgoing.try_recv() {
@@ -276,8 +301,10 @@ async fn speak(
                     }
                 }
                 let name = if error { Stdio::Stderr } else { Stdio::Stdout };
-                iopub.send(StreamContent { name, text }.as_child_of(&parent)).await
+                StreamContent { name, text }.as_child_of(&parent)
             }
         };
+        let taken = tokio::time::timeout(patience, iopub.send(published)).await;
+        patience = if taken.is_ok() { TAKING } else { STALLED };
     }
 }
