@@ -5,6 +5,7 @@
 Run in an empty folder, with HOME and JUPYTER_DATA_DIR of its own.
 """
 
+import glob
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import time
 
 import nbformat
+import zmq
 from jupyter_client.manager import KernelManager
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import ExecutePreprocessor
@@ -168,8 +170,45 @@ def drive():
     found["job"] = said
     found["time"] = text(notebook.cell(":time 1 + 1")[1], "stderr")
     found["question"] = text(notebook.cell("?fit_gap")[1])[:60]
+    # What is not to be stored is not.
+    notebook.cell("7")
+    notebook.cell("8", store_history=False)
+    found["ans"] = result(notebook.cell("ans")[1])["text/plain"]
+    search = notebook.client.history(hist_access_type="search", pattern="sweep(*run(*", n=1, unique=False, reply=True,
+                                     timeout=LIMIT)["content"]["history"]
+    found["searched"] = [entry[2][:11] for entry in search]
+    found["exit"] = notebook.cell("exit")[0]["evalue"]
+    reply, _, found["seconds_to_stop_sleeping"] = notebook.cell("sleep(30)", interrupt_after=0.3)
+    found["sleep_interrupted"] = reply["ename"]
+
+    # A client that reads no more holds nobody up.
+    stalled = zmq.Context.instance().socket(zmq.SUB)
+    stalled.setsockopt(zmq.SUBSCRIBE, b"")
+    stalled.setsockopt(zmq.RCVHWM, 1)
+    stalled.connect(notebook.manager._make_url("iopub"))
+    time.sleep(0.3)
+    asked = notebook.client.execute('for i in 0..3000000 { print("line " + i) }')
+    time.sleep(3.0)
+    began = time.monotonic()
+    notebook.manager.interrupt_kernel()
+    reply = notebook.client.get_shell_msg(timeout=LIMIT)
+    while reply["parent_header"]["msg_id"] != asked:
+        reply = notebook.client.get_shell_msg(timeout=LIMIT)
+    found["seconds_to_stop_beside_a_stalled_client"] = time.monotonic() - began
+    found["stopped_beside_a_stalled_client"] = reply["content"]["status"]
+    stalled.close(0)
     found["seconds_to_end"] = notebook.end()
-    found["alive"] = notebook.manager.is_alive()
+
+    # The end comes before what runs and what waits; a job writes its checkpoint first.
+    notebook = Notebook()
+    notebook.cell('let job = sweep(#{ data: digits(), model: resnet(#{ width: 8 }), lr: 0.1, batch: 8, epochs: 500 })'
+                  '.start("kept");')
+    notebook.cell('while job.progress.images_per_second == 0.0 { sleep(0.05) }')
+    notebook.client.execute("loop { }", stop_on_error=False)
+    notebook.client.execute("loop { }", stop_on_error=False)
+    time.sleep(0.3)
+    found["seconds_to_end_while_it_works"] = notebook.end()
+    found["checkpoints"] = len(glob.glob("kept/**/*.safetensors", recursive=True))
     return found
 
 

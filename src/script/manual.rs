@@ -263,7 +263,10 @@ pub fn entry(engine: &Engine, name: &str) -> Option<String> {
 /// What a column of the epochs table, the steady state or the runs table holds.
 fn column(name: &str) -> Option<&'static str> {
     let lines = topic("columns")?.text.lines().filter_map(|line| line.strip_prefix("    ")?.split_once("  "));
-    lines.into_iter().find(|(names, _)| names.split(", ").any(|other| other == name)).map(|(_, doc)| doc.trim())
+    lines
+        .into_iter()
+        .find(|(names, _)| names.split(", ").any(|other| other == name))
+        .map(|(_, doc)| doc.trim())
 }
 
 /// Where a data set, model or optimizer comes from.

@@ -118,7 +118,8 @@ fn to_the_word(trace: &mut Trace, source: &Source) {
     let (_, text, position) = source.locate(&trace.place);
     let (Some(line), Some(whole)) = (position.line(), trace.place.position.line()) else { return };
     let found = super::check::check(&super::Session::silent(), text).unwrap_or_default();
-    let here = found.into_iter().find(|finding| finding.message == trace.message && finding.position >= position);
+    let here =
+        found.into_iter().find(|finding| finding.message == trace.message && finding.position >= position);
     if let Some(finding) = here
         && let (Some(found), Some(column)) = (finding.position.line(), finding.position.position())
     {
@@ -357,8 +358,8 @@ mod tests {
     fn an_error_has_file_line_and_caret() {
         let text = message("let a = 1;\nlet b = resnet(#{ widht: 4 });\n");
         assert!(text.contains("did you mean `width`?"), "{text}");
-        assert!(text.contains("x.rhai:2:9"), "{text}");
-        assert!(text.contains("───┬──"), "{text}");
+        assert!(text.contains("x.rhai:2:19"), "{text}");
+        assert!(text.contains("──┬──"), "{text}");
     }
 
     #[test]

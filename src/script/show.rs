@@ -77,13 +77,17 @@ fn part(engine: &Engine, value: &Dynamic, depth: usize, left: &Counter<usize>) -
 }
 
 fn show_map(engine: &Engine, map: &Map, depth: usize, left: &Counter<usize>) -> String {
-    let parts: Vec<String> =
-        map.iter().take_while(|_| left.get() > 0).map(|(key, value)| format!("{key}: {}", part(engine, value, depth + 1, left))).collect();
+    let parts: Vec<String> = map
+        .iter()
+        .take_while(|_| left.get() > 0)
+        .map(|(key, value)| format!("{key}: {}", part(engine, value, depth + 1, left)))
+        .collect();
     bracketed("#{", parts, "}", depth, 0)
 }
 
 fn show_array(engine: &Engine, array: &Array, depth: usize, left: &Counter<usize>) -> String {
-    let parts: Vec<String> = array.iter().take(MOST).map(|value| part(engine, value, depth + 1, left)).collect();
+    let parts: Vec<String> =
+        array.iter().take(MOST).map(|value| part(engine, value, depth + 1, left)).collect();
     bracketed("[", parts, "]", depth, array.len().saturating_sub(MOST))
 }
 

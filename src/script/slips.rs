@@ -54,12 +54,19 @@ pub(super) fn of_syntax(before: &str, from: &str) -> Option<String> {
     let begins = |word: &str| line.strip_prefix(word).is_some_and(|rest| !rest.starts_with(is_part));
     let is_block =
         ["if", "for", "while", "else", "def"].iter().any(|word| begins(word)) && !line.contains('{');
-    let is_lambda = last == "lambda" && from.split_once(':').is_some_and(|(names, _)| !names.contains([',', '}', '\n']));
-    if ["not", "def", "function", "var"].contains(&last) && line.starts_with(last) || last == "not" || is_lambda {
+    let is_lambda =
+        last == "lambda" && from.split_once(':').is_some_and(|(names, _)| !names.contains([',', '}', '\n']));
+    if ["not", "def", "function", "var"].contains(&last) && line.starts_with(last)
+        || last == "not"
+        || is_lambda
+    {
         return of_name(last).map(|advice| format!("`{last}`: {advice}"));
     }
-    let right = from[next.len()..].trim_start().starts_with(|c: char| is_part(c) || c == '(' || c == '!' || c == '"');
-    if ["and", "or"].contains(&next.as_str()) && right || ["elif", "not", "null", "var"].contains(&next.as_str()) {
+    let right =
+        from[next.len()..].trim_start().starts_with(|c: char| is_part(c) || c == '(' || c == '!' || c == '"');
+    if ["and", "or"].contains(&next.as_str()) && right
+        || ["elif", "not", "null", "var"].contains(&next.as_str())
+    {
         return of_name(&next).map(|advice| format!("`{next}`: {advice}"));
     }
     match from.chars().next() {
@@ -106,11 +113,9 @@ mod tests {
             let advice = of_syntax(before, from).unwrap_or_default();
             assert!(advice.contains(wanted), "{script}: {advice}");
         }
-        for (script, at) in [
-            ("let a = 1 2", 10),
-            ("let or = 3; let x = 2 or;", 22),
-            ("switch 3 { 3: 4 }", 12),
-        ] {
+        for (script, at) in
+            [("let a = 1 2", 10), ("let or = 3; let x = 2 or;", 22), ("switch 3 { 3: 4 }", 12)]
+        {
             let (before, from) = script.split_at(at);
             assert_eq!(of_syntax(before, from), None, "{script}");
         }

@@ -219,15 +219,11 @@ fn run(options: Run) -> u8 {
     let engine = script::engine(&session);
     let format = if options.json { Format::Json } else { Format::Text };
     match (&options.file, &options.eval) {
-        (Some(file), _) if file == Path::new("-") => {
-            run_input(&engine, &session, format)
-        }
+        (Some(file), _) if file == Path::new("-") => run_input(&engine, &session, format),
         (Some(file), _) => run_file(&engine, &session, file, options.json.then_some(format)),
         (None, Some(expression)) => run_text(&engine, &session, "<expression>", expression, Some(format)),
         // What is piped in is a script.
-        (None, None) if !std::io::stdin().is_terminal() => {
-            run_input(&engine, &session, format)
-        }
+        (None, None) if !std::io::stdin().is_terminal() => run_input(&engine, &session, format),
         (None, None) => prompt::run(Interpreter::new(engine, &session, format), options.quiet),
     }
 }

@@ -54,7 +54,11 @@ impl Table {
         };
         let fields = self.batch.schema_ref().fields();
         let laid_out = |longest: usize| -> Vec<Vec<String>> {
-            fields.iter().zip(self.batch.columns()).map(|(field, column)| lines(field, column, &rows, longest)).collect()
+            fields
+                .iter()
+                .zip(self.batch.columns())
+                .map(|(field, column)| lines(field, column, &rows, longest))
+                .collect()
         };
         let sizes =
             |columns: &[Vec<String>]| columns.iter().map(|column| column[0].width()).collect::<Vec<_>>();
@@ -86,7 +90,8 @@ impl Table {
         // What says least goes first.
         let mut aside = Vec::new();
         for says_little in SECONDARY {
-            let found: Vec<usize> = (1..names.len()).rev().filter(|&index| says_little(&names[index])).collect();
+            let found: Vec<usize> =
+                (1..names.len()).rev().filter(|&index| says_little(&names[index])).collect();
             for index in found {
                 if !fits(&sizes(&columns), width) {
                     columns.remove(index);
@@ -94,7 +99,7 @@ impl Table {
                 }
             }
         }
-        if columns.is_empty() || (self.len() == 1 && !fits(&sizes(&columns), width)) {
+        if self.len() == 1 && !columns.is_empty() && !fits(&sizes(&columns), width) {
             return self.record(width);
         }
         let (first, last) = shown(&sizes(&columns), width);
@@ -286,7 +291,7 @@ null                  NaN  null
         let long = table(&[("t", vec![text(&"ü".repeat(100)); 2000])]).render(80);
         let lines: Vec<&str> = long.lines().collect();
         assert_eq!(lines.len(), 2 + 20 + 1 + 1);
-        assert_eq!((lines[2], lines[12]), (format!("{}…", "ü".repeat(39)).as_str(), "⋮"));
+        assert_eq!((lines[2], lines[12]), (format!("{}…", "ü".repeat(79)).as_str(), "⋮"));
         assert_eq!(lines[23], "2,000 rows, 1 column");
         assert!(
             table(&[("日".repeat(30).as_str(), vec![Cell::Int(1)])])
@@ -299,12 +304,19 @@ null                  NaN  null
     #[test]
     fn wide_tables_leave_out_the_middle_and_name_it() {
         let names: Vec<String> = (0..12).map(|n| format!("column{n}")).collect();
-        let wide = Table::from_cells(&names, &vec![vec![Cell::Int(1)]; 12]).unwrap();
+        let one = Table::from_cells(&names, &vec![vec![Cell::Int(1)]; 12]).unwrap();
+        let record = one.render(60);
+        assert!(
+            record.starts_with("column0   1\ncolumn1   1\n") && record.ends_with("1 row, 12 columns"),
+            "{record}"
+        );
+        let wide = Table::from_cells(&names, &vec![vec![Cell::Int(1), Cell::Int(2)]; 12]).unwrap();
         let shown = wide.render(60);
         let wanted = "column0  column1  column2  …  column9  column10  column11
   int64    int64    int64  …    int64     int64     int64
       1        1        1  …        1         1         1
-1 row, 12 columns, 6 not shown: column3, column4, column5,
+      2        2        2  …        2         2         2
+2 rows, 12 columns, 6 not shown: column3, column4, column5,
     column6, column7, column8";
         assert_eq!(shown, wanted);
         let two = table(&[
@@ -323,7 +335,7 @@ the same in all rows: lr 0.1,
     model resnet, none null";
         assert_eq!(two.render(34), wanted);
         assert!(two.render(80).contains("  model   ") && !two.render(80).contains("same"));
-        assert!(wide.render(120).contains("1 row, 12 columns") && !wide.render(120).contains("not shown"));
+        assert!(wide.render(120).contains("2 rows, 12 columns") && !wide.render(120).contains("not shown"));
         assert!(wide.render(3).starts_with("co…  …\n"), "{}", wide.render(3));
         assert_eq!(Table::from_cells(&[], &[]).unwrap().render(80), "\n\n0 rows, 0 columns");
     }

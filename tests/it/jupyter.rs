@@ -87,8 +87,19 @@ fn notebooks_run_complete_inspect_and_interrupt() {
     assert!(text("job").starts_with("job 1 (job): ended after") && text("job").contains("1 of 1 runs done"));
     assert!(text("time").starts_with("wall "), "{}", text("time"));
     assert!(text("question").starts_with("fit_gap(table: Table)"));
-    within("seconds_to_end", 5.0);
-    is("alive", false.into());
+    assert!(found["stream_messages"].as_u64().unwrap() < 500, "{}", found["stream_messages"]);
+    assert!(text("rows").contains("overlap 0"), "{}", text("rows"));
+    is("ans", "7".into());
+    is("searched", serde_json::json!(["sweep(#{ da"]));
+    assert!(text("exit").contains("shutting its kernel down"), "{}", text("exit"));
+    within("seconds_to_stop_sleeping", 0.2);
+    is("sleep_interrupted", "Interrupted".into());
+    within("seconds_to_stop_beside_a_stalled_client", 5.0);
+    is("stopped_beside_a_stalled_client", "error".into());
+    // Jupyter's client ends a kernel by force after more than two seconds.
+    within("seconds_to_end", 1.5);
+    within("seconds_to_end_while_it_works", 1.9);
+    assert!(found["checkpoints"].as_u64().unwrap() > 0);
 
     for part in ["converted_table", "converted_plot", "converted_text"] {
         is(part, true.into());

@@ -48,7 +48,15 @@ fn options(changes: &[(&str, &str)]) -> String {
 
 /// A sweep that is refused before it is run.
 fn sweep(changes: &[(&str, &str)], says: &'static [&'static str]) -> Mistake {
-    mistake(format!("print(1);\nlet s = §sweep(#{{{}}});\ns.run(\"results\");\n", options(changes)), says)
+    let options = options(changes);
+    // An option that is not known, or a value that is none of the choices, is the place; else the call is.
+    let key = says[0].strip_prefix("unknown option `").map(|key| key.trim_end_matches('`').to_owned());
+    let word = key.or_else(|| says[0].contains("expected \"split\"").then(|| changes[0].1.to_owned()));
+    let (call, options) = match word {
+        Some(word) => ("sweep", options.replacen(&word, &format!("{HERE}{word}"), 1)),
+        None => ("§sweep", options),
+    };
+    mistake(format!("print(1);\nlet s = {call}(#{{{options}}});\ns.run(\"results\");\n"), says)
 }
 
 /// Runs the script and checks everything that every failure has in common.
@@ -120,7 +128,7 @@ fn wrong_options() {
             &["expected \"split\", \"random\", \"fixed\", found \"bootstrap\""],
         ),
         mistake(
-            "sgd();\n§sgd(#{momentm: 0.9})",
+            "sgd();\nsgd(#{§momentm: 0.9})",
             &["sgd: unknown option `momentm`", "did you mean `momentum`?"],
         ),
         mistake(
@@ -128,7 +136,7 @@ fn wrong_options() {
             &["train: expected one run, found 2", "use sweep(#{…}).run(dir)"],
         ),
         mistake(
-            format!("let s = sweep(#{{{}}});\ns.§run(\"results\", #{{job: 2}})", options(&[])),
+            format!("let s = sweep(#{{{}}});\ns.run(\"results\", #{{§job: 2}})", options(&[])),
             &["run: unknown option `job`", "did you mean `jobs`?"],
         ),
     ]);
@@ -423,9 +431,9 @@ fn figures_and_pages() {
     let mistake = |script: &str, says| mistake(format!("{table}{script}"), says);
     fail_all([
         mistake("figure([plot(t).x(\"lr\").§y(\"gpa\")])", &["no column `gpa`", "did you mean `gap`?"]),
-        mistake("§figure([plot(t).x(\"lr\").y(\"gap\").mean(\"btach\")])", &["no column `btach`", "known: "]),
+        mistake("figure([plot(t).x(\"lr\").y(\"gap\").§mean(\"btach\")])", &["no column `btach`", "known: "]),
         mistake(
-            "plot(t).x(\"lr\").y(\"gap\").lines(\"nme\").§save(\"a.svg\")",
+            "plot(t).x(\"lr\").y(\"gap\").§lines(\"nme\").save(\"a.svg\")",
             &["no column `nme`", "did you mean `name`?"],
         ),
         mistake("§figure([plot(t).x(\"lr\").y(\"name\")])", &["column `name` holds text, expected numbers"]),
@@ -435,7 +443,7 @@ fn figures_and_pages() {
             &["plot 2 of 2: expected a plot such as", "found the integer 5"],
         ),
         mistake("§figure([])", &["expected an array of plots, found an empty one"]),
-        mistake("§figure([1], #{colums: 2})", &["unknown option `colums`", "did you mean `columns`?"]),
+        mistake("figure([1], #{§colums: 2})", &["unknown option `colums`", "did you mean `columns`?"]),
         mistake("§figure([1], #{columns: 0})", &["columns: expected an integer ≥ 1, found 0"]),
         mistake("§figure([1], #{title: 3})", &["title: expected text, found the integer 3"]),
         mistake("plot(t).§legend(1)", &["`legend` does not take (Plot, integer)"]),

@@ -7,7 +7,7 @@ use rhai::plugin::*;
 use rhai::{Array, Blob, Dynamic, ImmutableString};
 
 use crate::error::{Error, Result};
-use crate::script::convert::{Scripted, at};
+use crate::script::convert::{Scripted, at, raise};
 
 /// Elements that a script may ask for at once.
 const MOST: i64 = 100_000_000;
@@ -20,29 +20,30 @@ fn length(call: &str, asked: i64) -> Result<usize> {
 }
 
 /// Sleeps, unless an interrupt ends it.
-fn sleep_for(seconds: f64) {
+fn sleep_for(context: &NativeCallContext, seconds: f64) -> Scripted<()> {
     const SLICE: Duration = Duration::from_millis(20);
     let until = Duration::try_from_secs_f64(seconds).ok().and_then(|time| Instant::now().checked_add(time));
     while !crate::interrupt::raised() {
         let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
         if left.is_zero() || seconds.is_nan() || seconds <= 0.0 {
-            return;
+            return Ok(());
         }
         std::thread::sleep(left.min(SLICE));
     }
+    Err(raise(Error::Interrupted, context.call_position()))
 }
 
 // Without doc comments: the functions are Rhai's, and help tells of kelvin's.
 #[export_module]
 pub mod functions {
-    #[rhai_fn(name = "sleep")]
-    pub fn sleep_int(seconds: i64) {
-        sleep_for(seconds as f64);
+    #[rhai_fn(name = "sleep", return_raw)]
+    pub fn sleep_int(context: NativeCallContext, seconds: i64) -> Scripted<()> {
+        sleep_for(&context, seconds as f64)
     }
 
-    #[rhai_fn(name = "sleep")]
-    pub fn sleep_float(seconds: f64) {
-        sleep_for(seconds);
+    #[rhai_fn(name = "sleep", return_raw)]
+    pub fn sleep_float(context: NativeCallContext, seconds: f64) -> Scripted<()> {
+        sleep_for(&context, seconds)
     }
 
     #[rhai_fn(name = "pad", return_raw)]

@@ -166,6 +166,9 @@ fn watched(context: &NativeCallContext, job: &JobHandle, analysis: &FnPtr) -> Sc
             }
         }
         if over {
+            if seen == Some(progress.ended) {
+                print(&format!("job {}: {}", job.number, in_words(&progress)));
+            }
             return Ok(());
         }
         seen = Some(progress.ended);

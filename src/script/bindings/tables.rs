@@ -363,7 +363,8 @@ pub mod functions {
             })
         };
         if table.column(name).is_err() && is_method() {
-            let text = format!("no column `{name}`; it is a function, which is written with brackets: .{name}(…)");
+            let text =
+                format!("no column `{name}`; it is a function, which is written with brackets: .{name}(…)");
             return Err(at(&context, Error::invalid(text)));
         }
         column(context, table, name)

@@ -204,7 +204,9 @@ fn members(kind: &str, line: &str, receiver: &[Token], known: &Known) -> Vec<Str
     let methods = known.functions.iter().filter(|function| {
         let first = function.parameters.first();
         // Of a value whose type is not known, the methods of kelvin's types.
-        let fits = |first: &String| if kind.is_empty() { first.starts_with(char::is_uppercase) } else { first == kind };
+        let fits = |first: &String| {
+            if kind.is_empty() { first.starts_with(char::is_uppercase) } else { first == kind }
+        };
         !function.name.starts_with("to_") && first.is_some_and(fits)
     });
     let mut all: Vec<String> = methods.map(|function| function.name.clone()).collect();

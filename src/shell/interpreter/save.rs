@@ -77,7 +77,8 @@ pub(super) fn script(shell: &Interpreter, inputs: &[&str]) -> Result<Saved> {
     let parts: Vec<Part> = inputs.iter().map(|input| Part::new(shell, input)).collect();
     let parts = defined_once(parts)?;
     let runs = |parts: &[Part]| {
-        check::unknown_variables(&shell.session, &text_of(shell, parts)).is_ok_and(|unknown| unknown.is_empty())
+        check::unknown_variables(&shell.session, &text_of(shell, parts))
+            .is_ok_and(|unknown| unknown.is_empty())
     };
     let (mut kept, mut left_out): (Vec<Part>, Vec<String>) = (Vec::new(), Vec::new());
     let returning = parts.iter().any(Part::returns);
@@ -88,7 +89,8 @@ pub(super) fn script(shell: &Interpreter, inputs: &[&str]) -> Result<Saved> {
         for part in parts {
             kept.push(part);
             if kept.last().is_some_and(Part::returns) || !runs(&kept) {
-                left_out.extend(kept.pop().map(|part| part.text.lines().next().unwrap_or_default().to_owned()));
+                left_out
+                    .extend(kept.pop().map(|part| part.text.lines().next().unwrap_or_default().to_owned()));
             }
         }
     }

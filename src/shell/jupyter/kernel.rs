@@ -188,7 +188,9 @@ impl Kernel {
             false => self.interpreter.take(&request.code),
         };
         if std::mem::take(&mut self.interpreter.leaving) {
-            taken = Err(Error::invalid("a notebook is left by closing it, or by shutting its kernel down").into());
+            taken = Err(
+                Error::invalid("a notebook is left by closing it, or by shutting its kernel down").into()
+            );
         }
         self.interpreter.refresh(&mut self.known);
         match taken {
@@ -241,7 +243,9 @@ impl Kernel {
     fn history(&self, request: &HistoryRequest) -> HistoryReply {
         let all = self.interpreter.history().enumerate().map(|(at, text)| (at + 1, text.to_owned()));
         let (output, most, inputs): (bool, usize, Vec<(usize, String)>) = match request {
-            HistoryRequest::Tail { n, output, .. } => (*output, usize::try_from(*n).unwrap_or(usize::MAX), all.collect()),
+            HistoryRequest::Tail { n, output, .. } => {
+                (*output, usize::try_from(*n).unwrap_or(usize::MAX), all.collect())
+            }
             HistoryRequest::Range { output, start, stop, .. } => {
                 let range = usize::try_from(*start).unwrap_or(0)..usize::try_from(*stop).unwrap_or(0);
                 (*output, usize::MAX, all.filter(|(line, _)| range.contains(line)).collect())

@@ -51,7 +51,10 @@ pub(super) struct Install {
 /// <https://jupyter-client.readthedocs.io/en/latest/kernels.html#kernel-specs>.
 pub(super) fn install(options: &Install) -> Result<()> {
     let name = &options.name;
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+    if name.is_empty()
+        || name.starts_with('.')
+        || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    {
         return Err(Error::invalid(format!(
             "--name: expected letters, digits, `-`, `_` or `.`, found {name}"
         )));

@@ -210,7 +210,8 @@ async fn obey(mut control: KernelControlConnection, info: KernelInfoReply, mouth
             continue;
         };
         // What is asked here must not wait for those who do not read: where there is no room, nobody hears of it.
-        let publish = |status: Status| drop(mouth.try_send(Outgoing::Publish(Box::new(status.as_child_of(&message)))));
+        let publish =
+            |status: Status| drop(mouth.try_send(Outgoing::Publish(Box::new(status.as_child_of(&message)))));
         publish(Status::busy());
         let mut leave = false;
         let reply = match &message.content {
