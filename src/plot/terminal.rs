@@ -10,6 +10,9 @@ use super::scale::{Scale, Ticks};
 const NARROWEST: usize = 30;
 const LOWEST: usize = 6;
 
+/// Points in colour that get a shape each; more are dots.
+const SHAPED: usize = 400;
+
 /// A panel must be at least this wide to stand beside another.
 const BESIDE: usize = 60;
 /// Columns between panels.
@@ -19,8 +22,8 @@ const BETWEEN: usize = 2;
 ///
 /// `width` is the width of the whole in characters, at least 30; no line is longer. `height`
 /// is the number of lines from the top to the bottom edge of a panel's frame, at least 6; titles,
-/// axis labels and legend add lines. With `color`, ANSI codes colour the dots; without it, points
-/// of different groups appear as characters of their own, so that they can be told apart. A legend that panels
+/// axis labels and legend add lines. With `color`, ANSI codes colour the dots, and few points have the legend's shapes; without it,
+/// points of different groups appear as characters of their own, so that they can be told apart. A legend that panels
 /// share stands once, at the end.
 pub fn text(figure: &Figure, width: usize, height: usize, color: bool) -> String {
     let width = width.max(NARROWEST);
@@ -170,16 +173,20 @@ fn draw_data(panel: &Panel, drawable: &Drawable, x: Scale, y: Scale, color: bool
         }
     };
     draw_lines(false, dots);
-    let characters = !color && panel.points.iter().any(|points| points.marker > 0);
+    // Where many points lie, dots show more of them; where few do, the shapes of the legend tell them apart.
+    let shown: usize = drawable.points.iter().map(Vec::len).sum();
+    let characters =
+        if color { shown <= SHAPED } else { panel.points.iter().any(|points| points.marker > 0) };
     for (points, positions) in panel.points.iter().zip(&drawable.points) {
         if points.hidden {
             continue;
         }
         for position in positions {
+            let code = palette::terminal_color(points.color);
             if characters {
-                dots.character(place(position), palette::marker_char(points.marker));
+                dots.character(place(position), palette::marker_char(points.marker), code);
             } else {
-                dots.dot(place(position), palette::terminal_color(points.color));
+                dots.dot(place(position), code);
             }
         }
     }
@@ -312,10 +319,11 @@ impl Dots {
     }
 
     /// Sets a character instead of dots.
-    fn character(&mut self, (x, y): (f64, f64), character: char) {
+    fn character(&mut self, (x, y): (f64, f64), character: char, color: u8) {
         let column = ((x * self.columns as f64) as usize).min(self.columns - 1);
         let row = (((1.0 - y) * self.rows as f64) as usize).min(self.rows - 1);
-        self.cells[row * self.columns + column].character = Some(character);
+        let cell = &mut self.cells[row * self.columns + column];
+        (cell.character, cell.color) = (Some(character), color);
     }
 
     fn line(&mut self, from: (f64, f64), to: (f64, f64), color: u8) {
@@ -344,7 +352,11 @@ impl Dots {
         cells
             .iter()
             .map(|cell| match cell {
-                Cell { character: Some(character), .. } => character.to_string(),
+                // Of texts nobody chose a colour.
+                Cell { character: Some(character), color: 0, .. } => character.to_string(),
+                Cell { character: Some(character), color: c, .. } => {
+                    painted(&character.to_string(), *c, color)
+                }
                 Cell { dots: 0, .. } => " ".to_string(),
                 Cell { dots, color: c, .. } => {
                     let braille = char::from_u32(0x2800 + u32::from(*dots)).unwrap_or(' ');
@@ -429,6 +441,9 @@ mod tests {
         let drawn = text(&figure, 60, 16, false);
         // Three points and the legend's sample.
         assert_eq!(drawn.matches('▲').count(), 4, "{drawn}");
+        // In colour, too, in which they are painted.
+        let drawn = text(&figure, 60, 16, true);
+        assert_eq!(drawn.matches("m▲\u{1b}[0m").count(), 4, "{drawn}");
     }
 
     #[test]

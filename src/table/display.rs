@@ -20,8 +20,9 @@ const SPACE: &str = "  ";
 const MORE: &str = "…";
 
 /// Columns that go first where not all have room, the least telling ones before.
-const SECONDARY: [fn(&str) -> bool; 3] = [
+const SECONDARY: [fn(&str) -> bool; 4] = [
     |name| name.ends_with("_std"),
+    |name| name.starts_with("seed_") || name == "steps" || name == "lr_now",
     |name| ["seconds", "sweep", "epochs_used", "epochs_cut"].contains(&name),
     |name| name == "run_id",
 ];
