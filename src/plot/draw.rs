@@ -12,6 +12,7 @@ use super::layout::Layout;
 use super::palette::{Rgb, WHITE};
 use super::scene::{Align, Place, Scene, Shape};
 use crate::error::{Error, Result};
+use crate::table::escaped;
 
 /// How many steps per pixel plotters, which knows whole numbers only, gets to place shapes.
 const STEPS: f64 = 4.0;
@@ -152,11 +153,6 @@ fn without_spaces_around_texts(svg: &str) -> String {
         joined.push('\n');
     }
     joined
-}
-
-/// Text as XML and HTML write it, also between quotes.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// Draws each scene in fine steps and averages them to dots, which smooths all edges.

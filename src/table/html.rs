@@ -52,7 +52,8 @@ impl Table {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// Text as XML and HTML write it, also between quotes.
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

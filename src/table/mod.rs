@@ -13,6 +13,7 @@ mod plain;
 pub mod schema;
 
 pub use cells::{Cell, number};
+pub(crate) use html::escaped;
 pub use join::{How, JoinOptions};
 
 use std::sync::Arc;

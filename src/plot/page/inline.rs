@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::plot::draw::escaped;
 use crate::plot::figure::{Key, Sample};
 use crate::plot::layout::MARKER;
 use crate::plot::palette::{self, Marker, Rgb};
 use crate::plot::scene::{Align, Outline, Place, Scene, Shape, stroke};
+use crate::table::escaped;
 
 /// Colours that the page's style sheet decides; other colours are shown as they are.
 const NAMED: [(Rgb, &str); 8] = [

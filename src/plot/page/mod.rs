@@ -11,11 +11,11 @@ mod verdicts;
 use std::fmt::Write;
 use std::path::Path;
 
-use super::draw::{escaped, whole_file};
+use super::draw::whole_file;
 use super::figure::Figure;
 use super::font;
 use crate::error::{Error, Result};
-use crate::table::Table;
+use crate::table::{Table, escaped};
 use verdicts::Finding;
 
 const STYLE: &str = include_str!("../assets/page.css");
