@@ -254,6 +254,13 @@ fn is_called(pid: i32, name: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|called| called.trim() == name)
 }
 
+/// Whether a process has yet to take a signal, which one that is stopped does when it goes on.
+fn is_pending(pid: i32, signal: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap();
+    u64::from_str_radix(pending.trim(), 16).unwrap() & (1 << (signal - 1)) != 0
+}
+
 fn parent(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
@@ -481,7 +488,7 @@ fn usr1_early_twice_and_during_checkpoints_makes_tasks_go_on_later() {
     let runs = |job: &str| cluster.running().iter().any(|(running, _)| running == job);
     wait("the first task", || runs("1_0"));
     signal("1_0");
-    // Held until the signals are on their way: on a slow machine they would find the tasks done.
+    // Held until the signals have come: on a slow machine they would find the tasks done.
     let mut held: BTreeMap<usize, i32> = BTreeMap::new();
     wait("the other tasks' training", || {
         for task in (1..4).filter(|&task| sweep.log(task).contains("training")).collect::<Vec<_>>() {
@@ -494,15 +501,17 @@ fn usr1_early_twice_and_during_checkpoints_makes_tasks_go_on_later() {
         }
         held.len() == 3
     });
-    signal("1_1");
-    signal("1_1");
-    signal("1_2");
+    for job in ["1_1", "1_1", "1_2", "1_3"] {
+        signal(job);
+    }
+    wait("signals", || held.values().all(|&worker| is_pending(worker, libc::SIGUSR1)));
     held.values().for_each(|&worker| kill(worker, libc::SIGCONT));
     for job in ["1_2", "1_3"] {
         (0..8).for_each(|_| drop(signal(job)));
     }
-    let again = || (1..4).filter(|&task| sweep.log(task).contains("queued again")).count();
-    wait("tasks that are queued again", || again() == 3);
+    for task in 1..4 {
+        wait(&format!("task {task} to be queued again"), || sweep.log(task).contains("queued again"));
+    }
     // Once more, after they went on.
     wait("restarted tasks", || (1..4).all(|task| sweep.log(task).contains(", restart 1, ")));
     wait("a restarted task that runs", || runs("1_1") || cluster.queue().is_empty());
