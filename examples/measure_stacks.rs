@@ -48,7 +48,7 @@ fn spec(model: &ModelSpec, side: usize, batch: usize, steps: usize, seed: i64) -
 
 /// Images per second of one core.
 fn measure(model: &ModelSpec, side: usize, batch: usize, stack: usize, steps: usize) -> f64 {
-    let choice = Choice { stack, threads: 1 };
+    let choice = Choice::torch(stack, 1);
     let tasks: Vec<Task> = (0..stack * cores())
         .map(|seed| Task::new(spec(model, side, batch, steps, seed as i64), choice))
         .collect();

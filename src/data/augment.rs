@@ -110,6 +110,27 @@ impl ImageStore {
         (i64::from(row) * self.stride + view.corner, view.flip)
     }
 
+    /// The padded bytes, of a store on the CPU: where views start ([`ImageStore::start`]).
+    pub(crate) fn bytes(&self) -> &[u8] {
+        assert_eq!((self.bytes.device(), self.bytes.kind()), (Device::Cpu, Kind::Uint8));
+        // SAFETY: the tensor is flat, contiguous and on the CPU, holds bytes, lives as long as `self`, and nothing
+        // ever writes to it.
+        unsafe { std::slice::from_raw_parts(self.bytes.data_ptr().cast(), self.bytes.numel()) }
+    }
+
+    /// The offset of each of a view's bytes (channel, row, column) from its start: plain, and flipped.
+    pub(crate) fn offsets(&self) -> [Vec<i64>; 2] {
+        [0, 1].map(|row| Vec::try_from(self.offsets.get(row)).unwrap_or_default())
+    }
+
+    /// Each channel's scale and shift: a byte means byte · scale + shift.
+    pub(crate) fn scales(&self) -> Vec<[f64; 2]> {
+        let values = |tensor: &Tensor| -> Vec<f64> {
+            Vec::try_from(tensor.to_kind(Kind::Double).view([-1])).unwrap_or_default()
+        };
+        values(&self.scale).into_iter().zip(values(&self.shift)).map(|(scale, shift)| [scale, shift]).collect()
+    }
+
     /// Gathers views, given as tensors of starts and flips of length n: n x channels x height x width,
     /// normalised.
     pub(crate) fn gather(&self, starts: &Tensor, flips: &Tensor) -> Tensor {

@@ -87,6 +87,28 @@ impl Weights {
         Self { layout, replicas, flat, low, leaves, running, batches: 0 }
     }
 
+    /// One replica on the CPU with these parameters, and running mean and variance of each norm.
+    pub(crate) fn of_one(
+        layout: &Arc<Layout>,
+        precision: Precision,
+        flat: &[f64],
+        running: &[[Vec<f64>; 2]],
+        batches: i64,
+    ) -> Self {
+        let tensor = |values: &[f64]| Tensor::from_slice(values).to_kind(precision.master());
+        let running = running.iter().map(|[mean, variance]| (tensor(mean), tensor(variance))).collect();
+        Self { batches, ..Self::new(Arc::clone(layout), 1, tensor(flat), running, precision) }
+    }
+
+    /// The parameters, and running mean and variance of each norm, as [`Weights::of_one`] takes them.
+    pub(crate) fn numbers(&self) -> (Vec<f64>, Vec<[Vec<f64>; 2]>) {
+        let values = |tensor: &Tensor| -> Vec<f64> {
+            Vec::try_from(tensor.detach().to_kind(tch::Kind::Double)).unwrap_or_default()
+        };
+        let running = self.running.iter().map(|(mean, variance)| [values(mean), values(variance)]).collect();
+        (values(&self.flat), running)
+    }
+
     /// How many replicas.
     pub fn replicas(&self) -> i64 {
         self.replicas

@@ -60,7 +60,7 @@ impl Plan {
                 datasets.insert(key.clone(), Dataset::open(&first.data)?);
             }
             let data = &datasets[&key];
-            let choice = Choice::measured(first, data.shape(), specs.len(), cores())?;
+            let choice = Choice::measured(first, data.shape(), cohort.len(), specs.len(), cores())?;
             let model = first.model.build(data.shape(), data.classes())?;
             for index in cohort {
                 let spec = specs[index].clone();

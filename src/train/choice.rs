@@ -1,7 +1,7 @@
-//! How a cohort is executed: stacked, or one run after another. Measured, not guessed.
+//! How a cohort is executed: in vector lanes, in stacks of tensors, or one run after another. Measured, not guessed.
 //!
 //! `stacks.csv` holds images per second of one core for stacks of different sizes, as
-//! `cargo run --release --example measure_stacks` writes it. A cohort takes the fastest stack of the
+//! `cargo run --release --example measure_stacks` writes it. A cohort takes the fastest way of the
 //! measured case nearest to it. The choice decides rounding, so it is frozen with a sweep's plan: a
 //! table gives the same choice every time, a measurement at each start would not.
 
@@ -9,7 +9,9 @@ use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
+use tch::Device;
 
+use super::lanes;
 use super::spec::RunSpec;
 use crate::error::{Error, Result};
 use crate::torch::Precision;
@@ -25,6 +27,57 @@ pub struct Choice {
     pub stack: usize,
     /// Torch threads of one stack.
     pub threads: usize,
+    /// What computes. Plans of before there was a choice were libtorch's.
+    #[serde(default)]
+    pub backend: Backend,
+}
+
+/// What computes a stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    /// libtorch, with replicas side by side in the channels.
+    #[default]
+    Torch,
+    /// Vector instructions with replicas in their lanes; on a GPU the same as `Torch`.
+    Lanes,
+}
+
+impl Backend {
+    const ALL: [(&'static str, Self); 2] = [("torch", Self::Torch), ("lanes", Self::Lanes)];
+}
+
+impl Choice {
+    /// Stacks of this many replicas in libtorch.
+    pub fn torch(stack: usize, threads: usize) -> Self {
+        Self { stack, threads, backend: Backend::Torch }
+    }
+
+    /// Stacks as large as vectors have lanes.
+    pub fn lanes(precision: Precision) -> Self {
+        Self { stack: lanes::most(precision), threads: 1, backend: Backend::Lanes }
+    }
+
+    /// What computes on this device.
+    pub(super) fn backend_on(self, device: Device) -> Backend {
+        if device == Device::Cpu { self.backend } else { Backend::Torch }
+    }
+
+    /// Runs of one stack at most, on this machine.
+    pub(super) fn largest(self, precision: Precision, device: Device) -> usize {
+        match self.backend_on(device) {
+            Backend::Torch => self.stack,
+            Backend::Lanes => self.stack.min(lanes::longest(precision)),
+        }
+    }
+
+    /// Replicas that train in a stack of this many runs.
+    pub(super) fn replicas(self, runs: usize, device: Device) -> usize {
+        match self.backend_on(device) {
+            Backend::Torch if self.stack > 1 => runs.max(2),
+            _ => runs,
+        }
+    }
 }
 
 /// Stacks this near to the fastest one's speed count as equally fast.
@@ -33,6 +86,7 @@ const ENOUGH: f64 = 0.95;
 /// One measured case.
 #[derive(Clone, Debug)]
 struct Case {
+    backend: Backend,
     model: String,
     width: f64,
     pixels: f64,
@@ -46,12 +100,14 @@ static CASES: LazyLock<Result<Vec<Case>>> = LazyLock::new(|| parse(MEASURED));
 fn parse(text: &str) -> Result<Vec<Case>> {
     let bad = |line: &str| Error::invalid(format!("stacks.csv: not a measured case: {line}"));
     text.lines()
-        .filter(|line| !line.starts_with('#') && !line.starts_with("model") && !line.is_empty())
+        .filter(|line| !line.starts_with('#') && !line.starts_with("backend") && !line.is_empty())
         .map(|line| {
             let fields: Vec<&str> = line.split(',').collect();
-            let [model, width, side, batch, stack, speed] = fields[..] else { return Err(bad(line)) };
+            let [backend, model, width, side, batch, stack, speed] = fields[..] else { return Err(bad(line)) };
+            let backend = Backend::ALL.iter().find(|(name, _)| *name == backend).ok_or_else(|| bad(line))?.1;
             let number = |text: &str| text.parse::<f64>().map_err(|_| bad(line));
             Ok(Case {
+                backend,
                 model: model.to_owned(),
                 width: number(width)?,
                 pixels: number(side)?.powi(2),
@@ -74,7 +130,7 @@ impl Cost {
     /// The cost of one run of a stack.
     pub fn expected(spec: &RunSpec, shape: [usize; 3], choice: Choice) -> Result<Self> {
         let cases = CASES.as_ref().map_err(|error| Error::invalid(error.to_string()))?;
-        let near = nearest(cases, spec, shape);
+        let near = nearest(cases, choice.backend, spec, shape);
         let Some(case) = near.iter().min_by_key(|case| case.stack.abs_diff(choice.stack)) else {
             return Err(Error::invalid("stacks.csv holds no measured case"));
         };
@@ -100,19 +156,41 @@ impl Cost {
 }
 
 impl Choice {
-    /// The fastest way for runs like this one, of which there are `runs`, on `cores` cores.
-    pub fn measured(spec: &RunSpec, shape: [usize; 3], runs: usize, cores: usize) -> Result<Self> {
+    /// The fastest way for a cohort of `cohort` runs like this one, among `runs` runs, on `cores` cores.
+    pub fn measured(
+        spec: &RunSpec,
+        shape: [usize; 3],
+        cohort: usize,
+        runs: usize,
+        cores: usize,
+    ) -> Result<Self> {
         let cases = CASES.as_ref().map_err(|error| Error::invalid(error.to_string()))?;
         // In float64 stacks of different sizes round differently, so a resumed run would depend on its neighbours.
-        let stack = if spec.precision == Precision::Float64 { 1 } else { fastest(cases, spec, shape) };
+        let largest = if spec.precision == Precision::Float64 { 1 } else { usize::MAX };
+        let (stack, torch) = fastest(cases, spec, shape, largest);
+        if lanes::can(spec) && lanes_speed(cases, spec, shape, cohort.div_ceil(cores.max(1))) > torch {
+            return Ok(Self::lanes(spec.precision));
+        }
         // Wide nets that leave cores idle share them within operations.
         let threads = if stack == 1 { (cores / runs.max(1)).max(1) } else { 1 };
-        Ok(Self { stack, threads })
+        Ok(Self::torch(stack, threads))
     }
 }
 
+/// Images per second of one core that trains this many replicas in lanes. Empty lanes take their time, too.
+fn lanes_speed(cases: &[Case], spec: &RunSpec, shape: [usize; 3], replicas: usize) -> f64 {
+    let near = nearest(cases, Backend::Lanes, spec, shape);
+    let speed = |case: &&Case| case.images_per_second * (replicas as f64 / case.stack as f64).min(1.0);
+    near.iter().map(speed).fold(0.0, f64::max)
+}
+
 /// The rows of the measured case nearest to a run.
-fn nearest<'a>(cases: &'a [Case], spec: &RunSpec, shape: [usize; 3]) -> Vec<&'a Case> {
+fn nearest<'a>(
+    cases: &'a [Case],
+    backend: Backend,
+    spec: &RunSpec,
+    shape: [usize; 3],
+) -> Vec<&'a Case> {
     let width = spec.model.width().max(1) as f64;
     let (pixels, batch) = ((shape[1] * shape[2]) as f64, spec.batch as f64);
     // What a layer has to do per launch decides; how it divides into width, pixels and batch less so.
@@ -126,55 +204,57 @@ fn nearest<'a>(cases: &'a [Case], spec: &RunSpec, shape: [usize; 3]) -> Vec<&'a 
     let order = |a: &&Case, b: &&Case| {
         (distance(a), a.batch).partial_cmp(&(distance(b), b.batch)).unwrap_or(Ordering::Equal)
     };
-    let Some(nearest) = cases.iter().filter(same_model).min_by(order) else { return Vec::new() };
+    let own = || cases.iter().filter(|case| case.backend == backend);
+    let Some(nearest) = own().filter(same_model).min_by(order) else { return Vec::new() };
     let same = |case: &&Case| {
         (&case.model, case.width, case.pixels, case.batch)
             == (&nearest.model, nearest.width, nearest.pixels, nearest.batch)
     };
-    cases.iter().filter(same).collect()
+    own().filter(same).collect()
 }
 
-fn fastest(cases: &[Case], spec: &RunSpec, shape: [usize; 3]) -> usize {
-    let near = nearest(cases, spec, shape);
-    let best = near.iter().map(|case| case.images_per_second).fold(0.0, f64::max);
+/// The best stack of at most `largest` replicas in libtorch, with its images per second.
+fn fastest(cases: &[Case], spec: &RunSpec, shape: [usize; 3], largest: usize) -> (usize, f64) {
+    let near = nearest(cases, Backend::Torch, spec, shape);
+    let possible = || near.iter().filter(|case| case.stack <= largest);
+    let best = possible().map(|case| case.images_per_second).fold(0.0, f64::max);
     // The smallest of those that are as fast: small stacks are shared out more evenly.
-    near.iter()
-        .filter(|case| case.images_per_second >= ENOUGH * best)
-        .map(|case| case.stack)
-        .min()
-        .unwrap_or(1)
+    let enough = possible().filter(|case| case.images_per_second >= ENOUGH * best);
+    (enough.map(|case| case.stack).min().unwrap_or(1), best)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_cohort_takes_the_smallest_of_the_fastest_stacks_of_the_nearest_case() {
-        let text = "resnet,4,8,8,1,100\nresnet,4,8,8,4,390\nresnet,4,8,8,8,400\nresnet,32,32,128,1,9\nresnet,32,32,128,2,8\n";
-        let cases = parse(text).unwrap();
-        let spec = |width, batch| {
-            let mut spec = crate::train::spec::example();
-            spec.model = crate::model::ModelSpec::Resnet { width };
-            spec.batch = batch;
-            spec
-        };
-        assert_eq!(fastest(&cases, &spec(5, 16), [1, 8, 8]), 4);
-        assert_eq!(fastest(&cases, &spec(32, 100), [3, 32, 32]), 1);
-        assert!(parse("resnet,4\n").is_err());
+    fn spec(width: i64, batch: usize) -> RunSpec {
+        let model = crate::model::ModelSpec::Resnet { width };
+        RunSpec { model, batch, ..crate::train::spec::example() }
     }
 
     #[test]
-    fn the_measured_table_stacks_small_nets_and_not_wide_ones() {
-        let spec = |width, batch| RunSpec {
-            model: crate::model::ModelSpec::Resnet { width },
-            batch,
-            ..crate::train::spec::example()
-        };
-        assert!(Choice::measured(&spec(4, 8), [1, 8, 8], 12, 2).unwrap().stack >= 6);
-        assert_eq!(
-            Choice::measured(&spec(32, 128), [3, 32, 32], 1, 2).unwrap(),
-            Choice { stack: 1, threads: 2 }
-        );
+    fn a_cohort_takes_the_smallest_of_the_fastest_stacks_of_the_nearest_case() {
+        let text = "torch,resnet,4,8,8,1,100\ntorch,resnet,4,8,8,4,390\ntorch,resnet,4,8,8,8,400\n\
+                    torch,resnet,32,32,128,1,9\ntorch,resnet,32,32,128,2,8\nlanes,resnet,4,8,8,8,1600\n";
+        let cases = parse(text).unwrap();
+        let fastest = |spec, shape| fastest(&cases, &spec, shape, usize::MAX).0;
+        assert_eq!(fastest(spec(5, 16), [1, 8, 8]), 4);
+        assert_eq!(fastest(spec(32, 100), [3, 32, 32]), 1);
+        let lanes = |replicas| lanes_speed(&cases, &spec(5, 16), [1, 8, 8], replicas);
+        assert_eq!([1, 4, 8, 100].map(lanes), [200.0, 800.0, 1600.0, 1600.0]);
+        assert!(parse("torch,resnet,4\n").is_err());
+        assert!(parse("other,resnet,4,8,8,1,100\n").is_err());
+    }
+
+    #[test]
+    fn the_measured_table_takes_lanes_for_small_nets_and_libtorch_for_wide_ones() {
+        let digits = |spec: &RunSpec, cohort| Choice::measured(spec, [1, 8, 8], cohort, cohort, 2).unwrap();
+        assert_eq!(digits(&spec(4, 8), 12), Choice::lanes(Precision::Float32));
+        // Nothing else computes bfloat16.
+        let bf16 = RunSpec { precision: Precision::Bf16, ..spec(4, 8) };
+        let choice = digits(&bf16, 12);
+        assert!(choice.stack >= 6 && choice.backend == Backend::Torch);
+        let wide = Choice::measured(&spec(32, 128), [3, 32, 32], 1, 1, 2).unwrap();
+        assert_eq!(wide, Choice::torch(1, 2));
     }
 }

@@ -222,7 +222,7 @@ pub fn resume(
 ) -> Result<()> {
     crate::torch::initialize();
     let mut left = tasks.len();
-    let pieces = pieces(&tasks, settings.workers);
+    let pieces = pieces(&tasks, &settings);
     let workers = settings.workers.min(pieces.len());
     let shared = Arc::new(Shared {
         tasks,
@@ -311,14 +311,15 @@ pub fn resume(
 
 /// Cuts tasks into stacks of runs that start at the same place, the costliest first so that workers end
 /// together.
-fn pieces(tasks: &[Task], workers: usize) -> Vec<Piece> {
+fn pieces(tasks: &[Task], settings: &Settings) -> Vec<Piece> {
     let specs: Vec<RunSpec> = tasks.iter().map(|task| task.spec.clone()).collect();
     let mut pieces = Vec::new();
     let place = |&run: &usize| (tasks[run].position, tasks[run].choice);
     for cohort in cohorts(&specs).into_iter().flat_map(|cohort| by(cohort, place)) {
         let choice = tasks[cohort[0]].choice;
         let mut rest = &cohort[..];
-        for size in stacks(cohort.len(), choice.stack, workers) {
+        let largest = choice.largest(specs[cohort[0]].precision, settings.device);
+        for size in stacks(cohort.len(), largest, settings.workers) {
             let (runs, others) = rest.split_at(size);
             rest = others;
             let spec = &specs[runs[0]];
@@ -432,8 +433,9 @@ fn train(
     // What all of them need comes first: where it is missing, nothing has begun.
     let first = &shared.tasks[piece.runs[0]].spec;
     let (data, store) = shared.dataset(first)?;
-    let replicas = piece.runs.len().max(usize::from(piece.choice.stack > 1) + 1);
-    let needed = memory::needed(first, data.shape(), data.classes(), replicas)?;
+    let device = shared.settings.device;
+    let (choice, runs) = (piece.choice, piece.runs.len());
+    let needed = memory::needed(first, data.shape(), data.classes(), choice, runs, device)?;
     let _share = shared.memory.reserve(needed, cancelled)?;
     let mut starts: Vec<(usize, Option<Snapshot>)> = Vec::new();
     for &run in &piece.runs {
@@ -457,17 +459,13 @@ fn train(
     let place = |start: &(usize, Option<Snapshot>)| start.1.as_ref().map(|snapshot| snapshot.position);
     for group in by(starts, place) {
         let (runs, snapshots): (Vec<usize>, Vec<Option<Snapshot>>) = group.into_iter().unzip();
-        let mut specs: Vec<RunSpec> = runs.iter().map(|&run| shared.tasks[run].spec.clone()).collect();
-        if piece.choice.stack > 1 && specs.len() == 1 {
-            specs.push(specs[0].clone());
-        }
+        let specs: Vec<RunSpec> = runs.iter().map(|&run| shared.tasks[run].spec.clone()).collect();
         // The first look at the number sets it to the process's own, so look before setting this thread's.
         tch::get_num_threads();
-        tch::set_num_threads(piece.choice.threads as i32);
+        tch::set_num_threads(choice.threads as i32);
         let snapshots = snapshots.into_iter().flatten().collect();
-        let device = shared.settings.device;
-        let stack = Stack::new(&specs, runs.len(), snapshots, &data, store.share(), device)?;
-        train_stack(shared, &runs, stack, &specs[0], started, open, events)?;
+        let stack = Stack::new(specs, choice, snapshots, &data, store.share(), device)?;
+        train_stack(shared, &runs, stack, first, started, open, events)?;
     }
     Ok(())
 }
@@ -543,7 +541,7 @@ fn train_stack(
         let wanted = stop || paused || every_epoch || asked() || due();
         if every.is_some() && wanted && !finished && stack.position() != last {
             let open_runs = runs.iter().enumerate().filter(|(_, run)| open.contains(run));
-            let snapshots = open_runs.map(|(replica, &run)| (run, stack.snapshot(replica as i64))).collect();
+            let snapshots = open_runs.map(|(replica, &run)| (run, stack.snapshot(replica))).collect();
             send(Event::Checkpoint { runs: snapshots })?;
             saved = (Instant::now(), crate::interrupt::checkpoints());
             last = stack.position();
@@ -554,7 +552,7 @@ fn train_stack(
     }
     for (replica, &run) in runs.iter().enumerate() {
         if open.contains(&run) {
-            let weights = stack.weights().state(replica as i64);
+            let weights = stack.state(replica);
             let digest = Some(weights_digest(&weights)?);
             let weights = shared.settings.keep_weights.then_some(weights);
             open.retain(|&other| other != run);

@@ -7,15 +7,28 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use tch::Kind;
+use tch::{Device, Kind};
 
+use super::choice::{Backend, Choice};
+use super::lanes;
 use super::spec::RunSpec;
 use crate::error::{Error, Result};
 
-/// Bytes that training `replicas` runs together needs at least: weights, gradients (twice: by tensor and
+/// Bytes that training `runs` runs together needs at least: weights, gradients (in libtorch twice: by tensor and
 /// flat) and momentum, and the activations that the backward pass wants.
-pub fn needed(spec: &RunSpec, shape: [usize; 3], classes: usize, replicas: usize) -> Result<u64> {
+pub fn needed(
+    spec: &RunSpec,
+    shape: [usize; 3],
+    classes: usize,
+    choice: Choice,
+    runs: usize,
+    device: Device,
+) -> Result<u64> {
     let model = spec.model.build(shape, classes)?;
+    let replicas = choice.replicas(runs, device);
+    if choice.backend_on(device) == Backend::Lanes {
+        return lanes::bytes(spec, &model, replicas);
+    }
     let size = |kind: Kind| kind.elt_size_in_bytes() as u64;
     let (master, compute) = (size(spec.precision.master()), size(spec.precision.compute()));
     let buffers = 3 + spec.optimizer.buffers();
@@ -100,7 +113,7 @@ mod tests {
         let mut spec = super::super::spec::example();
         spec.model = crate::model::ModelSpec::Resnet { width: 32 };
         spec.batch = 100;
-        let bytes = needed(&spec, [3, 32, 32], 10, 2).unwrap();
+        let bytes = needed(&spec, [3, 32, 32], 10, Choice::torch(2, 1), 2, Device::Cpu).unwrap();
         let weights = 2 * 2_796_202 * 3 * 4;
         let per_image = (bytes - weights) as f64 / 200.0;
         assert!((2.1e6..2.4e6).contains(&per_image), "{per_image}");

@@ -1,21 +1,25 @@
 //! Training: from run specifications to metrics, epoch by epoch.
 //!
 //! Runs of one shape form a cohort ([`cohort`]); a cohort is cut into stacks of replicas that train
-//! together ([`stack`]); stacks run on worker threads ([`engine`]). Nothing above this folder knows how
+//! together ([`stack`]), as libtorch's tensors ([`tensors`]) or in vector lanes ([`lanes`]); stacks run on worker
+//! threads ([`engine`]). Nothing above this folder knows how
 //! a run was executed.
 
 mod choice;
 pub mod cohort;
 pub mod engine;
 mod evaluate;
+mod lanes;
 mod memory;
 mod record;
+mod replicas;
 mod snapshot;
 mod spec;
 mod stack;
+mod tensors;
 mod timing;
 
-pub use choice::{Choice, Cost, MEASURED};
+pub use choice::{Backend, Choice, Cost, MEASURED};
 pub use engine::{Event, Outcome};
 pub use evaluate::scores;
 pub use record::{EpochRecord, Status};

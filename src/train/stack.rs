@@ -1,18 +1,20 @@
 //! A stack of replicas that train together, step by step.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::Device;
 
-use super::evaluate::{Examples, evaluate};
+use super::choice::{Backend, Choice};
+use super::evaluate::Examples;
+use super::lanes;
 use super::record::EpochRecord;
+use super::replicas::{Epoch, Replicas, Step, Sums};
 use super::snapshot::{Position, Snapshot};
 use super::spec::{Order, RunSpec, TrainMetrics};
+use super::tensors::Tensors;
 use crate::data::{Dataset, ImageStore};
 use crate::error::{Error, Result};
-use crate::model::{Model, Scores, State, Weights, load_state};
-use crate::optim::{OptimizerState, Update};
+use crate::model::{Scores, State, load_state};
 use crate::rng::{Rng, Stream};
 
 /// One replica's data: rows of the image store and labels, for training and test.
@@ -26,24 +28,16 @@ struct Replica {
 pub(super) struct Stack {
     replicas: Vec<Replica>,
     store: ImageStore,
-    model: Model,
-    weights: Weights,
-    optimizer: Box<dyn OptimizerState>,
-    device: Device,
+    numbers: Box<dyn Replicas>,
+    parameters: usize,
     /// Replicas that are runs; another one is padding.
     runs: usize,
     /// Between which updates it stands.
     position: Position,
     /// Seconds that the unfinished epoch took so far.
     seconds: f64,
-    /// The unfinished epoch's batches and running metrics.
-    current: Option<Current>,
-}
-
-/// What an epoch under way needs.
-struct Current {
-    batches: Batches,
-    sums: Sums,
+    /// Whether the unfinished epoch's batches were drawn.
+    begun: bool,
 }
 
 /// What a stack does next, asked before every update.
@@ -67,17 +61,19 @@ pub(super) enum Advance {
 
 impl Stack {
     /// Draws data, and takes weights from `starts` (one per run or none, all at the same place) or draws them.
-    /// `specs` are of one cohort, and `data` is their data set; the first `runs` of them are wanted, the others pad
-    /// the stack.
+    /// `specs` are of one cohort, and `data` is their data set. [`Choice::replicas`] says how many replicas
+    /// there are: those beyond the runs pad the stack.
     pub(super) fn new(
-        specs: &[RunSpec],
-        runs: usize,
+        mut specs: Vec<RunSpec>,
+        choice: Choice,
         starts: Vec<Snapshot>,
         data: &Dataset,
         store: ImageStore,
         device: Device,
     ) -> Result<Self> {
-        let first = specs.first().ok_or_else(|| Error::invalid("a stack of no runs"))?;
+        let runs = specs.len();
+        let first = specs.first().ok_or_else(|| Error::invalid("a stack of no runs"))?.clone();
+        specs.resize(choice.replicas(runs, device), first.clone());
         let model = first.model.build(data.shape(), data.classes())?;
         let replicas = specs
             .iter()
@@ -86,34 +82,24 @@ impl Stack {
                 Ok(Replica { spec: spec.clone(), train: Examples::of(&train), test: Examples::of(&test) })
             })
             .collect::<Result<Vec<_>>>()?;
-        let seeds: Vec<i64> = specs.iter().map(|spec| spec.seeds.init).collect();
-        let mut weights = Weights::draw(&model.layout, &seeds, first.precision, device);
+        let parameters = model.layout.parameters() as usize;
+        let mut numbers: Box<dyn Replicas> = match choice.backend_on(device) {
+            Backend::Torch => Box::new(Tensors::new(&specs, model, store.share(), device)),
+            Backend::Lanes => lanes::build(&specs, &model, store.share())?,
+        };
         let position = starts.first().map_or(Position::default(), |start| start.position);
         if starts.is_empty() {
             for (replica, spec) in specs.iter().enumerate() {
                 if let Some(init) = &spec.init {
                     init.check()?;
-                    weights
-                        .set_state(replica as i64, load_state(init.path.as_ref())?)
+                    numbers
+                        .set_state(replica, load_state(init.path.as_ref())?)
                         .map_err(|error| Error::invalid(format!("{}: {error}", init.path)))?;
                 }
             }
         }
-        let lr: Vec<f64> = specs.iter().map(|spec| spec.lr).collect();
-        // One per parameter even where all are equal: a replica's rounding must not depend on its neighbours'.
-        let optimizer = first.optimizer.state(&weights.per_parameter(&lr), weights.flat());
-        let mut stack = Self {
-            replicas,
-            store,
-            model,
-            weights,
-            optimizer,
-            device,
-            runs,
-            position,
-            seconds: 0.0,
-            current: None,
-        };
+        let mut stack =
+            Self { replicas, store, numbers, parameters, runs, position, seconds: 0.0, begun: false };
         stack.resume(starts)?;
         Ok(stack)
     }
@@ -137,43 +123,47 @@ impl Stack {
         }
         let mut sums = Vec::new();
         for (replica, start) in starts.into_iter().enumerate() {
-            self.weights.set_state(replica as i64, start.weights)?;
-            let mut memory: HashMap<String, State> = start.memory.into_iter().collect();
-            for (name, buffer) in self.optimizer.buffers() {
-                let own = memory.remove(name).unwrap_or_default();
-                self.weights.join(buffer, replica as i64, own)?;
-            }
+            self.numbers.set_state(replica, start.weights)?;
+            self.numbers.set_memory(replica, start.memory)?;
             sums.extend(start.sums);
         }
         if self.position.step > 0 {
-            let mut current = self.begin_epoch();
-            current.sums.set(&sums)?;
-            self.current = Some(current);
+            if self.running() && sums.len() != self.replicas.len() {
+                return Err(Error::invalid(
+                    "a checkpoint in the middle of an epoch lacks the epoch's running sums",
+                ));
+            }
+            self.begin_epoch(sums);
         }
         Ok(())
     }
 
-    fn begin_epoch(&self) -> Current {
+    /// Whether the next epoch's training metrics come from its batches.
+    fn running(&self) -> bool {
         let spec = &self.replicas[0].spec;
-        let running = spec.train_metrics == TrainMetrics::Running && spec.evaluates(self.position.epoch + 1);
-        Current { batches: self.batches(), sums: Sums::new(self.replicas.len(), running, self.device) }
+        spec.train_metrics == TrainMetrics::Running && spec.evaluates(self.position.epoch + 1)
+    }
+
+    fn begin_epoch(&mut self, sums: Vec<Sums>) {
+        let epoch = self.batches();
+        self.numbers.begin(epoch, self.running().then_some(sums));
+        self.begun = true;
     }
 
     /// Trains to the end of the epoch, or until `signal`, which learns how many images the next update trains on,
     /// says otherwise.
     pub(super) fn advance(&mut self, signal: &mut dyn FnMut(u64) -> Signal) -> Result<Advance> {
         let start = Instant::now();
-        let mut current = match self.current.take() {
-            Some(current) => current,
-            None => self.begin_epoch(),
-        };
+        if !self.begun {
+            self.begin_epoch(vec![Sums::default(); self.replicas.len()]);
+        }
         let spec = self.replicas[0].spec.clone();
         let first = u64::from(self.position.epoch) * spec.steps_per_epoch();
         while self.position.step < spec.steps_per_epoch() {
             if signal((spec.batch * self.runs) as u64) != Signal::Go {
-                return Ok(self.pause(current, start));
+                return Ok(self.pause(start));
             }
-            self.update(&mut current, &spec, first + self.position.step);
+            self.update(&spec, first + self.position.step);
             self.position.step += 1;
         }
         let epoch = self.position.epoch + 1;
@@ -183,19 +173,23 @@ impl Stack {
                 Signal::Stop => Err(Error::Interrupted),
                 _ => Ok(()),
             };
-            let evaluated = match current.sums.wanted() {
-                true => Ok(current.sums.scores(spec.steps_per_epoch() * spec.batch as u64)),
-                false => self.evaluate(false, &mut poll),
+            let evaluated = match self.numbers.sums() {
+                Some(sums) => {
+                    let n = (spec.steps_per_epoch() * spec.batch as u64) as f64;
+                    Ok(sums.into_iter().map(|sums| mean(sums, n)).collect())
+                }
+                None => self.evaluate(false, &mut poll),
             };
             let evaluated = evaluated.and_then(|train| Ok((train, self.evaluate(true, &mut poll)?)));
             scores = match evaluated {
-                Err(Error::Interrupted) => return Ok(self.pause(current, start)),
+                Err(Error::Interrupted) => return Ok(self.pause(start)),
                 scores => Some(scores?),
             };
         }
         let seconds = (self.seconds + start.elapsed().as_secs_f64()) / self.runs as f64;
         self.position = Position { epoch, step: 0 };
         self.seconds = 0.0;
+        self.begun = false;
         let Some((train, test)) = scores else { return Ok(Advance::Epoch(None)) };
         let steps = first + spec.steps_per_epoch();
         let factor = spec.schedule.factor(steps - 1, spec.steps());
@@ -210,28 +204,16 @@ impl Stack {
         Ok(Advance::Epoch(Some(self.replicas.iter().zip(train.into_iter().zip(test)).map(record).collect())))
     }
 
-    fn pause(&mut self, current: Current, start: Instant) -> Advance {
+    fn pause(&mut self, start: Instant) -> Advance {
         self.seconds += start.elapsed().as_secs_f64();
-        self.current = Some(current);
         Advance::Paused
     }
 
     /// One update of every replica; `done` were done before.
-    fn update(&mut self, current: &mut Current, spec: &RunSpec, done: u64) {
-        let running = current.sums.wanted();
+    fn update(&mut self, spec: &RunSpec, done: u64) {
         let factor = spec.schedule.factor(done, spec.steps());
-        let (images, labels) = current.batches.step(self.position.step as i64, &self.store, spec);
-        let logits = self.model.net.forward(&self.weights, &images, true);
-        // The sum over replicas of each one's mean: every replica gets its own gradient.
-        let logits = logits.to_kind(spec.precision.master()).flatten(0, 1);
-        let losses = logits.cross_entropy_loss(&labels, None::<&Tensor>, reduction(running), -100, 0.0);
-        let total = if running { losses.sum(None::<Kind>) } else { losses.shallow_clone() };
-        let gradient = self.weights.gradient(&(total / spec.batch as f64));
-        current.sums.add(&losses, &logits, &labels);
         let noise = self.noise(done, factor);
-        let optimizer = &mut self.optimizer;
-        self.weights.update(|theta| optimizer.step(theta, gradient, Update { done, factor, noise }));
-        self.weights.batches += 1;
+        self.numbers.update(Step { index: self.position.step as usize, done, factor, noise });
     }
 
     /// Between which updates the stack stands.
@@ -240,37 +222,38 @@ impl Stack {
     }
 
     /// Everything that a replica needs to go on from here.
-    pub(super) fn snapshot(&self, replica: i64) -> Snapshot {
-        let memory = |(name, buffer): (&str, &Tensor)| (name.to_owned(), self.weights.split(buffer, replica));
+    pub(super) fn snapshot(&self, replica: usize) -> Snapshot {
+        let sums = if self.begun { self.numbers.sums() } else { None };
         Snapshot {
             position: self.position,
             seconds: self.seconds,
-            weights: self.weights.state(replica),
-            memory: self.optimizer.buffers().into_iter().map(memory).collect(),
-            sums: self.current.as_ref().and_then(|current| current.sums.of(replica)),
+            weights: self.numbers.state(replica),
+            memory: self.numbers.memory(replica),
+            sums: sums.and_then(|sums| sums.get(replica).copied()),
         }
     }
 
-    /// The weights of every replica.
-    pub(super) fn weights(&self) -> &Weights {
-        &self.weights
+    /// A replica's weights and statistics by their PyTorch names, on the CPU.
+    pub(super) fn state(&self, replica: usize) -> State {
+        self.numbers.state(replica)
     }
 
-    fn evaluate(&self, test: bool, poll: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Scores>> {
-        let sets: Vec<(&Examples, Rng)> = self
+    fn evaluate(&mut self, test: bool, poll: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Scores>> {
+        let epoch = u64::from(self.position.epoch) + 1;
+        let index = epoch * 2 + u64::from(test);
+        let sets = self
             .replicas
             .iter()
             .map(|replica| {
-                let index = (u64::from(self.position.epoch) + 1) * 2 + u64::from(test);
                 let rng = Rng::new(replica.spec.seeds.augment, Stream::EvaluationAugment, index);
                 (if test { &replica.test } else { &replica.train }, rng)
             })
             .collect();
-        evaluate(&self.model, &self.weights, &self.store, self.replicas[0].spec.precision, sets, poll)
+        self.numbers.evaluate(sets, poll)
     }
 
-    /// The epoch's order, crops, flips and labels of all replicas, on the device.
-    fn batches(&self) -> Batches {
+    /// The next epoch's order, crops, flips and labels of all replicas.
+    fn batches(&self) -> Epoch {
         let spec = &self.replicas[0].spec;
         let (replicas, batch) = (self.replicas.len(), spec.batch);
         let steps = spec.steps_per_epoch() as usize;
@@ -288,134 +271,43 @@ impl Stack {
             };
             let mut augment = Rng::new(replica.spec.seeds.augment, Stream::Augment, epoch);
             for (index, &position) in positions.iter().take(steps * batch).enumerate() {
-                let (step, b) = (index / batch, index % batch);
                 let view = self.store.draw(&mut augment);
                 let (start, flip) = self.store.start(replica.train.rows[position as usize], view);
-                // Images lie batch first, replica second, so that replicas become channels; the loss
-                // reads replica first.
-                let image = (step * batch + b) * replicas + r;
+                let image = index * replicas + r;
                 starts[image] = start;
                 if let Some(place) = flips.get_mut(image) {
                     *place = flip;
                 }
-                labels[(step * replicas + r) * batch + b] =
-                    i64::from(replica.train.labels[position as usize]);
+                labels[image] = i64::from(replica.train.labels[position as usize]);
             }
         }
-        let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(self.device);
-        Batches {
-            starts: tensor(&starts),
-            flips: tensor(&flips),
-            labels: tensor(&labels),
-            replicas: replicas as i64,
-            batch: batch as i64,
-        }
+        Epoch { starts, flips, labels }
     }
 
     /// β √(λT) w for every parameter (Eq. 15), with the learning rate λ of now and the run's temperature T, or
     /// nothing where β is 0.
-    fn noise(&self, done: u64, factor: f64) -> Option<Tensor> {
+    fn noise(&self, done: u64, factor: f64) -> Option<Vec<Vec<f64>>> {
         let beta = self.replicas[0].spec.optimizer.noise();
         if beta == 0.0 {
             return None;
         }
-        let parameters = self.model.layout.parameters() as usize;
         let draws: Vec<Vec<f64>> = self
             .replicas
             .iter()
             .map(|Replica { spec, .. }| {
                 let scale = beta * (spec.lr * factor * spec.temperature()).sqrt();
-                let mut values = vec![0.0; parameters];
+                let mut values = vec![0.0; self.parameters];
                 Rng::new(spec.seeds.noise, Stream::Noise, done).fill_normal(&mut values);
                 values.iter_mut().for_each(|value| *value *= scale);
                 values
             })
             .collect();
-        Some(self.weights.interleave(&draws))
+        Some(draws)
     }
 }
 
-fn reduction(running: bool) -> Reduction {
-    if running { Reduction::None } else { Reduction::Sum }
-}
-
-/// An epoch of batches on the device.
-struct Batches {
-    starts: Tensor,
-    flips: Tensor,
-    labels: Tensor,
-    replicas: i64,
-    batch: i64,
-}
-
-impl Batches {
-    /// Images, batch x (replicas · channels) x height x width, and labels, replicas · batch, of a step.
-    fn step(&self, step: i64, store: &ImageStore, spec: &RunSpec) -> (Tensor, Tensor) {
-        let length = self.replicas * self.batch;
-        let cut = |tensor: &Tensor| tensor.narrow(0, step * length, length);
-        let flips = if store.augments() { cut(&self.flips) } else { self.flips.shallow_clone() };
-        let images = store.gather(&cut(&self.starts), &flips);
-        let [_, channels, height, width] = images.size4().unwrap_or_default().into();
-        let images = images.view([self.batch, self.replicas * channels, height, width]);
-        (images.to_kind(spec.precision.compute()), cut(&self.labels))
-    }
-}
-
-/// Running sums of the batches' losses and hits, kept on the device until the epoch ends.
-struct Sums {
-    replicas: i64,
-    sums: Option<Tensor>,
-}
-
-impl Sums {
-    fn new(replicas: usize, wanted: bool, device: Device) -> Self {
-        let sums = wanted.then(|| Tensor::zeros([3, replicas as i64], (Kind::Double, device)));
-        Self { replicas: replicas as i64, sums }
-    }
-
-    /// Whether training metrics come from the batches.
-    fn wanted(&self) -> bool {
-        self.sums.is_some()
-    }
-
-    /// One replica's sums.
-    fn of(&self, replica: i64) -> Option<[f64; 3]> {
-        self.sums.as_ref().map(|sums| [0, 1, 2].map(|row| sums.double_value(&[row, replica])))
-    }
-
-    /// Every replica's sums, as [`Sums::of`] gave them.
-    fn set(&mut self, given: &[[f64; 3]]) -> Result<()> {
-        let Some(sums) = &mut self.sums else { return Ok(()) };
-        if given.len() as i64 != self.replicas {
-            return Err(Error::invalid(
-                "a checkpoint in the middle of an epoch lacks the epoch's running sums",
-            ));
-        }
-        let rows: Vec<f64> = (0..3).flat_map(|row| given.iter().map(move |sums| sums[row])).collect();
-        sums.copy_(&Tensor::from_slice(&rows).view([3, self.replicas]));
-        Ok(())
-    }
-
-    fn add(&mut self, losses: &Tensor, logits: &Tensor, labels: &Tensor) {
-        let Some(sums) = &mut self.sums else { return };
-        tch::no_grad(|| {
-            let losses = losses.detach().to_kind(Kind::Double).view([self.replicas, -1]);
-            let hits =
-                logits.argmax(-1, false).eq_tensor(labels).to_kind(Kind::Double).view([self.replicas, -1]);
-            let sum = |values: &Tensor| values.sum_dim_intlist(&[1i64][..], false, Kind::Double);
-            let step = Tensor::stack(&[sum(&losses), sum(&losses.square()), sum(&hits)], 0);
-            let _ = sums.g_add_(&step);
-        });
-    }
-
-    fn scores(&self, n: u64) -> Vec<Scores> {
-        let Some(sums) = &self.sums else { return Vec::new() };
-        (0..self.replicas)
-            .map(|replica| {
-                let value = |row: i64| sums.double_value(&[row, replica]) / n as f64;
-                let loss = value(0);
-                Scores { loss, accuracy: value(2), loss_std: (value(1) - loss * loss).max(0.0).sqrt() }
-            })
-            .collect()
-    }
+/// Scores from sums over n examples.
+fn mean([loss, square, hits]: Sums, n: f64) -> Scores {
+    let loss = loss / n;
+    Scores { loss, accuracy: hits / n, loss_std: (square / n - loss * loss).max(0.0).sqrt() }
 }

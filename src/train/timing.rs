@@ -30,8 +30,10 @@ impl Expected {
         choice: Choice,
         replicas: usize,
         pace: f64,
+        device: Device,
     ) -> Result<Self> {
-        let memory = memory::needed(spec, data.shape(), data.classes(), replicas.clamp(1, choice.stack))?;
+        let replicas = replicas.clamp(1, choice.largest(spec.precision, device));
+        let memory = memory::needed(spec, data.shape(), data.classes(), choice, replicas, device)?;
         let core_seconds = Cost::expected(spec, data.shape(), choice)?.core_seconds / pace;
         Ok(Self { core_seconds, memory, pace })
     }
@@ -47,8 +49,8 @@ pub fn expected(
     device: Device,
 ) -> Result<Expected> {
     let data = Dataset::open(&spec.data)?;
-    let replicas = replicas.clamp(1, choice.stack);
-    let memory = memory::needed(spec, data.shape(), data.classes(), replicas)?;
+    let replicas = replicas.clamp(1, choice.largest(spec.precision, device));
+    let memory = memory::needed(spec, data.shape(), data.classes(), choice, replicas, device)?;
     let table = Cost::expected(spec, data.shape(), choice)?;
     let augmentation = if spec.augment { data.augmentation() } else { Augmentation::None };
     crate::torch::initialize();
@@ -58,8 +60,8 @@ pub fn expected(
             tch::get_num_threads();
             tch::set_num_threads(choice.threads as i32);
             let store = ImageStore::new(data.images(), augmentation, device, spec.precision.master());
-            let specs = vec![spec.clone(); replicas.max(usize::from(choice.stack > 1) + 1)];
-            let mut stack = Stack::new(&specs, replicas, Vec::new(), &data, store, device)?;
+            let specs = vec![spec.clone(); replicas];
+            let mut stack = Stack::new(specs, choice, Vec::new(), &data, store, device)?;
             time(&mut stack, spec, budget).map(|seconds| seconds / replicas as f64 * choice.threads as f64)
         });
         timed.join().unwrap_or(Ok(f64::NAN))

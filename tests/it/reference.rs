@@ -94,8 +94,13 @@ fn spec(stored: &Stored, case: &Case) -> RunSpec {
     }
 }
 
-fn train(spec: RunSpec, stack: usize) -> Vec<EpochRecord> {
-    let task = Task::new(spec, Choice { stack, threads: 1 });
+/// libtorch alone and stacked, and vector lanes.
+fn choices() -> [Choice; 3] {
+    [Choice::torch(1, 1), Choice::torch(2, 1), Choice::lanes(Precision::Float64)]
+}
+
+fn train(spec: RunSpec, choice: Choice) -> Vec<EpochRecord> {
+    let task = Task::new(spec, choice);
     let mut records = Vec::new();
     run(vec![task], Settings::on(Device::Cpu), &mut |event| {
         match event {
@@ -116,7 +121,7 @@ fn close(what: &str, found: f64, expected: f64) {
     );
 }
 
-/// Every variant of SGD and every schedule, alone and stacked: the losses after each of three epochs.
+/// Every variant of SGD and every schedule, computed in every way: the losses after each of three epochs.
 #[test]
 fn losses_equal_pytorchs() {
     compare(&stored("sgd.json"), 11);
@@ -131,9 +136,10 @@ fn adams_losses_equal_pytorchs() {
 fn compare(stored: &Stored, cases: usize) {
     assert_eq!(stored.cases.len(), cases);
     for case in &stored.cases {
-        for stack in [1, 2] {
-            let name = format!("{} {} α {} stack {stack}", case.variant, case.schedule, case.weight_decay);
-            let records = train(spec(stored, case), stack);
+        for choice in choices() {
+            let (variant, schedule, decay) = (&case.variant, &case.schedule, case.weight_decay);
+            let name = format!("{variant} {schedule} α {decay}, {choice:?}");
+            let records = train(spec(stored, case), choice);
             assert_eq!(records.len(), case.epochs.len());
             for (record, expected) in records.iter().zip(&case.epochs) {
                 let name = format!("{name}, epoch {}", record.epoch);
@@ -153,10 +159,14 @@ fn compare(stored: &Stored, cases: usize) {
 fn running_losses_equal_pytorchs() {
     let stored: Stored = stored("sgd.json");
     let case = &stored.cases[0];
-    let records = train(RunSpec { train_metrics: TrainMetrics::Running, ..spec(&stored, case) }, 2);
     let steps = stored.train_examples / stored.batch;
-    for (record, losses) in records.iter().zip(case.batch_losses.chunks(steps)) {
-        close("running loss", record.train.loss, losses.iter().sum::<f64>() / steps as f64);
+    for choice in choices() {
+        let running = RunSpec { train_metrics: TrainMetrics::Running, ..spec(&stored, case) };
+        let records = train(running, choice);
+        for (record, losses) in records.iter().zip(case.batch_losses.chunks(steps)) {
+            let expected = losses.iter().sum::<f64>() / steps as f64;
+            close(&format!("running loss, {choice:?}"), record.train.loss, expected);
+        }
     }
 }
 

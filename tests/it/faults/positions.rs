@@ -54,7 +54,7 @@ type Begun<'a> = (&'a RunSpec, Option<(Position, &'a [u8])>);
 
 /// Trains runs in stacks of this size, from these checkpoints of theirs; `every` update writes one, or none does.
 fn train(runs: &[Begun], stack: usize, every: bool) -> Vec<Trained> {
-    let choice = Choice { stack, threads: 1 };
+    let choice = Choice::torch(stack, 1);
     let task = |(spec, start): &Begun| Task {
         position: start.map(|(position, _)| position).unwrap_or_default(),
         ..Task::new((*spec).clone(), choice)

@@ -1,0 +1,48 @@
+//! Cross-entropy and accuracy of replicas in the vector lanes.
+
+use super::vector::{Scalar, Vector, lanes, lanes_mut};
+
+/// The losses of a slab's logits (class, image) with labels (image, replica): calls `each` with replica, loss and
+/// whether the largest logit is the label's. Where `slopes` is given, it becomes the gradient of the loss times
+/// `weight`. Replicas beyond `labels` pad the vectors and take the first one's label.
+pub(super) fn cross_entropy<V: Vector>(
+    logits: &[V],
+    labels: &[i64],
+    replicas: usize,
+    mut slopes: Option<(&mut [V], f64)>,
+    each: &mut dyn FnMut(usize, f64, bool),
+) {
+    let images = labels.len() / replicas;
+    let classes = logits.len() / images;
+    let values = lanes(logits);
+    let mut exponentials = vec![0.0; classes];
+    for image in 0..images {
+        for lane in 0..V::LANES {
+            let replica = if lane < replicas { lane } else { 0 };
+            let label = labels[image * replicas + replica] as usize;
+            let at = |class: usize| (class * images + image) * V::LANES + lane;
+            let logit = |class: usize| values[at(class)].wide();
+            let (mut largest, mut best) = (logit(0), 0);
+            for class in 1..classes {
+                if logit(class) > largest {
+                    (largest, best) = (logit(class), class);
+                }
+            }
+            let mut sum = 0.0;
+            for (class, exponential) in exponentials.iter_mut().enumerate() {
+                *exponential = (logit(class) - largest).exp();
+                sum += *exponential;
+            }
+            if lane < replicas {
+                each(lane, largest + sum.ln() - logit(label), best == label);
+            }
+            if let Some((slopes, weight)) = &mut slopes {
+                let slopes = lanes_mut(slopes);
+                for (class, exponential) in exponentials.iter().enumerate() {
+                    let hit = if class == label { 1.0 } else { 0.0 };
+                    slopes[at(class)] = V::Scalar::of((exponential / sum - hit) * *weight);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Batch norm and ReLU, with PyTorch's defaults (momentum 0.1, ε = 1e-5), replicas in the vector lanes.
+//!
+//! Numbers lie as in a slab of a convolution: each channel's pixels and images are contiguous. Only what batch
+//! norm is given is kept; what it and ReLU make of that is computed again where the backward pass wants it.
+
+use std::ops::Range;
+
+use super::vector::Vector;
+
+const EPSILON: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
+
+/// Sums of a channel are taken in as many parts, so that additions need not wait for one another.
+const PARTS: usize = 4;
+
+/// A batch norm of a network.
+pub(super) struct Norm {
+    pub(super) channels: usize,
+    /// Where its weights are among all parameters.
+    pub(super) weights: Range<usize>,
+    /// Where its biases are among all parameters.
+    pub(super) biases: Range<usize>,
+    /// Its number among the network's norms.
+    pub(super) index: usize,
+}
+
+/// Running mean and variance of each channel.
+#[derive(Clone)]
+pub(super) struct Running<V> {
+    pub(super) mean: Vec<V>,
+    pub(super) variance: Vec<V>,
+}
+
+/// What a norm knows of a batch: one number per channel.
+pub(super) struct State<V> {
+    /// Numbers seen per channel.
+    count: f64,
+    mean: Vec<V>,
+    /// Sum of squared deviations.
+    squares: Vec<V>,
+    /// 1 / √(variance + ε).
+    inverse: Vec<V>,
+    /// The norm is x · scale + shift.
+    scale: Vec<V>,
+    shift: Vec<V>,
+    /// Σ g and Σ g · (x − mean) of the gradient g of what the norm gave.
+    sums: Vec<V>,
+    products: Vec<V>,
+}
+
+impl<V: Vector> Running<V> {
+    /// PyTorch's start: mean 0, variance 1.
+    pub(super) fn new(channels: usize) -> Self {
+        Self { mean: vec![V::zero(); channels], variance: vec![V::of(1.0); channels] }
+    }
+}
+
+impl<V: Vector> State<V> {
+    pub(super) fn new(channels: usize) -> Self {
+        let zeros = || vec![V::zero(); channels];
+        Self {
+            count: 0.0,
+            mean: zeros(),
+            squares: zeros(),
+            inverse: zeros(),
+            scale: zeros(),
+            shift: zeros(),
+            sums: zeros(),
+            products: zeros(),
+        }
+    }
+
+    /// Forgets the last batch.
+    pub(super) fn clear(&mut self) {
+        self.count = 0.0;
+        for values in [&mut self.mean, &mut self.squares, &mut self.sums, &mut self.products] {
+            values.fill(V::zero());
+        }
+    }
+
+    /// Adds a slab to the batch's mean and variance, its own taken first (Chan, Golub and LeVeque 1979).
+    pub(super) fn observe(&mut self, x: &[V]) {
+        let length = x.len() / self.mean.len();
+        let (count, own) = (self.count, length as f64);
+        let total = count + own;
+        V::run(
+            #[inline(always)]
+            || {
+                for (channel, x) in x.chunks_exact(length).enumerate() {
+                    let mean = sum(
+                        x,
+                        #[inline(always)]
+                        |value| value,
+                    )
+                    .mul(V::of(1.0 / own));
+                    let squares = sum(
+                        x,
+                        #[inline(always)]
+                        |value| {
+                            let deviation = value.sub(mean);
+                            deviation.mul(deviation)
+                        },
+                    );
+                    let step = mean.sub(self.mean[channel]);
+                    self.mean[channel] = step.mul_add(V::of(own / total), self.mean[channel]);
+                    let between = step.mul(step).mul(V::of(count * own / total));
+                    self.squares[channel] = self.squares[channel].add(squares).add(between);
+                }
+            },
+        );
+        self.count = total;
+    }
+
+    /// Normalises by the batch, and lets the running statistics follow.
+    pub(super) fn use_batch(&mut self, norm: &Norm, theta: &[V], running: &mut Running<V>) {
+        let follow = |old: V, new: V| old.mul(V::of(1.0 - MOMENTUM)).add(new.mul(V::of(MOMENTUM)));
+        for channel in 0..norm.channels {
+            let variance = self.squares[channel].mul(V::of(1.0 / self.count));
+            self.normalise(norm, theta, channel, self.mean[channel], variance);
+            let unbiased = self.squares[channel].mul(V::of(1.0 / (self.count - 1.0)));
+            running.mean[channel] = follow(running.mean[channel], self.mean[channel]);
+            running.variance[channel] = follow(running.variance[channel], unbiased);
+        }
+    }
+
+    /// Normalises by the running statistics.
+    pub(super) fn use_running(&mut self, norm: &Norm, theta: &[V], running: &Running<V>) {
+        for channel in 0..norm.channels {
+            self.normalise(norm, theta, channel, running.mean[channel], running.variance[channel]);
+        }
+    }
+
+    fn normalise(&mut self, norm: &Norm, theta: &[V], channel: usize, mean: V, variance: V) {
+        let inverse = V::of(1.0).div(variance.add(V::of(EPSILON)).sqrt());
+        let scale = theta[norm.weights.start + channel].mul(inverse);
+        self.inverse[channel] = inverse;
+        self.scale[channel] = scale;
+        self.shift[channel] = theta[norm.biases.start + channel].sub(mean.mul(scale));
+    }
+
+    /// relu(norm(x)).
+    pub(super) fn activate(&self, x: &[V], activated: &mut [V]) {
+        let length = x.len() / self.mean.len();
+        V::run(
+            #[inline(always)]
+            || {
+                for (channel, x) in x.chunks_exact(length).enumerate() {
+                    let (scale, shift) = (self.scale[channel], self.shift[channel]);
+                    for (x, activated) in x.iter().zip(&mut activated[channel * length..][..length]) {
+                        *activated = x.mul_add(scale, shift).relu();
+                    }
+                }
+            },
+        );
+    }
+
+    /// Turns the gradient of what ReLU gave, which was `activated`, into that of what the norm gave, and adds it
+    /// to the sums over the batch.
+    pub(super) fn gather(&mut self, x: &[V], activated: &[V], gradient: &mut [V]) {
+        let length = x.len() / self.mean.len();
+        V::run(
+            #[inline(always)]
+            || {
+                for (channel, x) in x.chunks_exact(length).enumerate() {
+                    let own = channel * length..(channel + 1) * length;
+                    let (activated, gradient) = (&activated[own.clone()], &mut gradient[own]);
+                    let mean = self.mean[channel];
+                    let (mut sums, mut products) = ([V::zero(); PARTS], [V::zero(); PARTS]);
+                    for (index, gradient) in gradient.iter_mut().enumerate() {
+                        let part = index % PARTS;
+                        *gradient = activated[index].where_positive(*gradient);
+                        sums[part] = sums[part].add(*gradient);
+                        products[part] = x[index].sub(mean).mul_add(*gradient, products[part]);
+                    }
+                    self.sums[channel] = self.sums[channel].add(total(sums));
+                    self.products[channel] = self.products[channel].add(total(products));
+                }
+            },
+        );
+    }
+
+    /// Turns the gradient of what the norm gave into that of its input.
+    pub(super) fn backward(&self, x: &[V], gradient: &mut [V]) {
+        let length = x.len() / self.mean.len();
+        let share = V::of(1.0 / self.count);
+        V::run(
+            #[inline(always)]
+            || {
+                for (channel, x) in x.chunks_exact(length).enumerate() {
+                    let inverse = self.inverse[channel];
+                    let (mean, scale) = (self.mean[channel], self.scale[channel]);
+                    let shift = self.sums[channel].mul(share);
+                    let slope = self.products[channel].mul(inverse).mul(inverse).mul(share);
+                    for (x, gradient) in x.iter().zip(&mut gradient[channel * length..][..length]) {
+                        let centred = gradient.sub(shift).sub(x.sub(mean).mul(slope));
+                        *gradient = centred.mul(scale);
+                    }
+                }
+            },
+        );
+    }
+
+    /// The gradients with respect to the norm's weights and biases.
+    pub(super) fn gradients(&self, weights: &mut [V], biases: &mut [V]) {
+        for (channel, weight) in weights.iter_mut().enumerate() {
+            *weight = self.products[channel].mul(self.inverse[channel]);
+        }
+        biases.copy_from_slice(&self.sums);
+    }
+}
+
+/// The sum of f over values.
+#[inline(always)]
+fn sum<V: Vector>(values: &[V], f: impl Fn(V) -> V) -> V {
+    let mut sums = [V::zero(); PARTS];
+    for (index, value) in values.iter().enumerate() {
+        sums[index % PARTS] = sums[index % PARTS].add(f(*value));
+    }
+    total(sums)
+}
+
+#[inline(always)]
+fn total<V: Vector>([a, b, c, d]: [V; PARTS]) -> V {
+    a.add(b).add(c.add(d))
+}
