@@ -1,5 +1,6 @@
-//! Measures which stacks of replicas train fastest on this machine's CPU and prints the table that
-//! `src/train/stacks.csv` holds: `make stacks`.
+//! Measures how replicas train fastest on this machine's CPU, in libtorch's stacks of which size or in vector
+//! lanes, and prints the table that `src/train/stacks.csv` holds: `make stacks`. A file of such a table as an
+//! argument is printed again, with what lanes do measured anew.
 //!
 //! Every worker trains stacks of one size at the same time, as in a sweep; the figure is images per second
 //! of one core. Each case is measured three times, in turn with the others, and the best is kept: what
@@ -47,8 +48,8 @@ fn spec(model: &ModelSpec, side: usize, batch: usize, steps: usize, seed: i64) -
 }
 
 /// Images per second of one core.
-fn measure(model: &ModelSpec, side: usize, batch: usize, stack: usize, steps: usize) -> f64 {
-    let choice = Choice::torch(stack, 1);
+fn measure(model: &ModelSpec, side: usize, batch: usize, choice: Choice, steps: usize) -> f64 {
+    let stack = choice.largest(Precision::Float32, tch::Device::Cpu);
     let tasks: Vec<Task> = (0..stack * cores())
         .map(|seed| Task::new(spec(model, side, batch, steps, seed as i64), choice))
         .collect();
@@ -63,7 +64,11 @@ fn main() {
         "# Images per second of one core, best of three; {} cores at once. Written by `make stacks`.",
         cores()
     );
-    println!("model,width,side,batch,stack,images_per_second");
+    println!("backend,model,width,side,batch,stack,images_per_second");
+    let kept = std::env::args().nth(1).map(|path| std::fs::read_to_string(path).expect("a readable table"));
+    for line in kept.iter().flat_map(|text| text.lines()).filter(|line| line.starts_with("torch,")) {
+        println!("{line}");
+    }
     let mut cases = Vec::new();
     for (side, widths) in [(8, vec![2, 4, 8, 16, 32]), (32, vec![4, 8, 16, 32])] {
         for width in widths {
@@ -77,22 +82,32 @@ fn main() {
         cases.push((ModelSpec::Linear, 8, batch));
     }
     for (model, side, batch) in cases {
-        let stacks: Vec<usize> = [1, 2, 4, 6, 8, 12, 16, 24]
-            .into_iter()
-            .filter(|stack| stack * batch * side * side <= 1 << 18)
-            .collect();
-        let mut best = vec![0f64; stacks.len()];
-        // A first guess of the speed decides how many steps fill the time.
-        let speed = measure(&model, side, batch, 1, 2).max(1.0);
+        let mut choices: Vec<Choice> = Vec::new();
+        if kept.is_none() {
+            let fits = |stack: &usize| stack * batch * side * side <= 1 << 18;
+            let stacks = [1, 2, 4, 6, 8, 12, 16, 24].into_iter().filter(fits);
+            choices.extend(stacks.map(|stack| Choice::torch(stack, 1)));
+        }
+        if matches!(model, ModelSpec::Resnet { .. }) {
+            choices.push(Choice::lanes(Precision::Float32));
+        }
+        let stack = |choice: Choice| choice.largest(Precision::Float32, tch::Device::Cpu);
+        let mut best = vec![0f64; choices.len()];
         for _ in 0..3 {
-            for (&stack, best) in stacks.iter().zip(&mut best) {
-                let steps =
-                    (SECONDS * speed.max(*best) / (batch * stack) as f64).ceil().clamp(2.0, 400.0) as usize;
-                *best = best.max(measure(&model, side, batch, stack, steps));
+            for (&choice, best) in choices.iter().zip(&mut best) {
+                // The last speed decides how many steps fill the time.
+                let steps = *best * SECONDS / (batch * stack(choice)) as f64;
+                // What takes much longer than that for two steps is known well enough after one measurement.
+                if *best > 0.0 && steps < 0.2 {
+                    continue;
+                }
+                let steps = steps.ceil().clamp(2.0, 400.0) as usize;
+                *best = best.max(measure(&model, side, batch, choice, steps));
             }
         }
-        for (stack, best) in stacks.iter().zip(best) {
-            println!("{},{},{side},{batch},{stack},{best:.0}", model.info().name, model.width());
+        for (&choice, best) in choices.iter().zip(best) {
+            let (backend, name, width) = (choice.backend.name(), model.info().name, model.width());
+            println!("{backend},{name},{width},{side},{batch},{},{best:.0}", stack(choice));
         }
     }
 }

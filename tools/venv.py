@@ -18,7 +18,7 @@ PACKAGES = {
         "pyarrow==26.0.1", "pandas==3.1.1", "polars==2.1.0", "duckdb==2.0.0", "numpy==2.4.6",
         "jupyter_client==8.10.0", "nbconvert==7.17.2", "nbformat==5.11.1",
     ],
-    "torch": [f"torch=={VERSION}", "numpy==2.4.6"],
+    "torch": [f"torch=={VERSION}", "numpy==2.4.6", "pyarrow==26.0.1", "pillow==13.0.0"],
 }
 
 OLDEST = (3, 11)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
+use crate::error::Result;
 use crate::script::{ObserverFactory, taker, tell};
 use crate::sweep::{Observer, Process, Silent, Work};
 use crate::train::{EpochRecord, Status};
@@ -127,9 +128,10 @@ impl Observer for Progress {
         }
     }
 
-    fn epoch(&mut self, _run: &str, _record: &EpochRecord) {
+    fn epoch(&mut self, _run: &str, _record: &EpochRecord) -> Result<()> {
         self.epochs += 1;
         self.bar.set_position(self.epochs);
+        Ok(())
     }
 
     fn ended(&mut self, run: &str, status: Status, error: Option<&str>) {

@@ -249,8 +249,9 @@ impl Observer for Reporter {
         });
     }
 
-    fn epoch(&mut self, _run: &str, _record: &EpochRecord) {
+    fn epoch(&mut self, _run: &str, _record: &EpochRecord) -> Result<()> {
         self.shared.change(|progress| progress.epochs += 1);
+        Ok(())
     }
 
     fn ended(&mut self, run: &str, status: Status, error: Option<&str>) {

@@ -240,10 +240,10 @@ impl OpenAttempts<'_> {
                 }
             }
             Event::Epoch { run, record } => {
-                observer.epoch(id(run), &record);
                 if let Some(attempt) = self.attempts.get_mut(&run) {
                     attempt.epoch(&record)?;
                 }
+                observer.epoch(id(run), &record)?;
             }
             Event::Checkpoint { runs } => {
                 // All files first: the lines that commit them then follow each other closely.
@@ -423,7 +423,7 @@ pub fn train(spec: &RunSpec, options: &RunOptions, observer: &mut dyn Observer) 
     let result = engine::run(vec![task], settings, &mut |event| {
         match event {
             Event::Epoch { record, .. } => {
-                observer.epoch(&run.id, &record);
+                observer.epoch(&run.id, &record)?;
                 records.push(record);
             }
             Event::Ended { outcome: ended, .. } => {

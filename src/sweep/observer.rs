@@ -1,6 +1,7 @@
 //! What a progress display is told.
 
 use super::process::Process;
+use crate::error::Result;
 use crate::train::{EpochRecord, Status};
 
 /// How much there is to do.
@@ -23,9 +24,10 @@ pub trait Observer {
         let _ = work;
     }
 
-    /// A run completed an epoch with metrics.
-    fn epoch(&mut self, run: &str, record: &EpochRecord) {
+    /// A run completed an epoch with metrics. An error stops the training of all; what was trained is kept.
+    fn epoch(&mut self, run: &str, record: &EpochRecord) -> Result<()> {
         let _ = (run, record);
+        Ok(())
     }
 
     /// A run ended.

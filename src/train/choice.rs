@@ -44,7 +44,13 @@ pub enum Backend {
 }
 
 impl Backend {
-    const ALL: [(&'static str, Self); 2] = [("torch", Self::Torch), ("lanes", Self::Lanes)];
+    /// The name in the measured table.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, value)| *value == self).map_or("", |(name, _)| name)
+    }
+
+    /// Every backend with its name in the measured table.
+    pub const ALL: [(&'static str, Self); 2] = [("torch", Self::Torch), ("lanes", Self::Lanes)];
 }
 
 impl Choice {
@@ -64,7 +70,7 @@ impl Choice {
     }
 
     /// Runs of one stack at most, on this machine.
-    pub(super) fn largest(self, precision: Precision, device: Device) -> usize {
+    pub fn largest(self, precision: Precision, device: Device) -> usize {
         match self.backend_on(device) {
             Backend::Torch => self.stack,
             Backend::Lanes => self.stack.min(lanes::longest(precision)),

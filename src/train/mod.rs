@@ -10,6 +10,7 @@ pub mod cohort;
 pub mod engine;
 mod evaluate;
 mod lanes;
+mod losses;
 mod memory;
 mod record;
 mod replicas;
@@ -22,6 +23,7 @@ mod timing;
 pub use choice::{Backend, Choice, Cost, MEASURED};
 pub use engine::{Event, Outcome};
 pub use evaluate::scores;
+pub use losses::losses;
 pub use record::{EpochRecord, Status};
 pub use snapshot::{Position, Snapshot, weights_digest};
 #[cfg(test)]

@@ -216,6 +216,11 @@ impl Stack {
         self.numbers.update(Step { index: self.position.step as usize, done, factor, noise });
     }
 
+    /// Updates of an epoch.
+    pub(super) fn steps_per_epoch(&self) -> u64 {
+        self.replicas[0].spec.steps_per_epoch()
+    }
+
     /// Between which updates the stack stands.
     pub(super) fn position(&self) -> Position {
         self.position

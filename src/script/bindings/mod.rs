@@ -12,6 +12,7 @@ mod help;
 mod jobs;
 mod model;
 mod numbers;
+mod on_epoch;
 mod pages;
 mod plots;
 mod sweeps;

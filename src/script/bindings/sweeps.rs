@@ -6,15 +6,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Map};
+use rhai::{Array, Dynamic, FnPtr, Map};
 
+use super::on_epoch::{self, OnEpoch};
 use crate::error::{Error, Result};
 use crate::script::convert::{Scripted, at, count, describe, flag, known_keys, number, raise, text, texts};
 use crate::script::handles::NetworkHandle;
 use crate::script::options::expand;
 use crate::script::session::Session;
 use crate::sweep::slurm::{SLURM_OPTIONS, Slurm};
-use crate::sweep::{Files, Plan, RunOptions, Store, Summary, outlook};
+use crate::sweep::{Files, Observer, Plan, RunOptions, Store, Summary, outlook};
 use crate::table::Table;
 use crate::torch::device_named;
 use crate::train::RunSpec;
@@ -53,14 +54,26 @@ pub(super) enum Executor {
 }
 
 /// The options of `run`, with their meanings.
-pub(super) const EXECUTION_OPTIONS: [(&str, &str); 6] = [
+pub(super) const EXECUTION_OPTIONS: [(&str, &str); 7] = [
     ("jobs", "stacks that train at the same time; default one per core, or per GPU"),
     ("device", "\"auto\", \"cpu\", \"cuda\" or \"cuda:0\"; default \"auto\""),
     ("executor", "\"local\" or slurm(#{…}); default \"local\""),
     ("checkpoint_every", "seconds from one checkpoint to the next, 0: every epoch; default 60"),
     ("retry", "\"failed\": runs that failed are tried again"),
     ("extend", "true: runs may be added to a plan that is frozen; default false"),
+    (
+        "on_epoch",
+        "a function that is called with each epoch's row as it comes (run_id, epoch, steps, lr_now, train_loss, …, gap): \
+         |row| print(row.gap); its error stops the sweep; only for run(dir, #{…}) on this machine",
+    ),
 ];
+
+/// The option `on_epoch`, and the others.
+fn split_on_epoch(options: &Map) -> Result<(Option<FnPtr>, Map)> {
+    let mut others = options.clone();
+    let own = others.remove("on_epoch").filter(|value| !value.is_unit());
+    Ok((own.as_ref().map(on_epoch::function).transpose()?, others))
+}
 
 pub(super) fn run_options(options: &Map, session: &Session) -> Result<(RunOptions, Executor)> {
     known_keys("run", options, EXECUTION_OPTIONS.map(|(name, _)| name))?;
@@ -97,6 +110,11 @@ pub(super) fn run_options(options: &Map, session: &Session) -> Result<(RunOption
                 found.retry_failed = true;
             }
             "extend" => found.extend = flag(key, value)?,
+            "on_epoch" => {
+                return Err(Error::invalid(
+                    "on_epoch: only run(dir, #{on_epoch: |row| …}) calls a function as epochs come, on this machine",
+                ));
+            }
             _ => {
                 let seconds = number(key, value)?;
                 found.checkpoint_every = Duration::try_from_secs_f64(seconds).map_err(|_| {
@@ -125,15 +143,29 @@ pub(super) fn problems(summary: &Summary, dir: &str) -> Option<String> {
 
 fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &Map) -> Scripted<Table> {
     let session = Session::of(context);
-    let run = || {
+    let mut failed = None;
+    let mut run = || {
         session.may_write(Path::new(dir))?;
         super::jobs::not_beside_a_job(&session, "run", dir)?;
+        let (mut function, others) = split_on_epoch(given)?;
+        let slurm = others.get("executor").is_some_and(Dynamic::is::<Slurm>);
+        let given = if slurm { given } else { &others };
         let (options, executor) = run_options(given, &session)?;
         let (path, provenance) = (Path::new(dir), session.provenance());
         match executor {
             Executor::Local => {
-                let mut observer = session.observer();
-                let summary = crate::sweep::run(&sweep.plan, path, &provenance, &options, observer.as_mut())?;
+                let mut train = |observer: &mut dyn Observer| {
+                    crate::sweep::run(&sweep.plan, path, &provenance, &options, observer)
+                };
+                let summary = match function.take() {
+                    None => train(session.observer().as_mut())?,
+                    Some(function) => {
+                        let mut observer = OnEpoch::new(session.observer(), context, function);
+                        let summary = train(&mut observer);
+                        failed = observer.failed();
+                        summary?
+                    }
+                };
                 if let Some(problem) = problems(&summary, dir) {
                     session.note_problem(problem);
                 }
@@ -154,7 +186,11 @@ fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &M
         }
         crate::sweep::open(path)
     };
-    run().map_err(|error| raise(error, context.call_position()))
+    let result = run();
+    match failed {
+        Some(error) => Err(error),
+        None => result.map_err(|error| raise(error, context.call_position())),
+    }
 }
 
 fn results_in(context: &NativeCallContext, dirs: &[String]) -> Scripted<Table> {

@@ -1,0 +1,294 @@
+//! Training and evaluation, kelvin and PyTorch in turn.
+
+use std::time::Instant;
+
+use kelvin::data::Dataset;
+use kelvin::torch::Precision;
+use kelvin::train::engine::{Event, Settings, Task, cores, run};
+use kelvin::train::{Choice, RunSpec, TrainMetrics};
+use tch::{Device, Kind, Tensor};
+
+use super::cases::{Case, Files};
+use super::pytorch::{EAGER, PyTorch, Way};
+use super::{Bench, Outcome, REPEATS, Timed, median, short};
+
+/// Seconds that a measurement should take, at least.
+const SECONDS: f64 = 2.0;
+
+fn cases(device: Device) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for width in [4, 8] {
+        for batch in [8, 32, 128] {
+            for runs in [12, 48] {
+                cases.push(Case::digits(width, batch, runs));
+            }
+        }
+    }
+    // A CPU trains sixteen of the wide runs a core's worth at a time: as many as it has cores show it.
+    let many = if device == Device::Cpu { cores().max(2) } else { 16 };
+    for batch in [20, 128, 500, 2000] {
+        for runs in [1, many] {
+            cases.push(Case::colour(batch, runs));
+        }
+    }
+    cases.push(Case { precision: Precision::Bf16, ..Case::colour(128, many) });
+    cases
+}
+
+/// The machine in a line, and its matrix-product peak.
+pub fn machine(bench: &mut Bench) -> Outcome<String> {
+    let name = match bench.device {
+        Device::Cpu => {
+            let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+            let field = |name: &str| {
+                let line = text.lines().find(|line| line.starts_with(name));
+                line.and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim()).to_owned()
+            };
+            let flags = field("flags");
+            let vectors = ["avx512_bf16", "avx512f", "avx2"].iter().find(|flag| flags.contains(**flag));
+            format!("{} cores of {}, {}", cores(), field("model name"), vectors.unwrap_or(&"no AVX"))
+        }
+        device => kelvin::torch::device_name(device),
+    };
+    let peak = peak(bench.device);
+    bench.push("peak", None, "libtorch", 1, Timed { images: peak, seconds: 1.0, warmup: 0.0 });
+    Ok(format!("Machine: {name}; matrix products reach {} GFLOP/s in float32.\n", short(peak)))
+}
+
+/// GFLOP/s of float32 matrix products, all cores at once, each for itself.
+fn peak(device: Device) -> f64 {
+    let (workers, n) = if device == Device::Cpu { (cores(), 1024i64) } else { (1, 8192) };
+    let work = move || {
+        tch::get_num_threads();
+        tch::set_num_threads(1);
+        let matrix = || Tensor::rand([n, n], (Kind::Float, device));
+        let (a, b) = (matrix(), matrix());
+        let mut product = a.matmul(&b);
+        let mut best = 0f64;
+        for _ in 0..5 {
+            let start = Instant::now();
+            for _ in 0..10 {
+                product = a.matmul(&b);
+            }
+            // Reading a number waits for a GPU.
+            product.double_value(&[0, 0]);
+            best = best.max(10.0 * 2.0 * (n as f64).powi(3) / start.elapsed().as_secs_f64() / 1e9);
+        }
+        best
+    };
+    let threads: Vec<_> = (0..workers).map(|_| std::thread::spawn(work)).collect();
+    threads.into_iter().map(|thread| thread.join().unwrap_or(f64::NAN)).sum()
+}
+
+/// The case's runs trained by kelvin, as the program would: everything from drawing data and weights on counts.
+fn kelvin(case: Case, choice: Choice, device: Device, spec: impl Fn(i64) -> RunSpec) -> Outcome<f64> {
+    let tasks: Vec<Task> = (0..case.runs as i64).map(|seed| Task::new(spec(seed), choice)).collect();
+    let start = Instant::now();
+    run(tasks, Settings::on(device), &mut |event| match event {
+        Event::Ended { outcome, .. } => match outcome.error {
+            Some(error) => Err(kelvin::error::Error::invalid(error)),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    })?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// The ways that may be the strongest.
+fn ways(case: Case, device: Device) -> Vec<Way> {
+    let best = Way { channels_last: true, fused: true, compile: false, processes: 1, threads: None };
+    if device != Device::Cpu {
+        return vec![best, Way { compile: true, ..best }];
+    }
+    let mut ways = vec![best];
+    if case.runs > 1 {
+        let apart = Way { processes: cores(), threads: Some(1), ..best };
+        ways = vec![apart, Way { channels_last: false, compile: true, ..apart }];
+        if case.colour {
+            ways.push(best);
+        }
+    } else {
+        ways.push(Way { channels_last: false, compile: true, ..best });
+    }
+    ways
+}
+
+/// Updates that fill the time at this speed, a whole epoch at least where epochs are short.
+fn steps(case: Case, speed: f64, runs: usize) -> usize {
+    (SECONDS * speed / (case.batch * runs) as f64).ceil().clamp(1.0, 10_000.0) as usize
+}
+
+/// The fastest of several ways for a case, each tried shortly.
+fn strongest(
+    pytorch: &mut PyTorch,
+    case: Case,
+    files: &Files,
+    ways: &[Way],
+    speed: f64,
+) -> Outcome<Option<Way>> {
+    let mut best: Option<(f64, Way)> = None;
+    for &way in ways {
+        let steps = steps(case, speed / 2.0, 1);
+        match pytorch.measure(case, files, way, "train", way.processes, steps) {
+            Ok(timed) if best.is_none_or(|(speed, _)| timed.speed() > speed) => {
+                best = Some((timed.speed(), way));
+            }
+            Ok(_) => {}
+            Err(error) => eprintln!("{}, {}: {error}", case.shape(), way.name()),
+        }
+    }
+    Ok(best.map(|(_, way)| way))
+}
+
+/// Images per second of training.
+pub fn train(bench: &mut Bench) -> Outcome<()> {
+    let device = bench.device;
+    let mut pytorch = PyTorch::new(&bench.python, device);
+    let peak = bench.rows.iter().find(|row| row.part == "peak").map_or(f64::NAN, |row| row.images);
+    bench.say("Training, images per second: medians of three turns, and ratios turn by turn.\n");
+    bench.say(
+        "| case | runs | kelvin | share of peak | PyTorch, eager | kelvin / eager | strongest PyTorch | kelvin / strongest | its way |",
+    );
+    bench.say("|---|---:|---:|---:|---:|---|---:|---|---|");
+    let mut known: Option<(Case, Option<Way>)> = None;
+    for case in cases(device) {
+        let files = case.export(bench.folder.path())?;
+        let choice = case.choice()?;
+        // Both sides have the images in memory.
+        let _images = Dataset::open(&case.spec(0, 1, 2).data)?;
+        let images = |epochs: u32| (case.runs * case.steps() * case.batch) as f64 * f64::from(epochs);
+        let warmup = kelvin(case, choice, device, |seed| case.spec(seed, 1, 2))?;
+        let epochs = (SECONDS * images(1) / warmup / images(1)).ceil().clamp(1.0, 500.0) as u32;
+        let eager = pytorch.measure(case, &files, EAGER, "train", 1, steps(case, 200.0, 1))?;
+        let runs = case.runs.min(2);
+        let eager_steps = steps(case, eager.speed(), runs);
+        // The same ways are there whether twelve runs are left or forty-eight.
+        let same = |other: &Case| Case { runs: case.runs, ..*other } == case && (other.runs > 1) == (case.runs > 1);
+        let way = match &known {
+            Some((other, way)) if same(other) => *way,
+            _ => strongest(&mut pytorch, case, &files, &ways(case, device), eager.speed())?,
+        };
+        known = Some((case, way));
+        let mut speeds = [Vec::new(), Vec::new(), Vec::new()];
+        for repeat in 1..=REPEATS {
+            let seconds = kelvin(case, choice, device, |seed| case.spec(seed, epochs, 2))?;
+            let own = Timed { images: images(epochs), seconds, warmup };
+            bench.push("train", Some(case), "kelvin", repeat, own);
+            speeds[0].push(own.speed());
+            for (index, way) in [(1, Some(EAGER)), (2, way)] {
+                let Some(way) = way else { continue };
+                let runs = runs.max(way.processes);
+                let steps = if way == EAGER { eager_steps } else { eager_steps * way.processes };
+                let timed = pytorch.measure(case, &files, way, "train", runs, steps)?;
+                bench.push("train", Some(case), &way.name(), repeat, timed);
+                speeds[index].push(timed.speed());
+            }
+        }
+        let [own, eager, strong] = &speeds;
+        let ratios = |others: &[f64]| {
+            let each: Vec<f64> = own.iter().zip(others).map(|(own, other)| own / other).collect();
+            let list: Vec<String> = each.iter().map(|ratio| short(*ratio)).collect();
+            format!("**{}** ({})", short(median(&each)), list.join(", "))
+        };
+        let precision = if case.precision == Precision::Float32 { "" } else { ", bf16" };
+        bench.say(&format!(
+            "| {}{precision} | {} | {} | {:.0} % | {} | {} | {} | {} | {} |",
+            case.shape(),
+            case.runs,
+            short(median(own)),
+            100.0 * median(own) * case.work() / peak,
+            short(median(eager)),
+            ratios(eager),
+            short(median(strong)),
+            ratios(strong),
+            way.map_or_else(String::new, Way::name)
+        ));
+    }
+    bench.say("");
+    Ok(())
+}
+
+/// Images per second of evaluation: all runs on all their images.
+pub fn evaluate(bench: &mut Bench) -> Outcome<()> {
+    /// Images evaluated after each epoch of one update.
+    const IMAGES: usize = 1600;
+    let device = bench.device;
+    let mut pytorch = PyTorch::new(&bench.python, device);
+    bench.say("Evaluation (loss and accuracy, batches of 256 in PyTorch), images per second.\n");
+    bench.say("| case | runs | kelvin | PyTorch, eager | kelvin / eager |\n|---|---:|---:|---:|---|");
+    for case in [Case::digits(4, 128, 12), Case::digits(8, 128, 12), Case::colour(128, cores().max(2))] {
+        let files = case.export(bench.folder.path())?;
+        let choice = case.choice()?;
+        // As little training as there can be between two evaluations.
+        let spec = |seed, epochs| {
+            let (train, test) = if case.colour { (case.batch, 128) } else { (case.batch, IMAGES) };
+            let train_metrics = TrainMetrics::Running;
+            RunSpec { train, test, evaluate_every: 1, train_metrics, ..case.spec(seed, epochs, test) }
+        };
+        let images = |epochs: u32| (case.runs * spec(0, 1).test) as f64 * f64::from(epochs);
+        let warmup = kelvin(case, choice, device, |seed| spec(seed, 1))?;
+        let epochs = (SECONDS / warmup).ceil().clamp(1.0, 500.0) as u32;
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        for repeat in 1..=REPEATS {
+            // The updates between evaluations are not PyTorch's to make: their time is taken off.
+            let whole = kelvin(case, choice, device, |seed| spec(seed, epochs))?;
+            let training = kelvin(case, choice, device, |seed| RunSpec { test: 2, ..spec(seed, epochs) })?;
+            let timed = Timed { images: images(epochs), seconds: (whole - training).max(1e-9), warmup };
+            bench.push("evaluate", Some(case), "kelvin", repeat, timed);
+            own.push(timed.speed());
+            let passes = if case.colour { 2 } else { 3 };
+            let timed = pytorch.measure(case, &files, EAGER, "evaluate", 2, passes)?;
+            bench.push("evaluate", Some(case), &EAGER.name(), repeat, timed);
+            others.push(timed.speed());
+        }
+        let ratios: Vec<f64> = own.iter().zip(&others).map(|(own, other)| own / other).collect();
+        let list: Vec<String> = ratios.iter().map(|ratio| short(*ratio)).collect();
+        bench.say(&format!(
+            "| {} | {} | {} | {} | **{}** ({}) |",
+            case.shape(),
+            case.runs,
+            short(median(&own)),
+            short(median(&others)),
+            short(median(&ratios)),
+            list.join(", ")
+        ));
+    }
+    bench.say("");
+    Ok(())
+}
+
+/// The losses of the first updates: the same work is done.
+pub fn losses(bench: &mut Bench) -> Outcome<()> {
+    let device = bench.device;
+    let mut pytorch = PyTorch::new(&bench.python, device);
+    bench.say("The same weights and batches: losses of the first updates, the largest relative difference from PyTorch's.\n");
+    bench.say("| case | precision | updates | after 5 | all |\n|---|---|---:|---:|---:|");
+    let mut all: Vec<Case> = cases(device);
+    all.dedup_by_key(|case| Case { runs: 0, ..*case });
+    all.push(Case { precision: Precision::Float64, ..Case::digits(4, 8, 48) });
+    all.push(Case { precision: Precision::Float64, ..Case::colour(20, 1) });
+    for case in all {
+        let case = Case { runs: if case.colour { 1 } else { case.runs }, ..case };
+        let files = case.export(bench.folder.path())?;
+        let steps = if case.colour { (1000 / case.batch).clamp(1, 50) } else { 50 };
+        let own = kelvin::train::losses(&case.in_order(&files, steps)?, case.choice()?, steps, device)?;
+        let others = pytorch.losses(case, &files, steps)?;
+        let difference = |n: usize| {
+            let each = own.iter().zip(&others).take(n).map(|(a, b)| (a - b).abs() / b.abs());
+            each.fold(0.0, f64::max)
+        };
+        for (system, losses) in [("kelvin", &own), ("PyTorch, eager", &others)] {
+            let rows = losses.iter().enumerate().map(|(step, &loss)| (case, system, step + 1, loss));
+            bench.losses.extend(rows);
+        }
+        bench.say(&format!(
+            "| {} | {} | {steps} | {:.1e} | {:.1e} |",
+            case.shape(),
+            case.precision.name(),
+            difference(5),
+            difference(steps)
+        ));
+    }
+    bench.say("");
+    Ok(())
+}

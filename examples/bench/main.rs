@@ -1,0 +1,220 @@
+//! kelvin and PyTorch side by side: `make bench`.
+//!
+//!     bench PYTHON [--device cpu] [--sweep DIR] [PART …]
+//!
+//! PYTHON is one that has torch. Parts: losses, train, evaluate, load, memory, script, store; without any, all
+//! of them. In each, the two sides take turns, three times; ratios are of the same turn. Every measurement is
+//! a row of `results/bench.parquet`, and the tables of `docs/speed.md` between its two marks are written anew.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+mod cases;
+mod compare;
+mod pytorch;
+mod script;
+mod store;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use kelvin::table::{Cell, Table};
+
+use cases::Case;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Turns of each comparison.
+const REPEATS: usize = 3;
+
+/// One measurement.
+struct Row {
+    part: &'static str,
+    case: Option<Case>,
+    system: String,
+    repeat: usize,
+    images: f64,
+    seconds: f64,
+    warmup: f64,
+}
+
+/// What all parts share.
+struct Bench {
+    python: String,
+    device: tch::Device,
+    rows: Vec<Row>,
+    losses: Vec<(Case, &'static str, usize, f64)>,
+    /// The page's tables so far.
+    page: String,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// A line for the page and for whoever waits.
+    fn say(&mut self, line: &str) {
+        println!("{line}");
+        self.page += line;
+        self.page.push('\n');
+    }
+
+    fn push(&mut self, part: &'static str, case: Option<Case>, system: &str, repeat: usize, run: Timed) {
+        let system = system.to_owned();
+        let Timed { images, seconds, warmup } = run;
+        self.rows.push(Row { part, case, system, repeat, images, seconds, warmup });
+    }
+}
+
+/// Work that was timed.
+#[derive(Clone, Copy)]
+struct Timed {
+    images: f64,
+    seconds: f64,
+    warmup: f64,
+}
+
+impl Timed {
+    fn speed(self) -> f64 {
+        self.images / self.seconds
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Three significant digits, with thousands apart.
+fn short(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    let digits = (2 - value.abs().max(1e-9).log10().floor() as i32).max(0);
+    let scale = 10f64.powi((2 - value.abs().max(1e-9).log10().floor() as i32).min(9));
+    let rounded = (value * scale).round() / scale;
+    let text = format!("{rounded:.*}", digits as usize);
+    let (whole, rest) = text.split_once('.').map_or((text.as_str(), String::new()), |(a, b)| (a, format!(".{b}")));
+    let mut grouped = String::new();
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index) % 3 == 0 && digit.is_ascii_digit() {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped + &rest
+}
+
+fn main() -> Outcome<()> {
+    let mut arguments = std::env::args().skip(1);
+    let python = arguments.next().ok_or("usage: bench PYTHON [--device cpu] [PART …]")?;
+    if python == "--child" {
+        return script::child(arguments.collect());
+    }
+    let (mut device, mut parts) = (tch::Device::Cpu, Vec::new());
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--device" => device = kelvin::torch::device_named(&arguments.next().unwrap_or_default())?,
+            part => parts.push(part.to_owned()),
+        }
+    }
+    kelvin::torch::initialize();
+    let folder = tempfile::tempdir()?;
+    let mut bench = Bench { python, device, rows: Vec::new(), losses: Vec::new(), page: String::new(), folder };
+    let all: [(&str, fn(&mut Bench) -> Outcome<()>); 7] = [
+        ("losses", compare::losses),
+        ("train", compare::train),
+        ("evaluate", compare::evaluate),
+        ("load", script::load),
+        ("memory", script::memory),
+        ("script", script::overhead),
+        ("store", store::measure),
+    ];
+    if let Some(part) = parts.iter().find(|part| !all.iter().any(|(name, _)| name == part)) {
+        return Err(format!("no part `{part}`").into());
+    }
+    let machine = compare::machine(&mut bench)?;
+    bench.say(&machine);
+    for (name, part) in all {
+        if parts.is_empty() || parts.iter().any(|part| part == name) {
+            part(&mut bench)?;
+        }
+    }
+    write(&bench.rows)?;
+    write_losses(&bench.losses)?;
+    if parts.is_empty() && device == tch::Device::Cpu {
+        page(&root().join("docs/speed.md"), &bench.page)?;
+    } else {
+        std::fs::write("results/bench.md", &bench.page)?;
+    }
+    Ok(())
+}
+
+/// Every measurement, as a table for other tools.
+fn write(rows: &[Row]) -> Outcome<()> {
+    let names = [
+        "part", "width", "side", "batch", "runs", "precision", "system", "repeat", "images", "seconds",
+        "images_per_second", "warmup_seconds",
+    ];
+    let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
+    for row in rows {
+        let int = |value: Option<usize>| value.map_or(Cell::Null, |value| Cell::Int(value as i64));
+        let case = row.case;
+        let cells = [
+            Cell::Text(row.part.to_owned()),
+            int(case.map(|case| case.width as usize)),
+            int(case.map(|case| case.side())),
+            int(case.map(|case| case.batch)),
+            int(case.map(|case| case.runs)),
+            case.map_or(Cell::Null, |case| Cell::Text(case.precision.name().to_owned())),
+            Cell::Text(row.system.clone()),
+            int(Some(row.repeat)),
+            Cell::Float(row.images),
+            Cell::Float(row.seconds),
+            Cell::Float(row.images / row.seconds),
+            Cell::Float(row.warmup),
+        ];
+        columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
+    }
+    let path = Path::new("results/bench.parquet");
+    Table::from_cells(&names.map(str::to_owned), &columns)?.write(path)?;
+    println!("written to {}", path.display());
+    Ok(())
+}
+
+/// The losses of both sides, update by update.
+fn write_losses(losses: &[(Case, &'static str, usize, f64)]) -> Outcome<()> {
+    if losses.is_empty() {
+        return Ok(());
+    }
+    let names = ["width", "side", "batch", "precision", "system", "step", "loss"];
+    let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
+    for (case, system, step, loss) in losses {
+        let cells = [
+            Cell::Int(case.width),
+            Cell::Int(case.side() as i64),
+            Cell::Int(case.batch as i64),
+            Cell::Text(case.precision.name().to_owned()),
+            Cell::Text((*system).to_owned()),
+            Cell::Int(*step as i64),
+            Cell::Float(*loss),
+        ];
+        columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
+    }
+    Table::from_cells(&names.map(str::to_owned), &columns)?.write(Path::new("results/bench_losses.parquet"))?;
+    Ok(())
+}
+
+/// Puts the tables between the page's marks.
+fn page(path: &Path, tables: &str) -> Outcome<()> {
+    let text = std::fs::read_to_string(path)?;
+    let (begin, end) = ("<!-- make bench: begin -->\n", "<!-- make bench: end -->");
+    let (before, rest) = text.split_once(begin).ok_or("docs/speed.md has lost its marks")?;
+    let (_, after) = rest.split_once(end).ok_or("docs/speed.md has lost its marks")?;
+    std::fs::write(path, format!("{before}{begin}{tables}{end}{after}"))?;
+    println!("written into {}", path.display());
+    Ok(())
+}
