@@ -33,6 +33,7 @@ from resnet import ResNet18k  # noqa: E402
 
 WEIGHT_DECAY = 5e-4
 WARMUP_STEPS = 3
+WARM = set()
 DEFAULT_THREADS = torch.get_num_threads()
 KINDS = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.float32, "float64": torch.float64}
 
@@ -133,13 +134,16 @@ def answer(request):
         train(request, steps, False, losses)
         return {"losses": losses}
 
-    # Thread pools, kernels for these shapes and compiling: reported, not a cost of training.
+    # Thread pools, kernels for these shapes and compiling: reported, not a cost of training, and needed once.
     begin = time.perf_counter()
-    if request["what"] == "evaluate":
-        evaluate(request, 1)
-    else:
-        train(request, min(WARMUP_STEPS, steps), True, None)
-    synchronize(request)
+    kind_of_work = json.dumps({**request, "steps": 0, "runs": 0}, sort_keys=True)
+    if kind_of_work not in WARM:
+        WARM.add(kind_of_work)
+        if request["what"] == "evaluate":
+            evaluate(request, 1)
+        else:
+            train(request, min(WARMUP_STEPS, steps), True, None)
+        synchronize(request)
     warmup = time.perf_counter() - begin
 
     begin = time.perf_counter()

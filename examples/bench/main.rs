@@ -78,8 +78,10 @@ impl Timed {
     }
 }
 
+/// The checkout: where it is run from, or where it was built.
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    let here = PathBuf::from(".");
+    if here.join("bench/pytorch.py").exists() { here } else { PathBuf::from(env!("CARGO_MANIFEST_DIR")) }
 }
 
 fn median(values: &[f64]) -> f64 {
@@ -105,7 +107,8 @@ fn short(value: f64) -> String {
         }
         grouped.push(digit);
     }
-    grouped + &rest
+    grouped.push_str(&rest);
+    grouped
 }
 
 fn main() -> Outcome<()> {

@@ -86,6 +86,18 @@ const LARGEST_SIZE: usize = 65_536;
 /// More parameters are refused before any is allocated.
 const MOST_PARAMETERS: i64 = 1 << 29;
 
+/// Images as a model wants them, from batch · replicas x channels x height x width: batch x (replicas · channels) x
+/// height x width. On a CPU a lone replica's channels are innermost in memory (its convolutions are faster so),
+/// and everything computed from them follows.
+pub(crate) fn arrange(images: &Tensor, batch: i64, replicas: i64) -> Tensor {
+    let [_, channels, height, width] = images.size4().unwrap_or_default().into();
+    let images = images.view([batch, replicas * channels, height, width]);
+    match replicas == 1 && images.device() == tch::Device::Cpu {
+        true => images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]),
+        false => images,
+    }
+}
+
 /// The forward pass of a model on stacked replicas.
 pub(crate) trait Forward: Send + Sync {
     /// Logits, replicas x batch x classes, of images, batch x (replicas · channels) x height x width.

@@ -4,7 +4,7 @@ use tch::{Kind, Reduction, Tensor};
 
 use crate::data::{Augmentation, Dataset, ImageStore};
 use crate::error::{Error, Result};
-use crate::model::{Model, Network, Scores, Weights};
+use crate::model::{Model, Network, Scores, Weights, arrange};
 use crate::rng::{Rng, Stream};
 use crate::torch::Precision;
 
@@ -61,10 +61,7 @@ pub(super) fn evaluate(
         tch::no_grad(|| {
             let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(device);
             let images = store.gather(&tensor(&starts), &tensor(&flips));
-            let [_, channels, height, width] = images.size4().unwrap_or_default().into();
-            let images = images
-                .view([count as i64, replicas as i64 * channels, height, width])
-                .to_kind(precision.compute());
+            let images = arrange(&images, count as i64, replicas as i64).to_kind(precision.compute());
             let logits = model.net.forward(weights, &images, false).to_kind(precision.master()).flatten(0, 1);
             let labels = tensor(&labels);
             let each = logits.cross_entropy_loss(&labels, None::<&Tensor>, Reduction::None, -100, 0.0);

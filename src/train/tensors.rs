@@ -9,7 +9,7 @@ use super::replicas::{Epoch, Replicas, Step, Sums};
 use super::spec::RunSpec;
 use crate::data::ImageStore;
 use crate::error::Result;
-use crate::model::{Model, Scores, State, Weights};
+use crate::model::{Model, Scores, State, Weights, arrange};
 use crate::optim::{OptimizerState, Update};
 use crate::rng::Rng;
 use crate::torch::Precision;
@@ -155,8 +155,6 @@ impl Batches {
         let cut = |tensor: &Tensor| tensor.narrow(0, step * length, length);
         let flips = if store.augments() { cut(&self.flips) } else { self.flips.shallow_clone() };
         let images = store.gather(&cut(&self.starts), &flips);
-        let [_, channels, height, width] = images.size4().unwrap_or_default().into();
-        let images = images.view([self.batch, self.replicas * channels, height, width]);
-        (images, self.labels.get(step).view([-1]))
+        (arrange(&images, self.batch, self.replicas), self.labels.get(step).view([-1]))
     }
 }

@@ -154,7 +154,7 @@ fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &M
         let (path, provenance) = (Path::new(dir), session.provenance());
         match executor {
             Executor::Local => {
-                let mut train = |observer: &mut dyn Observer| {
+                let train = |observer: &mut dyn Observer| {
                     crate::sweep::run(&sweep.plan, path, &provenance, &options, observer)
                 };
                 let summary = match function.take() {
