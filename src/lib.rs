@@ -16,7 +16,7 @@ pub mod data;
 pub mod error;
 mod hash;
 pub mod interrupt;
-mod memory;
+pub mod memory;
 pub mod model;
 pub mod optim;
 pub mod plot;

@@ -112,6 +112,7 @@ fn short(value: f64) -> String {
 }
 
 fn main() -> Outcome<()> {
+    kelvin::memory::keep_freed();
     let mut arguments = std::env::args().skip(1);
     let python = arguments.next().ok_or("usage: bench PYTHON [--device cpu] [PART …]")?;
     if python == "--child" {
