@@ -93,7 +93,8 @@ impl Case {
             let Self { colour, width, batch, precision, .. } = self;
             folder.join(format!("{what}-{colour}-{width}-{batch}-{}.{ending}", precision.name()))
         };
-        let files = Files { data: name("data", "npz"), init: name("init", "npz"), own: name("init", "safetensors") };
+        let files =
+            Files { data: name("data", "npz"), init: name("init", "npz"), own: name("init", "safetensors") };
         if files.data.exists() {
             return Ok(files);
         }
@@ -101,7 +102,8 @@ impl Case {
         let images = data.images();
         let [channels, height, width] = data.shape().map(|size| size as i64);
         let per_channel = |values: &[f64]| Tensor::from_slice(values).view([1, channels, 1, 1]);
-        let bytes = Tensor::from_slice(&images.bytes).view([-1, channels, height, width]).to_kind(Kind::Double);
+        let bytes =
+            Tensor::from_slice(&images.bytes).view([-1, channels, height, width]).to_kind(Kind::Double);
         let pixels = (bytes / images.full_scale - per_channel(&images.mean)) / per_channel(&images.std);
         let train = (self.steps() * self.batch) as i64;
         let labels: Vec<i64> = data.labels().iter().take(train as usize).map(|&label| label.into()).collect();
@@ -110,7 +112,8 @@ impl Case {
         let model = ModelSpec::Resnet { width: self.width }.build(data.shape(), data.classes())?;
         let network = Network::draw(model, 1, self.precision, Device::Cpu);
         let state = network.weights().state(0);
-        let state: Vec<(&str, &Tensor)> = state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let state: Vec<(&str, &Tensor)> =
+            state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         Tensor::write_npz(&state, &files.init)?;
         network.save(&files.own)?;
         Ok(files)

@@ -99,7 +99,8 @@ fn short(value: f64) -> String {
     let scale = 10f64.powi((2 - value.abs().max(1e-9).log10().floor() as i32).min(9));
     let rounded = (value * scale).round() / scale;
     let text = format!("{rounded:.*}", digits as usize);
-    let (whole, rest) = text.split_once('.').map_or((text.as_str(), String::new()), |(a, b)| (a, format!(".{b}")));
+    let (whole, rest) =
+        text.split_once('.').map_or((text.as_str(), String::new()), |(a, b)| (a, format!(".{b}")));
     let mut grouped = String::new();
     for (index, digit) in whole.chars().enumerate() {
         if index > 0 && (whole.len() - index) % 3 == 0 && digit.is_ascii_digit() {
@@ -127,7 +128,8 @@ fn main() -> Outcome<()> {
     }
     kelvin::torch::initialize();
     let folder = tempfile::tempdir()?;
-    let mut bench = Bench { python, device, rows: Vec::new(), losses: Vec::new(), page: String::new(), folder };
+    let mut bench =
+        Bench { python, device, rows: Vec::new(), losses: Vec::new(), page: String::new(), folder };
     let all: [(&str, fn(&mut Bench) -> Outcome<()>); 7] = [
         ("losses", compare::losses),
         ("train", compare::train),
@@ -160,8 +162,18 @@ fn main() -> Outcome<()> {
 /// Every measurement, as a table for other tools.
 fn write(rows: &[Row]) -> Outcome<()> {
     let names = [
-        "part", "width", "side", "batch", "runs", "precision", "system", "repeat", "images", "seconds",
-        "images_per_second", "warmup_seconds",
+        "part",
+        "width",
+        "side",
+        "batch",
+        "runs",
+        "precision",
+        "system",
+        "repeat",
+        "images",
+        "seconds",
+        "images_per_second",
+        "warmup_seconds",
     ];
     let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
     for row in rows {
@@ -208,7 +220,8 @@ fn write_losses(losses: &[(Case, &'static str, usize, f64)]) -> Outcome<()> {
         ];
         columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
     }
-    Table::from_cells(&names.map(str::to_owned), &columns)?.write(Path::new("results/bench_losses.parquet"))?;
+    Table::from_cells(&names.map(str::to_owned), &columns)?
+        .write(Path::new("results/bench_losses.parquet"))?;
     Ok(())
 }
 

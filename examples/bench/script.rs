@@ -38,7 +38,13 @@ pub fn child(arguments: Vec<String>) -> Outcome<()> {
                 ..Case::digits(4, 32, 1).spec(seed, EPOCHS, 297)
             });
             let plan = Plan::new(specs.collect())?;
-            kelvin::sweep::run(&plan, dir.as_ref(), &Provenance::here(), &RunOptions::default(), &mut Silent)?;
+            kelvin::sweep::run(
+                &plan,
+                dir.as_ref(),
+                &Provenance::here(),
+                &RunOptions::default(),
+                &mut Silent,
+            )?;
             Ok(())
         }
         _ => Err("no such child".into()),
@@ -97,7 +103,11 @@ pub fn overhead(bench: &mut Bench) -> Outcome<()> {
                 return Err(format!("the sweep {system} failed").into());
             }
             seconds[index] = start.elapsed().as_secs_f64();
-            let timed = Timed { images: f64::from(EPOCHS) * 1500.0 * RUNS as f64, seconds: seconds[index], warmup: 0.0 };
+            let timed = Timed {
+                images: f64::from(EPOCHS) * 1500.0 * RUNS as f64,
+                seconds: seconds[index],
+                warmup: 0.0,
+            };
             bench.push("script", None, system, repeat, timed);
         }
         ratios.push(seconds[1] / seconds[0]);
@@ -119,13 +129,11 @@ fn callback(bench: &mut Bench) -> Outcome<()> {
     session.set_writable(vec![bench.folder.path().to_path_buf()]);
     let engine = kelvin::script::engine(&session);
     let mut scope = rhai::Scope::new();
-    scope.push("seen", rhai::Array::new());
     let mut costs = Vec::new();
     for repeat in 1..=REPEATS {
         let mut seconds = [0.0; 2];
-        for (index, option) in ["#{}", "#{ on_epoch: |row| { if row.gap > best { best = row.gap; } } }"]
-            .into_iter()
-            .enumerate()
+        for (index, option) in
+            ["#{}", "#{ on_epoch: |row| { if row.gap > best { best = row.gap; } } }"].into_iter().enumerate()
         {
             let dir = bench.folder.path().join(format!("callback-{index}-{repeat}"));
             let script = format!(
@@ -152,7 +160,8 @@ fn callback(bench: &mut Bench) -> Outcome<()> {
 
 /// All images of CIFAR-10 from Parquet, where they are at hand.
 pub fn load(bench: &mut Bench) -> Outcome<()> {
-    let Some(folder) = std::env::var_os("KELVIN_DATA").map(|path| std::path::PathBuf::from(path).join("cifar10"))
+    let Some(folder) =
+        std::env::var_os("KELVIN_DATA").map(|path| std::path::PathBuf::from(path).join("cifar10"))
     else {
         bench.say("Loading: KELVIN_DATA says nothing of a CIFAR-10, so it was not measured.\n");
         return Ok(());
@@ -169,9 +178,10 @@ pub fn load(bench: &mut Bench) -> Outcome<()> {
         let script = root().join("bench/load_images.py");
         let output = Command::new(&bench.python).arg(script).arg(&folder).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let other: f64 = text.trim().parse().map_err(|_| {
-            format!("bench/load_images.py: {}", String::from_utf8_lossy(&output.stderr))
-        })?;
+        let other: f64 = text
+            .trim()
+            .parse()
+            .map_err(|_| format!("bench/load_images.py: {}", String::from_utf8_lossy(&output.stderr)))?;
         for (system, seconds) in [("kelvin", own), ("pyarrow and Pillow", other)] {
             bench.push("load", None, system, repeat, Timed { images, seconds, warmup: 0.0 });
         }

@@ -60,7 +60,13 @@ pub fn measure(bench: &mut Bench) -> Outcome<()> {
         }
         for (system, [seconds, cores]) in [("in memory", memory), ("in a folder", kept)] {
             bench.push("store", None, system, repeat, Timed { images, seconds, warmup: 0.0 });
-            bench.push("store, all cores", None, system, repeat, Timed { images, seconds: cores, warmup: 0.0 });
+            bench.push(
+                "store, all cores",
+                None,
+                system,
+                repeat,
+                Timed { images, seconds: cores, warmup: 0.0 },
+            );
         }
     }
     bench.say(&format!(

@@ -128,7 +128,11 @@ impl ImageStore {
         let values = |tensor: &Tensor| -> Vec<f64> {
             Vec::try_from(tensor.to_kind(Kind::Double).view([-1])).unwrap_or_default()
         };
-        values(&self.scale).into_iter().zip(values(&self.shift)).map(|(scale, shift)| [scale, shift]).collect()
+        values(&self.scale)
+            .into_iter()
+            .zip(values(&self.shift))
+            .map(|(scale, shift)| [scale, shift])
+            .collect()
     }
 
     /// Gathers views, given as tensors of starts and flips of length n: n x channels x height x width,

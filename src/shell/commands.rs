@@ -316,8 +316,11 @@ fn show_run(store: &Store, id: &str) -> Result<()> {
     let spec = serde_json::to_string_pretty(&run.spec).map_err(|error| Error::invalid(error.to_string()))?;
     print(&format!("\nspecification {spec}"));
     print(&format!(
-        "{} parameters; trained in stacks of at most {} runs; torch threads of a stack: {}",
-        run.parameters, run.choice.stack, run.choice.threads
+        "{} parameters; trained in stacks of at most {} runs ({}); torch threads of a stack: {}",
+        run.parameters,
+        run.choice.largest(run.spec.precision, tch::Device::Cpu),
+        run.choice.backend.name(),
+        run.choice.threads
     ));
     let attempts = store.attempts(&run.id)?;
     for attempt in &attempts {

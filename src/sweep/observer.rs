@@ -24,7 +24,8 @@ pub trait Observer {
         let _ = work;
     }
 
-    /// A run completed an epoch with metrics. An error stops the training of all; what was trained is kept.
+    /// A run completed an epoch with metrics. [`Error::Interrupted`](crate::error::Error::Interrupted) stops the training
+    /// of all as the user's would, after a checkpoint.
     fn epoch(&mut self, run: &str, record: &EpochRecord) -> Result<()> {
         let _ = (run, record);
         Ok(())

@@ -59,7 +59,14 @@ fn costs(runs: &[PlannedRun], standings: &[Standing]) -> Result<Vec<Option<Expec
         } else {
             paces.sort_by(f64::total_cmp);
             let data = Dataset::open(&run.spec.data)?;
-            Expected::from_table(&run.spec, &data, run.choice, kind.len(), paces[paces.len() / 2], default_device())?
+            Expected::from_table(
+                &run.spec,
+                &data,
+                run.choice,
+                kind.len(),
+                paces[paces.len() / 2],
+                default_device(),
+            )?
         };
         for position in kind {
             costs[open[position]] = Some(cost);

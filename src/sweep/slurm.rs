@@ -313,13 +313,16 @@ fn arguments(options: &Slurm, tasks: usize, name: &str, logs: &Path, first: usiz
 /// Runs of one cohort that a task trains, as many as its cores stack at once.
 fn tasks(runs: &[&PlannedRun], options: &Slurm) -> Vec<Vec<String>> {
     let specs: Vec<RunSpec> = runs.iter().map(|run| run.spec.clone()).collect();
-    let at_once = |choice: crate::train::Choice| match options.gpus {
-        Some(gpus) if gpus > 0 => choice.stack,
-        _ => choice.stack * (options.cpus.unwrap_or(1) as usize / choice.threads).max(1),
+    let at_once = |run: &PlannedRun| match options.gpus {
+        Some(gpus) if gpus > 0 => run.choice.largest(run.spec.precision, tch::Device::Cuda(0)),
+        _ => {
+            let stacks = (options.cpus.unwrap_or(1) as usize / run.choice.threads).max(1);
+            run.choice.largest(run.spec.precision, tch::Device::Cpu) * stacks
+        }
     };
     let mut tasks = Vec::new();
     for cohort in cohorts(&specs) {
-        let size = options.runs_per_task.unwrap_or_else(|| at_once(runs[cohort[0]].choice)).max(1);
+        let size = options.runs_per_task.unwrap_or_else(|| at_once(runs[cohort[0]])).max(1);
         let mut rest = &cohort[..];
         for size in stacks(cohort.len(), size, 1) {
             let (own, others) = rest.split_at(size);

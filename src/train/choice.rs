@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use super::cohort::stacks;
 use super::lanes;
 use super::spec::RunSpec;
 use crate::error::{Error, Result};
@@ -22,13 +23,13 @@ pub const MEASURED: &str = include_str!("stacks.csv");
 /// How the runs of a cohort are executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
-    /// Replicas of one stack, at most. 1: one run after another, without grouped operations; more: a lone
-    /// replica is padded to two, because stacks of two or more round alike.
+    /// Replicas of one stack, at most. In libtorch, 1: one run after another, without grouped operations; more: a
+    /// lone replica is padded to two, because stacks of two or more round alike.
     pub stack: usize,
     /// Torch threads of one stack.
     pub threads: usize,
     /// What computes. Plans of before there was a choice were libtorch's.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Backend::is_torch")]
     pub backend: Backend,
 }
 
@@ -44,6 +45,10 @@ pub enum Backend {
 }
 
 impl Backend {
+    fn is_torch(&self) -> bool {
+        *self == Self::Torch
+    }
+
     /// The name in the measured table.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, value)| *value == self).map_or("", |(name, _)| name)
@@ -71,23 +76,28 @@ impl Choice {
 
     /// Runs of one stack at most, on this machine.
     pub fn largest(self, precision: Precision, device: Device) -> usize {
-        match self.backend_on(device) {
-            Backend::Torch => self.stack,
-            Backend::Lanes => self.stack.min(lanes::longest(precision)),
+        match (self.backend, device) {
+            (Backend::Torch, _) => self.stack,
+            (Backend::Lanes, Device::Cpu) => self.stack.min(lanes::longest(precision)),
+            // In float64 libtorch's stacks of different sizes round differently.
+            (Backend::Lanes, _) if precision == Precision::Float64 => 1,
+            (Backend::Lanes, _) => self.stack,
         }
     }
 
     /// Replicas that train in a stack of this many runs.
-    pub(super) fn replicas(self, runs: usize, device: Device) -> usize {
-        match self.backend_on(device) {
-            Backend::Torch if self.stack > 1 => runs.max(2),
-            _ => runs,
-        }
+    pub(super) fn replicas(self, runs: usize, precision: Precision, device: Device) -> usize {
+        let pads = self.backend_on(device) == Backend::Torch && self.largest(precision, device) > 1;
+        if pads { runs.max(2) } else { runs }
     }
 }
 
 /// Stacks this near to the fastest one's speed count as equally fast.
 const ENOUGH: f64 = 0.95;
+
+/// Seconds that an update in lanes may be expected to take: it cannot be interrupted, and its memory grows with the
+/// batch.
+const LONGEST_UPDATE: f64 = 0.5;
 
 /// One measured case.
 #[derive(Clone, Debug)]
@@ -101,6 +111,16 @@ struct Case {
     images_per_second: f64,
 }
 
+impl Case {
+    /// Work per image of a run, in units of this case's. It grows with the pixels and, for convolutions, with the
+    /// square of the width.
+    fn ratio(&self, spec: &RunSpec, shape: [usize; 3]) -> f64 {
+        let work = |width: f64, pixels: f64| width * width * pixels;
+        let width = spec.model.width().max(1) as f64;
+        work(width, (shape[1] * shape[2]) as f64) / work(self.width.max(1.0), self.pixels)
+    }
+}
+
 static CASES: LazyLock<Result<Vec<Case>>> = LazyLock::new(|| parse(MEASURED));
 
 fn parse(text: &str) -> Result<Vec<Case>> {
@@ -109,7 +129,9 @@ fn parse(text: &str) -> Result<Vec<Case>> {
         .filter(|line| !line.starts_with('#') && !line.starts_with("backend") && !line.is_empty())
         .map(|line| {
             let fields: Vec<&str> = line.split(',').collect();
-            let [backend, model, width, side, batch, stack, speed] = fields[..] else { return Err(bad(line)) };
+            let [backend, model, width, side, batch, stack, speed] = fields[..] else {
+                return Err(bad(line));
+            };
             let backend = Backend::ALL.iter().find(|(name, _)| *name == backend).ok_or_else(|| bad(line))?.1;
             let number = |text: &str| text.parse::<f64>().map_err(|_| bad(line));
             Ok(Case {
@@ -133,21 +155,22 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The cost of one run of a stack.
-    pub fn expected(spec: &RunSpec, shape: [usize; 3], choice: Choice) -> Result<Self> {
+    /// The cost of one run of a stack of this many.
+    pub fn expected(spec: &RunSpec, shape: [usize; 3], choice: Choice, replicas: usize) -> Result<Self> {
         let cases = CASES.as_ref().map_err(|error| Error::invalid(error.to_string()))?;
         let near = nearest(cases, choice.backend, spec, shape);
         let Some(case) = near.iter().min_by_key(|case| case.stack.abs_diff(choice.stack)) else {
             return Err(Error::invalid("stacks.csv holds no measured case"));
         };
-        // Work per image grows with the pixels and, for convolutions, with the square of the width.
-        let work = |width: f64, pixels: f64| width * width * pixels;
-        let width = spec.model.width().max(1) as f64;
-        let ratio = work(width, (shape[1] * shape[2]) as f64) / work(case.width.max(1.0), case.pixels);
+        // Empty lanes take their time, too.
+        let full = match choice.backend {
+            Backend::Torch => 1.0,
+            Backend::Lanes => (replicas as f64 / case.stack as f64).min(1.0),
+        };
         let images = spec.images() as f64;
         let evaluations = f64::from(spec.epochs.div_ceil(spec.evaluate_every)) / f64::from(spec.epochs);
         let passes = images * (1.0 + evaluations * Self::evaluation_share(spec));
-        Ok(Self { core_seconds: passes * ratio / case.images_per_second })
+        Ok(Self { core_seconds: passes * case.ratio(spec, shape) / (full * case.images_per_second) })
     }
 
     /// What evaluating after an epoch costs, in units of that epoch's training. A forward pass is a third of a
@@ -171,10 +194,8 @@ impl Choice {
         cores: usize,
     ) -> Result<Self> {
         let cases = CASES.as_ref().map_err(|error| Error::invalid(error.to_string()))?;
-        // In float64 stacks of different sizes round differently, so a resumed run would depend on its neighbours.
-        let largest = if spec.precision == Precision::Float64 { 1 } else { usize::MAX };
-        let (stack, torch) = fastest(cases, spec, shape, largest);
-        if lanes::can(spec) && lanes_speed(cases, spec, shape, cohort.div_ceil(cores.max(1))) > torch {
+        let (stack, torch) = fastest(cases, spec, shape, cohort, cores);
+        if lanes::can(spec) && lanes_duration(cases, spec, shape, cohort, cores) < torch {
             return Ok(Self::lanes(spec.precision));
         }
         // Wide nets that leave cores idle share them within operations.
@@ -183,20 +204,28 @@ impl Choice {
     }
 }
 
-/// Images per second of one core that trains this many replicas in lanes. Empty lanes take their time, too.
-fn lanes_speed(cases: &[Case], spec: &RunSpec, shape: [usize; 3], replicas: usize) -> f64 {
+/// How long a cohort takes, in images: `each` says how many images a core could have trained while it trains one
+/// image of each replica of a stack of this size.
+fn duration(cohort: usize, largest: usize, cores: usize, each: impl Fn(usize) -> f64) -> f64 {
+    let sizes = stacks(cohort, largest, cores);
+    let longest = sizes.iter().map(|&size| each(size)).fold(0.0, f64::max);
+    sizes.len().div_ceil(cores.max(1)) as f64 * longest
+}
+
+/// How long a cohort takes in lanes, in seconds per image of a run; for ever where an update would take so long
+/// that nobody could interrupt it. Empty lanes take their time, too.
+fn lanes_duration(cases: &[Case], spec: &RunSpec, shape: [usize; 3], cohort: usize, cores: usize) -> f64 {
     let near = nearest(cases, Backend::Lanes, spec, shape);
-    let speed = |case: &&Case| case.images_per_second * (replicas as f64 / case.stack as f64).min(1.0);
-    near.iter().map(speed).fold(0.0, f64::max)
+    let Some(case) = near.first() else { return f64::INFINITY };
+    let seconds = case.stack as f64 / case.images_per_second;
+    if seconds * case.ratio(spec, shape) * spec.batch as f64 > LONGEST_UPDATE {
+        return f64::INFINITY;
+    }
+    duration(cohort, case.stack, cores, |_| seconds)
 }
 
 /// The rows of the measured case nearest to a run.
-fn nearest<'a>(
-    cases: &'a [Case],
-    backend: Backend,
-    spec: &RunSpec,
-    shape: [usize; 3],
-) -> Vec<&'a Case> {
+fn nearest<'a>(cases: &'a [Case], backend: Backend, spec: &RunSpec, shape: [usize; 3]) -> Vec<&'a Case> {
     let width = spec.model.width().max(1) as f64;
     let (pixels, batch) = ((shape[1] * shape[2]) as f64, spec.batch as f64);
     // What a layer has to do per launch decides; how it divides into width, pixels and batch less so.
@@ -219,14 +248,25 @@ fn nearest<'a>(
     own().filter(same).collect()
 }
 
-/// The best stack of at most `largest` replicas in libtorch, with its images per second.
-fn fastest(cases: &[Case], spec: &RunSpec, shape: [usize; 3], largest: usize) -> (usize, f64) {
+/// The best stack in libtorch, and how long the cohort takes, in seconds per image of a run.
+fn fastest(cases: &[Case], spec: &RunSpec, shape: [usize; 3], cohort: usize, cores: usize) -> (usize, f64) {
     let near = nearest(cases, Backend::Torch, spec, shape);
-    let possible = || near.iter().filter(|case| case.stack <= largest);
-    let best = possible().map(|case| case.images_per_second).fold(0.0, f64::max);
+    let seconds = |replicas: usize| {
+        let case = near.iter().min_by_key(|case| case.stack.abs_diff(replicas));
+        case.map_or(f64::INFINITY, |case| replicas as f64 / case.images_per_second)
+    };
+    // In float64 stacks of different sizes round differently, so a resumed run would depend on its neighbours.
+    let possible = near.iter().filter(|case| case.stack == 1 || spec.precision != Precision::Float64);
+    let each: Vec<(usize, f64)> = possible
+        .map(|case| {
+            let padded = |size: usize| if case.stack > 1 { size.max(2) } else { size };
+            (case.stack, duration(cohort, case.stack, cores, |size| seconds(padded(size))))
+        })
+        .collect();
+    let best = each.iter().map(|(_, duration)| *duration).fold(f64::INFINITY, f64::min);
     // The smallest of those that are as fast: small stacks are shared out more evenly.
-    let enough = possible().filter(|case| case.images_per_second >= ENOUGH * best);
-    (enough.map(|case| case.stack).min().unwrap_or(1), best)
+    let enough = each.iter().filter(|(_, duration)| *duration * ENOUGH <= best);
+    (enough.map(|(stack, _)| *stack).min().unwrap_or(1), best)
 }
 
 #[cfg(test)]
@@ -243,13 +283,31 @@ mod tests {
         let text = "torch,resnet,4,8,8,1,100\ntorch,resnet,4,8,8,4,390\ntorch,resnet,4,8,8,8,400\n\
                     torch,resnet,32,32,128,1,9\ntorch,resnet,32,32,128,2,8\nlanes,resnet,4,8,8,8,1600\n";
         let cases = parse(text).unwrap();
-        let fastest = |spec, shape| fastest(&cases, &spec, shape, usize::MAX).0;
-        assert_eq!(fastest(spec(5, 16), [1, 8, 8]), 4);
-        assert_eq!(fastest(spec(32, 100), [3, 32, 32]), 1);
-        let lanes = |replicas| lanes_speed(&cases, &spec(5, 16), [1, 8, 8], replicas);
-        assert_eq!([1, 4, 8, 100].map(lanes), [200.0, 800.0, 1600.0, 1600.0]);
+        let fastest = |spec, shape, cohort, cores| fastest(&cases, &spec, shape, cohort, cores);
+        assert_eq!(fastest(spec(5, 16), [1, 8, 8], 16, 1).0, 4);
+        assert_eq!(fastest(spec(32, 100), [3, 32, 32], 16, 1).0, 1);
+        // A lone run, padded to two, is no faster stacked.
+        assert_eq!(fastest(spec(5, 16), [1, 8, 8], 1, 1), (1, 1.0 / 100.0));
+        let lanes = |cohort, cores, batch| lanes_duration(&cases, &spec(4, batch), [1, 8, 8], cohort, cores);
+        // A vector of eight in 5 ms per image, whoever is in it.
+        assert_eq!(
+            [(1, 1), (8, 1), (9, 1), (9, 2)].map(|(n, cores)| lanes(n, cores, 8)),
+            [0.005, 0.005, 0.01, 0.005]
+        );
+        assert_eq!(lanes(8, 1, 101), f64::INFINITY);
         assert!(parse("torch,resnet,4\n").is_err());
         assert!(parse("other,resnet,4,8,8,1,100\n").is_err());
+    }
+
+    /// Folders of versions that knew no backend are read, and their checksums hold.
+    #[test]
+    fn a_choice_of_libtorch_is_written_as_before() {
+        let text = "{\"stack\":2,\"threads\":1}";
+        assert_eq!(serde_json::to_string(&Choice::torch(2, 1)).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Choice>(text).unwrap(), Choice::torch(2, 1));
+        let lanes = Choice::lanes(Precision::Float32);
+        let back: Choice = serde_json::from_str(&serde_json::to_string(&lanes).unwrap()).unwrap();
+        assert_eq!(back, lanes);
     }
 
     #[test]

@@ -213,7 +213,8 @@ pub fn run(
 ///
 /// A run that fails or diverges ends alone. [`Error::Interrupted`] when the user asked to stop: what was
 /// reported as ended until then has ended, the others have a checkpoint at the step that they were at, unless it
-/// took them longer than the settings' patience. An error of `on_event` stops the training and is returned.
+/// took them longer than the settings' patience. [`Error::Interrupted`] from `on_event` does the same; another error of
+/// it stops the training at once and is returned.
 pub fn resume(
     tasks: Vec<Task>,
     starts: Arc<dyn Starts>,
@@ -248,15 +249,18 @@ pub fn resume(
     drop(sender);
     let mut interrupted: Option<Instant> = None;
     let mut failed: Option<(Instant, Error)> = None;
+    let mut unwanted = false;
     let tick = || Event::Tick { images: shared.images.load(Ordering::Relaxed) };
     let mut ticked = Instant::now();
     loop {
         let mut handle = |event: Event| {
             left -= usize::from(matches!(event, Event::Ended { .. } | Event::Left { .. }));
-            if failed.is_none()
-                && let Err(error) = on_event(event)
-            {
-                failed = Some((Instant::now(), error));
+            if failed.is_none() {
+                match on_event(event) {
+                    Ok(()) => {}
+                    Err(Error::Interrupted) => unwanted = true,
+                    Err(error) => failed = Some((Instant::now(), error)),
+                }
             }
         };
         let mut ended = false;
@@ -280,7 +284,7 @@ pub fn resume(
             ticked = Instant::now();
             failed = on_event(tick()).err().map(|error| (Instant::now(), error));
         }
-        if interrupted.is_none() && left > 0 && crate::interrupt::raised() {
+        if interrupted.is_none() && left > 0 && (unwanted || crate::interrupt::raised()) {
             interrupted = Some(Instant::now());
             shared.cancelled.store(true, Ordering::Relaxed);
             if !ended && failed.is_none() {

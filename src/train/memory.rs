@@ -25,9 +25,9 @@ pub fn needed(
     device: Device,
 ) -> Result<u64> {
     let model = spec.model.build(shape, classes)?;
-    let replicas = choice.replicas(runs, device);
+    let replicas = choice.replicas(runs, spec.precision, device);
     if choice.backend_on(device) == Backend::Lanes {
-        return lanes::bytes(spec, &model, replicas);
+        return Ok(lanes::bytes(spec, &model, replicas));
     }
     let size = |kind: Kind| kind.elt_size_in_bytes() as u64;
     let (master, compute) = (size(spec.precision.master()), size(spec.precision.compute()));

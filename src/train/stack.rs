@@ -73,7 +73,7 @@ impl Stack {
     ) -> Result<Self> {
         let runs = specs.len();
         let first = specs.first().ok_or_else(|| Error::invalid("a stack of no runs"))?.clone();
-        specs.resize(choice.replicas(runs, device), first.clone());
+        specs.resize(choice.replicas(runs, first.precision, device), first.clone());
         let model = first.model.build(data.shape(), data.classes())?;
         let replicas = specs
             .iter()

@@ -123,9 +123,8 @@ impl Replicas for Tensors {
     }
 
     fn memory(&self, replica: usize) -> Vec<(String, State)> {
-        let own = |(name, buffer): (&str, &Tensor)| {
-            (name.to_owned(), self.weights.split(buffer, replica as i64))
-        };
+        let own =
+            |(name, buffer): (&str, &Tensor)| (name.to_owned(), self.weights.split(buffer, replica as i64));
         self.optimizer.buffers().into_iter().map(own).collect()
     }
 

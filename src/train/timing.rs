@@ -34,7 +34,7 @@ impl Expected {
     ) -> Result<Self> {
         let replicas = replicas.clamp(1, choice.largest(spec.precision, device));
         let memory = memory::needed(spec, data.shape(), data.classes(), choice, replicas, device)?;
-        let core_seconds = Cost::expected(spec, data.shape(), choice)?.core_seconds / pace;
+        let core_seconds = Cost::expected(spec, data.shape(), choice, replicas)?.core_seconds / pace;
         Ok(Self { core_seconds, memory, pace })
     }
 }
@@ -51,7 +51,7 @@ pub fn expected(
     let data = Dataset::open(&spec.data)?;
     let replicas = replicas.clamp(1, choice.largest(spec.precision, device));
     let memory = memory::needed(spec, data.shape(), data.classes(), choice, replicas, device)?;
-    let table = Cost::expected(spec, data.shape(), choice)?;
+    let table = Cost::expected(spec, data.shape(), choice, replicas)?;
     let augmentation = if spec.augment { data.augmentation() } else { Augmentation::None };
     crate::torch::initialize();
     // A thread of its own, because the number of torch threads is the thread's.

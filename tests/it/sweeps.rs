@@ -113,3 +113,54 @@ fn opening_checks_the_content() {
     let error = Dataset::open(&spec).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("have changed"), "{error}");
 }
+
+/// A script's function gets every epoch's row as it comes. Its error is shown where it is, stops the sweep, and what
+/// was trained is kept: the same sweep goes on from there.
+#[test]
+fn a_function_of_every_epoch_sees_them_all_and_may_stop_the_sweep() {
+    let lab = Lab::new();
+    let sweep = |dir: &str, options: &str| {
+        format!(
+            "sweep(#{{ data: digits().take(300), train: 200, test: 100, model: resnet(#{{ width: 2 }}), lr: [0.05, 0.1],\n\
+             batch: 20, epochs: 30 }}).run(\"{dir}\", {options});"
+        )
+    };
+    let whole = lab.script(&format!(
+        "let seen = [];\n{}\nprint(seen.len); print(seen.filter(|row| row.epoch == 30).len);\n\
+         let row = seen[0]; print(row.gap == row.test_loss - row.train_loss); print(row.steps);",
+        sweep("whole", "#{ on_epoch: |row| seen.push(row) }")
+    ));
+    assert_eq!((whole.code, whole.stdout.trim()), (Some(0), "60\n2\ntrue\n10"), "{}", whole.stderr);
+    let stopped = lab.script(&sweep("cut", "#{ on_epoch: |row| if row.epoch == 5 { throw \"enough\" } }"));
+    assert_eq!(stopped.code, Some(1));
+    assert!(stopped.stderr.contains("enough"), "{}", stopped.stderr);
+    let snapshots = walk(&lab.path("cut/state")).into_iter().filter(|name| name.ends_with(".safetensors"));
+    assert_eq!(snapshots.count(), 2, "a checkpoint of each run");
+    let rest = lab.script(&sweep("cut", "#{}"));
+    assert_eq!(rest.code, Some(0), "{}", rest.stderr);
+    assert!(rest.stderr.contains("from a checkpoint"), "{}", rest.stderr);
+    let without_times = |dir| {
+        let mut columns = metrics(&lab, dir);
+        columns.truncate(12);
+        columns
+    };
+    assert_eq!(without_times("cut"), without_times("whole"));
+    for (options, message) in [
+        ("#{ on_epoch: 3 }", "on_epoch: expected a function of a row"),
+        ("#{ on_epoch: |row| 1, executor: slurm() }", "on_epoch: only run(dir"),
+    ] {
+        let refused = lab.script(&sweep("other", options));
+        assert!(refused.stderr.contains(message), "{}", refused.stderr);
+    }
+}
+
+fn walk(folder: &std::path::Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.path().is_dir() {
+            true => names.extend(walk(&entry.path())),
+            false => names.push(entry.file_name().to_string_lossy().into_owned()),
+        }
+    }
+    names
+}

@@ -25,11 +25,7 @@ pub(super) fn function(value: &Dynamic) -> Result<FnPtr> {
 }
 
 impl<'a> OnEpoch<'a> {
-    pub(super) fn new(
-        shown: Box<dyn Observer>,
-        context: &'a NativeCallContext<'a>,
-        function: FnPtr,
-    ) -> Self {
+    pub(super) fn new(shown: Box<dyn Observer>, context: &'a NativeCallContext<'a>, function: FnPtr) -> Self {
         Self { shown, context, function, failed: None }
     }
 
@@ -66,11 +62,16 @@ impl Observer for OnEpoch<'_> {
 
     fn epoch(&mut self, run: &str, record: &EpochRecord) -> Result<()> {
         self.shown.epoch(run, record)?;
+        if self.failed.is_some() {
+            return Ok(());
+        }
         let called = self.function.call_within_context::<Dynamic>(self.context, (row(run, record),));
         called.map(|_| ()).map_err(|error| {
-            let told = Error::invalid(format!("on_epoch: {error}"));
-            self.failed = Some(error);
-            told
+            // The user's interrupt is no failure of the function that it ended.
+            if !matches!(error.unwrap_inner(), EvalAltResult::ErrorTerminated(..)) {
+                self.failed = Some(error);
+            }
+            Error::Interrupted
         })
     }
 

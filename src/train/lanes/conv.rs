@@ -7,6 +7,7 @@
 //! pixel; the gradient with respect to the inputs is the same loop over the links seen from the other side.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::vector::Vector;
 
@@ -37,16 +38,10 @@ struct Pairs {
     pairs: Vec<(u32, u32)>,
 }
 
-/// A convolution without bias on images of one size; a linear layer is one on images of one pixel.
-pub(super) struct Conv {
-    /// Channels of the input.
-    pub(super) from: usize,
-    /// Channels of the output.
-    pub(super) to: usize,
+/// What a kernel sees of images of one size, whatever the channels.
+pub(super) struct Geometry {
     /// Pixels of the output.
-    pub(super) pixels: usize,
-    /// Where its weights are among all parameters.
-    pub(super) weights: Range<usize>,
+    pixels: usize,
     taps: usize,
     inputs: Links,
     outputs: Links,
@@ -54,18 +49,10 @@ pub(super) struct Conv {
     pairs: [Vec<Pairs>; SLAB],
 }
 
-impl Conv {
-    /// With kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this height and width.
-    /// Its weights begin at `start`; gradients come up for slabs of `slabs` images.
-    pub(super) fn new(
-        from: usize,
-        to: usize,
-        kernel: usize,
-        stride: usize,
-        [height, width]: [usize; 2],
-        start: usize,
-        slabs: &[usize],
-    ) -> Self {
+impl Geometry {
+    /// Kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this height and width.
+    /// Gradients come up for slabs of `slabs` images.
+    pub(super) fn new(kernel: usize, stride: usize, [height, width]: [usize; 2], slabs: &[usize]) -> Self {
         let padding = kernel / 2;
         let [rows, columns] = [height.div_ceil(stride), width.div_ceil(stride)];
         let (pixels, before) = (rows * columns, height * width);
@@ -92,15 +79,35 @@ impl Conv {
             false => Vec::new(),
         });
         Self {
-            from,
-            to,
             pixels,
-            weights: start..start + to * from * taps,
             taps,
             inputs: Links { of: inputs, others: before },
             outputs: Links { of: outputs, others: pixels },
             pairs,
         }
+    }
+}
+
+/// A convolution without bias on images of one size; a linear layer is one on images of one pixel.
+pub(super) struct Conv {
+    /// Channels of the input.
+    pub(super) from: usize,
+    /// Channels of the output.
+    pub(super) to: usize,
+    /// Where its weights are among all parameters.
+    pub(super) weights: Range<usize>,
+    geometry: Arc<Geometry>,
+}
+
+impl Conv {
+    /// Its weights begin at `start`.
+    pub(super) fn new(from: usize, to: usize, start: usize, geometry: Arc<Geometry>) -> Self {
+        Self { from, to, weights: start..start + to * from * geometry.taps, geometry }
+    }
+
+    /// Pixels of the output.
+    pub(super) fn pixels(&self) -> usize {
+        self.geometry.pixels
     }
 
     /// Output channels of `images` images, or their sum with what `y` holds.
@@ -108,8 +115,8 @@ impl Conv {
         let side = Side {
             weights: &theta[self.weights.clone()],
             channels: [self.from, self.to],
-            strides: [self.taps, self.from * self.taps],
-            links: &self.inputs,
+            strides: [self.geometry.taps, self.from * self.geometry.taps],
+            links: &self.geometry.inputs,
         };
         side.contract(x, y, images, add);
     }
@@ -119,16 +126,16 @@ impl Conv {
         let side = Side {
             weights: &theta[self.weights.clone()],
             channels: [self.to, self.from],
-            strides: [self.from * self.taps, self.taps],
-            links: &self.outputs,
+            strides: [self.from * self.geometry.taps, self.geometry.taps],
+            links: &self.geometry.outputs,
         };
         side.contract(dy, dx, images, add);
     }
 
     /// Adds the gradient with respect to the weights to `gradient`.
     pub(super) fn gradient<V: Vector>(&self, x: &[V], dy: &[V], gradient: &mut [V], images: usize) {
-        assert_eq!(x.len(), self.from * self.inputs.others * images);
-        assert_eq!(dy.len(), self.to * self.pixels * images);
+        assert_eq!(x.len(), self.from * self.geometry.inputs.others * images);
+        assert_eq!(dy.len(), self.to * self.geometry.pixels * images);
         assert_eq!(gradient.len(), self.weights.len());
         V::run(
             #[inline(always)]
@@ -145,7 +152,7 @@ impl Conv {
 
     #[inline(always)]
     fn gradient_of<V: Vector, const N: usize>(&self, x: &[V], dy: &[V], gradient: &mut [V]) {
-        for run in &self.pairs[N - 1] {
+        for run in &self.geometry.pairs[N - 1] {
             let mut output = 0;
             while output < self.to {
                 let wide = tile(self.to - output, V::TILE);
@@ -177,7 +184,7 @@ impl Conv {
         output: usize,
         input: usize,
     ) {
-        let (before, after) = (self.inputs.others * N, self.pixels * N);
+        let (before, after) = (self.geometry.inputs.others * N, self.geometry.pixels * N);
         let mut sums = [[V::zero(); I]; O];
         for &(to, from) in &run.pairs {
             let (to, from) = (output * after + to as usize * N, input * before + from as usize * N);
@@ -199,7 +206,8 @@ impl Conv {
         }
         for (o, sums) in sums.iter().enumerate() {
             for (i, sum) in sums.iter().enumerate() {
-                let weight = &mut gradient[((output + o) * self.from + input + i) * self.taps + run.tap];
+                let weight =
+                    &mut gradient[((output + o) * self.from + input + i) * self.geometry.taps + run.tap];
                 *weight = weight.add(*sum);
             }
         }

@@ -3,7 +3,7 @@
 //! Number i of a vector belongs to replica i, so a vector instruction does the same for 4, 8 or 16 replicas,
 //! however few channels a layer has. [`vector`] is the vector, [`conv`], [`norm`], [`loss`] and [`update`] the
 //! operations, [`network`] the ResNet, forward and backward. A replica's bits depend neither on the others in its
-//! vector nor on how long the processor's vectors are.
+//! vector nor on how long the processor's vectors are (exp, ln and powers are the C library's).
 
 mod conv;
 mod loss;
@@ -12,6 +12,7 @@ mod norm;
 mod update;
 mod vector;
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -97,15 +98,20 @@ pub(super) fn longest(precision: Precision) -> usize {
     with_vector!(precision, most(precision), V => V::LANES)
 }
 
-/// Whether lanes can train such a run.
+/// Whether lanes can train such a run, on a processor that multiplies and adds in one instruction.
 pub(super) fn can(spec: &RunSpec) -> bool {
+    let fused = !matches!(Processor::get(), Processor::Other) || cfg!(target_arch = "aarch64");
+    fits(spec) && fused
+}
+
+fn fits(spec: &RunSpec) -> bool {
     matches!(spec.model, ModelSpec::Resnet { .. }) && spec.precision != Precision::Bf16
 }
 
-/// Replicas with drawn weights, one per spec, at most [`longest`] of one cohort that lanes [can](can) train.
+/// Replicas with drawn weights, one per spec, at most [`longest`] of one cohort.
 pub(super) fn build(specs: &[RunSpec], model: &Model, store: ImageStore) -> Result<Box<dyn Replicas>> {
     let first = &specs[0];
-    if !can(first) || specs.len() > longest(first.precision) {
+    if !fits(first) || specs.len() > longest(first.precision) {
         return Err(Error::invalid(format!(
             "vector lanes train at most {} ResNets in float32, tf32 or float64; found {} of {} in {}",
             longest(first.precision),
@@ -115,14 +121,18 @@ pub(super) fn build(specs: &[RunSpec], model: &Model, store: ImageStore) -> Resu
         )));
     }
     let network = network(model, first.batch)?;
-    Ok(with_vector!(first.precision, specs.len(), V => Box::new(Lanes::<V>::new(specs, model, network, store))))
+    Ok(
+        with_vector!(first.precision, specs.len(), V => Box::new(Lanes::<V>::new(specs, model, network, store))),
+    )
 }
 
 /// Bytes that training this many replicas needs.
-pub(super) fn bytes(spec: &RunSpec, model: &Model, replicas: usize) -> Result<u64> {
-    let parameters = model.layout.parameters() as u64 * (1 + spec.optimizer.buffers());
-    let vectors = parameters + network(model, spec.batch)?.vectors(spec.batch) as u64;
-    Ok(with_vector!(spec.precision, replicas, V => vectors * size_of::<V>() as u64))
+pub(super) fn bytes(spec: &RunSpec, model: &Model, replicas: usize) -> u64 {
+    let parameters = model.layout.parameters() as u64;
+    let noise = if spec.optimizer.noise() > 0.0 { 3 } else { 0 };
+    let vectors = parameters * (1 + spec.optimizer.buffers() + noise)
+        + network::vectors(model.shape, spec.model.width() as usize, spec.batch) as u64;
+    with_vector!(spec.precision, replicas, V => vectors * size_of::<V>() as u64)
 }
 
 fn network(model: &Model, batch: usize) -> Result<Network> {
@@ -337,12 +347,10 @@ impl<V: Vector> Replicas for Lanes<V> {
 
     fn set_memory(&mut self, replica: usize, memory: Vec<(String, State)>) -> Result<()> {
         let weights = self.weights_of(replica);
-        for (name, state) in memory {
-            let Some((_, own)) = self.optimizer.buffers.iter_mut().find(|(own, _)| *own == name) else {
-                continue;
-            };
+        let mut memory: HashMap<String, State> = memory.into_iter().collect();
+        for (name, own) in &mut self.optimizer.buffers {
             let buffer = weights.flat().zeros_like();
-            weights.join(&buffer, 0, state)?;
+            weights.join(&buffer, 0, memory.remove(*name).unwrap_or_default())?;
             let numbers = Vec::<f64>::try_from(&buffer.to_kind(tch::Kind::Double))?;
             set_lanes(own, &own_lanes::<V>(replica, self.replicas), &numbers);
         }
@@ -442,6 +450,17 @@ mod tests {
         (0..specs.len()).map(|replica| lane(&lanes.weights.theta, replica)).collect()
     }
 
+    /// What is reserved is what is taken, to a hundredth.
+    #[test]
+    fn memory_is_counted() {
+        for (width, shape, batch) in [(4, [1, 8, 8], 1), (8, [1, 8, 8], 128), (3, [3, 32, 20], 20)] {
+            let model = ModelSpec::Resnet { width }.build(shape, 10).unwrap();
+            let taken = network(&model, batch).unwrap().work::<Plain<f32, 8>>(batch).vectors();
+            let counted = network::vectors(shape, width as usize, batch);
+            assert!((taken as f64 / counted as f64 - 1.0).abs() < 0.02, "{taken} {counted}");
+        }
+    }
+
     /// What the program does elsewhere is what it does on any other processor.
     #[test]
     fn every_vector_gives_the_same_bits() {
@@ -466,8 +485,11 @@ mod tests {
             {
                 let processor = Processor::get();
                 if matches!(processor, Processor::Avx2 | Processor::Avx512) {
-                    let other =
-                        if wide { train::<vector::Avx2F64>(&specs) } else { train::<vector::Avx2F32>(&specs) };
+                    let other = if wide {
+                        train::<vector::Avx2F64>(&specs)
+                    } else {
+                        train::<vector::Avx2F32>(&specs)
+                    };
                     assert!(plain == other, "AVX2 in {precision:?}");
                 }
                 if matches!(processor, Processor::Avx512) {

@@ -5,9 +5,11 @@
 //! inputs of the norms are kept for the backward pass. A tensor is updated as soon as its gradient is known, so
 //! there is one gradient buffer, of the largest tensor's size.
 
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::conv::{Conv, SLAB};
+use super::conv::{Conv, Geometry, SLAB};
 use super::norm::{Norm, Running, State};
 use super::vector::Vector;
 
@@ -89,6 +91,17 @@ pub(super) struct Work<V> {
     gradient: Vec<V>,
 }
 
+#[cfg(test)]
+impl<V> Work<V> {
+    /// Vectors of all buffers whose length grows with the batch or with the network.
+    pub(super) fn vectors(&self) -> usize {
+        let Self { images, logits, slopes, pooled, activated, output, middle, input, gradient, .. } = self;
+        let kept: usize = self.inputs.iter().chain(&self.middles).map(Vec::len).sum();
+        let others = [images, logits, slopes, pooled, activated, output, middle, input, gradient];
+        kept + others.iter().map(|buffer| buffer.len()).sum::<usize>()
+    }
+}
+
 /// Takes a tensor's parameters with their place and gradient, and changes them.
 pub(super) type Updates<'a, V> = &'a mut dyn FnMut(&mut [V], Range<usize>, &[V]);
 
@@ -102,10 +115,16 @@ impl Network {
     ) -> Option<Self> {
         let slabs: Vec<usize> = Slab::cut(batch).into_iter().map(|slab| slab.images).collect();
         let mut sides = [height, width];
-        let conv = |name: &str, stride: usize, sides: [usize; 2]| {
+        // Most convolutions of a stage see the same.
+        let mut known: HashMap<(usize, usize, [usize; 2]), Arc<Geometry>> = HashMap::new();
+        let mut geometry = |kernel: usize, stride: usize, sides: [usize; 2]| {
+            let new = || Arc::new(Geometry::new(kernel, stride, sides, &slabs));
+            Arc::clone(known.entry((kernel, stride, sides)).or_insert_with(new))
+        };
+        let mut conv = |name: &str, stride: usize, sides: [usize; 2]| {
             let (range, shape) = places.place(&format!("{name}.weight"))?;
             let [to, from, kernel, _] = shape[..] else { return None };
-            Some(Conv::new(from, to, kernel, stride, sides, range.start, &slabs))
+            Some(Conv::new(from, to, range.start, geometry(kernel, stride, sides)))
         };
         let mut index = 0;
         let mut norm = |name: &str| {
@@ -133,7 +152,7 @@ impl Network {
         }
         let (range, shape) = places.place("linear.weight")?;
         let [classes, features] = shape[..] else { return None };
-        let linear = Conv::new(features, classes, 1, 1, [1, 1], range.start, &slabs);
+        let linear = Conv::new(features, classes, range.start, geometry(1, 1, [1, 1]));
         let (biases, _) = places.place("linear.bias")?;
         Some(Self { stem, blocks, linear, biases, image: [channels, height * width] })
     }
@@ -155,15 +174,7 @@ impl Network {
             None => &self.stem,
         };
         let own = &self.blocks[block].conv2;
-        [before.to * before.pixels, own.to * own.pixels]
-    }
-
-    /// Vectors that training on a batch needs besides the parameters.
-    pub(super) fn vectors(&self, batch: usize) -> usize {
-        let sizes = (0..self.blocks.len()).map(|block| self.sizes(block));
-        let kept: usize = sizes.clone().map(|[input, output]| input + output).sum();
-        let largest = sizes.flatten().max().unwrap_or(0);
-        batch * (kept + 3 * largest + self.image.iter().product::<usize>()) + self.largest_tensor()
+        [before.to * before.pixels(), own.to * own.pixels()]
     }
 
     fn largest_tensor(&self) -> usize {
@@ -313,7 +324,8 @@ impl Network {
 
             let own = &mut gradient[..block.conv1.weights.len()];
             own.fill(V::zero());
-            let mut projection = vec![V::zero(); block.shortcut.as_ref().map_or(0, |conv| conv.weights.len())];
+            let mut projection =
+                vec![V::zero(); block.shortcut.as_ref().map_or(0, |conv| conv.weights.len())];
             for slab in slabs {
                 let (x, dy) = (&inputs[index][slab.of(before)], &output[slab.of(after)]);
                 let (middle, input) = (&mut middle[slab.of(after)], &mut input[slab.of(before)]);
@@ -367,6 +379,19 @@ impl Network {
         change(theta, &norm.weights, weights);
         change(theta, &norm.biases, biases);
     }
+}
+
+/// Vectors that training a ResNet of this width needs besides parameters: those of [`Network::work`], but for what
+/// the last layer and the norms need.
+pub(super) fn vectors([channels, height, width]: [usize; 3], filters: usize, batch: usize) -> usize {
+    let size = |stage: usize| (filters << stage) * height.div_ceil(1 << stage) * width.div_ceil(1 << stage);
+    // Two blocks of each stage: their inputs and middles; the first one's input is the stage before's output.
+    let kept: usize = (0..4).map(|stage| size(usize::saturating_sub(stage, 1)) + 3 * size(stage)).sum();
+    let largest = (0..4).map(size).max().unwrap_or(0);
+    let batch = batch.max(SLAB);
+    batch * (kept + size(3) + 3 * largest + channels * height * width)
+        + SLAB * largest
+        + 9 * (filters * 8).pow(2)
 }
 
 /// Averages over the pixels.

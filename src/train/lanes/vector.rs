@@ -3,7 +3,7 @@
 //! A kernel is written once, for any [`Vector`], and compiled for each: it is `#[inline(always)]`, and
 //! [`Vector::run`] is where the processor's features begin. Lanes never mix, and every kernel does the same
 //! operations in the same order whatever the vector's length, so a replica's bits depend neither on its
-//! neighbours nor on the processor.
+//! neighbours nor on the vector.
 
 /// A number of a lane.
 pub(super) trait Scalar: Copy + Default + PartialOrd + Send + Sync + 'static {

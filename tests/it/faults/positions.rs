@@ -8,7 +8,9 @@ use kelvin::error::Result;
 use kelvin::optim::{Adam, Form, OptimizerSpec, Schedule, Sgd};
 use kelvin::torch::Precision;
 use kelvin::train::engine::{Event, Settings, Start, Starts, Task, resume};
-use kelvin::train::{Choice, EpochRecord, Order, Position, RunSpec, Seeds, Snapshot, Status, TrainMetrics};
+use kelvin::train::{
+    Backend, Choice, EpochRecord, Order, Position, RunSpec, Seeds, Snapshot, Status, TrainMetrics,
+};
 use tch::Device;
 
 use super::{Dice, many};
@@ -53,8 +55,7 @@ fn bits(record: &EpochRecord) -> (u32, [u64; 8]) {
 type Begun<'a> = (&'a RunSpec, Option<(Position, &'a [u8])>);
 
 /// Trains runs in stacks of this size, from these checkpoints of theirs; `every` update writes one, or none does.
-fn train(runs: &[Begun], stack: usize, every: bool) -> Vec<Trained> {
-    let choice = Choice::torch(stack, 1);
+fn train(runs: &[Begun], choice: Choice, every: bool) -> Vec<Trained> {
     let task = |(spec, start): &Begun| Task {
         position: start.map(|(position, _)| position).unwrap_or_default(),
         ..Task::new((*spec).clone(), choice)
@@ -139,19 +140,20 @@ fn a_run_goes_on_from_every_update_of_every_way_to_train() {
             .map(|seed| RunSpec { lr: 0.01 * seed as f64, seeds: Seeds::all(seed), ..way.clone() })
             .collect();
         let steps = way.steps_per_epoch();
-        for stack in [1, 3] {
-            // Stacks of float64 depend on their size; no plan has any.
-            if stack > 1 && way.precision == Precision::Float64 {
+        for choice in [Choice::torch(1, 1), Choice::torch(3, 1), Choice::lanes(way.precision)] {
+            // Stacks of float64 depend on their size, and lanes compute no bfloat16; no plan has either.
+            let impossible = match choice.backend {
+                Backend::Torch => choice.stack > 1 && way.precision == Precision::Float64,
+                Backend::Lanes => way.precision == Precision::Bf16,
+            };
+            if impossible {
                 continue;
             }
             let fresh: Vec<_> = runs.iter().map(|spec| (spec, None)).collect();
-            let undisturbed = train(&fresh, stack, false);
-            let saved = train(&fresh, stack, true);
+            let undisturbed = train(&fresh, choice, false);
+            let saved = train(&fresh, choice, true);
             for (a, b) in undisturbed.iter().zip(&saved) {
-                assert!(
-                    a.after(Position::default()) == b.after(Position::default()),
-                    "{way:?}, in stacks of {stack}"
-                );
+                assert!(a.after(Position::default()) == b.after(Position::default()), "{way:?}, {choice:?}");
                 // One between each two updates.
                 assert_eq!(b.checkpoints.len() as u64, u64::from(way.epochs) * steps - 1);
             }
@@ -170,10 +172,10 @@ fn a_run_goes_on_from_every_update_of_every_way_to_train() {
                         continue;
                     }
                     let starts: Vec<_> = group.iter().map(|&(run, at)| start(run, at)).collect();
-                    for (found, &(run, at)) in train(&starts, stack, false).iter().zip(group) {
+                    for (found, &(run, at)) in train(&starts, choice, false).iter().zip(group) {
                         assert!(
                             (&found.records[..], found.digest.as_str()) == undisturbed[run].after(at),
-                            "run {run} from {at} of {group:?} in stacks of {stack}: {way:?}"
+                            "run {run} from {at} of {group:?} {choice:?}: {way:?}"
                         );
                         resumed += 1;
                     }
