@@ -1,8 +1,8 @@
 //! kelvin and PyTorch side by side: `make bench`.
 //!
-//!     bench PYTHON [--device cpu] [--sweep DIR] [PART …]
+//!     bench PYTHON [--device cpu] [--only TEXT …] [PART …]
 //!
-//! PYTHON is one that has torch. Parts: losses, train, evaluate, load, memory, script, store; without any, all
+//! PYTHON is one that has torch. With `--only`, of training and losses only the cases whose names contain one of the texts. Parts: losses, train, evaluate, load, memory, script, store; without any, all
 //! of them. In each, the two sides take turns, three times; ratios are of the same turn. Every measurement is
 //! a row of `results/bench.parquet`, and the tables of `docs/speed.md` between its two marks are written anew.
 
@@ -42,6 +42,7 @@ struct Row {
 struct Bench {
     python: String,
     device: tch::Device,
+    only: Vec<String>,
     rows: Vec<Row>,
     losses: Vec<(Case, &'static str, usize, f64)>,
     /// The page's tables so far.
@@ -55,6 +56,14 @@ impl Bench {
         println!("{line}");
         self.page += line;
         self.page.push('\n');
+    }
+
+    /// The cases that were asked for.
+    fn wanted(&self, mut cases: Vec<Case>) -> Vec<Case> {
+        if !self.only.is_empty() {
+            cases.retain(|case| self.only.iter().any(|text| case.shape().contains(text)));
+        }
+        cases
     }
 
     fn push(&mut self, part: &'static str, case: Option<Case>, system: &str, repeat: usize, run: Timed) {
@@ -115,21 +124,22 @@ fn short(value: f64) -> String {
 fn main() -> Outcome<()> {
     kelvin::memory::keep_freed();
     let mut arguments = std::env::args().skip(1);
-    let python = arguments.next().ok_or("usage: bench PYTHON [--device cpu] [PART …]")?;
+    let python = arguments.next().ok_or("usage: bench PYTHON [--device cpu] [--only TEXT] [PART …]")?;
     if python == "--child" {
         return script::child(arguments.collect());
     }
-    let (mut device, mut parts) = (tch::Device::Cpu, Vec::new());
+    let (mut device, mut parts, mut only) = (tch::Device::Cpu, Vec::new(), Vec::new());
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--device" => device = kelvin::torch::device_named(&arguments.next().unwrap_or_default())?,
+            "--only" => only.extend(arguments.next()),
             part => parts.push(part.to_owned()),
         }
     }
     kelvin::torch::initialize();
     let folder = tempfile::tempdir()?;
     let mut bench =
-        Bench { python, device, rows: Vec::new(), losses: Vec::new(), page: String::new(), folder };
+        Bench { python, device, only, rows: Vec::new(), losses: Vec::new(), page: String::new(), folder };
     let all: [(&str, fn(&mut Bench) -> Outcome<()>); 7] = [
         ("losses", compare::losses),
         ("train", compare::train),
@@ -151,7 +161,7 @@ fn main() -> Outcome<()> {
     }
     write(&bench.rows)?;
     write_losses(&bench.losses)?;
-    if parts.is_empty() && device == tch::Device::Cpu {
+    if parts.is_empty() && bench.only.is_empty() && device == tch::Device::Cpu {
         page(&root().join("docs/speed.md"), &bench.page)?;
     } else {
         std::fs::write("results/bench.md", &bench.page)?;
