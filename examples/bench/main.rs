@@ -24,6 +24,9 @@ use cases::Case;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
+/// A part of the benchmark.
+type Part = fn(&mut Bench) -> Outcome<()>;
+
 /// Turns of each comparison.
 const REPEATS: usize = 3;
 
@@ -140,7 +143,7 @@ fn main() -> Outcome<()> {
     let folder = tempfile::tempdir()?;
     let mut bench =
         Bench { python, device, only, rows: Vec::new(), losses: Vec::new(), page: String::new(), folder };
-    let all: [(&str, fn(&mut Bench) -> Outcome<()>); 7] = [
+    let all: [(&str, Part); 7] = [
         ("losses", compare::losses),
         ("train", compare::train),
         ("evaluate", compare::evaluate),

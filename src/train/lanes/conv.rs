@@ -289,7 +289,7 @@ impl<V: Vector> Side<'_, V> {
     ) {
         let [inner, outer] = self.strides;
         let pixels = self.links.of.len();
-        let mut sums = [[V::zero(); N]; O];
+        let mut sums = [[V::zero(); O]; N];
         for c in 0..self.channels[0] {
             let (weight, inputs) = (channel * outer + c * inner, c * self.links.others);
             for link in &self.links.of[pixel] {
@@ -300,19 +300,19 @@ impl<V: Vector> Side<'_, V> {
                     #[inline(always)]
                     |o| unsafe { *self.weights.get_unchecked(weight + o * outer + link.tap as usize) },
                 );
-                for image in 0..N {
+                for (image, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: as above.
                     let input = unsafe { *x.get_unchecked(input + image) };
-                    for o in 0..O {
-                        sums[o][image] = input.mul_add(weights[o], sums[o][image]);
+                    for (sum, weight) in sums.iter_mut().zip(weights) {
+                        *sum = input.mul_add(weight, *sum);
                     }
                 }
             }
         }
-        for (o, sums) in sums.iter().enumerate() {
+        for o in 0..O {
             let own = &mut y[((channel + o) * pixels + pixel) * N..][..N];
-            for (value, sum) in own.iter_mut().zip(sums) {
-                *value = if add { value.add(*sum) } else { *sum };
+            for (value, sums) in own.iter_mut().zip(&sums) {
+                *value = if add { value.add(sums[o]) } else { sums[o] };
             }
         }
     }

@@ -102,6 +102,9 @@ impl<V> Work<V> {
     }
 }
 
+/// Takes all parameters, a tensor's place among them and its gradient, and changes the tensor.
+type Change<'a, V> = &'a mut dyn FnMut(&mut [V], &Range<usize>, &[V]);
+
 /// Takes a tensor's parameters with their place and gradient, and changes them.
 pub(super) type Updates<'a, V> = &'a mut dyn FnMut(&mut [V], Range<usize>, &[V]);
 
@@ -372,7 +375,7 @@ impl Network {
         state: &State<V>,
         theta: &mut [V],
         gradient: &mut [V],
-        change: &mut dyn FnMut(&mut [V], &Range<usize>, &[V]),
+        change: Change<V>,
     ) {
         let (weights, biases) = gradient[..2 * norm.channels].split_at_mut(norm.channels);
         state.gradients(weights, biases);
