@@ -179,7 +179,8 @@ pub fn train(bench: &mut Bench) -> Outcome<()> {
         let way = match &known {
             Some((other, way)) if same(other) => *way,
             _ => {
-                let ways = ways(case, device);
+                let mut ways = ways(case, device);
+                ways.retain(|way| bench.compile || !way.compile);
                 strongest(&mut pytorch, case, &files, &ways, eager.speed(), &mut failed)
             }
         };

@@ -1,6 +1,6 @@
 //! kelvin and PyTorch side by side: `make bench`.
 //!
-//!     bench PYTHON [--device cpu] [--only TEXT …] [PART …]
+//!     bench PYTHON [--device cpu] [--only TEXT …] [--no-compile] [PART …]
 //!
 //! PYTHON is one that has torch. With `--only`, of training and losses only the cases whose names contain one of the texts. Parts: losses, train, evaluate, load, memory, script, store; without any, all
 //! of them. In each, the two sides take turns, three times; ratios are of the same turn. Every measurement is
@@ -46,6 +46,8 @@ struct Bench {
     python: String,
     device: tch::Device,
     only: Vec<String>,
+    /// Whether torch.compile is among the ways; it takes minutes per case.
+    compile: bool,
     rows: Vec<Row>,
     losses: Vec<(Case, &'static str, usize, f64)>,
     /// The page's tables so far.
@@ -127,22 +129,32 @@ fn short(value: f64) -> String {
 fn main() -> Outcome<()> {
     kelvin::memory::keep_freed();
     let mut arguments = std::env::args().skip(1);
-    let python = arguments.next().ok_or("usage: bench PYTHON [--device cpu] [--only TEXT] [PART …]")?;
+    let python =
+        arguments.next().ok_or("usage: bench PYTHON [--device cpu] [--only TEXT] [--no-compile] [PART …]")?;
     if python == "--child" {
         return script::child(arguments.collect());
     }
-    let (mut device, mut parts, mut only) = (tch::Device::Cpu, Vec::new(), Vec::new());
+    let (mut device, mut parts, mut only, mut compile) = (tch::Device::Cpu, Vec::new(), Vec::new(), true);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--device" => device = kelvin::torch::device_named(&arguments.next().unwrap_or_default())?,
             "--only" => only.extend(arguments.next()),
+            "--no-compile" => compile = false,
             part => parts.push(part.to_owned()),
         }
     }
     kelvin::torch::initialize();
     let folder = tempfile::tempdir()?;
-    let mut bench =
-        Bench { python, device, only, rows: Vec::new(), losses: Vec::new(), page: String::new(), folder };
+    let mut bench = Bench {
+        python,
+        device,
+        only,
+        compile,
+        rows: Vec::new(),
+        losses: Vec::new(),
+        page: String::new(),
+        folder,
+    };
     let all: [(&str, Part); 7] = [
         ("losses", compare::losses),
         ("train", compare::train),
@@ -164,7 +176,7 @@ fn main() -> Outcome<()> {
     }
     write(&bench.rows)?;
     write_losses(&bench.losses)?;
-    if parts.is_empty() && bench.only.is_empty() && device == tch::Device::Cpu {
+    if parts.is_empty() && bench.only.is_empty() && bench.compile && device == tch::Device::Cpu {
         page(&root().join("docs/speed.md"), &bench.page)?;
     } else {
         std::fs::write("results/bench.md", &bench.page)?;

@@ -105,6 +105,15 @@ impl PyTorch {
     }
 
     fn ask(&mut self, request: &Value, processes: usize) -> Outcome<Vec<Value>> {
+        let answers = self.try_to_ask(request, processes);
+        if answers.is_err() {
+            // One may have died of it; the next request finds new ones.
+            self.processes.clear();
+        }
+        answers
+    }
+
+    fn try_to_ask(&mut self, request: &Value, processes: usize) -> Outcome<Vec<Value>> {
         while self.processes.len() < processes {
             self.processes.push(Process::start(&self.python)?);
         }
