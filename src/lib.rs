@@ -28,6 +28,7 @@ pub mod shell;
 
 pub mod sweep;
 pub mod table;
+pub mod theory;
 pub mod torch;
 pub mod train;
 mod untrusted;

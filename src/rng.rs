@@ -30,6 +30,12 @@ pub enum Stream {
     Subset,
     /// Draws of the bootstrap; the index is the draw.
     Bootstrap,
+    /// Training sets of a problem of `lab`; the index is the data set.
+    DataSet,
+    /// Its test sets.
+    TestSet,
+    /// Batches of simulated chains; the index is the chain or the group of chains.
+    Chain,
 }
 
 impl Stream {
@@ -46,6 +52,9 @@ impl Stream {
             Self::LabelNoise => b"labels  ",
             Self::Subset => b"subset  ",
             Self::Bootstrap => b"bootstra",
+            Self::DataSet => b"data-set",
+            Self::TestSet => b"test-set",
+            Self::Chain => b"chain   ",
         }
     }
 }
@@ -79,6 +88,11 @@ impl Rng {
             }
         }
         (product >> 32) as u32
+    }
+
+    /// Fills a slice with random bytes.
+    pub fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        self.0.fill_bytes(bytes);
     }
 
     /// Two independent standard normal numbers (Box and Muller 1958).

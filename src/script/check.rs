@@ -104,14 +104,21 @@ struct Script {
 
 impl Script {
     fn new(engine: &Engine, session: &Rc<Session>, ast: &AST) -> Self {
-        let native =
-            |info: rhai::FuncInfo| Some((info.metadata.name.to_string(), info.metadata.param_types.len()));
+        let native = |info: rhai::FuncInfo| {
+            let metadata = info.metadata;
+            Some((info.namespace.to_string(), metadata.name.to_string(), metadata.param_types.len()))
+        };
         let mut functions: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
-        for (name, arity) in engine.collect_fn_metadata(None, native, true) {
+        let (mut modules, mut keys, mut missing) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        for (module, name, arity) in engine.collect_fn_metadata(None, native, true) {
+            let functions = if module.is_empty() {
+                &mut functions
+            } else {
+                modules.entry(module).or_insert_with(|| Some(BTreeMap::new())).get_or_insert_default()
+            };
             functions.entry(name).or_default().insert(arity);
         }
         add(&mut functions, ast);
-        let (mut modules, mut keys, mut missing) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
         ast.walk(&mut |path| {
             match path.last() {
                 Some(ASTNode::Stmt(Stmt::Import(import, position))) => {
@@ -187,7 +194,7 @@ impl Script {
                             counts(arities)
                         ));
                     }
-                    Some(_) => {}
+                    Some(_) => written_options(&format!("{}::{name}", alias.name), call, findings),
                 },
                 Some(None) => {}
             }
@@ -212,10 +219,15 @@ impl Script {
             }
             Some(_) => {}
         }
-        for argument in &call.args {
-            if let Expr::Map(map, _) = argument {
-                options(name, None, &map.0, findings);
-            }
+        written_options(name, call, findings);
+    }
+}
+
+/// The maps of options that are written down in a call.
+fn written_options(name: &str, call: &FnCallExpr, findings: &mut Vec<Finding>) {
+    for argument in &call.args {
+        if let Expr::Map(map, _) = argument {
+            options(name, None, &map.0, findings);
         }
     }
 }

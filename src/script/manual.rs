@@ -147,7 +147,9 @@ fn collect<T>(engine: &Engine, make: impl Fn(&str, &str, &[&str]) -> Option<T>) 
             return None;
         }
         let signature = plain_signature(&info.metadata.gen_signature(|name| type_name(name).into()));
-        make(&info.metadata.name, &signature, &lines)
+        // A function of a module that the program carries is called with its module's name.
+        let module = if info.namespace.is_empty() { String::new() } else { format!("{}::", info.namespace) };
+        make(&format!("{module}{}", info.metadata.name), &format!("{module}{signature}"), &lines)
     };
     engine.collect_fn_metadata(None, of_one, false)
 }

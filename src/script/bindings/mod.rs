@@ -10,6 +10,7 @@ mod budget;
 mod data;
 mod help;
 mod jobs;
+mod lab;
 mod model;
 mod numbers;
 mod on_epoch;
@@ -44,6 +45,8 @@ pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
         "images" => &data::IMAGES_OPTIONS,
         _ => {
             let analysis = analysis::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list);
+            let analysis =
+                analysis.or_else(|| lab::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list));
             let model = MODELS.iter().find(|model| model.name == call).map(|model| model.options);
             let optimizer =
                 OPTIMIZERS.iter().find(|optimizer| optimizer.name == call).map(|optimizer| optimizer.options);
@@ -73,6 +76,7 @@ pub(super) fn calls_with_options() -> Vec<&'static str> {
         "images",
     ];
     calls.extend(analysis::OPTIONS.iter().map(|(name, _)| *name));
+    calls.extend(lab::OPTIONS.iter().map(|(name, _)| *name));
     calls.extend(MODELS.iter().filter(|model| !model.options.is_empty()).map(|model| model.name));
     calls.extend(OPTIMIZERS.iter().map(|optimizer| optimizer.name));
     calls
@@ -100,6 +104,7 @@ pub(super) fn register(engine: &mut Engine) {
     ] {
         engine.register_global_module(module.into());
     }
+    lab::register(engine);
     data::name_types(engine);
     model::name_types(engine);
     sweeps::name_types(engine);

@@ -1,0 +1,366 @@
+//! Averages over data sets: ρ̄, ⟨·⟩, ⟨⟨·⟩⟩ and Cov_D of section 2.1, with standard errors.
+//!
+//! Each data set is a training set, its density (Eq. 18) on one grid for all, and a test set. Products are summed at every θ, so
+//! that covariances over data sets are known at every θ; they are summed in blocks of data sets, and an error
+//! is the jackknife's, which leaves out one block at a time (Efron and Stein 1981).
+
+use super::density::{Density, Grid, grid_for};
+use super::problem::{Dynamics, Law, Population, Sample};
+use crate::error::{Error, Result};
+use crate::rng::Stream;
+
+/// A number with its standard error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// The number.
+    pub value: f64,
+    /// Its standard error.
+    pub error: f64,
+}
+
+/// What is averaged, and how often.
+#[derive(Clone, Debug)]
+pub struct EnsembleOptions {
+    /// T, α, β.
+    pub dynamics: Dynamics,
+    /// Data sets.
+    pub datasets: usize,
+    /// Examples in a test set; none: as many as in a training set.
+    pub test: Option<usize>,
+    /// What decides the draws.
+    pub seed: i64,
+}
+
+impl EnsembleOptions {
+    /// Fewer data sets say nothing of errors.
+    pub const LEAST: usize = 20;
+
+    pub(super) fn check(&self) -> Result<()> {
+        self.dynamics.check()?;
+        if !(Self::LEAST..=10_000_000).contains(&self.datasets) {
+            return Err(Error::invalid(format!(
+                "datasets: expected {} to 10,000,000 data sets, found {}",
+                Self::LEAST,
+                self.datasets
+            )));
+        }
+        if self.test == Some(0) {
+            return Err(Error::invalid("test: expected at least one example in a test set, found 0"));
+        }
+        Ok(())
+    }
+}
+
+/// Functions of θ and the data set whose products are averaged over data sets at every θ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    /// ρ(θ|x).
+    Density,
+    /// U_ℓ.
+    Train,
+    /// U_ℓ².
+    TrainSquare,
+    /// U_e.
+    Test,
+    /// Eq. 19, 0 at the reference point.
+    V,
+    /// Eq. 20, 0 at the reference point.
+    A,
+    /// ½T ln Z, which v lacks for Z = 1.
+    Constant,
+}
+
+use Field::{A, Constant, Density as Rho, Test, Train, TrainSquare, V};
+
+const FIELDS: [Field; 7] = [Rho, Train, TrainSquare, Test, V, A, Constant];
+
+/// The pairs of which products are wanted.
+const PAIRS: [(Field, Field); 15] = [
+    (Rho, Rho),
+    (Rho, Train),
+    (Rho, TrainSquare),
+    (Rho, Test),
+    (Rho, V),
+    (Rho, A),
+    (Train, Train),
+    (Train, V),
+    (Train, A),
+    (Train, Constant),
+    (V, V),
+    (V, A),
+    (V, Constant),
+    (A, A),
+    (A, Constant),
+];
+
+/// Averages of one data set over its own density.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scalars {
+    /// ⟨U_ℓ⟩ and ⟨U_ℓ²⟩.
+    pub(super) train: f64,
+    pub(super) train_square: f64,
+    /// ⟨U_e⟩, of the test set.
+    pub(super) test: f64,
+    /// ⟨v⟩, ⟨a⟩ and ⟨vU_ℓ⟩, with v and a 0 at the reference point.
+    pub(super) v: f64,
+    pub(super) a: f64,
+    pub(super) v_train: f64,
+    /// ½T ln Z.
+    pub(super) constant: f64,
+    /// Products of two averages, for covariances over data sets.
+    pub(super) v_times_train: f64,
+    /// ∂_T ⟨U_ℓ⟩, by a difference.
+    pub(super) train_slope: f64,
+    /// ⟨U′ + αθ⟩ (Eq. 34).
+    pub(super) drift: f64,
+    /// Both sides of Eqs. 35 to 37 at stationarity.
+    pub(super) relations: [[f64; 2]; 3],
+}
+
+impl Scalars {
+    fn of<L: Law>(density: &Density, grid: &Grid, dynamics: &Dynamics, test: &Sample) -> Self {
+        let Dynamics { temperature, alpha, beta } = *dynamics;
+        let mean = |f: &dyn Fn(usize) -> f64| density.mean(grid, (0..grid.points()).map(f));
+        let local = |point: usize| density.local[point];
+        let tests: Vec<_> = grid.values().map(|theta| test.at::<L>(theta)).collect();
+        let drift = |point: usize| local(point).gradient + alpha * grid.at(point);
+        let noise = |point: usize| local(point).noise + beta * beta;
+        let theta = mean(&|point| grid.at(point));
+        let [train, v] = [mean(&|point| local(point).loss), mean(&|point| density.v[point])];
+        // The same density at T(1 ± ε), by its ratio to this one.
+        let at_other = |factor: f64| {
+            let change = 2.0 / temperature * (1.0 / factor - 1.0);
+            let ratio = |point: usize| density.density[point] * (-change * (density.v[point] - v)).exp();
+            let z = grid.integral((0..grid.points()).map(ratio));
+            grid.integral((0..grid.points()).map(|point| ratio(point) * local(point).loss)) / z
+        };
+        const EPSILON: f64 = 1e-4;
+        let train_slope = (at_other(1.0 + EPSILON) - at_other(1.0 - EPSILON)) / (2.0 * EPSILON * temperature);
+        Self {
+            train,
+            train_square: mean(&|point| local(point).loss.powi(2)),
+            test: mean(&|point| tests[point].loss),
+            v,
+            a: mean(&|point| density.a[point]),
+            v_train: mean(&|point| density.v[point] * local(point).loss),
+            constant: 0.5 * temperature * density.log_z,
+            v_times_train: v * train,
+            train_slope,
+            drift: mean(&drift),
+            relations: [
+                [
+                    2.0 * mean(&|point| drift(point) * (grid.at(point) - theta)),
+                    temperature * mean(&noise),
+                ],
+                [
+                    mean(&|point| local(point).gradient * drift(point)),
+                    0.5 * temperature * mean(&|point| local(point).curvature * noise(point)),
+                ],
+                [
+                    mean(&|point| tests[point].gradient * drift(point)),
+                    0.5 * temperature * mean(&|point| tests[point].curvature * noise(point)),
+                ],
+            ],
+        }
+    }
+}
+
+/// Sums over some data sets.
+#[derive(Clone)]
+struct Sums {
+    datasets: usize,
+    /// Of each field, at each θ.
+    fields: Vec<Vec<f64>>,
+    /// Of each pair's products, at each θ.
+    pairs: Vec<Vec<f64>>,
+    scalars: Vec<Scalars>,
+}
+
+impl Sums {
+    fn none(points: usize) -> Self {
+        let rows = |n| vec![vec![0.0; points]; n];
+        Self { datasets: 0, fields: rows(FIELDS.len()), pairs: rows(PAIRS.len()), scalars: Vec::new() }
+    }
+
+    fn add(&mut self, values: &[Vec<f64>; FIELDS.len()], scalars: Scalars) {
+        self.datasets += 1;
+        self.scalars.push(scalars);
+        for (sums, values) in self.fields.iter_mut().zip(values) {
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        }
+        for (sums, (one, other)) in self.pairs.iter_mut().zip(PAIRS) {
+            let products = values[one as usize].iter().zip(&values[other as usize]);
+            sums.iter_mut().zip(products).for_each(|(sum, (a, b))| *sum += a * b);
+        }
+    }
+}
+
+/// Data sets of a problem, averaged.
+pub(super) struct Ensemble {
+    pub(super) grid: Grid,
+    pub(super) dynamics: Dynamics,
+    /// Examples in a training set.
+    pub(super) n: usize,
+    /// What is known exactly, at each θ.
+    pub(super) population: Vec<Population>,
+    blocks: Vec<Sums>,
+}
+
+/// Blocks of the jackknife.
+const BLOCKS: usize = 20;
+
+impl Ensemble {
+    /// Draws data sets and sums.
+    pub(super) fn new<L: Law>(law: &L, n: usize, options: &EnsembleOptions) -> Result<Self> {
+        options.check()?;
+        let EnsembleOptions { dynamics, datasets, test, seed } = options.clone();
+        let test = test.unwrap_or(n);
+        let train = |index: usize| Sample::draw(law, n, seed, Stream::DataSet, index as u64);
+        // The grid must hold every density.
+        let samples: Vec<Sample> = (0..datasets).map(train).collect();
+        let (grid, reference) = grid_for(law, &samples, &dynamics)?;
+        let block = |block: usize| -> Result<Sums> {
+            let mut sums = Sums::none(grid.points());
+            for index in (block..datasets).step_by(BLOCKS) {
+                crate::interrupt::check()?;
+                let density = Density::new::<L>(&samples[index], &dynamics, &grid, reference)?;
+                let test = Sample::draw(law, test, seed, Stream::TestSet, index as u64);
+                let scalars = Scalars::of::<L>(&density, &grid, &dynamics, &test);
+                let losses: Vec<f64> = density.local.iter().map(|local| local.loss).collect();
+                let squares = losses.iter().map(|loss| loss * loss).collect();
+                let tests = grid.values().map(|theta| test.loss::<L>(theta)).collect();
+                let constant = vec![scalars.constant; grid.points()];
+                let Density { density, v, a, .. } = density;
+                sums.add(&[density, losses, squares, tests, v, a, constant], scalars);
+            }
+            Ok(sums)
+        };
+        let blocks = in_parallel(BLOCKS, &block)?;
+        let population = grid.values().map(|theta| law.population(theta)).collect();
+        Ok(Self { grid, dynamics, n, population, blocks })
+    }
+
+    /// The averages over all data sets.
+    pub(super) fn all(&self) -> Averages<'_> {
+        Averages::new(self, None)
+    }
+
+    /// Functions of the averages over all data sets, and over all but those of each block.
+    pub(super) fn jackknife(&self, of: impl Fn(&Averages) -> Vec<f64>) -> (Vec<f64>, Vec<Vec<f64>>) {
+        (of(&self.all()), (0..BLOCKS).map(|block| of(&Averages::new(self, Some(block)))).collect())
+    }
+
+    /// Functions of the averages with their standard errors.
+    pub(super) fn estimates(&self, of: impl Fn(&Averages) -> Vec<f64>) -> Vec<Estimate> {
+        let (all, without) = self.jackknife(of);
+        let error = |k: usize| jackknife_error(&without.iter().map(|values| values[k]).collect::<Vec<_>>());
+        all.iter().enumerate().map(|(k, &value)| Estimate { value, error: error(k) }).collect()
+    }
+}
+
+/// The standard error of an estimate from those without each block.
+pub(super) fn jackknife_error(without: &[f64]) -> f64 {
+    let b = without.len() as f64;
+    let mean = without.iter().sum::<f64>() / b;
+    ((b - 1.0) / b * without.iter().map(|value| (value - mean).powi(2)).sum::<f64>()).sqrt()
+}
+
+/// Averages over data sets, all or all but one block.
+pub(super) struct Averages<'a> {
+    ensemble: &'a Ensemble,
+    left_out: Option<usize>,
+    datasets: f64,
+    fields: Vec<Vec<f64>>,
+    pairs: Vec<Vec<f64>>,
+}
+
+impl<'a> Averages<'a> {
+    fn new(ensemble: &'a Ensemble, left_out: Option<usize>) -> Self {
+        let mut sums = Sums::none(ensemble.grid.points());
+        let add = |sums: &mut [Vec<f64>], others: &[Vec<f64>]| {
+            for (sums, others) in sums.iter_mut().zip(others) {
+                sums.iter_mut().zip(others).for_each(|(sum, other)| *sum += other);
+            }
+        };
+        for (_, block) in ensemble.blocks.iter().enumerate().filter(|(index, _)| Some(*index) != left_out) {
+            sums.datasets += block.datasets;
+            add(&mut sums.fields, &block.fields);
+            add(&mut sums.pairs, &block.pairs);
+        }
+        let datasets = sums.datasets as f64;
+        let mean = |mut rows: Vec<Vec<f64>>| {
+            rows.iter_mut().flatten().for_each(|sum| *sum /= datasets);
+            rows
+        };
+        Self { ensemble, left_out, datasets, fields: mean(sums.fields), pairs: mean(sums.pairs) }
+    }
+
+    /// How many data sets.
+    pub(super) fn datasets(&self) -> f64 {
+        self.datasets
+    }
+
+    pub(super) fn ensemble(&self) -> &'a Ensemble {
+        self.ensemble
+    }
+
+    /// The mean of a field over data sets, at every θ; of the density it is ρ̄.
+    pub(super) fn mean(&self, field: Field) -> &[f64] {
+        &self.fields[field as usize]
+    }
+
+    /// Cov_D of two fields at every θ, without bias.
+    pub(super) fn covariance(&self, one: Field, other: Field) -> Vec<f64> {
+        let pair = PAIRS.iter().position(|pair| *pair == (one, other) || *pair == (other, one));
+        let Some(pair) = pair else { return vec![f64::NAN; self.ensemble.grid.points()] };
+        let unbiased = self.datasets / (self.datasets - 1.0);
+        let means = self.mean(one).iter().zip(self.mean(other));
+        self.pairs[pair].iter().zip(means).map(|(product, (a, b))| unbiased * (product - a * b)).collect()
+    }
+
+    /// ⟨⟨f⟩⟩: the integral of ρ̄ f.
+    pub(super) fn over_mean_density(&self, values: impl IntoIterator<Item = f64>) -> f64 {
+        self.ensemble.grid.integral(self.mean(Rho).iter().zip(values).map(|(density, value)| density * value))
+    }
+
+    /// The mean over data sets of averages of one data set.
+    pub(super) fn scalar(&self, of: impl Fn(&Scalars) -> f64) -> f64 {
+        let blocks = self.ensemble.blocks.iter().enumerate();
+        let blocks = blocks.filter(|(index, _)| Some(*index) != self.left_out);
+        blocks.flat_map(|(_, block)| &block.scalars).map(of).sum::<f64>() / self.datasets
+    }
+}
+
+/// The results of a function of 0..n, on all cores; the first error or an interrupt ends it.
+pub(super) fn in_parallel<T: Send>(n: usize, work: &(dyn Fn(usize) -> Result<T> + Sync)) -> Result<Vec<T>> {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, scope) = (AtomicUsize::new(0), crate::interrupt::scope());
+    let worker = || {
+        crate::interrupt::work_for(scope.clone());
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= n {
+                return Ok(done);
+            }
+            match work(index) {
+                Ok(value) => done.push((index, value)),
+                Err(error) => {
+                    next.store(n, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+    };
+    let parts = std::thread::scope(|threads| {
+        let workers: Vec<_> = (0..cores.min(n)).map(|_| threads.spawn(worker)).collect();
+        workers.into_iter().map(|worker| worker.join()).collect::<Vec<_>>()
+    });
+    let mut results = Vec::new();
+    for part in parts {
+        results.extend(part.map_err(|_| Error::invalid("a thread of the computation panicked"))??);
+    }
+    results.sort_by_key(|(index, _): &(usize, T)| *index);
+    Ok(results.into_iter().map(|(_, value)| value).collect())
+}

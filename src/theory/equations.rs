@@ -1,0 +1,442 @@
+//! Every equation of section 2 and Appendices A, C and D as its two sides, on an ensemble of data sets.
+//!
+//! Where the paper's own formula has a slip, a row with a prime (11′, 25′) has it mended; `docs/theory.md` tells of each.
+//!
+//! The approximations take g up to a constant that depends on the data set, and "ignore the stochasticity in Z". Here g includes
+//! ln Z, so that Z = 1 and nothing is ignored ([`Gauge::Normalised`]); [`Gauge::Reference`] lets v and a vanish at a fixed θ
+//! instead. Eqs. 25 and 26 need a v that does not depend on T: they always use the second.
+
+use super::ensemble::{Averages, Ensemble, Estimate, Field};
+use super::problem::Law;
+use Field::{A, Constant, Density as Rho, Test, Train, TrainSquare, V};
+
+/// Which constant g has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gauge {
+    /// Z = 1 on every training set.
+    Normalised,
+    /// v and a vanish at the minimum of Ū.
+    Reference,
+}
+
+impl Gauge {
+    /// Every choice with its name in scripts.
+    pub const ALL: [(&'static str, Self); 2] = [("normalised", Self::Normalised), ("reference", Self::Reference)];
+}
+
+/// What an equation claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Both sides are equal.
+    Equal,
+    /// The left side is at most the right one, proven.
+    Bound,
+    /// The left side is at most the right one, approximately.
+    ApproximateBound,
+    /// Both sides are about equal.
+    Approximation,
+}
+
+/// An equation with its two sides.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// Its number in the paper.
+    pub equation: &'static str,
+    /// What is compared.
+    pub says: &'static str,
+    /// What it claims.
+    pub claim: Claim,
+    /// The left side.
+    pub left: Estimate,
+    /// The right side.
+    pub right: Estimate,
+    /// Left minus right.
+    pub difference: Estimate,
+    /// Where its assumptions fail.
+    pub assumptions: String,
+}
+
+/// Standard errors that a difference may be away from nothing: 1 in 16,000 by chance.
+const WIDTH: f64 = 4.0;
+
+impl Side {
+    /// Whether equal sides are equal within the errors, or a bound holds.
+    pub fn holds(&self) -> bool {
+        let Estimate { value, error } = self.difference;
+        // What quadrature and rounding leave of an identity.
+        let rest = 1e-7 * (self.left.value.abs() + self.right.value.abs());
+        match self.claim {
+            Claim::Equal => value.abs() <= WIDTH * error + rest,
+            Claim::Bound | Claim::ApproximateBound => value <= WIDTH * error + rest,
+            Claim::Approximation => true,
+        }
+    }
+
+    /// The verdict in words.
+    pub fn verdict(&self) -> String {
+        if !(self.left.value.is_finite() && self.right.value.is_finite()) {
+            return "not defined".to_owned();
+        }
+        match (self.claim, self.holds()) {
+            (Claim::Equal, true) => "equal".to_owned(),
+            (Claim::Equal, false) => "differs".to_owned(),
+            (Claim::Bound | Claim::ApproximateBound, true) => "bound holds".to_owned(),
+            (Claim::Bound | Claim::ApproximateBound, false) => "bound fails".to_owned(),
+            (Claim::Approximation, _) => {
+                let off = 100.0 * (self.right.value / self.left.value - 1.0).abs();
+                if off < 1e4 { format!("approximation off by {off:.2} %") } else { "approximation fails".to_owned() }
+            }
+        }
+    }
+}
+
+/// g and its averages in one gauge, at every θ.
+struct Potential {
+    /// Averages ḡ, v̄.
+    g: Vec<f64>,
+    v: Vec<f64>,
+    /// σ_g², σ_v², σ_a², σ_{v,a}.
+    g2: Vec<f64>,
+    v2: Vec<f64>,
+    a2: Vec<f64>,
+    va: Vec<f64>,
+    /// σ_{g,u}, σ_{v,u}, σ_{a,u}.
+    gu: Vec<f64>,
+    vu: Vec<f64>,
+    au: Vec<f64>,
+}
+
+fn zip(values: &[f64], others: &[f64], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    values.iter().zip(others).map(|(a, b)| f(*a, *b)).collect()
+}
+
+impl Potential {
+    fn new(averages: &Averages, gauge: Gauge) -> Self {
+        let temperature = averages.ensemble().dynamics.temperature;
+        let b = 2.0 / temperature;
+        let cov = |one, other| averages.covariance(one, other);
+        let (a2, au) = (cov(A, A), cov(Train, A));
+        let (v, v2, va, vu) = match gauge {
+            Gauge::Reference => (averages.mean(V).to_vec(), cov(V, V), cov(V, A), cov(Train, V)),
+            // v + ½T ln Z.
+            Gauge::Normalised => {
+                let add = |one: Vec<f64>, other: Vec<f64>| zip(&one, &other, |a, b| a + b);
+                let constants = averages.scalar(|one| one.constant);
+                let squares = averages.scalar(|one| one.constant * one.constant);
+                let n = averages.datasets();
+                let constant_variance = n / (n - 1.0) * (squares - constants * constants);
+                let v2 = zip(&cov(V, V), &cov(V, Constant), |v2, vc| v2 + 2.0 * vc + constant_variance);
+                (
+                    averages.mean(V).iter().map(|v| v + constants).collect(),
+                    v2,
+                    add(cov(V, A), cov(A, Constant)),
+                    add(cov(Train, V), cov(Train, Constant)),
+                )
+            }
+        };
+        let g = zip(&v, averages.mean(A), |v, a| b * v + a);
+        let gu = zip(&vu, &au, |vu, au| b * vu + au);
+        let g2 = zip(&zip(&v2, &a2, |v2, a2| b * b * v2 + a2), &va, |sum, va| sum + 2.0 * b * va);
+        Self { g, v, g2, v2, a2, va, gu, vu, au }
+    }
+}
+
+/// A density from its logarithm; none where that grows towards an end of the grid, so that there is no integral.
+fn normalised(averages: &Averages, log: &[f64]) -> Option<Vec<f64>> {
+    let largest = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let density: Vec<f64> = log.iter().map(|log| (log - largest).exp()).collect();
+    let z = averages.ensemble().grid.integral(density.iter().copied());
+    let ends = density[0].max(density[density.len() - 1]);
+    (ends < 1e-6).then(|| density.into_iter().map(|density| density / z).collect())
+}
+
+/// One row: number, words, claim, left side, right side.
+type Row = (&'static str, &'static str, Claim, f64, f64);
+
+/// Both sides of every equation, from averages over data sets.
+fn rows<L: Law>(law: &L, averages: &Averages, gauge: Gauge) -> Vec<Row> {
+    use Claim::{Approximation, ApproximateBound, Bound, Equal};
+    let ensemble = averages.ensemble();
+    let (grid, n, temperature) = (&ensemble.grid, ensemble.n as f64, ensemble.dynamics.temperature);
+    let population = &ensemble.population;
+    let rho = averages.mean(Rho);
+    let integral = |values: &[f64]| grid.integral(values.iter().copied());
+    let over = |values: &[f64]| averages.over_mean_density(values.iter().copied());
+    let loss: Vec<f64> = population.iter().map(|one| one.loss).collect();
+    let sigma_l: Vec<f64> = population.iter().map(|one| one.loss_variance.max(0.0).sqrt()).collect();
+    let test_loss = over(&loss);
+    let train_loss = averages.scalar(|one| one.train);
+    let gap = averages.scalar(|one| one.test - one.train);
+    let exact_gap = test_loss - train_loss;
+    let covariance = integral(&averages.covariance(Rho, Train));
+    let rho_variance = averages.covariance(Rho, Rho);
+
+    let squares: Vec<f64> = population.iter().map(|one| one.loss.powi(2) + one.loss_variance / n).collect();
+    let mut rows: Vec<Row> = vec![
+        (
+            "2",
+            "f = U_ℓ²: total average, covariance and averages apart",
+            Equal,
+            averages.scalar(|one| one.train_square),
+            integral(&averages.covariance(Rho, TrainSquare)) + over(&squares),
+        ),
+        ("3", "train loss", Equal, train_loss, covariance + test_loss),
+        ("4", "test loss", Equal, averages.scalar(|one| one.test), test_loss),
+        ("4", "∫Cov_D(ρ, U_e)dθ is 0", Equal, integral(&averages.covariance(Rho, Test)), 0.0),
+        ("5", "gap", Equal, gap, integral(&averages.covariance(Rho, Test)) - covariance),
+        ("6", "gap as a covariance", Equal, gap, -covariance),
+        (
+            "7",
+            "the bound of the gap",
+            Bound,
+            gap.abs(),
+            integral(&zip(&rho_variance, &sigma_l, |variance, sigma| variance.max(0.0).sqrt() * sigma)) / n.sqrt(),
+        ),
+    ];
+
+    let p = Potential::new(averages, gauge);
+    let b = 2.0 / temperature;
+    // ⟨⟨ḡ⟩⟩ = ⟨g⟩ − ∫Cov(ρ, g): free of the bias that one data set's ρ with its own g would bring.
+    let cov_v = integral(&averages.covariance(Rho, V));
+    let cov_a = integral(&averages.covariance(Rho, A));
+    let (v, a) = (averages.scalar(|one| one.v), averages.scalar(|one| one.a));
+    rows.push(("9", "effective potential", Bound, b * v + a, b * (v - cov_v) + a - cov_a));
+    rows.push(("21", "the same for SGD", Bound, v + a / b, v - cov_v + (a - cov_a) / b));
+
+    let half_g2: Vec<f64> = p.g2.iter().map(|g2| 0.5 * g2).collect();
+    // NaN where the density has no integral.
+    let mean_under = |log: &[f64], values: &[f64]| {
+        normalised(averages, log).map_or(f64::NAN, |density| integral(&zip(&density, values, |r, value| r * value)))
+    };
+    let log_normal = zip(&half_g2, &p.g, |half, g| half - g);
+    rows.push(("10", "ρ̄ log-normal: test loss", Approximation, test_loss, mean_under(&log_normal, &loss)));
+    rows.push((
+        "10",
+        "σ_ρ²: integral",
+        Approximation,
+        integral(&rho_variance),
+        integral(&zip(rho, &p.g2, |rho, g2| rho * rho * g2.exp_m1())),
+    ));
+    let eleven = |f: &dyn Fn(f64) -> f64| over(&zip(&sigma_l, &p.g2, |sigma, g2| sigma * f(g2.max(0.0)))) / n.sqrt();
+    rows.push(("11", "bound, log-normal", ApproximateBound, gap.abs(), eleven(&|g2| g2.exp_m1().sqrt())));
+    rows.push(("11", "bound where σ_g² ≫ 1", ApproximateBound, gap.abs(), eleven(&|g2| (0.5 * g2).exp())));
+    rows.push(("11", "bound where σ_g² ≪ 1", ApproximateBound, gap.abs(), eleven(&f64::sqrt)));
+
+    let u2 = averages.covariance(Train, Train);
+    let extra: Vec<f64> = zip(&u2, &loss, |u2, u| 0.125 * (u2 / (u * u)).powi(2));
+    let first: Vec<f64> = zip(&p.gu, &loss, |gu, u| gu / u);
+    let thirteen = |exponent: &[f64]| over(&zip(&loss, exponent, |u, e| -u * (-e).exp_m1()));
+    let both = zip(&first, &extra, |a, b| a + b);
+    rows.push(("13", "gap, log-normal (Eq. 12)", Approximation, exact_gap, thirteen(&both)));
+    rows.push(("13′", "without σ_u⁴ / 8Ū⁴", Approximation, exact_gap, thirteen(&first)));
+    rows.push(("13", "gap in the interpolation regime", Approximation, exact_gap, test_loss));
+    let small_extra = over(&zip(&extra, &loss, |extra, u| extra * u));
+    rows.push(("13", "gap where the exponent is ≪ 1", Approximation, exact_gap, over(&p.gu) + small_extra));
+    rows.push(("14", "test loss, interpolation and σ_g² ≫ 1", ApproximateBound, test_loss, eleven(&|g2| (0.5 * g2).exp())));
+    rows.push((
+        "22",
+        "the same by v and a",
+        Approximation,
+        exact_gap,
+        b * over(&p.vu) + over(&p.au) + small_extra,
+    ));
+    let without: Vec<f64> = zip(&p.v2, &p.a2, |v2, a2| b * b * v2 + a2);
+    let printed = |f: &dyn Fn(f64) -> f64| over(&zip(&sigma_l, &without, |sigma, g2| sigma * f(g2.max(0.0)))) / n.sqrt();
+    rows.push(("23", "as 14, without σ_va", ApproximateBound, test_loss, printed(&|g2| (0.5 * g2).exp())));
+    rows.push(("24", "as 11 (σ_g² ≪ 1), without σ_va", ApproximateBound, gap.abs(), printed(&f64::sqrt)));
+    rows.push(("24′", "with σ_va", ApproximateBound, gap.abs(), eleven(&f64::sqrt)));
+
+    let q = Potential::new(averages, Gauge::Reference);
+    let exponent = |factor: f64| -> Vec<f64> {
+        let squares = zip(&q.v2, &q.a2, |v2, a2| 0.5 * (b * b * v2 + a2));
+        let with = zip(&squares, &q.va, |sum, va| sum + factor * va);
+        zip(&with, &q.g, |sum, g| sum - g)
+    };
+    rows.push(("25", "ρ̄ of SGD: test loss", Approximation, test_loss, mean_under(&exponent(1.0), &loss)));
+    rows.push(("25′", "with 2σ_va / T", Approximation, test_loss, mean_under(&exponent(b), &loss)));
+    rows.push((
+        "27",
+        "∂_T of the train loss",
+        Equal,
+        averages.scalar(|one| one.train_slope),
+        averages.scalar(|one| 0.5 * b * b * (one.v_train - one.v * one.train)),
+    ));
+    // The law of total covariance, with averages over data sets apart.
+    let mean_v = averages.scalar(|one| one.v);
+    let total = averages.scalar(|one| one.v_train) - mean_v * train_loss;
+    let between = averages.scalar(|one| one.v_times_train) - mean_v * train_loss;
+    rows.push(("27", "the same by total covariances", Equal, averages.scalar(|one| one.train_slope), 0.5 * b * b * (total - between)));
+
+    rows.push(("34", "⟨U′⟩ = −α⟨θ⟩", Equal, averages.scalar(|one| one.drift), 0.0));
+    const RELATIONS: [(&str, &str); 3] = [
+        ("35", "fluctuation and dissipation"),
+        ("36", "train loss at rest"),
+        ("37", "test loss at rest"),
+    ];
+    for (k, (number, says)) in RELATIONS.into_iter().enumerate() {
+        let side = |side: usize| averages.scalar(|one| one.relations[k][side]);
+        rows.push((number, says, Equal, side(0), side(1)));
+    }
+
+    let minus_g: Vec<f64> = p.g.iter().map(|g| -g).collect();
+    let under = |values: &[f64]| mean_under(&minus_g, values);
+    rows.push(("52", "gap, delta method (Eq. 51)", Approximation, exact_gap, under(&p.gu)));
+    rows.push(("53", "the same by v and a", Approximation, exact_gap, b * under(&p.vu) + under(&p.au)));
+    rows.push(("54", "test loss by curvature", Approximation, test_loss, by_curvature(law, averages)));
+    rows
+}
+
+/// Eq. 54, and with no shift Eq. 55: ρ̄ as a mixture with a part for each minimum of Ū.
+fn by_curvature<L: Law>(law: &L, averages: &Averages) -> f64 {
+    let ensemble = averages.ensemble();
+    let (grid, rho) = (&ensemble.grid, averages.mean(Rho));
+    let u = |point: usize| ensemble.population[point].loss;
+    let inner = 1..grid.points() - 1;
+    let minima: Vec<usize> = inner.clone().filter(|&i| u(i) < u(i - 1) && u(i) <= u(i + 1)).collect();
+    let mut edges = vec![0];
+    for pair in minima.windows(2) {
+        edges.push((pair[0]..pair[1]).max_by(|&a, &b| u(a).total_cmp(&u(b))).unwrap_or(pair[0]));
+    }
+    edges.push(grid.points());
+    let mut sum = 0.0;
+    for (part, &minimum) in edges.windows(2).zip(&minima) {
+        let moment = |power: i32, about: f64| {
+            let points = part[0]..part[1];
+            grid.part(points.clone(), points.map(|i| rho[i] * (grid.at(i) - about).powi(power)))
+        };
+        let weight = moment(0, 0.0);
+        // Newton's steps from the grid's point to the minimum itself.
+        let mut at = grid.at(minimum);
+        for _ in 0..20 {
+            let step = 1e-4 * (1.0 + at.abs());
+            let slope = (law.population(at + step).loss - law.population(at - step).loss) / (2.0 * step);
+            at -= slope / law.population(at).curvature;
+        }
+        let mean = moment(1, 0.0) / weight;
+        let variance = moment(2, mean) / weight;
+        let there = law.population(at);
+        sum += weight * (there.loss + 0.5 * there.curvature * (variance + (mean - at).powi(2)));
+    }
+    sum
+}
+
+/// Where assumptions fail, by equation.
+fn assumptions(averages: &Averages, gauge: Gauge) -> Vec<(&'static str, String)> {
+    let p = Potential::new(averages, gauge);
+    let ensemble = averages.ensemble();
+    let rho = averages.mean(Rho);
+    let over = |values: &[f64]| averages.over_mean_density(values.iter().copied());
+    let loss: Vec<f64> = ensemble.population.iter().map(|one| one.loss).collect();
+    let g2 = over(&p.g2);
+    let u2 = averages.covariance(Train, Train);
+    let exponent = over(&zip(
+        &zip(&p.gu, &loss, |gu, u| gu / u),
+        &zip(&u2, &loss, |u2, u| 0.125 * (u2 / (u * u)).powi(2)),
+        |a, b| a + b,
+    ));
+    let mut found = Vec::new();
+    let log = zip(&p.g2, &p.g, |g2, g| 0.5 * g2 - g);
+    if normalised(averages, &log).is_none() {
+        let note = "Z̄ of Eq. 10 is not finite: ½σ_g² − ḡ grows towards an end of the grid";
+        found.push(("10", note.to_owned()));
+    }
+    let q = Potential::new(averages, Gauge::Reference);
+    let log = zip(&q.g2, &q.g, |g2, g| 0.5 * g2 - g);
+    if normalised(averages, &log).is_none() {
+        let note = "Z̄ of Eq. 25 is not finite: the exponent grows towards an end of the grid";
+        found.extend(["25", "25′"].map(|row| (row, note.to_owned())));
+    }
+    if g2 > 0.1 {
+        let note = format!("σ_g² is {g2:.3} on average, not ≪ 1");
+        found.extend(["11 bound where σ_g² ≪ 1", "24", "24′"].map(|row| (row, note.clone())));
+    }
+    if g2 < 10.0 {
+        let note = format!("σ_g² is {g2:.3} on average, not ≫ 1");
+        found.extend(["11 bound where σ_g² ≫ 1", "14", "23"].map(|row| (row, note.clone())));
+    }
+    if exponent > 0.1 {
+        let note = format!("the exponent of Eq. 12 is {exponent:.3} on average, not ≪ 1");
+        found.extend(["13 gap where the exponent is ≪ 1", "22"].map(|row| (row, note.clone())));
+    }
+    if exponent < 3.0 {
+        let note = format!("the exponent of Eq. 12 is {exponent:.3} on average, not ≫ 1");
+        found.extend(["13 gap in the interpolation regime", "14", "23"].map(|row| (row, note.clone())));
+    }
+    // Where ρ̄ is, not where it is not.
+    let largest = rho.iter().copied().fold(0.0, f64::max);
+    let bad = (0..loss.len()).any(|i| rho[i] > 1e-6 * largest && u2[i] > 4.0 * loss[i] * loss[i]);
+    let negative = (0..loss.len()).any(|i| rho[i] > 1e-6 * largest && loss[i] <= 0.0);
+    if negative {
+        let note = "Ū is not positive where ρ̄ is: the paper assumes l ≥ 0";
+        found.extend(["13", "13′"].map(|row| (row, note.to_owned())));
+    } else if bad {
+        let note = "σ_u² / Ū² exceeds 4 where ρ̄ is: the delta method's Var(ln U_ℓ) is negative there";
+        found.extend(["13", "13′"].map(|row| (row, note.to_owned())));
+    }
+    found
+}
+
+/// Every equation with its sides and errors.
+pub(super) fn sides<L: Law>(law: &L, ensemble: &Ensemble, gauge: Gauge) -> Vec<Side> {
+    let all = ensemble.all();
+    let labels = rows(law, &all, gauge);
+    let numbers = ensemble.estimates(|averages| {
+        let rows = rows(law, averages, gauge);
+        rows.iter().flat_map(|(_, _, _, left, right)| [*left, *right, left - right]).collect()
+    });
+    let notes = assumptions(&all, gauge);
+    labels
+        .into_iter()
+        .zip(numbers.chunks(3))
+        .map(|((equation, says, claim, ..), numbers)| Side {
+            equation,
+            says,
+            claim,
+            left: numbers[0],
+            right: numbers[1],
+            difference: numbers[2],
+            assumptions: notes
+                .iter()
+                .filter(|(row, _)| *row == equation || *row == format!("{equation} {says}"))
+                .map(|(_, note)| note.as_str())
+                .collect::<Vec<_>>()
+                .join("; "),
+        })
+        .collect()
+}
+
+/// What is known of θ on the ensemble, column by column, for tables and plots.
+pub(super) fn columns(ensemble: &Ensemble, gauge: Gauge) -> Vec<(&'static str, Vec<f64>)> {
+    let averages = ensemble.all();
+    let p = Potential::new(&averages, gauge);
+    let roots = |values: Vec<f64>| values.into_iter().map(|value| value.max(0.0).sqrt()).collect::<Vec<_>>();
+    let log_normal = normalised(&averages, &zip(&p.g2, &p.g, |g2, g| 0.5 * g2 - g));
+    let log_normal = log_normal.unwrap_or_else(|| vec![f64::NAN; p.g.len()]);
+    vec![
+        ("theta", ensemble.grid.values().collect()),
+        ("mean_density", averages.mean(Rho).to_vec()),
+        ("log_normal_density", log_normal),
+        ("sigma_density", roots(averages.covariance(Rho, Rho))),
+        ("population_loss", ensemble.population.iter().map(|one| one.loss).collect()),
+        ("sigma_loss", ensemble.population.iter().map(|one| one.loss_variance.max(0.0).sqrt()).collect()),
+        ("mean_train_loss", averages.mean(Train).to_vec()),
+        ("sigma_train_loss", roots(averages.covariance(Train, Train))),
+        ("covariance", averages.covariance(Rho, Train)),
+        ("mean_g", p.g),
+        ("sigma_g", roots(p.g2)),
+        ("mean_v", p.v),
+        ("covariance_g_train_loss", p.gu),
+    ]
+}
+
+/// T of Eq. 26 at the ensemble's own T, with and without σ_{v,a}; ⟨⟨Ū⟩⟩ comes first.
+pub(super) fn optimal_temperature(averages: &Averages) -> [f64; 3] {
+    let ensemble = averages.ensemble();
+    let q = Potential::new(averages, Gauge::Reference);
+    let loss: Vec<f64> = ensemble.population.iter().map(|one| one.loss).collect();
+    let over = |values: &[f64]| averages.over_mean_density(values.iter().copied());
+    let covariance = |values: &[f64]| over(&zip(&loss, values, |u, value| u * value)) - over(&loss) * over(values);
+    let top = 2.0 * covariance(&q.v2);
+    let exact = covariance(&zip(&q.v, &q.va, |v, va| v - va));
+    [over(&loss), top / exact, top / covariance(&q.v)]
+}

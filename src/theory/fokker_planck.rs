@@ -1,0 +1,176 @@
+//! The Fokker-Planck equation of plain SGD in one dimension (Eq. 47), in the time t′ = λt, by finite volumes.
+//!
+//! ∂ρ/∂t′ = ∂{(U′ + αθ)ρ + ½T ∂((D + β²)ρ)}. The current between two cells is Scharfetter and Gummel's (1969), which is exact where drift
+//! and diffusion are constant between the cells' middles; none leaves the grid, so the mass is kept. Steps of time are
+//! Crank and Nicolson's, after four half steps of Euler's backward rule that damp what a sharp start brings in (Rannacher 1984).
+
+use super::density::{Density, Grid, grid_for};
+use super::problem::{Dynamics, Law, Problem, Sample, with_law};
+use crate::error::{Error, Result};
+use crate::rng::Stream;
+
+/// What is solved.
+#[derive(Clone, Debug)]
+pub struct FokkerPlanckOptions {
+    /// T, α, β.
+    pub dynamics: Dynamics,
+    /// Where ρ starts, a normal law of this mean,
+    pub start: f64,
+    /// and this standard deviation.
+    pub width: f64,
+    /// How long, in t′ = λt.
+    pub time: f64,
+    /// Steps of time.
+    pub steps: usize,
+    /// Cells.
+    pub points: usize,
+    /// What decides the training set.
+    pub seed: i64,
+}
+
+/// ρ at the end.
+#[derive(Clone, Debug)]
+pub struct FokkerPlanck {
+    /// The middles of the cells.
+    pub theta: Vec<f64>,
+    /// ρ at the start.
+    pub start: Vec<f64>,
+    /// ρ at the end.
+    pub density: Vec<f64>,
+    /// Eq. 18.
+    pub stationary: Vec<f64>,
+    /// By how much the mass was off 1 at the worst step.
+    pub mass_error: f64,
+}
+
+impl Problem {
+    /// Solves the equation on training set 0 of the seed.
+    ///
+    /// # Errors
+    ///
+    /// Where a number is out of range or Eq. 18 cannot be normalised; with more than one parameter.
+    pub fn fokker_planck(&self, options: &FokkerPlanckOptions) -> Result<FokkerPlanck> {
+        self.check()?;
+        options.dynamics.check()?;
+        for (name, value) in [("width", options.width), ("time", options.time)] {
+            if !(value > 0.0 && value.is_finite()) {
+                return Err(Error::invalid(format!("{name}: expected a number > 0, found {value}")));
+            }
+        }
+        if !options.start.is_finite() {
+            return Err(Error::invalid("start: expected a finite number"));
+        }
+        for (name, value, least) in [("steps", options.steps, 4), ("points", options.points, 10)] {
+            if !(least..=1_000_000).contains(&value) {
+                return Err(Error::invalid(format!("{name}: expected {least} to 1,000,000, found {value}")));
+            }
+        }
+        with_law!(self, "fokker_planck", law => solve(law, self.n(), options))
+    }
+}
+
+/// x / (eˣ − 1).
+fn bernoulli(x: f64) -> f64 {
+    if x.abs() < 1e-5 { 1.0 - 0.5 * x + x * x / 12.0 } else { x / x.exp_m1() }
+}
+
+/// A matrix with three diagonals.
+struct Tridiagonal {
+    below: Vec<f64>,
+    on: Vec<f64>,
+    above: Vec<f64>,
+}
+
+impl Tridiagonal {
+    /// The product with a vector.
+    fn times(&self, x: &[f64]) -> Vec<f64> {
+        let n = x.len();
+        let side = |on: bool, diagonal: &[f64], i: usize, k: usize| if on { diagonal[i] * x[k] } else { 0.0 };
+        (0..n)
+            .map(|i| {
+                self.on[i] * x[i]
+                    + side(i > 0, &self.below, i, i.wrapping_sub(1))
+                    + side(i + 1 < n, &self.above, i, i + 1)
+            })
+            .collect()
+    }
+
+    /// Solves (1 − h M) x = right, by elimination: the matrix is diagonally dominant in its columns.
+    fn solve_implicit(&self, h: f64, right: &[f64]) -> Vec<f64> {
+        let n = right.len();
+        let (mut upper, mut x) = (vec![0.0; n], right.to_vec());
+        let mut pivot = 1.0 - h * self.on[0];
+        x[0] /= pivot;
+        for i in 1..n {
+            upper[i - 1] = -h * self.above[i - 1] / pivot;
+            pivot = 1.0 - h * self.on[i] + h * self.below[i] * upper[i - 1];
+            x[i] = (x[i] + h * self.below[i] * x[i - 1]) / pivot;
+        }
+        for i in (0..n - 1).rev() {
+            x[i] -= upper[i] * x[i + 1];
+        }
+        x
+    }
+}
+
+fn solve<L: Law>(law: &L, n: usize, options: &FokkerPlanckOptions) -> Result<FokkerPlanck> {
+    let FokkerPlanckOptions { dynamics, start, width, time, steps, points, seed } = options.clone();
+    let Dynamics { temperature, alpha, beta } = dynamics;
+    let sample = Sample::draw(law, n, seed, Stream::DataSet, 0);
+    let (grid, _) = grid_for(law, std::slice::from_ref(&sample), &dynamics)?;
+    let (first, last) = (grid.at(0), grid.at(grid.points() - 1));
+    // Wide enough for the start and for Eq. 18.
+    let (low, high) = (first.min(start - 8.0 * width), last.max(start + 8.0 * width));
+    let h = (high - low) / points as f64;
+    if width < h {
+        return Err(Error::invalid(format!(
+            "width: expected at least a cell, {h:.3e}, found {width}; write more points or a wider start"
+        )));
+    }
+    let theta: Vec<f64> = (0..points).map(|i| low + h * (i as f64 + 0.5)).collect();
+    let mut matrix = Tridiagonal { below: vec![0.0; points], on: vec![0.0; points], above: vec![0.0; points] };
+    for i in 0..points - 1 {
+        let middle = low + h * (i + 1) as f64;
+        let local = sample.at::<L>(middle);
+        let noise = local.noise + beta * beta;
+        let half_t = 0.5 * temperature;
+        // Advection velocity of ρ, with the part of the diffusion that is drift.
+        let drift = local.gradient + alpha * middle + half_t * local.noise_slope;
+        let x = h * drift / (half_t * noise);
+        let rate = half_t * noise / (h * h);
+        // The current from i to i + 1.
+        let (out, back) = (rate * bernoulli(x), rate * bernoulli(-x));
+        matrix.on[i] -= out;
+        matrix.above[i] += back;
+        matrix.below[i + 1] += out;
+        matrix.on[i + 1] -= back;
+    }
+    let normal = |values: Vec<f64>| {
+        let mass = h * values.iter().sum::<f64>();
+        values.into_iter().map(|value| value / mass).collect::<Vec<_>>()
+    };
+    let first = normal(theta.iter().map(|theta| (-0.5 * ((theta - start) / width).powi(2)).exp()).collect());
+    let mut rho = first.clone();
+    let mut mass_error: f64 = 0.0;
+    let dt = time / steps as f64;
+    for step in 0..steps {
+        crate::interrupt::check()?;
+        rho = if step < 2 {
+            let half = matrix.solve_implicit(0.5 * dt, &rho);
+            matrix.solve_implicit(0.5 * dt, &half)
+        } else {
+            let explicit = matrix.times(&rho);
+            let right: Vec<f64> = rho.iter().zip(&explicit).map(|(rho, change)| rho + 0.5 * dt * change).collect();
+            matrix.solve_implicit(0.5 * dt, &right)
+        };
+        let mass = h * rho.iter().sum::<f64>();
+        if (mass - 1.0).abs() > mass_error.abs() {
+            mass_error = mass - 1.0;
+        }
+    }
+    // Eq. 18 itself, on the cells' middles.
+    let middles = Grid::uniform(theta[0], h, points);
+    let stationary =
+        Density::new::<L>(&sample, &dynamics, &middles, middles.nearest(law.region().0))?.density;
+    Ok(FokkerPlanck { theta, start: first, density: rho, stationary, mass_error })
+}

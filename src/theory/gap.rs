@@ -1,0 +1,334 @@
+//! The gap measured, as a covariance (Eq. 6) and its bound (Eq. 7); the best temperature (Eq. 26).
+
+use nalgebra::{DMatrix, DVector};
+
+use super::density::{Density, grid_for};
+use super::ensemble::{Ensemble, EnsembleOptions, Estimate, in_parallel, jackknife_error};
+use super::equations::{self, Claim, Gauge, Side};
+use super::linear_regression::LinearRegression;
+use super::problem::{Dynamics, Law, Local, Problem, Sample, with_law};
+use super::quadratic::{Moments, Quadratic};
+use crate::error::{Error, Result};
+use crate::rng::Stream;
+
+/// The gap of a problem at one temperature.
+#[derive(Clone, Debug)]
+pub struct Gap {
+    /// Test loss minus train loss, averaged over data sets.
+    pub gap: Estimate,
+    /// −∫Cov(ρ, U_ℓ)dθ (Eq. 6).
+    pub covariance: Estimate,
+    /// Their difference; its error is smaller than those of both, which share training sets.
+    pub difference: Estimate,
+    /// Eq. 7; none with more than one parameter.
+    pub bound: Option<Estimate>,
+    /// ⟨U_ℓ⟩ and ⟨U_e⟩, averaged over data sets.
+    pub train_loss: Estimate,
+    /// The test loss.
+    pub test_loss: Estimate,
+    /// Data sets.
+    pub datasets: usize,
+}
+
+impl Problem {
+    /// The gap at one temperature.
+    ///
+    /// # Errors
+    ///
+    /// Where Eq. 18 cannot be normalised (the message says why), or a number is out of range.
+    pub fn gap(&self, options: &EnsembleOptions) -> Result<Gap> {
+        let sides = self.check_equations(options, Gauge::Normalised)?;
+        let find = |equation: &str| {
+            let missing = || Error::invalid(format!("Eq. {equation} was not computed"));
+            sides.iter().find(|side| side.equation == equation).ok_or_else(missing)
+        };
+        let six = find("6")?;
+        Ok(Gap {
+            gap: six.left,
+            covariance: six.right,
+            difference: six.difference,
+            bound: find("7").ok().map(|seven| seven.right),
+            train_loss: find("3")?.left,
+            test_loss: find("4")?.left,
+            datasets: options.datasets,
+        })
+    }
+
+    /// Both sides of every equation at one temperature. With more than one parameter: of those that need no density.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Problem::gap`].
+    pub fn check_equations(&self, options: &EnsembleOptions, gauge: Gauge) -> Result<Vec<Side>> {
+        self.check()?;
+        match self {
+            Self::LinearRegression(law) if law.dim > 1 => by_moments(law, options),
+            _ => with_law!(self, "check", law => {
+                Ok(equations::sides(law, &Ensemble::new(law, self.n(), options)?, gauge))
+            }),
+        }
+    }
+
+    /// Averages over data sets at every θ, a column each.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Problem::gap`]; with more than one parameter.
+    pub fn ensemble(&self, options: &EnsembleOptions, gauge: Gauge) -> Result<Vec<(&'static str, Vec<f64>)>> {
+        self.check()?;
+        with_law!(self, "ensemble", law => {
+            Ok(equations::columns(&Ensemble::new(law, self.n(), options)?, gauge))
+        })
+    }
+}
+
+/// Sums over data sets of what the equations need of a regression: ρ enters through its first two moments alone.
+#[derive(Clone)]
+struct Block {
+    datasets: f64,
+    /// Means over data sets come of these: E[θθ′], E[θ], H, c, E[y²].
+    square: DMatrix<f64>,
+    mean: DVector<f64>,
+    h: DMatrix<f64>,
+    c: DVector<f64>,
+    y2: f64,
+    train: f64,
+    test: f64,
+    /// ⟨Ū⟩, exact.
+    population: f64,
+    /// Both sides of Eqs. 34 and 35, as traces.
+    relations: [[f64; 2]; 2],
+}
+
+impl Block {
+    fn none(d: usize) -> Self {
+        let (matrix, vector) = (DMatrix::zeros(d, d), DVector::zeros(d));
+        Self {
+            datasets: 0.0,
+            square: matrix.clone(),
+            mean: vector.clone(),
+            h: matrix,
+            c: vector,
+            y2: 0.0,
+            train: 0.0,
+            test: 0.0,
+            population: 0.0,
+            relations: [[0.0; 2]; 2],
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.datasets += other.datasets;
+        self.square += &other.square;
+        self.mean += &other.mean;
+        self.h += &other.h;
+        self.c += &other.c;
+        self.y2 += other.y2;
+        self.train += other.train;
+        self.test += other.test;
+        self.population += other.population;
+        for (sum, other) in self.relations.iter_mut().flatten().zip(other.relations.iter().flatten()) {
+            *sum += other;
+        }
+    }
+}
+
+/// Eqs. 3 to 6, 34 and 35 of a regression with several parameters.
+fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> Result<Vec<Side>> {
+    const BLOCKS: usize = 20;
+    options.check()?;
+    let EnsembleOptions { dynamics, datasets, test, seed } = options.clone();
+    let Dynamics { temperature, alpha, beta } = dynamics;
+    let d = law.dim;
+    let block = |block: usize| -> Result<Block> {
+        let mut sum = Block::none(d);
+        for index in (block..datasets).step_by(BLOCKS) {
+            crate::interrupt::check()?;
+            let data = Quadratic::draw(law, law.n, seed, Stream::DataSet, index as u64);
+            let tests = Quadratic::draw(law, test.unwrap_or(law.n), seed, Stream::TestSet, index as u64);
+            let moments = data.diffusion(&dynamics)?;
+            let Moments { mean, covariance } = &moments;
+            let square = covariance + mean * mean.transpose();
+            let population = 0.5
+                * (law.noise.powi(2)
+                    + (0..d)
+                        .map(|k| {
+                            let away = mean[k] - law.true_weight();
+                            law.deviation(k).powi(2) * (covariance[(k, k)] + away * away)
+                        })
+                        .sum::<f64>());
+            let drift = &data.h * mean + mean * alpha - &data.c;
+            let dissipation = 2.0 * (data.h.component_mul(covariance).sum() + alpha * covariance.trace());
+            let fluctuation = temperature * (data.mean_noise(&moments).trace() + beta * beta * d as f64);
+            sum.add(&Block {
+                datasets: 1.0,
+                train: data.loss(&moments),
+                test: tests.loss(&moments),
+                population,
+                relations: [[drift.sum(), 0.0], [dissipation, fluctuation]],
+                square,
+                mean: mean.clone(),
+                h: data.h,
+                c: data.c,
+                y2: data.y2,
+            });
+        }
+        Ok(sum)
+    };
+    let blocks = in_parallel(BLOCKS, &block)?;
+    let rows = |left_out: Option<usize>| -> Vec<(&'static str, &'static str, f64, f64)> {
+        let mut all = Block::none(d);
+        blocks.iter().enumerate().filter(|(k, _)| Some(*k) != left_out).for_each(|(_, block)| all.add(block));
+        let n = all.datasets;
+        let [train, test, population] = [all.train, all.test, all.population].map(|sum| sum / n);
+        // ⟨⟨Ū⟩⟩ with Ū from the same training sets, of which each meets its own ρ once in n times.
+        let apart = 0.5
+            * (all.h.component_mul(&all.square).sum() / (n * n) - 2.0 * all.c.dot(&all.mean) / (n * n) + all.y2 / n);
+        let covariance = n / (n - 1.0) * (train - apart);
+        let relation = |k: usize| all.relations[k].map(|sum| sum / n);
+        let ([drift, _], [dissipation, fluctuation]) = (relation(0), relation(1));
+        vec![
+            ("3", "train loss", train, covariance + population),
+            ("4", "test loss", test, population),
+            ("5", "gap", test - train, -covariance),
+            ("6", "gap as a covariance", test - train, -covariance),
+            ("34", "⟨U′⟩ = −α⟨θ⟩", drift, 0.0),
+            ("35", "fluctuation and dissipation, traces", dissipation, fluctuation),
+        ]
+    };
+    let (all, without) = (rows(None), (0..BLOCKS).map(|block| rows(Some(block))).collect::<Vec<_>>());
+    let estimate = |of: &dyn Fn(&[(&'static str, &'static str, f64, f64)]) -> f64| {
+        let values: Vec<f64> = without.iter().map(|rows| of(rows)).collect();
+        Estimate { value: of(&all), error: jackknife_error(&values) }
+    };
+    Ok((0..all.len())
+        .map(|row| Side {
+            equation: all[row].0,
+            says: all[row].1,
+            claim: Claim::Equal,
+            left: estimate(&|rows| rows[row].2),
+            right: estimate(&|rows| rows[row].3),
+            difference: estimate(&|rows| rows[row].2 - rows[row].3),
+            assumptions: String::new(),
+        })
+        .collect())
+}
+
+/// The best temperature measured and predicted.
+#[derive(Clone, Debug)]
+pub struct Optimum {
+    /// The temperatures tried, ascending.
+    pub temperatures: Vec<f64>,
+    /// The test loss ⟨⟨Ū⟩⟩ at each.
+    pub test_loss: Vec<Estimate>,
+    /// The right side of Eq. 26 at each, with and without σ_{v,a}.
+    pub right_side: Vec<[f64; 2]>,
+    /// Where the test loss is smallest; none where that is an end of the range.
+    pub measured: Option<Estimate>,
+    /// Where Eq. 26 holds; none where it does so nowhere in the range.
+    pub predicted: Option<Estimate>,
+    /// Where it does without σ_{v,a}.
+    pub approximate: Option<Estimate>,
+}
+
+impl Problem {
+    /// The temperature of the smallest test loss between two, and Eq. 26's.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Problem::gap`]; with more than one parameter.
+    pub fn optimum(&self, options: &EnsembleOptions, from: f64, to: f64, points: usize) -> Result<Optimum> {
+        self.check()?;
+        if !(from > 0.0 && to > from && to.is_finite()) {
+            return Err(Error::invalid(format!("from, to: expected temperatures with 0 < from < to, found {from} and {to}")));
+        }
+        if !(5..=1000).contains(&points) {
+            return Err(Error::invalid(format!("points: expected 5 to 1,000 temperatures, found {points}")));
+        }
+        with_law!(self, "optimum", law => optimum(law, self.n(), options, from, to, points))
+    }
+}
+
+fn optimum<L: Law>(
+    law: &L,
+    n: usize,
+    options: &EnsembleOptions,
+    from: f64,
+    to: f64,
+    points: usize,
+) -> Result<Optimum> {
+    let step = (to / from).ln() / (points - 1) as f64;
+    let temperatures: Vec<f64> = (0..points).map(|k| from * (step * k as f64).exp()).collect();
+    let (mut test_loss, mut right_side, mut without) = (Vec::new(), Vec::new(), Vec::new());
+    for &temperature in &temperatures {
+        let options = EnsembleOptions { dynamics: Dynamics { temperature, ..options.dynamics }, ..options.clone() };
+        let ensemble = Ensemble::new(law, n, &options)?;
+        // Every curve of the jackknife has its own optimum.
+        let (values, curves) = ensemble.jackknife(|averages| equations::optimal_temperature(averages).to_vec());
+        let losses: Vec<f64> = curves.iter().map(|values| values[0]).collect();
+        test_loss.push(Estimate { value: values[0], error: jackknife_error(&losses) });
+        right_side.push([values[1], values[2]]);
+        without.push(curves);
+    }
+    let estimate = |of: &dyn Fn(&dyn Fn(usize) -> [f64; 3]) -> Option<f64>| -> Option<Estimate> {
+        let value = of(&|k| [test_loss[k].value, right_side[k][0], right_side[k][1]])?;
+        let blocks = without[0].len();
+        let others: Vec<f64> = (0..blocks)
+            .map(|block| of(&|k| [0, 1, 2].map(|column| without[k][block][column])).unwrap_or(f64::NAN))
+            .collect();
+        Some(Estimate { value, error: jackknife_error(&others) })
+    };
+    let crossing = |column: usize| {
+        let temperatures = &temperatures;
+        move |at: &dyn Fn(usize) -> [f64; 3]| {
+            // ln of right over left side: a root is where it changes its sign from above.
+            let f = |k: usize| (at(k)[column] / temperatures[k]).ln();
+            (0..points - 1).find(|&k| f(k) > 0.0 && f(k + 1) <= 0.0).map(|k| {
+                let share = f(k) / (f(k) - f(k + 1));
+                temperatures[k] * (step * share).exp()
+            })
+        }
+    };
+    let smallest = |at: &dyn Fn(usize) -> [f64; 3]| {
+        let f = |k: usize| at(k)[0];
+        let k = (0..points).min_by(|&a, &b| f(a).total_cmp(&f(b)))?;
+        // The parabola through the smallest and its neighbours, in ln T.
+        (k > 0 && k < points - 1).then(|| {
+            let (left, middle, right) = (f(k - 1), f(k), f(k + 1));
+            let shift = 0.5 * (left - right) / (left - 2.0 * middle + right);
+            temperatures[k] * (step * shift).exp()
+        })
+    };
+    let (measured, predicted, approximate) = (estimate(&smallest), estimate(&crossing(1)), estimate(&crossing(2)));
+    Ok(Optimum { measured, predicted, approximate, temperatures, test_loss, right_side })
+}
+
+impl Problem {
+    /// Eq. 18 on training set `index` of a seed: θ, U_ℓ, U′, D, v, a and ρ, a column each.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Problem::gap`]; with more than one parameter.
+    pub fn density(&self, dynamics: &Dynamics, seed: i64, index: u64) -> Result<Vec<(&'static str, Vec<f64>)>> {
+        self.check()?;
+        dynamics.check()?;
+        with_law!(self, "density", law => {
+            density_of(law, &Sample::draw(law, self.n(), seed, Stream::DataSet, index), dynamics)
+        })
+    }
+}
+
+fn density_of<L: Law>(law: &L, sample: &Sample, dynamics: &Dynamics) -> Result<Vec<(&'static str, Vec<f64>)>> {
+    let (grid, reference) = grid_for(law, std::slice::from_ref(sample), dynamics)?;
+    let density = Density::new::<L>(sample, dynamics, &grid, reference)?;
+    let local = |of: fn(&Local) -> f64| density.local.iter().map(of).collect();
+    Ok(vec![
+        ("theta", grid.values().collect()),
+        ("train_loss", local(|one| one.loss)),
+        ("gradient", local(|one| one.gradient)),
+        ("noise", local(|one| one.noise)),
+        ("v", density.v.clone()),
+        ("a", density.a.clone()),
+        ("density", density.density.clone()),
+    ])
+}

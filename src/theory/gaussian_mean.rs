@@ -1,0 +1,50 @@
+//! The mean of a normal law: l(θ, x) = ½(θ − x)² with x normal.
+//!
+//! Everything has a closed form. The gradient θ − x has the same noise D = s² everywhere (s² the population variance of the
+//! training set), so Eq. 18 is normal with mean x̄ / (1 + α) and variance T(s² + β²) / (2(1 + α)), and with α = 0 the
+//! gap is σ² / n at every T and β.
+
+use super::problem::{Example, Law, Population, Slopes};
+use crate::rng::Rng;
+
+/// The options.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GaussianMean {
+    /// The mean of x.
+    pub mean: f64,
+    /// Its standard deviation.
+    pub sigma: f64,
+    /// Examples in a training set.
+    pub n: usize,
+}
+
+impl Default for GaussianMean {
+    fn default() -> Self {
+        Self { mean: 0.0, sigma: 1.0, n: 20 }
+    }
+}
+
+impl Law for GaussianMean {
+    fn draw(&self, rng: &mut Rng) -> Example {
+        [self.mean + self.sigma * rng.normal_pair().0, 0.0]
+    }
+
+    fn slopes(theta: f64, [x, _]: Example) -> Slopes {
+        let d = theta - x;
+        Slopes { loss: 0.5 * d * d, gradient: d, curvature: 1.0 }
+    }
+
+    fn gradient(theta: f64, [x, _]: Example) -> f64 {
+        theta - x
+    }
+
+    fn population(&self, theta: f64) -> Population {
+        let (d2, s2) = ((theta - self.mean).powi(2), self.sigma.powi(2));
+        // Var[½(d − σz)²] = d²σ² + ½σ⁴.
+        Population { loss: 0.5 * (d2 + s2), curvature: 1.0, loss_variance: s2 * d2 + 0.5 * s2 * s2 }
+    }
+
+    fn region(&self) -> (f64, f64) {
+        (self.mean, self.sigma)
+    }
+}

@@ -1,0 +1,258 @@
+//! Problems that can be solved: a loss, a law of the examples, and what follows from both.
+
+use super::double_well::DoubleWell;
+use super::gaussian_mean::GaussianMean;
+use super::linear_regression::LinearRegression;
+use super::logistic::Logistic;
+use crate::error::{Error, Result};
+use crate::rng::{Rng, Stream};
+
+/// An example: one or two numbers, of which the problem says what they are.
+pub type Example = [f64; 2];
+
+/// Loss of one example with its first two derivatives by θ.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slopes {
+    pub(super) loss: f64,
+    pub(super) gradient: f64,
+    pub(super) curvature: f64,
+}
+
+/// What is known exactly of the law of the examples, at one θ.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Population {
+    /// Ū(θ) = E[l(θ, x)], the test loss without a test set.
+    pub(super) loss: f64,
+    /// ∂²Ū.
+    pub(super) curvature: f64,
+    /// σ_l² (Eq. 7): the variance of l(θ, x) over the law of the examples.
+    pub(super) loss_variance: f64,
+}
+
+/// A problem with one parameter θ: everything that a problem's own file says.
+pub(super) trait Law: Clone + Send + Sync {
+    /// Draws an example.
+    fn draw(&self, rng: &mut Rng) -> Example;
+
+    /// Loss, gradient and curvature of one example.
+    fn slopes(theta: f64, example: Example) -> Slopes;
+
+    /// The gradient alone, for simulations.
+    fn gradient(theta: f64, example: Example) -> f64;
+
+    /// What is known exactly.
+    fn population(&self, theta: f64) -> Population;
+
+    /// A θ near the minimum of Ū, and a distance over which things change.
+    fn region(&self) -> (f64, f64);
+}
+
+/// A training or test set of n examples of a problem with one parameter.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    /// The examples.
+    pub(super) examples: Vec<Example>,
+}
+
+/// What a training set says at one θ.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Local {
+    /// U_ℓ(θ), the mean loss.
+    pub(super) loss: f64,
+    /// ∂U_ℓ.
+    pub(super) gradient: f64,
+    /// ∂²U_ℓ.
+    pub(super) curvature: f64,
+    /// D(θ): the population variance of the examples' gradients (under Eq. 17).
+    pub(super) noise: f64,
+    /// ∂D.
+    pub(super) noise_slope: f64,
+}
+
+impl Sample {
+    /// Data set `index` of a seed; `stream` says whether it is to train or to test on.
+    pub(super) fn draw<L: Law>(law: &L, n: usize, seed: i64, stream: Stream, index: u64) -> Self {
+        let mut rng = Rng::new(seed, stream, index);
+        Self { examples: (0..n).map(|_| law.draw(&mut rng)).collect() }
+    }
+
+    /// Loss, its derivatives and the noise at θ.
+    pub(super) fn at<L: Law>(&self, theta: f64) -> Local {
+        let n = self.examples.len() as f64;
+        let slopes = self.examples.iter().map(|example| L::slopes(theta, *example));
+        let [mut loss, mut gradient, mut curvature] = [0.0; 3];
+        for one in slopes.clone() {
+            loss += one.loss;
+            gradient += one.gradient;
+            curvature += one.curvature;
+        }
+        let [loss, gradient, curvature] = [loss / n, gradient / n, curvature / n];
+        // Deviations from the mean: differences of squares would lose the digits of a small D.
+        let [mut noise, mut noise_slope] = [0.0; 2];
+        for one in slopes {
+            let deviation = one.gradient - gradient;
+            noise += deviation * deviation;
+            noise_slope += 2.0 * deviation * (one.curvature - curvature);
+        }
+        Local { loss, gradient, curvature, noise: noise / n, noise_slope: noise_slope / n }
+    }
+
+    /// The mean loss alone.
+    pub(super) fn loss<L: Law>(&self, theta: f64) -> f64 {
+        let losses = self.examples.iter().map(|example| L::slopes(theta, *example).loss);
+        losses.sum::<f64>() / self.examples.len() as f64
+    }
+}
+
+/// A problem of `lab`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Problem {
+    /// l = ½(θ − x)².
+    GaussianMean(GaussianMean),
+    /// l = ½(y − x·θ)².
+    LinearRegression(LinearRegression),
+    /// l = ¼(θ² − 1)² + xθ.
+    DoubleWell(DoubleWell),
+    /// l = ln(1 + e^{−yθx}).
+    Logistic(Logistic),
+}
+
+/// Runs the expression with `$law` as the problem's own type; a regression of more than one parameter is an
+/// error that says why `$what` needs one.
+macro_rules! with_law {
+    ($problem:expr, $what:expr, $law:ident => $value:expr) => {
+        match $problem {
+            $crate::theory::Problem::GaussianMean($law) => $value,
+            $crate::theory::Problem::DoubleWell($law) => $value,
+            $crate::theory::Problem::Logistic($law) => $value,
+            $crate::theory::Problem::LinearRegression($law) if $law.dim == 1 => $value,
+            $crate::theory::Problem::LinearRegression(regression) => Err($crate::error::Error::invalid(format!(
+                "{}: needs a problem with one parameter, found dim {}: with more, the integrand of Eq. 19 is no gradient \
+                 (D depends on θ) and Eq. 18 has no closed form; write dim: 1",
+                $what, regression.dim
+            ))),
+        }
+    };
+}
+pub(super) use with_law;
+
+impl Problem {
+    /// How many examples a training set has.
+    pub fn n(&self) -> usize {
+        match self {
+            Self::GaussianMean(problem) => problem.n,
+            Self::LinearRegression(problem) => problem.n,
+            Self::DoubleWell(problem) => problem.n,
+            Self::Logistic(problem) => problem.n,
+        }
+    }
+
+    /// How many parameters θ has.
+    pub fn dim(&self) -> usize {
+        match self {
+            Self::LinearRegression(problem) => problem.dim,
+            _ => 1,
+        }
+    }
+
+    /// A θ near the minimum of the population loss.
+    pub fn centre(&self) -> f64 {
+        match self {
+            Self::GaussianMean(problem) => problem.region().0,
+            Self::LinearRegression(problem) => problem.region().0,
+            Self::DoubleWell(problem) => problem.region().0,
+            Self::Logistic(problem) => problem.region().0,
+        }
+    }
+
+    /// The name with its options, as a script writes it.
+    pub fn label(&self) -> String {
+        match self {
+            Self::GaussianMean(GaussianMean { mean, sigma, n }) => {
+                format!("gaussian_mean(mean: {mean}, sigma: {sigma}, n: {n})")
+            }
+            Self::LinearRegression(LinearRegression { n, dim, noise, weight, spread }) => {
+                format!("linear_regression(n: {n}, dim: {dim}, noise: {noise}, weight: {weight}, spread: {spread})")
+            }
+            Self::DoubleWell(DoubleWell { tilt, sigma, n }) => {
+                format!("double_well(tilt: {tilt}, sigma: {sigma}, n: {n})")
+            }
+            Self::Logistic(Logistic { slope, n }) => format!("logistic(slope: {slope}, n: {n})"),
+        }
+    }
+
+    /// Checks the options.
+    ///
+    /// # Errors
+    ///
+    /// Where a number is not finite, a spread is negative or a data set is empty.
+    pub fn check(&self) -> Result<()> {
+        if self.n() == 0 || self.n() > 1_000_000 {
+            return Err(Error::invalid(format!("n: expected 1 to 1,000,000 examples, found {}", self.n())));
+        }
+        let finite = |name: &str, value: f64| match value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::invalid(format!("{name}: expected a finite number, found {value}"))),
+        };
+        let positive = |name: &str, value: f64| match value > 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::invalid(format!("{name}: expected a number > 0, found {value}"))),
+        };
+        match self {
+            Self::GaussianMean(problem) => {
+                finite("mean", problem.mean)?;
+                positive("sigma", problem.sigma)
+            }
+            Self::DoubleWell(problem) => {
+                finite("tilt", problem.tilt)?;
+                positive("sigma", problem.sigma)
+            }
+            Self::Logistic(problem) => finite("slope", problem.slope),
+            Self::LinearRegression(problem) => {
+                if !(1..=LinearRegression::MOST).contains(&problem.dim) {
+                    return Err(Error::invalid(format!(
+                        "dim: expected 1 to {} parameters, found {}: the equation for the covariance is solved as dim² linear equations",
+                        LinearRegression::MOST,
+                        problem.dim
+                    )));
+                }
+                finite("weight", problem.weight)?;
+                positive("noise", problem.noise)?;
+                positive("spread", problem.spread)
+            }
+        }
+    }
+}
+
+/// T, α and β of Eq. 15: what shapes the stationary distribution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dynamics {
+    /// T = λ / B.
+    pub temperature: f64,
+    /// α, the weight decay.
+    pub alpha: f64,
+    /// β, the isotropic noise.
+    pub beta: f64,
+}
+
+impl Dynamics {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    ///
+    /// Where T is not positive, or α or β is negative.
+    pub fn check(&self) -> Result<()> {
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return Err(Error::invalid(format!(
+                "temperature: expected a number > 0, found {}: at T = 0 Eq. 18 is a point and not a density",
+                self.temperature
+            )));
+        }
+        for (name, value) in [("alpha", self.alpha), ("beta", self.beta)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(Error::invalid(format!("{name}: expected a number ≥ 0, found {value}")));
+            }
+        }
+        Ok(())
+    }
+}
