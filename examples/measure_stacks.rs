@@ -44,6 +44,7 @@ fn spec(model: &ModelSpec, side: usize, batch: usize, steps: usize, seed: i64) -
         precision: Precision::Float32,
         evaluate_every: 1,
         train_metrics: TrainMetrics::Running,
+        measure: None,
     }
 }
 

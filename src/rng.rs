@@ -34,6 +34,8 @@ pub enum Stream {
     DataSet,
     /// Its test sets.
     TestSet,
+    /// Batches and directions of measurements along a trajectory.
+    Measure,
     /// Batches of simulated chains; the index is the chain or the group of chains.
     Chain,
 }
@@ -54,6 +56,7 @@ impl Stream {
             Self::Bootstrap => b"bootstra",
             Self::DataSet => b"data-set",
             Self::TestSet => b"test-set",
+            Self::Measure => b"measure ",
             Self::Chain => b"chain   ",
         }
     }

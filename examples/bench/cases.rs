@@ -78,6 +78,7 @@ impl Case {
             precision: self.precision,
             evaluate_every: epochs,
             train_metrics: TrainMetrics::Running,
+            measure: None,
         }
     }
 

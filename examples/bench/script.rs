@@ -35,6 +35,7 @@ pub fn child(arguments: Vec<String>) -> Outcome<()> {
                 train: 1500,
                 evaluate_every: 1,
                 train_metrics: TrainMetrics::Evaluate,
+                measure: None,
                 ..Case::digits(4, 32, 1).spec(seed, EPOCHS, 297)
             });
             let plan = Plan::new(specs.collect())?;

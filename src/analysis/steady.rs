@@ -10,6 +10,7 @@ use super::runs::by_run;
 use super::spikes::{SPIKY_BATCH, end_before_spike};
 use crate::error::{Error, Result};
 use crate::table::Table;
+use crate::train::QUANTITIES;
 
 /// What is computed over the last epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +141,10 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
         if PROGRESS.contains(&name.as_str()) {
             continue;
         }
+        // Measured at some epochs only: those without it do not count.
+        let measured = QUANTITIES.iter().any(|(known, ..)| known == name);
         let varies = METRICS.contains(&name.as_str())
+            || measured
             || match epochs.floats(name) {
                 Ok(values) => varies(&values.into_iter().map(f64::to_bits).collect::<Vec<_>>(), &windows),
                 Err(_) => varies(&epochs.strings(name)?, &windows),
@@ -152,7 +156,9 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
                 ))
             })?;
             Arc::new(Float64Array::from_iter_values(windows.iter().map(|rows| {
-                options.statistic.of(&mut rows.iter().map(|&row| values[row]).collect::<Vec<_>>())
+                let mut values: Vec<f64> = rows.iter().map(|&row| values[row]).collect();
+                values.retain(|value| !measured || !value.is_nan());
+                options.statistic.of(&mut values)
             })))
         } else {
             take(column, &firsts, None).map_err(|error| Error::invalid(error.to_string()))?

@@ -6,6 +6,7 @@
 use rhai::Engine;
 
 use super::bindings::{calls_with_options, options_of};
+use super::options::MEASURE_KEYS;
 use super::wrapped;
 use crate::data::SOURCES;
 use crate::model::MODELS;
@@ -60,7 +61,7 @@ pub struct Topic {
 }
 
 /// The topics, in the order in which a newcomer wants them.
-pub const TOPICS: [Topic; 7] = [
+pub const TOPICS: [Topic; 8] = [
     Topic {
         name: "language",
         title: "Rhai in a page: values, functions, closures, loops",
@@ -91,6 +92,11 @@ pub const TOPICS: [Topic; 7] = [
         name: "paper",
         title: "the paper's experiments: modules, scripts, scales",
         text: include_str!("manual/paper.md"),
+    },
+    Topic {
+        name: "lab",
+        title: "the paper's theory on problems that can be solved, and along real trajectories",
+        text: include_str!("manual/lab.md"),
     },
 ];
 
@@ -321,6 +327,7 @@ pub fn keys(call: &str, within: Option<&str>) -> Vec<(&'static str, &'static str
         Some("seed") => Seeds::NAMES.iter().map(|name| (*name, "a seed of its own")).collect(),
         Some("steady") => options_of("steady"),
         Some("run") => options_of("run"),
+        Some("measure") => MEASURE_KEYS.to_vec(),
         Some(_) => Vec::new(),
         None => options_of(call),
     }
@@ -361,6 +368,10 @@ mod tests {
         assert!(entry(&engine, "parameters").unwrap().contains("Network.parameters -> integer"));
         assert!(entry(&engine, "columns").unwrap().contains("temperature"));
         assert!(entry(&engine, "gap").unwrap().contains("gap (column)\n    test_loss − train_loss"));
+        for (name, _, doc) in crate::train::QUANTITIES {
+            assert!(entry(&engine, name).is_some_and(|entry| entry.contains(doc)), "{name}: {doc}");
+        }
+        assert!(entry(&engine, "lab::gap").unwrap().contains("Options:\n  temperature"));
         assert!(entry(&engine, "nothing_at_all").is_none());
     }
 

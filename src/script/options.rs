@@ -8,7 +8,7 @@ use crate::data::{Dataset, Sampling};
 use crate::error::{Error, Result};
 use crate::optim::{OptimizerSpec, Schedule, Sgd};
 use crate::torch::Precision;
-use crate::train::{InitFile, Order, RunSpec, Seeds, TrainMetrics};
+use crate::train::{Group, InitFile, Measure, Order, RunSpec, Seeds, TrainMetrics};
 
 /// What help, completion and checking know of a run option.
 pub struct RunOption {
@@ -40,6 +40,7 @@ struct Draft {
     precision: Precision,
     evaluate_every: u32,
     train_metrics: TrainMetrics,
+    measure: Option<Measure>,
 }
 
 /// Every run option, in the order of the nesting of axes: the last varies fastest.
@@ -148,7 +149,11 @@ pub const RUN_OPTIONS: &[RunOption] = &[
             Ok(())
         }),
     },
-    RunOption { name: "measure", doc: "further quantities per epoch; none are known yet: []", set: None },
+    RunOption {
+        name: "measure",
+        doc: "quantities besides the losses, columns of the epochs table: [\"gradient\", \"hessian\", \"spectrum\"], at every tenth epoch and the last, or #{what: […], every: 5}; default []",
+        set: None,
+    },
     RunOption {
         name: "lr",
         doc: "the initial learning rate λ; required",
@@ -208,11 +213,6 @@ pub(super) fn expand(
 
 fn drafts(call: &str, options: &Map) -> Result<Vec<Draft>> {
     known_keys(call, options, RUN_OPTIONS.iter().map(|option| option.name))?;
-    if let Some(measure) = options.get("measure")
-        && measure.as_array_ref().map_or(true, |list| !list.is_empty())
-    {
-        return Err(Error::invalid("measure: expected [], no further quantities are known yet"));
-    }
     for key in ["data", "model", "lr", "batch", "epochs"] {
         if !options.contains_key(key) {
             let doc = RUN_OPTIONS.iter().find(|option| option.name == key).map_or("", |option| option.doc);
@@ -238,6 +238,7 @@ fn drafts(call: &str, options: &Map) -> Result<Vec<Draft>> {
         precision: Precision::Float32,
         evaluate_every: 1,
         train_metrics: TrainMetrics::Evaluate,
+        measure: options.get("measure").map_or(Ok(None), measure)?,
     }];
     for option in RUN_OPTIONS {
         let Some(value) = options.get(option.name) else { continue };
@@ -274,6 +275,41 @@ fn product(
             Ok(draft)
         })
         .collect()
+}
+
+/// The keys of `measure` as a map.
+pub(super) const MEASURE_KEYS: [(&str, &str); 2] = [
+    ("what", "\"gradient\", \"hessian\", \"spectrum\", or an array of them; required"),
+    ("every", "epochs from one measurement to the next; default 10"),
+];
+
+/// What is measured, and how often; none where nothing is.
+fn measure(value: &Dynamic) -> Result<Option<Measure>> {
+    let (list, every) = match value.clone().try_cast::<Map>() {
+        None => (value.clone(), None),
+        Some(map) => {
+            known_keys("measure", &map, MEASURE_KEYS.map(|(name, _)| name))?;
+            let missing = || {
+                Error::invalid(
+                    "measure: the key `what` is missing: [\"gradient\", \"hessian\", \"spectrum\"]",
+                )
+            };
+            (map.get("what").ok_or_else(missing)?.clone(), map.get("every").cloned())
+        }
+    };
+    let groups = groups(&list)?;
+    let every = every.map_or(Ok(Measure::EVERY), |value| epochs("measure.every", &value))?;
+    Ok((!groups.is_empty()).then_some(Measure { groups, every }))
+}
+
+/// Groups of quantities, sorted, each once.
+pub(super) fn groups(value: &Dynamic) -> Result<Vec<Group>> {
+    let list = value.clone().try_cast::<rhai::Array>().unwrap_or_else(|| vec![value.clone()]);
+    let mut groups =
+        list.iter().map(|name| choice("measure", &Group::ALL, name)).collect::<Result<Vec<_>>>()?;
+    groups.sort();
+    groups.dedup();
+    Ok(groups)
 }
 
 fn seeds(drafts: Vec<Draft>, value: &Dynamic) -> Result<Vec<Draft>> {
@@ -351,6 +387,7 @@ impl Draft {
             precision: self.precision,
             evaluate_every: self.evaluate_every,
             train_metrics: self.train_metrics,
+            measure: self.measure,
             data: data.spec().clone(),
         };
         spec.check(data.len(), data.shape())?;

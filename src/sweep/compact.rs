@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 
 use super::plan::PlannedRun;
-use super::rows::{joined, measured_schema};
+use super::rows::{joined, measured_schema, measuring};
 use super::store::Store;
 use crate::error::{Error, Result};
 use crate::table::Table;
@@ -31,6 +31,7 @@ pub(super) fn read(store: &Store, runs: &[&PlannedRun]) -> Result<Table> {
     /// Files whose rows are put together at once: the many small columns of all files would take several times the
     /// memory of their rows, and new memory is what takes longest.
     const GROUP: usize = 64;
+    let schema = measured_schema(measuring(runs));
     let read = |runs: &&[&PlannedRun]| {
         let measured = |run: &&PlannedRun| {
             crate::interrupt::check()?;
@@ -38,7 +39,7 @@ pub(super) fn read(store: &Store, runs: &[&PlannedRun]) -> Result<Table> {
         };
         let measured = runs.iter().map(measured).collect::<Result<Vec<_>>>()?;
         let lengths: Vec<usize> = measured.iter().map(RecordBatch::num_rows).collect();
-        Ok((lengths, Table::concat(&measured_schema(), measured)?.batch().clone()))
+        Ok((lengths, Table::concat(&schema, measured)?.batch().clone()))
     };
     let groups: Vec<&[&PlannedRun]> = runs.chunks(GROUP).collect();
     let (lengths, measured): (Vec<_>, Vec<_>) = super::parallel(&groups, read)?.into_iter().unzip();

@@ -112,6 +112,7 @@ mod tests {
                 lr_now: 0.1 + 0.2,
                 train: scores(5e-324),
                 test: scores(1.7976931348623157e308),
+                measured: None,
                 seconds: 0.5,
             })
         };

@@ -17,7 +17,7 @@ use super::store::Standing;
 use crate::data::DataOp;
 use crate::error::{Error, Result};
 use crate::table::Table;
-use crate::train::{EpochRecord, Expected, RunSpec};
+use crate::train::{EpochRecord, Expected, QUANTITIES, RunSpec};
 
 /// How many examples a random draw has both in training and in test.
 const OVERLAP: &str = "overlap";
@@ -31,6 +31,8 @@ enum Column {
     Int(Of<Option<i64>>),
     Float(Of<f64>),
     Bool(Of<bool>),
+    /// Null where there is none.
+    Maybe(Of<Option<f64>>),
 }
 
 /// A run, and the epoch that a row is about.
@@ -130,15 +132,25 @@ fn additions() -> Vec<(&'static str, Column)> {
     ]
 }
 
+/// What a run measures besides, where it does.
+fn quantities(measuring: bool) -> impl Iterator<Item = (&'static str, Column)> {
+    let column = |name: &'static str| {
+        let value =
+            move |row: &Row| Some(row.record?.measured.as_ref()?.get(name)).filter(|value| !value.is_nan());
+        (name, Column::Maybe(Box::new(value)))
+    };
+    QUANTITIES.into_iter().filter(move |_| measuring).map(move |(name, ..)| column(name))
+}
+
 /// The columns of the epochs table.
-fn all() -> impl Iterator<Item = (&'static str, Column)> {
-    parameters().into_iter().chain(metrics()).chain(additions())
+fn all(measuring: bool) -> impl Iterator<Item = (&'static str, Column)> {
+    parameters().into_iter().chain(metrics()).chain(additions()).chain(quantities(measuring))
 }
 
 /// The columns of an epochs table, and those that its steady state has besides.
 pub fn column_names() -> Vec<&'static str> {
     let steady = ["epochs_used", "spiked", "converged", "drift", "epochs_cut"];
-    all().map(|(name, _)| name).chain(steady).collect()
+    all(true).map(|(name, _)| name).chain(steady).collect()
 }
 
 /// The data set's name with what was done to it: `digits.label_noise(0.2, 1)`.
@@ -165,6 +177,7 @@ fn build(columns: Vec<(&'static str, Column)>, rows: &[Row]) -> Result<(Vec<Fiel
                 Column::Text(value) => Arc::new(StringArray::from_iter(rows.iter().map(value))),
                 Column::Int(value) => Arc::new(Int64Array::from_iter(rows.iter().map(value))),
                 Column::Float(value) => Arc::new(Float64Array::from_iter_values(rows.iter().map(value))),
+                Column::Maybe(value) => Arc::new(Float64Array::from_iter(rows.iter().map(value))),
                 Column::Bool(value) => {
                     Arc::new(BooleanArray::from_iter(rows.iter().map(|row| Some(value(row)))))
                 }
@@ -185,19 +198,24 @@ pub fn epochs(sweep: &str, run: &PlannedRun, records: &[EpochRecord]) -> Result<
     let overlap = run.overlap();
     let rows: Vec<Row> =
         records.iter().map(|record| Row { run, sweep, record: Some(record), overlap }).collect();
-    table(build(all().collect(), &rows)?)
+    table(build(all(run.spec.measure.is_some()).collect(), &rows)?)
 }
 
 /// The columns of a run's file that its plan does not know: what was measured.
-pub fn measured_schema() -> SchemaRef {
+pub fn measured_schema(measuring: bool) -> SchemaRef {
     let overlap = additions().into_iter().filter(|(name, _)| *name == OVERLAP);
-    schema(metrics().into_iter().chain(overlap))
+    schema(metrics().into_iter().chain(overlap).chain(quantities(measuring)))
+}
+
+/// Whether any of these runs measures more than losses: then the table of all has the columns.
+pub fn measuring(runs: &[&PlannedRun]) -> bool {
+    runs.iter().any(|run| run.spec.measure.is_some())
 }
 
 /// What is read of a run's file: what was measured, and whose it is.
-pub fn file_schema() -> Schema {
+pub fn file_schema(run: &PlannedRun) -> Schema {
     let name = epochs_schema().field(0).clone();
-    let measured = measured_schema();
+    let measured = measured_schema(run.spec.measure.is_some());
     Schema::new(iter::once(Arc::new(name)).chain(measured.fields().iter().cloned()).collect::<Vec<_>>())
 }
 
@@ -222,7 +240,7 @@ pub fn measured_of(run: &PlannedRun, mut file: Table) -> Result<RecordBatch> {
         let overlap = vec![run.overlap(); file.len()];
         file = file.with_column(OVERLAP, Arc::new(Int64Array::from(overlap)))?;
     }
-    let schema = measured_schema();
+    let schema = measured_schema(run.spec.measure.is_some());
     let columns = schema.fields().iter().map(|field| file.column(field.name()).cloned());
     RecordBatch::try_new(Arc::clone(&schema), columns.collect::<Result<_>>()?)
         .map_err(|error| Error::invalid(error.to_string()))
@@ -237,12 +255,13 @@ pub fn joined(
 ) -> Result<Table> {
     let repeated = lengths.iter().enumerate().flat_map(|(run, &rows)| iter::repeat_n(run as u32, rows));
     let repeated = UInt32Array::from_iter_values(repeated);
-    let measured = Table::concat(&measured_schema(), measured)?;
+    let measuring = measuring(runs);
+    let measured = Table::concat(&measured_schema(measuring), measured)?;
     let measured = |name: &str| measured.batch().column_by_name(name);
     let rows: Vec<Row> = runs.iter().map(|&run| Row { run, sweep, record: None, overlap: None }).collect();
-    let known = all().filter(|(name, _)| measured(name).is_none());
+    let known = all(measuring).filter(|(name, _)| measured(name).is_none());
     let known = table(build(known.collect(), &rows)?)?;
-    let schema = epochs_schema();
+    let schema = schema(all(measuring));
     let column = |field: &Arc<Field>| match measured(field.name()) {
         Some(column) => Ok(Arc::clone(column)),
         None => take(known.column(field.name())?, &repeated, None)
@@ -254,9 +273,9 @@ pub fn joined(
         .map_err(|error| Error::invalid(error.to_string()))
 }
 
-/// The schema of the epochs table.
+/// The schema of the epochs table, where nothing is measured besides.
 pub fn epochs_schema() -> SchemaRef {
-    schema(all())
+    schema(all(false))
 }
 
 fn schema(columns: impl IntoIterator<Item = (&'static str, Column)>) -> SchemaRef {
@@ -264,7 +283,7 @@ fn schema(columns: impl IntoIterator<Item = (&'static str, Column)>) -> SchemaRe
         let kind = match column {
             Column::Text(_) => DataType::Utf8,
             Column::Int(_) => DataType::Int64,
-            Column::Float(_) => DataType::Float64,
+            Column::Float(_) | Column::Maybe(_) => DataType::Float64,
             Column::Bool(_) => DataType::Boolean,
         };
         Field::new(name, kind, true)
@@ -391,8 +410,15 @@ mod tests {
 
     fn epochs_of(run: &PlannedRun) -> Table {
         let scores = Scores { loss: 1.0, accuracy: 0.5, loss_std: 0.1 };
-        let record =
-            EpochRecord { epoch: 1, steps: 10, lr_now: 0.1, train: scores, test: scores, seconds: 1.0 };
+        let record = EpochRecord {
+            epoch: 1,
+            steps: 10,
+            lr_now: 0.1,
+            train: scores,
+            test: scores,
+            measured: None,
+            seconds: 1.0,
+        };
         epochs("s1", run, &[record]).unwrap()
     }
 

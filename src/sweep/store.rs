@@ -466,7 +466,7 @@ impl Store {
     /// What was measured in one finished run.
     pub(super) fn measured(&self, run: &PlannedRun) -> Result<RecordBatch> {
         let path = self.metrics_file(&run.id);
-        rows::measured_of(run, Table::read_columns(&path, &rows::file_schema())?)
+        rows::measured_of(run, Table::read_columns(&path, &rows::file_schema(run))?)
             .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
     }
 

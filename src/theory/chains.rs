@@ -54,11 +54,15 @@ impl ChainOptions {
         if !(self.lr > 0.0 && self.lr.is_finite()) {
             return Err(Error::invalid(format!("lr: expected a number > 0, found {}", self.lr)));
         }
-        for (name, value, most) in
-            [("batch", self.batch, 1 << 20), ("steps", self.steps, usize::MAX), ("chains", self.chains, 1 << 24)]
-        {
+        for (name, value, most) in [
+            ("batch", self.batch, 1 << 20),
+            ("steps", self.steps, usize::MAX),
+            ("chains", self.chains, 1 << 24),
+        ] {
             if value == 0 || value > most {
-                return Err(Error::invalid(format!("{name}: expected an integer from 1 to {most}, found {value}")));
+                return Err(Error::invalid(format!(
+                    "{name}: expected an integer from 1 to {most}, found {value}"
+                )));
             }
         }
         if self.burn() >= self.steps {
@@ -291,11 +295,12 @@ impl Problem {
 fn relaxation<L: Law>(law: &L, n: usize, options: &ChainOptions, times: usize) -> Result<Vec<Moment>> {
     let sample = Sample::draw(law, n, options.seed, Stream::DataSet, 0);
     let start = options.start.unwrap_or(law.region().0);
-    let every = options.steps / times;
+    // Times that are no whole number of updates are rounded.
+    let at = |time: usize| ((time + 1) as f64 * options.steps as f64 / times as f64).round() as usize;
     let group = |group: usize| -> Result<Vec<[f64; LANES]>> {
         let mut seen = Vec::with_capacity(times);
         walk::<L>(&sample.examples, options, start, group as u64, |step, theta| {
-            if step % every == 0 && seen.len() < times {
+            if seen.len() < times && step == at(seen.len()) {
                 seen.push(*theta);
             }
         })?;
@@ -304,14 +309,14 @@ fn relaxation<L: Law>(law: &L, n: usize, options: &ChainOptions, times: usize) -
     let groups = in_parallel(options.chains.div_ceil(LANES), &group)?;
     Ok((0..times)
         .map(|time| {
-            let values: Vec<f64> =
-                groups.iter().flat_map(|seen| seen[time]).take(options.chains).collect();
+            let values: Vec<f64> = groups.iter().flat_map(|seen| seen[time]).take(options.chains).collect();
             let count = values.len() as f64;
             let mean = values.iter().sum::<f64>() / count;
-            let moment = |power: i32| values.iter().map(|value| (value - mean).powi(power)).sum::<f64>() / count;
+            let moment =
+                |power: i32| values.iter().map(|value| (value - mean).powi(power)).sum::<f64>() / count;
             let variance = moment(2) * count / (count - 1.0);
             Moment {
-                steps: (time + 1) * every,
+                steps: at(time),
                 mean: Estimate { value: mean, error: (variance / count).sqrt() },
                 // Var[s²] = (μ₄ − σ⁴) / n.
                 variance: Estimate {
@@ -330,7 +335,13 @@ impl Problem {
     /// # Errors
     ///
     /// As of [`Problem::relaxation`].
-    pub fn histogram(&self, options: &ChainOptions, low: f64, high: f64, bins: usize) -> Result<[Vec<f64>; 3]> {
+    pub fn histogram(
+        &self,
+        options: &ChainOptions,
+        low: f64,
+        high: f64,
+        bins: usize,
+    ) -> Result<[Vec<f64>; 3]> {
         self.check()?;
         options.check()?;
         if !(high > low && high.is_finite() && low.is_finite() && (1..=100_000).contains(&bins)) {
@@ -345,7 +356,10 @@ impl Problem {
             Err(_) => vec![f64::NAN; bins],
             Ok(columns) => {
                 let column = |name: &str| {
-                    columns.iter().find(|(found, _)| *found == name).map_or(&[][..], |(_, values)| values.as_slice())
+                    columns
+                        .iter()
+                        .find(|(found, _)| *found == name)
+                        .map_or(&[][..], |(_, values)| values.as_slice())
                 };
                 let (theta, density) = (column("theta"), column("density"));
                 let last = theta.len() - 1;
@@ -404,9 +418,8 @@ fn histogram<L: Law>(
     let groups = in_parallel(options.chains.div_ceil(LANES), &group)?;
     // Whole groups count, also where the last one has more chains than were asked for.
     let total = (groups.len() * LANES * (options.steps - burn)) as f64;
-    let density = (0..bins).map(|bin| {
-        groups.iter().map(|counts| counts[bin]).sum::<u64>() as f64 / (total * width)
-    });
+    let density =
+        (0..bins).map(|bin| groups.iter().map(|counts| counts[bin]).sum::<u64>() as f64 / (total * width));
     Ok(density.collect())
 }
 
@@ -421,7 +434,9 @@ impl Problem {
         options.check()?;
         let data = self.quadratic(options.seed);
         let found = match (self, &data) {
-            (Self::LinearRegression(law), Some(data)) if law.dim > 1 => stationary_of_regression(data, options),
+            (Self::LinearRegression(law), Some(data)) if law.dim > 1 => {
+                stationary_of_regression(data, options)
+            }
             _ => with_law!(self, "sgd", law => stationary(law, self.n(), options)),
         }?;
         let exact = data.as_ref().map(|data| data.discrete(&options.discrete())).transpose()?;
@@ -446,11 +461,7 @@ impl Problem {
     }
 
     /// Mean and variance of each parameter under the stationary law of Eq. 17 on training set 0 of a seed.
-    pub(super) fn diffusion_moments(
-        &self,
-        dynamics: &Dynamics,
-        seed: i64,
-    ) -> Result<(Vec<f64>, Vec<f64>)> {
+    pub(super) fn diffusion_moments(&self, dynamics: &Dynamics, seed: i64) -> Result<(Vec<f64>, Vec<f64>)> {
         if let Some(data) = self.quadratic(seed) {
             return Ok(data.diffusion(dynamics)?.diagonal());
         }

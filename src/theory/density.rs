@@ -34,7 +34,10 @@ impl Grid {
 
     /// Equidistant points.
     pub(super) fn uniform(low: f64, step: f64, points: usize) -> Self {
-        Self { theta: (0..points).map(|point| step.mul_add(point as f64, low)).collect(), weights: vec![step; points] }
+        Self {
+            theta: (0..points).map(|point| step.mul_add(point as f64, low)).collect(),
+            weights: vec![step; points],
+        }
     }
 
     pub(super) fn points(&self) -> usize {
@@ -64,7 +67,11 @@ impl Grid {
     pub(super) fn nearest(&self, theta: f64) -> usize {
         let after = self.theta.partition_point(|value| *value < theta);
         let candidates = [after.saturating_sub(1), after.min(self.points() - 1)];
-        if theta - self.at(candidates[0]) < self.at(candidates[1]) - theta { candidates[0] } else { candidates[1] }
+        if theta - self.at(candidates[0]) < self.at(candidates[1]) - theta {
+            candidates[0]
+        } else {
+            candidates[1]
+        }
     }
 
     /// The running integral of values from the first point, by polynomials through six neighbours.
@@ -76,7 +83,8 @@ impl Grid {
         sums.push(sum);
         for i in 0..n - 1 {
             sum += if i >= 2 && i + 3 < n {
-                (802.0 * (f[i] + f[i + 1]) - 93.0 * (f[i - 1] + f[i + 2]) + 11.0 * (f[i - 2] + f[i + 3])) / 1440.0
+                (802.0 * (f[i] + f[i + 1]) - 93.0 * (f[i - 1] + f[i + 2]) + 11.0 * (f[i - 2] + f[i + 3]))
+                    / 1440.0
             } else if i < 2 {
                 (9.0 * f[i] + 19.0 * f[i + 1] - 5.0 * f[i + 2] + f[i + 3]) / 24.0
             } else {
@@ -139,9 +147,12 @@ impl Density {
         let mut density: Vec<f64> = g.iter().map(|g| (least - g).exp()).collect();
         let z = grid.integral(density.iter().copied());
         if !(z > 0.0 && z.is_finite()) {
-            return Err(Error::invalid(format!("Eq. 18 cannot be normalised: its partition function is {z}")));
+            return Err(Error::invalid(format!(
+                "Eq. 18 cannot be normalised: its partition function is {z}"
+            )));
         }
-        let every_second = density.iter().zip(&grid.weights).step_by(2).map(|(density, weight)| 2.0 * weight * density);
+        let every_second =
+            density.iter().zip(&grid.weights).step_by(2).map(|(density, weight)| 2.0 * weight * density);
         let z_error = (every_second.sum::<f64>() / z - 1.0).abs();
         density.iter_mut().for_each(|density| *density /= z);
         Ok(Self { local, v, a, density, log_z: z.ln() - least, z_error })
@@ -284,14 +295,19 @@ mod tests {
 
     #[test]
     fn of_the_gaussian_mean_it_is_normal_with_the_known_moments() {
-        for (temperature, alpha, beta) in [(0.01, 0.0, 0.0), (0.3, 0.5, 0.0), (1e-6, 0.1, 2.0), (5.0, 0.0, 1.0)] {
+        for (temperature, alpha, beta) in
+            [(0.01, 0.0, 0.0), (0.3, 0.5, 0.0), (1e-6, 0.1, 2.0), (5.0, 0.0, 1.0)]
+        {
             let dynamics = Dynamics { temperature, alpha, beta };
             let (sample, grid, density) = density(&GaussianMean::default(), 20, &dynamics);
             let n = sample.examples.len() as f64;
             let x = sample.examples.iter().map(|example| example[0]);
             let mean = x.clone().sum::<f64>() / n;
             let s2 = x.map(|x| (x - mean).powi(2)).sum::<f64>() / n;
-            assert!(density.z_error < 1e-10 && (density.mean(&grid, grid.values().map(|_| 1.0)) - 1.0).abs() < 1e-12);
+            assert!(
+                density.z_error < 1e-10
+                    && (density.mean(&grid, grid.values().map(|_| 1.0)) - 1.0).abs() < 1e-12
+            );
             let (found, variance) = moments(&GaussianMean::default(), &sample, &dynamics).unwrap();
             let expected = temperature * (s2 + beta * beta) / (2.0 * (1.0 + alpha));
             assert!((found - mean / (1.0 + alpha)).abs() < 1e-9, "mean {found} at T = {temperature}");
@@ -310,8 +326,8 @@ mod tests {
         let largest = density.density.iter().copied().fold(0.0, f64::max);
         (2..grid.points() - 2)
             .map(|i| {
-                let derivative =
-                    (8.0 * (flow(i + 1) - flow(i - 1)) - flow(i + 2) + flow(i - 2)) / (12.0 * grid.weights[i]);
+                let derivative = (8.0 * (flow(i + 1) - flow(i - 1)) - flow(i + 2) + flow(i - 2))
+                    / (12.0 * grid.weights[i]);
                 let drift = density.local[i].gradient + dynamics.alpha * grid.at(i);
                 (derivative + drift * density.density[i]).abs() / largest
             })

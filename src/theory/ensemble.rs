@@ -5,7 +5,7 @@
 //! is the jackknife's, which leaves out one block at a time (Efron and Stein 1981).
 
 use super::density::{Density, Grid, grid_for};
-use super::problem::{Dynamics, Law, Population, Sample};
+use super::problem::{Dynamics, Law, Local, Population, Sample};
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 
@@ -118,11 +118,10 @@ pub(super) struct Scalars {
 }
 
 impl Scalars {
-    fn of<L: Law>(density: &Density, grid: &Grid, dynamics: &Dynamics, test: &Sample) -> Self {
+    fn of(density: &Density, grid: &Grid, dynamics: &Dynamics, tests: &[Local]) -> Self {
         let Dynamics { temperature, alpha, beta } = *dynamics;
         let mean = |f: &dyn Fn(usize) -> f64| density.mean(grid, (0..grid.points()).map(f));
         let local = |point: usize| density.local[point];
-        let tests: Vec<_> = grid.values().map(|theta| test.at::<L>(theta)).collect();
         let drift = |point: usize| local(point).gradient + alpha * grid.at(point);
         let noise = |point: usize| local(point).noise + beta * beta;
         let theta = mean(&|point| grid.at(point));
@@ -148,10 +147,7 @@ impl Scalars {
             train_slope,
             drift: mean(&drift),
             relations: [
-                [
-                    2.0 * mean(&|point| drift(point) * (grid.at(point) - theta)),
-                    temperature * mean(&noise),
-                ],
+                [2.0 * mean(&|point| drift(point) * (grid.at(point) - theta)), temperature * mean(&noise)],
                 [
                     mean(&|point| local(point).gradient * drift(point)),
                     0.5 * temperature * mean(&|point| local(point).curvature * noise(point)),
@@ -225,10 +221,11 @@ impl Ensemble {
                 crate::interrupt::check()?;
                 let density = Density::new::<L>(&samples[index], &dynamics, &grid, reference)?;
                 let test = Sample::draw(law, test, seed, Stream::TestSet, index as u64);
-                let scalars = Scalars::of::<L>(&density, &grid, &dynamics, &test);
+                let tests: Vec<Local> = grid.values().map(|theta| test.at::<L>(theta)).collect();
+                let scalars = Scalars::of(&density, &grid, &dynamics, &tests);
                 let losses: Vec<f64> = density.local.iter().map(|local| local.loss).collect();
                 let squares = losses.iter().map(|loss| loss * loss).collect();
-                let tests = grid.values().map(|theta| test.loss::<L>(theta)).collect();
+                let tests = tests.iter().map(|local| local.loss).collect();
                 let constant = vec![scalars.constant; grid.points()];
                 let Density { density, v, a, .. } = density;
                 sums.add(&[density, losses, squares, tests, v, a, constant], scalars);

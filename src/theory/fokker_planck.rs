@@ -74,42 +74,51 @@ fn bernoulli(x: f64) -> f64 {
     if x.abs() < 1e-5 { 1.0 - 0.5 * x + x * x / 12.0 } else { x / x.exp_m1() }
 }
 
-/// A matrix with three diagonals.
-struct Tridiagonal {
-    below: Vec<f64>,
-    on: Vec<f64>,
-    above: Vec<f64>,
+/// Rates at which the mass of a cell goes over to the next one, and back.
+struct Rates {
+    out: Vec<f64>,
+    back: Vec<f64>,
 }
 
-impl Tridiagonal {
-    /// The product with a vector.
-    fn times(&self, x: &[f64]) -> Vec<f64> {
-        let n = x.len();
-        let side = |on: bool, diagonal: &[f64], i: usize, k: usize| if on { diagonal[i] * x[k] } else { 0.0 };
-        (0..n)
-            .map(|i| {
-                self.on[i] * x[i]
-                    + side(i > 0, &self.below, i, i.wrapping_sub(1))
-                    + side(i + 1 < n, &self.above, i, i + 1)
-            })
-            .collect()
+impl Rates {
+    /// ρ's change in a unit of time. What leaves a cell enters its neighbour: the sum is zero to the last digit.
+    fn change(&self, rho: &[f64]) -> Vec<f64> {
+        let current = |i: usize| self.out[i] * rho[i] - self.back[i] * rho[i + 1];
+        let mut change = vec![0.0; rho.len()];
+        for i in 0..rho.len() - 1 {
+            let current = current(i);
+            change[i] -= current;
+            change[i + 1] += current;
+        }
+        change
     }
 
-    /// Solves (1 − h M) x = right, by elimination: the matrix is diagonally dominant in its columns.
-    fn solve_implicit(&self, h: f64, right: &[f64]) -> Vec<f64> {
-        let n = right.len();
-        let (mut upper, mut x) = (vec![0.0; n], right.to_vec());
-        let mut pivot = 1.0 - h * self.on[0];
+    /// A step of Euler's backward rule: solves ρ' = ρ + h change(ρ') by elimination (the matrix is diagonally dominant in its
+    /// columns), and moves the mass by the currents of the solution, so that none is lost by rounding.
+    fn backward(&self, h: f64, rho: &[f64]) -> Vec<f64> {
+        let n = rho.len();
+        let leaves = |i: usize| {
+            (if i + 1 < n { self.out[i] } else { 0.0 }) + if i > 0 { self.back[i - 1] } else { 0.0 }
+        };
+        let (mut upper, mut x) = (vec![0.0; n], rho.to_vec());
+        let mut pivot = 1.0 + h * leaves(0);
         x[0] /= pivot;
         for i in 1..n {
-            upper[i - 1] = -h * self.above[i - 1] / pivot;
-            pivot = 1.0 - h * self.on[i] + h * self.below[i] * upper[i - 1];
-            x[i] = (x[i] + h * self.below[i] * x[i - 1]) / pivot;
+            upper[i - 1] = -h * self.back[i - 1] / pivot;
+            let below = -h * self.out[i - 1];
+            pivot = 1.0 + h * leaves(i) - below * upper[i - 1];
+            x[i] = (x[i] - below * x[i - 1]) / pivot;
         }
         for i in (0..n - 1).rev() {
             x[i] -= upper[i] * x[i + 1];
         }
-        x
+        let change = self.change(&x);
+        rho.iter().zip(change).map(|(rho, change)| rho + h * change).collect()
+    }
+
+    /// A step of Euler's forward rule.
+    fn forward(&self, h: f64, rho: &[f64]) -> Vec<f64> {
+        rho.iter().zip(self.change(rho)).map(|(rho, change)| rho + h * change).collect()
     }
 }
 
@@ -128,7 +137,7 @@ fn solve<L: Law>(law: &L, n: usize, options: &FokkerPlanckOptions) -> Result<Fok
         )));
     }
     let theta: Vec<f64> = (0..points).map(|i| low + h * (i as f64 + 0.5)).collect();
-    let mut matrix = Tridiagonal { below: vec![0.0; points], on: vec![0.0; points], above: vec![0.0; points] };
+    let mut rates = Rates { out: vec![0.0; points - 1], back: vec![0.0; points - 1] };
     for i in 0..points - 1 {
         let middle = low + h * (i + 1) as f64;
         let local = sample.at::<L>(middle);
@@ -138,12 +147,7 @@ fn solve<L: Law>(law: &L, n: usize, options: &FokkerPlanckOptions) -> Result<Fok
         let drift = local.gradient + alpha * middle + half_t * local.noise_slope;
         let x = h * drift / (half_t * noise);
         let rate = half_t * noise / (h * h);
-        // The current from i to i + 1.
-        let (out, back) = (rate * bernoulli(x), rate * bernoulli(-x));
-        matrix.on[i] -= out;
-        matrix.above[i] += back;
-        matrix.below[i + 1] += out;
-        matrix.on[i + 1] -= back;
+        (rates.out[i], rates.back[i]) = (rate * bernoulli(x), rate * bernoulli(-x));
     }
     let normal = |values: Vec<f64>| {
         let mass = h * values.iter().sum::<f64>();
@@ -156,12 +160,9 @@ fn solve<L: Law>(law: &L, n: usize, options: &FokkerPlanckOptions) -> Result<Fok
     for step in 0..steps {
         crate::interrupt::check()?;
         rho = if step < 2 {
-            let half = matrix.solve_implicit(0.5 * dt, &rho);
-            matrix.solve_implicit(0.5 * dt, &half)
+            rates.backward(0.5 * dt, &rates.backward(0.5 * dt, &rho))
         } else {
-            let explicit = matrix.times(&rho);
-            let right: Vec<f64> = rho.iter().zip(&explicit).map(|(rho, change)| rho + 0.5 * dt * change).collect();
-            matrix.solve_implicit(0.5 * dt, &right)
+            rates.backward(0.5 * dt, &rates.forward(0.5 * dt, &rho))
         };
         let mass = h * rho.iter().sum::<f64>();
         if (mass - 1.0).abs() > mass_error.abs() {

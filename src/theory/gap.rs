@@ -183,7 +183,8 @@ fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> Result<Vec<S
         let [train, test, population] = [all.train, all.test, all.population].map(|sum| sum / n);
         // ⟨⟨Ū⟩⟩ with Ū from the same training sets, of which each meets its own ρ once in n times.
         let apart = 0.5
-            * (all.h.component_mul(&all.square).sum() / (n * n) - 2.0 * all.c.dot(&all.mean) / (n * n) + all.y2 / n);
+            * (all.h.component_mul(&all.square).sum() / (n * n) - 2.0 * all.c.dot(&all.mean) / (n * n)
+                + all.y2 / n);
         let covariance = n / (n - 1.0) * (train - apart);
         let relation = |k: usize| all.relations[k].map(|sum| sum / n);
         let ([drift, _], [dissipation, fluctuation]) = (relation(0), relation(1));
@@ -240,7 +241,9 @@ impl Problem {
     pub fn optimum(&self, options: &EnsembleOptions, from: f64, to: f64, points: usize) -> Result<Optimum> {
         self.check()?;
         if !(from > 0.0 && to > from && to.is_finite()) {
-            return Err(Error::invalid(format!("from, to: expected temperatures with 0 < from < to, found {from} and {to}")));
+            return Err(Error::invalid(format!(
+                "from, to: expected temperatures with 0 < from < to, found {from} and {to}"
+            )));
         }
         if !(5..=1000).contains(&points) {
             return Err(Error::invalid(format!("points: expected 5 to 1,000 temperatures, found {points}")));
@@ -261,10 +264,12 @@ fn optimum<L: Law>(
     let temperatures: Vec<f64> = (0..points).map(|k| from * (step * k as f64).exp()).collect();
     let (mut test_loss, mut right_side, mut without) = (Vec::new(), Vec::new(), Vec::new());
     for &temperature in &temperatures {
-        let options = EnsembleOptions { dynamics: Dynamics { temperature, ..options.dynamics }, ..options.clone() };
+        let options =
+            EnsembleOptions { dynamics: Dynamics { temperature, ..options.dynamics }, ..options.clone() };
         let ensemble = Ensemble::new(law, n, &options)?;
         // Every curve of the jackknife has its own optimum.
-        let (values, curves) = ensemble.jackknife(|averages| equations::optimal_temperature(averages).to_vec());
+        let (values, curves) =
+            ensemble.jackknife(|averages| equations::optimal_temperature(averages).to_vec());
         let losses: Vec<f64> = curves.iter().map(|values| values[0]).collect();
         test_loss.push(Estimate { value: values[0], error: jackknife_error(&losses) });
         right_side.push([values[1], values[2]]);
@@ -280,27 +285,32 @@ fn optimum<L: Law>(
     };
     let crossing = |column: usize| {
         let temperatures = &temperatures;
-        move |at: &dyn Fn(usize) -> [f64; 3]| {
-            // ln of right over left side: a root is where it changes its sign from above.
-            let f = |k: usize| (at(k)[column] / temperatures[k]).ln();
-            (0..points - 1).find(|&k| f(k) > 0.0 && f(k + 1) <= 0.0).map(|k| {
-                let share = f(k) / (f(k) - f(k + 1));
-                temperatures[k] * (step * share).exp()
-            })
-        }
+        move |at: &dyn Fn(usize) -> [f64; 3]| root(temperatures, &|k| at(k)[column])
     };
-    let smallest = |at: &dyn Fn(usize) -> [f64; 3]| {
-        let f = |k: usize| at(k)[0];
-        let k = (0..points).min_by(|&a, &b| f(a).total_cmp(&f(b)))?;
-        // The parabola through the smallest and its neighbours, in ln T.
-        (k > 0 && k < points - 1).then(|| {
-            let (left, middle, right) = (f(k - 1), f(k), f(k + 1));
-            let shift = 0.5 * (left - right) / (left - 2.0 * middle + right);
-            temperatures[k] * (step * shift).exp()
-        })
-    };
-    let (measured, predicted, approximate) = (estimate(&smallest), estimate(&crossing(1)), estimate(&crossing(2)));
+    let smallest = |at: &dyn Fn(usize) -> [f64; 3]| minimum(&temperatures, &|k| at(k)[0]);
+    let (measured, predicted, approximate) =
+        (estimate(&smallest), estimate(&crossing(1)), estimate(&crossing(2)));
     Ok(Optimum { measured, predicted, approximate, temperatures, test_loss, right_side })
+}
+
+/// Where a function of temperatures that are equidistant in ln T is smallest: the vertex of the parabola through the smallest value
+/// and its neighbours; none at the ends.
+fn minimum(temperatures: &[f64], f: &dyn Fn(usize) -> f64) -> Option<f64> {
+    let k = (0..temperatures.len()).min_by(|&a, &b| f(a).total_cmp(&f(b)))?;
+    (k > 0 && k + 1 < temperatures.len()).then(|| {
+        let (left, middle, right) = (f(k - 1), f(k), f(k + 1));
+        let shift = 0.5 * (left - right) / (left - 2.0 * middle + right);
+        temperatures[k] * (temperatures[k + 1] / temperatures[k]).powf(shift)
+    })
+}
+
+/// The lowest temperature that is equal to a function of it, which was larger before.
+fn root(temperatures: &[f64], side: &dyn Fn(usize) -> f64) -> Option<f64> {
+    let f = |k: usize| (side(k) / temperatures[k]).ln();
+    (0..temperatures.len() - 1).find(|&k| f(k) > 0.0 && f(k + 1) <= 0.0).map(|k| {
+        let share = f(k) / (f(k) - f(k + 1));
+        temperatures[k] * (temperatures[k + 1] / temperatures[k]).powf(share)
+    })
 }
 
 impl Problem {
@@ -309,7 +319,12 @@ impl Problem {
     /// # Errors
     ///
     /// As of [`Problem::gap`]; with more than one parameter.
-    pub fn density(&self, dynamics: &Dynamics, seed: i64, index: u64) -> Result<Vec<(&'static str, Vec<f64>)>> {
+    pub fn density(
+        &self,
+        dynamics: &Dynamics,
+        seed: i64,
+        index: u64,
+    ) -> Result<Vec<(&'static str, Vec<f64>)>> {
         self.check()?;
         dynamics.check()?;
         with_law!(self, "density", law => {
@@ -318,7 +333,11 @@ impl Problem {
     }
 }
 
-fn density_of<L: Law>(law: &L, sample: &Sample, dynamics: &Dynamics) -> Result<Vec<(&'static str, Vec<f64>)>> {
+fn density_of<L: Law>(
+    law: &L,
+    sample: &Sample,
+    dynamics: &Dynamics,
+) -> Result<Vec<(&'static str, Vec<f64>)>> {
     let (grid, reference) = grid_for(law, std::slice::from_ref(sample), dynamics)?;
     let density = Density::new::<L>(sample, dynamics, &grid, reference)?;
     let local = |of: fn(&Local) -> f64| density.local.iter().map(of).collect();
@@ -331,4 +350,22 @@ fn density_of<L: Law>(law: &L, sample: &Sample, dynamics: &Dynamics) -> Result<V
         ("a", density.a.clone()),
         ("density", density.density.clone()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minima_and_roots_between_temperatures() {
+        let t: Vec<f64> = (0..9).map(|k| 0.1 * 1.5f64.powi(k)).collect();
+        let at = |best: f64| minimum(&t, &|k| (t[k] / best).ln().powi(2) - 3.0);
+        for best in [0.4, 0.5, 0.77] {
+            assert!((at(best).unwrap() / best - 1.0).abs() < 1e-12);
+        }
+        assert!(at(0.01).is_none() && at(100.0).is_none());
+        let found = root(&t, &|k| 0.3 * (0.3 / t[k]).powi(2)).unwrap();
+        assert!((found / 0.3 - 1.0).abs() < 1e-12, "{found}");
+        assert!(root(&t, &|k| 2.0 * t[k]).is_none() && root(&t, &|_| -1.0).is_none());
+    }
 }

@@ -46,7 +46,9 @@ pub struct LangevinOptions {
 
 impl LangevinOptions {
     fn check(&self) -> Result<()> {
-        for (name, value) in [("lr", self.lr), ("temperature", self.temperature), ("step", self.step), ("time", self.time)] {
+        for (name, value) in
+            [("lr", self.lr), ("temperature", self.temperature), ("step", self.step), ("time", self.time)]
+        {
             if !(value > 0.0 && value.is_finite()) {
                 return Err(Error::invalid(format!("{name}: expected a number > 0, found {value}")));
             }
@@ -61,10 +63,16 @@ impl LangevinOptions {
             return Err(Error::invalid(format!("momentum: expected 0 to below 1, found {}", self.momentum)));
         }
         if self.momentum > 0.0 && self.beta != 0.0 {
-            return Err(Error::invalid("beta: Eqs. 43 to 46 have no isotropic noise; write beta: 0 with a momentum"));
+            return Err(Error::invalid(
+                "beta: Eqs. 43 to 46 have no isotropic noise; write beta: 0 with a momentum",
+            ));
         }
         if !(1..=1 << 24).contains(&self.chains) {
-            return Err(Error::invalid(format!("chains: expected 1 to {} chains, found {}", 1 << 24, self.chains)));
+            return Err(Error::invalid(format!(
+                "chains: expected 1 to {} chains, found {}",
+                1 << 24,
+                self.chains
+            )));
         }
         self.discrete().dynamics().check()
     }
@@ -89,7 +97,9 @@ impl Problem {
         let sgd = options.discrete();
         let diffusion = match self.quadratic(options.seed) {
             _ if options.momentum == 0.0 => self.diffusion_moments(&sgd.dynamics(), options.seed).ok(),
-            Some(data) => data.momentum_diffusion(&sgd, options.printed).ok().map(|moments| moments.diagonal()),
+            Some(data) => {
+                data.momentum_diffusion(&sgd, options.printed).ok().map(|moments| moments.diagonal())
+            }
             None => None,
         };
         Ok(Stationary { diffusion, ..found })
@@ -97,7 +107,8 @@ impl Problem {
 }
 
 fn simulate<L: Law>(law: &L, n: usize, options: &LangevinOptions) -> Result<Stationary> {
-    let LangevinOptions { lr, temperature, alpha, beta, momentum, form, printed, step, time, seed, .. } = *options;
+    let LangevinOptions { lr, temperature, alpha, beta, momentum, form, printed, step, time, seed, .. } =
+        *options;
     let sample = Sample::draw(law, n, seed, Stream::DataSet, 0);
     let start = options.start.unwrap_or(law.region().0);
     let steps = (time / step).round() as usize;

@@ -18,6 +18,8 @@ mod linear_regression;
 mod logistic;
 mod problem;
 mod quadratic;
+#[cfg(test)]
+mod tests;
 
 pub use chains::{ChainOptions, Moment, Stationary};
 pub use double_well::DoubleWell;

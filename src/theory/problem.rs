@@ -79,28 +79,29 @@ impl Sample {
     /// Loss, its derivatives and the noise at θ.
     pub(super) fn at<L: Law>(&self, theta: f64) -> Local {
         let n = self.examples.len() as f64;
-        let slopes = self.examples.iter().map(|example| L::slopes(theta, *example));
-        let [mut loss, mut gradient, mut curvature] = [0.0; 3];
-        for one in slopes.clone() {
+        // Sums of deviations from one example: sums of squares would lose the digits of a small D.
+        let first = self.examples.first().map_or([0.0; 2], |example| {
+            let first = L::slopes(theta, *example);
+            [first.gradient, first.curvature]
+        });
+        let [mut loss, mut gradient, mut curvature, mut square, mut product] = [0.0; 5];
+        for example in &self.examples {
+            let one = L::slopes(theta, *example);
+            let (g, c) = (one.gradient - first[0], one.curvature - first[1]);
             loss += one.loss;
-            gradient += one.gradient;
-            curvature += one.curvature;
+            gradient += g;
+            curvature += c;
+            square += g * g;
+            product += g * c;
         }
-        let [loss, gradient, curvature] = [loss / n, gradient / n, curvature / n];
-        // Deviations from the mean: differences of squares would lose the digits of a small D.
-        let [mut noise, mut noise_slope] = [0.0; 2];
-        for one in slopes {
-            let deviation = one.gradient - gradient;
-            noise += deviation * deviation;
-            noise_slope += 2.0 * deviation * (one.curvature - curvature);
+        let [loss, g, c, square, product] = [loss, gradient, curvature, square, product].map(|sum| sum / n);
+        Local {
+            loss,
+            gradient: first[0] + g,
+            curvature: first[1] + c,
+            noise: (square - g * g).max(0.0),
+            noise_slope: 2.0 * (product - g * c),
         }
-        Local { loss, gradient, curvature, noise: noise / n, noise_slope: noise_slope / n }
-    }
-
-    /// The mean loss alone.
-    pub(super) fn loss<L: Law>(&self, theta: f64) -> f64 {
-        let losses = self.examples.iter().map(|example| L::slopes(theta, *example).loss);
-        losses.sum::<f64>() / self.examples.len() as f64
     }
 }
 
@@ -172,7 +173,9 @@ impl Problem {
                 format!("gaussian_mean(mean: {mean}, sigma: {sigma}, n: {n})")
             }
             Self::LinearRegression(LinearRegression { n, dim, noise, weight, spread }) => {
-                format!("linear_regression(n: {n}, dim: {dim}, noise: {noise}, weight: {weight}, spread: {spread})")
+                format!(
+                    "linear_regression(n: {n}, dim: {dim}, noise: {noise}, weight: {weight}, spread: {spread})"
+                )
             }
             Self::DoubleWell(DoubleWell { tilt, sigma, n }) => {
                 format!("double_well(tilt: {tilt}, sigma: {sigma}, n: {n})")

@@ -11,6 +11,7 @@ use tch::{Device, Kind};
 
 use super::choice::{Backend, Choice};
 use super::lanes;
+use super::measure;
 use super::spec::RunSpec;
 use crate::error::{Error, Result};
 
@@ -26,15 +27,16 @@ pub fn needed(
 ) -> Result<u64> {
     let model = spec.model.build(shape, classes)?;
     let replicas = choice.replicas(runs, spec.precision, device);
+    let measuring = measure::bytes(spec, &model, choice, replicas, device);
     if choice.backend_on(device) == Backend::Lanes {
-        return Ok(lanes::bytes(spec, &model, replicas));
+        return Ok(lanes::bytes(spec, &model, replicas) + measuring);
     }
     let size = |kind: Kind| kind.elt_size_in_bytes() as u64;
     let (master, compute) = (size(spec.precision.master()), size(spec.precision.compute()));
     let buffers = 3 + spec.optimizer.buffers();
     let per_replica = model.layout.parameters() as u64 * buffers * master
         + spec.batch as u64 * spec.model.activations(shape) * compute;
-    Ok(per_replica * replicas as u64)
+    Ok(per_replica * replicas as u64 + measuring)
 }
 
 /// The memory of a device, shared out to stacks.

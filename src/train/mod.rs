@@ -11,6 +11,7 @@ pub mod engine;
 mod evaluate;
 mod lanes;
 mod losses;
+mod measure;
 mod memory;
 mod record;
 mod replicas;
@@ -24,6 +25,7 @@ pub use choice::{Backend, Choice, Cost, MEASURED};
 pub use engine::{Event, Outcome};
 pub use evaluate::scores;
 pub use losses::losses;
+pub use measure::{Group, Measure, Measured, QUANTITIES, measure_network};
 pub use record::{EpochRecord, Status};
 pub use snapshot::{Position, Snapshot, weights_digest};
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::measure::Measured;
 use crate::model::Scores;
 
 /// How a run ended.
@@ -43,6 +44,9 @@ pub struct EpochRecord {
     pub train: Scores,
     /// On the test set.
     pub test: Scores,
+    /// What was measured besides, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
     /// Wall time of the epoch, evaluation included, divided by the replicas that shared it.
     pub seconds: f64,
 }

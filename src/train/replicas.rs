@@ -42,6 +42,13 @@ pub(super) trait Replicas {
     /// One update of every replica.
     fn update(&mut self, step: Step);
 
+    /// The gradient of each replica's mean loss on batch `index` of those that [`Replicas::begin`] took, in training mode
+    /// as an update would take it, by the order of the layout's parameters.
+    fn gradients(&mut self, index: usize) -> Vec<Vec<f64>>;
+
+    /// Sets a replica's parameters, in that order; statistics of batch norms stay.
+    fn set_parameters(&mut self, replica: usize, values: &[f64]) -> Result<()>;
+
     /// Each replica's sums, where they were wanted.
     fn sums(&self) -> Option<Vec<Sums>>;
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::measure::Measure;
 use crate::data::{DataSpec, Sampling};
 use crate::error::{Error, Result};
 use crate::hash::sha256;
@@ -154,6 +155,9 @@ pub struct RunSpec {
     pub evaluate_every: u32,
     /// Where the training metrics come from.
     pub train_metrics: TrainMetrics,
+    /// What is measured besides; left out where nothing is, so that runs of before keep their ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measure: Option<Measure>,
 }
 
 impl RunSpec {
@@ -180,6 +184,12 @@ impl RunSpec {
     /// Whether an epoch ends with metrics.
     pub fn evaluates(&self, epoch: u32) -> bool {
         epoch.is_multiple_of(self.evaluate_every) || epoch == self.epochs
+    }
+
+    /// Whether an epoch ends with a measurement.
+    pub fn measures(&self, epoch: u32) -> bool {
+        let due = |measure: &Measure| epoch.is_multiple_of(measure.every) || epoch == self.epochs;
+        self.measure.as_ref().is_some_and(due)
     }
 
     /// The canonical JSON of what decides the result: keys sorted, files by their content's hash and not
@@ -232,6 +242,15 @@ impl RunSpec {
         )?;
         expect(self.epochs >= 1, "epochs is 0, expected at least 1".to_owned())?;
         expect(self.evaluate_every >= 1, "evaluate_every is 0, expected at least 1".to_owned())?;
+        if let Some(measure) = &self.measure {
+            expect(
+                measure.every >= 1 && measure.every.is_multiple_of(self.evaluate_every),
+                format!(
+                    "measure: every is {}, expected a multiple of evaluate_every, {}: what is measured stands in an epoch's row",
+                    measure.every, self.evaluate_every
+                ),
+            )?;
+        }
         self.optimizer.check()?;
         self.model.check()
     }
@@ -258,5 +277,6 @@ pub(crate) fn example() -> RunSpec {
         precision: Precision::Float32,
         evaluate_every: 1,
         train_metrics: TrainMetrics::Evaluate,
+        measure: None,
     }
 }

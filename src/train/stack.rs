@@ -7,6 +7,7 @@ use tch::Device;
 use super::choice::{Backend, Choice};
 use super::evaluate::Examples;
 use super::lanes;
+use super::measure::{Measured, Subject};
 use super::record::EpochRecord;
 use super::replicas::{Epoch, Replicas, Step, Sums};
 use super::snapshot::{Position, Snapshot};
@@ -14,7 +15,7 @@ use super::spec::{Order, RunSpec, TrainMetrics};
 use super::tensors::Tensors;
 use crate::data::{Dataset, ImageStore};
 use crate::error::{Error, Result};
-use crate::model::{Scores, State, load_state};
+use crate::model::{Model, Scores, State, load_state};
 use crate::rng::{Rng, Stream};
 
 /// One replica's data: rows of the image store and labels, for training and test.
@@ -29,6 +30,9 @@ pub(super) struct Stack {
     replicas: Vec<Replica>,
     store: ImageStore,
     numbers: Box<dyn Replicas>,
+    model: Model,
+    choice: Choice,
+    device: Device,
     parameters: usize,
     /// Replicas that are runs; another one is padding.
     runs: usize,
@@ -84,7 +88,10 @@ impl Stack {
             .collect::<Result<Vec<_>>>()?;
         let parameters = model.layout.parameters() as usize;
         let mut numbers: Box<dyn Replicas> = match choice.backend_on(device) {
-            Backend::Torch => Box::new(Tensors::new(&specs, model, store.share(), device)),
+            Backend::Torch => {
+                let model = first.model.build(data.shape(), data.classes())?;
+                Box::new(Tensors::new(&specs, model, store.share(), device))
+            }
             Backend::Lanes => lanes::build(&specs, &model, store.share())?,
         };
         let position = starts.first().map_or(Position::default(), |start| start.position);
@@ -98,8 +105,19 @@ impl Stack {
                 }
             }
         }
-        let mut stack =
-            Self { replicas, store, numbers, parameters, runs, position, seconds: 0.0, begun: false };
+        let mut stack = Self {
+            replicas,
+            store,
+            numbers,
+            model,
+            choice,
+            device,
+            parameters,
+            runs,
+            position,
+            seconds: 0.0,
+            begun: false,
+        };
         stack.resume(starts)?;
         Ok(stack)
     }
@@ -181,6 +199,7 @@ impl Stack {
                 None => self.evaluate(false, &mut poll),
             };
             let evaluated = evaluated.and_then(|train| Ok((train, self.evaluate(true, &mut poll)?)));
+            let evaluated = evaluated.and_then(|scores| Ok((scores, self.measure(epoch, &mut poll)?)));
             scores = match evaluated {
                 Err(Error::Interrupted) => return Ok(self.pause(start)),
                 scores => Some(scores?),
@@ -190,15 +209,17 @@ impl Stack {
         self.position = Position { epoch, step: 0 };
         self.seconds = 0.0;
         self.begun = false;
-        let Some((train, test)) = scores else { return Ok(Advance::Epoch(None)) };
+        let Some(((train, test), measured)) = scores else { return Ok(Advance::Epoch(None)) };
         let steps = first + spec.steps_per_epoch();
         let factor = spec.schedule.factor(steps - 1, spec.steps());
+        let mut measured = measured.into_iter();
         let record = |(replica, (train, test)): (&Replica, (Scores, Scores))| EpochRecord {
             epoch,
             steps,
             lr_now: replica.spec.lr * factor,
             train,
             test,
+            measured: measured.next(),
             seconds,
         };
         Ok(Advance::Epoch(Some(self.replicas.iter().zip(train.into_iter().zip(test)).map(record).collect())))
@@ -241,6 +262,20 @@ impl Stack {
     /// A replica's weights and statistics by their PyTorch names, on the CPU.
     pub(super) fn state(&self, replica: usize) -> State {
         self.numbers.state(replica)
+    }
+
+    /// What is measured of every run at the end of an epoch; nothing where nothing is due.
+    fn measure(&self, epoch: u32, poll: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Measured>> {
+        let spec = &self.replicas[0].spec;
+        let Some(measure) = spec.measure.as_ref().filter(|_| spec.measures(epoch)) else {
+            return Ok(Vec::new());
+        };
+        let mut subjects = Vec::with_capacity(self.runs);
+        for (index, Replica { spec, train, test }) in self.replicas.iter().take(self.runs).enumerate() {
+            subjects.push(Subject { spec, train, test, state: self.numbers.state(index) });
+        }
+        let how = (self.choice, self.device);
+        super::measure::measure(subjects, &measure.groups, &self.model, &self.store, how, epoch.into(), poll)
     }
 
     fn evaluate(&mut self, test: bool, poll: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Scores>> {

@@ -1,6 +1,7 @@
 //! Replicas as libtorch's tensors, stacked in the channels: any model, any device, any precision.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -49,6 +50,22 @@ impl Tensors {
         }
     }
 
+    /// The gradient of the sum over replicas of each one's mean loss on a batch: every replica gets its own.
+    fn gradient(&mut self, index: usize) -> Option<Tensor> {
+        let batches = self.batches.as_ref()?;
+        let running = self.sums.is_some();
+        let (images, labels) = batches.step(index as i64, &self.store);
+        let images = images.to_kind(self.precision.compute());
+        let logits = self.model.net.forward(&self.weights, &images, true);
+        let logits = logits.to_kind(self.precision.master()).flatten(0, 1);
+        let reduction = if running { Reduction::None } else { Reduction::Sum };
+        let losses = logits.cross_entropy_loss(&labels, None::<&Tensor>, reduction, -100, 0.0);
+        let total = if running { losses.sum(None::<Kind>) } else { losses.shallow_clone() };
+        let gradient = self.weights.gradient(&(total / self.batch as f64));
+        self.add_to_sums(&losses, &logits, &labels);
+        Some(gradient)
+    }
+
     fn add_to_sums(&mut self, losses: &Tensor, logits: &Tensor, labels: &Tensor) {
         let replicas = self.weights.replicas();
         let Some(sums) = &mut self.sums else { return };
@@ -81,23 +98,37 @@ impl Replicas for Tensors {
     }
 
     fn update(&mut self, step: Step) {
-        let Some(batches) = &self.batches else { return };
-        let running = self.sums.is_some();
-        let (images, labels) = batches.step(step.index as i64, &self.store);
-        let images = images.to_kind(self.precision.compute());
-        let logits = self.model.net.forward(&self.weights, &images, true);
-        // The sum over replicas of each one's mean: every replica gets its own gradient.
-        let logits = logits.to_kind(self.precision.master()).flatten(0, 1);
-        let reduction = if running { Reduction::None } else { Reduction::Sum };
-        let losses = logits.cross_entropy_loss(&labels, None::<&Tensor>, reduction, -100, 0.0);
-        let total = if running { losses.sum(None::<Kind>) } else { losses.shallow_clone() };
-        let gradient = self.weights.gradient(&(total / self.batch as f64));
-        self.add_to_sums(&losses, &logits, &labels);
+        let Some(gradient) = self.gradient(step.index) else { return };
         let noise = step.noise.map(|noise| self.weights.interleave(&noise));
         let optimizer = &mut self.optimizer;
         let update = Update { done: step.done, factor: step.factor, noise };
         self.weights.update(|theta| optimizer.step(theta, gradient, update));
         self.weights.batches += 1;
+    }
+
+    fn gradients(&mut self, index: usize) -> Vec<Vec<f64>> {
+        let Some(gradient) = self.gradient(index) else { return Vec::new() };
+        let one = |replica| {
+            let state = self.weights.split(&gradient, replica);
+            let numbers = |tensor: Tensor| Vec::<f64>::try_from(&tensor.reshape([-1]).to_kind(Kind::Double));
+            state.into_iter().flat_map(|(_, tensor)| numbers(tensor).unwrap_or_default()).collect()
+        };
+        (0..self.weights.replicas()).map(one).collect()
+    }
+
+    fn set_parameters(&mut self, replica: usize, values: &[f64]) -> Result<()> {
+        let buffer = self.weights.flat().shallow_clone();
+        let (layout, mut start) = (Arc::clone(self.weights.layout()), 0);
+        let cut = layout.tensors.iter().map(|tensor| {
+            let end = start + tensor.numel() as usize;
+            let values = Tensor::from_slice(&values[start..end]).view(&tensor.shape[..]);
+            start = end;
+            (tensor.name.clone(), values)
+        });
+        self.weights.join(&buffer, replica as i64, cut.collect())?;
+        // A copy in lower precision follows.
+        self.weights.update(|_| {});
+        Ok(())
     }
 
     fn sums(&self) -> Option<Vec<Sums>> {

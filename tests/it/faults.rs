@@ -186,6 +186,7 @@ fn spec(batch: usize, seed: i64) -> RunSpec {
         precision: Precision::Float32,
         evaluate_every: 1,
         train_metrics: TrainMetrics::Evaluate,
+        measure: None,
     }
 }
 

@@ -12,6 +12,7 @@ mod figures;
 mod folders;
 mod hostile;
 mod jupyter;
+mod measure;
 mod mistakes;
 mod modules;
 mod pages;

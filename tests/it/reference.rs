@@ -91,6 +91,7 @@ fn spec(stored: &Stored, case: &Case) -> RunSpec {
         precision: Precision::Float64,
         evaluate_every: 1,
         train_metrics: TrainMetrics::Evaluate,
+        measure: None,
     }
 }
 

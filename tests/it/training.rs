@@ -27,6 +27,7 @@ fn spec(width: i64, batch: usize, precision: Precision, seed: i64) -> RunSpec {
         precision,
         evaluate_every: 1,
         train_metrics: TrainMetrics::Evaluate,
+        measure: None,
     }
 }
 

@@ -6,8 +6,8 @@ use rhai::{Array, Dynamic, FnPtr, Map};
 use crate::analysis::{
     FitOptions, GapFit, GroupFit, Prediction, PredictionOptions, Share, Statistic, SteadyOptions,
     alternatives as compare_forms, collapse as compare, curve_fit as fit_curve, fit_by, fit_columns,
-    last_quarter as quarter, paper_epochs as epochs, predictions as judge, steady as estimate,
-    variance as spread,
+    last_quarter as quarter, paper_epochs as epochs, predictions as judge, stationarity as rest,
+    steady as estimate, variance as spread,
 };
 use crate::error::{Error, Result};
 use crate::script::convert::{Scripted, at, choice, count, flag, integer, known_keys, number, text};
@@ -19,7 +19,7 @@ pub(super) fn name_types(engine: &mut rhai::Engine) {
 }
 
 /// The options of each function, with their meanings.
-pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 7] = [
+pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 8] = [
     ("steady", &STEADY_OPTIONS),
     ("fit_gap", &FIT_OPTIONS),
     ("predictions", &PREDICTION_OPTIONS),
@@ -27,6 +27,7 @@ pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 7] = [
     ("variance", &METRIC_OPTIONS),
     ("alternatives", &METRIC_OPTIONS),
     ("curve_fit", &CURVE_OPTIONS),
+    ("stationarity", &STATIONARITY_OPTIONS),
 ];
 
 const STEADY_OPTIONS: [(&str, &str); 5] = [
@@ -52,6 +53,9 @@ const PREDICTION_OPTIONS: [(&str, &str); 3] = [
 ];
 
 const METRIC_OPTIONS: [(&str, &str); 1] = [("y", "the column; default \"gap\"")];
+
+const STATIONARITY_OPTIONS: [(&str, &str); 1] =
+    [("last", "the share of a run whose measured epochs are averaged; default 0.5")];
 
 const CURVE_OPTIONS: [(&str, &str); 1] =
     [("sigma", "the error of each point, up to a common factor; default equal")];
@@ -251,6 +255,11 @@ fn forms(table: &Table, options: &Map) -> Result<Table> {
     rows(names, compare_forms(&x, &y)?.into_iter().map(row).collect())
 }
 
+fn at_rest(epochs: &Table, options: &Map) -> Result<Table> {
+    known_keys("stationarity", options, STATIONARITY_OPTIONS.map(|(name, _)| name))?;
+    rest(epochs, options.get("last").map_or(Ok(0.5), |value| number("last", value))?)
+}
+
 fn numbers(name: &str, values: &Array) -> Result<Vec<f64>> {
     values.iter().map(|value| number(name, value)).collect()
 }
@@ -319,6 +328,28 @@ pub mod functions {
     #[rhai_fn(name = "predictions", return_raw)]
     pub fn predictions_with(context: NativeCallContext, steady: Table, options: Map) -> Scripted<Table> {
         verdicts(&steady, &options).map_err(|error| at(&context, error))
+    }
+
+    /// Whether runs are at rest, by the stationarity relations of Appendix A (Eqs. 33 to 37) on what was measured along them: both sides
+    /// averaged over the measured epochs of the last half, with standard errors, and a `verdict`: at rest, moving, undecided. Train
+    /// with `measure: ["gradient", "hessian"]`; for plain SGD with a constant schedule and order: "replacement".
+    ///
+    /// ```
+    /// let runs = sweep(#{
+    ///     data: digits().take(200), model: linear(), optimizer: sgd(#{ weight_decay: 0.1 }), order: "replacement",
+    ///     lr: [0.05, 0.1], batch: 10, epochs: 30, measure: #{ what: ["gradient", "hessian"], every: 1 },
+    /// }).run("results/demo");
+    /// stationarity(runs).select(["temperature", "equation", "left", "right", "residual_error", "verdict"])
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn stationarity(context: NativeCallContext, epochs: Table) -> Scripted<Table> {
+        at_rest(&epochs, &Map::new()).map_err(|error| at(&context, error))
+    }
+
+    /// The same over another part of the runs: last, a share of them.
+    #[rhai_fn(name = "stationarity", return_raw)]
+    pub fn stationarity_of(context: NativeCallContext, epochs: Table, options: Map) -> Scripted<Table> {
+        at_rest(&epochs, &options).map_err(|error| at(&context, error))
     }
 
     /// How well the paper's Eq. 1 and other falling forms (its parts, a power law, a logarithm, any falling curve) describe the gap over

@@ -10,7 +10,7 @@ use crate::optim::Form;
 use crate::script::convert::{Scripted, at, axis, choice, count, flag, integer, known_keys, number};
 use crate::table::{Cell, Table};
 use crate::theory::{
-    ChainOptions, DoubleWell, Dynamics, EnsembleOptions, Estimate, FokkerPlanckOptions, GaussianMean, Gauge,
+    ChainOptions, DoubleWell, Dynamics, EnsembleOptions, Estimate, FokkerPlanckOptions, Gauge, GaussianMean,
     LangevinOptions, LinearRegression, Logistic, Moment, Problem, Side, Stationary,
 };
 
@@ -49,7 +49,10 @@ pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 13] = [
         "lab::logistic",
         &[("slope", "the true weight; default 1"), ("n", "examples in a training set; default 50")],
     ),
-    ("lab::density", &[TEMPERATURE, ALPHA, BETA, ("dataset", "which training set of the seed; default 0"), SEED]),
+    (
+        "lab::density",
+        &[TEMPERATURE, ALPHA, BETA, ("dataset", "which training set of the seed; default 0"), SEED],
+    ),
     ("lab::ensemble", &[TEMPERATURE, ALPHA, BETA, DATASETS, TEST, GAUGE, SEED]),
     ("lab::gap", &[TEMPERATURE, ALPHA, BETA, DATASETS, TEST, SEED]),
     ("lab::check", &[TEMPERATURE, ALPHA, BETA, DATASETS, TEST, GAUGE, SEED]),
@@ -126,8 +129,10 @@ const ALPHA: (&str, &str) = ("alpha", "α, the weight decay; default 0");
 const BETA: (&str, &str) = ("beta", "β, the isotropic noise; default 0");
 const DATASETS: (&str, &str) = ("datasets", "data sets that are averaged over; default 1000");
 const TEST: (&str, &str) = ("test", "examples in a test set; default as many as in a training set");
-const GAUGE: (&str, &str) =
-    ("gauge", "\"normalised\" (g holds ln Z) or \"reference\" (v and a vanish at one θ); default \"normalised\"");
+const GAUGE: (&str, &str) = (
+    "gauge",
+    "\"normalised\" (g holds ln Z) or \"reference\" (v and a vanish at one θ); default \"normalised\"",
+);
 const SEED: (&str, &str) = ("seed", "what decides all draws; default 1");
 const LR: (&str, &str) = ("lr", "λ; required, an array: a row for each");
 const BATCH: (&str, &str) = ("batch", "B, drawn with replacement; default 1, an array: a row for each");
@@ -235,19 +240,23 @@ fn over_axes(
     let mut has_axis = false;
     for (key, value) in options {
         let values = if axes.contains(&key.as_str()) { axis(key, value)? } else { vec![value.clone()] };
-        let is_axis = axes.contains(&key.as_str()) && (values.len() > 1 || !value.is_int() && !value.is_float() && !value.is_string());
+        let is_axis = axes.contains(&key.as_str())
+            && (values.len() > 1 || !value.is_int() && !value.is_float() && !value.is_string());
         has_axis |= is_axis;
         settings = settings
             .into_iter()
             .flat_map(|(map, row)| {
-                values.iter().map(move |value| {
-                    let (mut map, mut row) = (map.clone(), row.clone());
-                    map.insert(key.clone(), value.clone());
-                    if is_axis {
-                        row.push((key.to_string(), Cell::Float(number(key, value).unwrap_or(f64::NAN))));
-                    }
-                    (map, row)
-                }).collect::<Vec<_>>()
+                values
+                    .iter()
+                    .map(move |value| {
+                        let (mut map, mut row) = (map.clone(), row.clone());
+                        map.insert(key.clone(), value.clone());
+                        if is_axis {
+                            row.push((key.to_string(), Cell::Float(number(key, value).unwrap_or(f64::NAN))));
+                        }
+                        (map, row)
+                    })
+                    .collect::<Vec<_>>()
             })
             .collect();
     }
@@ -262,7 +271,8 @@ fn over_axes(
 }
 
 fn table_of(rows: &[Row]) -> Result<Table> {
-    let names: Vec<String> = rows.first().map(|row| row.iter().map(|(name, _)| name.clone()).collect()).unwrap_or_default();
+    let names: Vec<String> =
+        rows.first().map(|row| row.iter().map(|(name, _)| name.clone()).collect()).unwrap_or_default();
     let columns: Vec<Vec<Cell>> =
         (0..names.len()).map(|column| rows.iter().map(|row| row[column].1.clone()).collect()).collect();
     Table::from_cells(&names, &columns)
@@ -297,9 +307,7 @@ fn map_or_table((rows, has_axis): (Vec<Row>, bool)) -> Result<Dynamic> {
         let value = if let [value] = values.as_slice() { value.clone() } else { values.into() };
         map.insert(name.as_str().into(), value);
     }
-    if rows.len() == 1 {
-        map.remove("parameter");
-    }
+    map.remove("parameter");
     Ok(map.into())
 }
 
@@ -422,7 +430,9 @@ fn langevin_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
     let temperature = given.required("temperature")?;
     let momentum = given.number("momentum", 0.0)?;
     if momentum > 0.0 && !given.map.contains_key("lr") {
-        return Err(Error::invalid("lab::diffusion: the option `lr` is missing: with momentum T alone does not say it all"));
+        return Err(Error::invalid(
+            "lab::diffusion: the option `lr` is missing: with momentum T alone does not say it all",
+        ));
     }
     let options = LangevinOptions {
         lr: given.number("lr", temperature)?,
@@ -462,8 +472,11 @@ fn fokker_planck(problem: &Problem, given: &Given) -> Result<Table> {
 
 fn optimum(problem: &Problem, given: &Given) -> Result<Map> {
     // T is the axis.
-    let dynamics =
-        Dynamics { temperature: given.required("from")?, alpha: given.number("alpha", 0.0)?, beta: given.number("beta", 0.0)? };
+    let dynamics = Dynamics {
+        temperature: given.required("from")?,
+        alpha: given.number("alpha", 0.0)?,
+        beta: given.number("beta", 0.0)?,
+    };
     let found = problem.optimum(
         &given.ensemble_at(dynamics)?,
         given.required("from")?,
@@ -474,7 +487,9 @@ fn optimum(problem: &Problem, given: &Given) -> Result<Map> {
     for (name, estimate) in
         [("measured", found.measured), ("predicted", found.predicted), ("approximate", found.approximate)]
     {
-        let (value, error) = estimate.map_or((Dynamic::UNIT, Dynamic::UNIT), |estimate| (estimate.value.into(), estimate.error.into()));
+        let (value, error) = estimate.map_or((Dynamic::UNIT, Dynamic::UNIT), |estimate| {
+            (estimate.value.into(), estimate.error.into())
+        });
         map.insert(name.into(), value);
         map.insert(format!("{name}_error").into(), error);
     }
@@ -589,7 +604,10 @@ mod functions {
         let make = || {
             let given = Given::new("lab::logistic", &options)?;
             let default = Logistic::default();
-            made(Problem::Logistic(Logistic { slope: given.number("slope", default.slope)?, n: given.count("n", default.n)? }))
+            made(Problem::Logistic(Logistic {
+                slope: given.number("slope", default.slope)?,
+                n: given.count("n", default.n)?,
+            }))
         };
         make().map_err(|error| at(&context, error))
     }
@@ -604,7 +622,8 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn density(context: NativeCallContext, problem: ProblemHandle, options: Map) -> Scripted<Table> {
         let rows = |given: &Given| {
-            let columns = problem.density(&given.dynamics()?, given.seed()?, given.count("dataset", 0)? as u64)?;
+            let columns =
+                problem.density(&given.dynamics()?, given.seed()?, given.count("dataset", 0)? as u64)?;
             let row = |row: usize| columns.iter().map(|(name, values)| cell(name, values[row])).collect();
             Ok((0..columns[0].1.len()).map(row).collect())
         };
@@ -715,9 +734,11 @@ mod functions {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn relaxation(context: NativeCallContext, problem: ProblemHandle, options: Map) -> Scripted<Table> {
-        over_axes("lab::relaxation", &options, &["lr", "temperature", "momentum"], &|given| relaxation_rows(&problem, given))
-            .and_then(|(rows, _)| table_of(&rows))
-            .map_err(|error| at(&context, error))
+        over_axes("lab::relaxation", &options, &["lr", "temperature", "momentum"], &|given| {
+            relaxation_rows(&problem, given)
+        })
+        .and_then(|(rows, _)| table_of(&rows))
+        .map_err(|error| at(&context, error))
     }
 
     /// The diffusions of SGD on one training set: Langevin's equations 17, 44 and 46 in the time t′ = λt by Euler and Maruyama's
@@ -738,7 +759,8 @@ mod functions {
                 return super::fokker_planck(&problem, &given).map(Dynamic::from);
             }
             let axes = ["temperature", "step", "momentum", "lr"];
-            over_axes("lab::diffusion", &options, &axes, &|given| langevin_rows(&problem, given)).and_then(map_or_table)
+            over_axes("lab::diffusion", &options, &axes, &|given| langevin_rows(&problem, given))
+                .and_then(map_or_table)
         };
         make().map_err(|error| at(&context, error))
     }

@@ -39,14 +39,15 @@ pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
         "figure" => &pages::FIGURE_OPTIONS,
         "join" => &tables::JOIN_OPTIONS,
         "init" => &model::INIT_OPTIONS,
+        "measure" => &model::MEASURE_OPTIONS,
         "split" | "sample" | "fixed" => &data::DIVISION_OPTIONS,
         "subset" => &data::SUBSET_OPTIONS,
         "synthetic" => &data::SYNTHETIC_OPTIONS,
         "images" => &data::IMAGES_OPTIONS,
         _ => {
             let analysis = analysis::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list);
-            let analysis =
-                analysis.or_else(|| lab::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list));
+            let analysis = analysis
+                .or_else(|| lab::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list));
             let model = MODELS.iter().find(|model| model.name == call).map(|model| model.options);
             let optimizer =
                 OPTIMIZERS.iter().find(|optimizer| optimizer.name == call).map(|optimizer| optimizer.options);
@@ -68,6 +69,7 @@ pub(super) fn calls_with_options() -> Vec<&'static str> {
         "figure",
         "join",
         "init",
+        "measure",
         "split",
         "sample",
         "fixed",

@@ -16,7 +16,9 @@ use crate::script::convert::{
     Scripted, at, choice, count, flag, handle, integer, known_keys, number, write_to,
 };
 use crate::script::handles::{ModelHandle, NetworkHandle, OptimizerHandle};
+use crate::script::options::groups;
 use crate::torch::Precision;
+use crate::train::{Group, QUANTITIES, measure_network};
 
 /// Names the types as scripts see them.
 pub(super) fn name_types(engine: &mut rhai::Engine) {
@@ -103,6 +105,30 @@ fn make_network(model: &ModelHandle, options: &Map) -> Result<Network> {
         .map_or(Ok(Precision::Float32), |value| choice("precision", &Precision::ALL, value))?;
     crate::torch::initialize();
     Ok(Network::draw(model.spec.build(shape, classes)?, seed, precision, Device::Cpu))
+}
+
+/// The options of `measure`, with their meanings.
+pub(super) const MEASURE_OPTIONS: [(&str, &str); 5] = [
+    ("batch", "examples of a batch, B; required"),
+    ("what", "\"gradient\", \"hessian\", \"spectrum\", or an array of them; default \"gradient\""),
+    ("test", "a data set to test on; default the same"),
+    ("weight_decay", "α; default 5e-4"),
+    ("seed", "what decides the batches; default 1"),
+];
+
+fn measured(network: &Network, data: &Dataset, options: &Map) -> Result<Map> {
+    known_keys("measure", options, MEASURE_OPTIONS.map(|(name, _)| name))?;
+    let missing = || {
+        Error::invalid("measure: the option `batch` is missing: the noise is that of batches of B examples")
+    };
+    let batch = count("batch", options.get("batch").ok_or_else(missing)?)?;
+    let what = options.get("what").map_or(Ok(vec![Group::Gradient]), groups)?;
+    let test = options.get("test").map(|test| handle::<Dataset>("test", "a data set", test)).transpose()?;
+    let alpha = options.get("weight_decay").map_or(Ok(5e-4), |value| number("weight_decay", value))?;
+    let seed = options.get("seed").map_or(Ok(1), |value| integer("seed", value))?;
+    let found = measure_network(network, [data, test.as_ref().unwrap_or(data)], batch, alpha, &what, seed)?;
+    let groups = QUANTITIES.iter().filter(|(_, group, _)| what.contains(group));
+    Ok(groups.map(|(name, ..)| ((*name).into(), found.get(name).into())).collect())
 }
 
 #[export_module]
@@ -235,6 +261,24 @@ pub mod functions {
             ("accuracy".into(), scores.accuracy.into()),
             ("loss_std".into(), scores.loss_std.into()),
         ]))
+    }
+
+    /// Gradients, their noise and curvature of a network on a data set, as `measure` of a sweep has them: a map of the
+    /// quantities that help("columns") lists, in float64, batch norm in training mode with batches of `batch`.
+    ///
+    /// ```
+    /// let data = digits().take(200);
+    /// let run = train(#{ data: data, model: linear(), lr: 0.1, batch: 20, epochs: 3 });
+    /// run.network.measure(data, #{ batch: 20, what: ["gradient", "hessian"] })
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn measure(
+        context: NativeCallContext,
+        network: &mut NetworkHandle,
+        data: Dataset,
+        options: Map,
+    ) -> Scripted<Map> {
+        measured(&network.borrow(), &data, &options).map_err(|error| at(&context, error))
     }
 
     /// Writes the weights as safetensors with PyTorch's names.

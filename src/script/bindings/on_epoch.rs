@@ -5,7 +5,7 @@ use rhai::{Dynamic, EvalAltResult, FnPtr, Map, NativeCallContext};
 use crate::error::{Error, Result};
 use crate::script::convert::describe;
 use crate::sweep::{Observer, Process, Work};
-use crate::train::{EpochRecord, Status};
+use crate::train::{EpochRecord, QUANTITIES, Status};
 
 /// Shows training as another observer does, and calls the function with each epoch's row.
 pub(super) struct OnEpoch<'a> {
@@ -49,6 +49,10 @@ fn row(run: &str, record: &EpochRecord) -> Map {
         ("seconds", record.seconds),
     ];
     let mut row: Map = numbers.into_iter().map(|(name, value)| (name.into(), Dynamic::from(value))).collect();
+    for (name, ..) in QUANTITIES.iter().filter(|_| record.measured.is_some()) {
+        let value = record.measured.as_ref().map_or(f64::NAN, |measured| measured.get(name));
+        row.insert((*name).into(), if value.is_nan() { Dynamic::UNIT } else { value.into() });
+    }
     row.insert("run_id".into(), run.into());
     row.insert("epoch".into(), Dynamic::from(i64::from(record.epoch)));
     row.insert("steps".into(), Dynamic::from(record.steps as i64));

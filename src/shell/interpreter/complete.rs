@@ -92,12 +92,11 @@ pub(in crate::shell) fn complete(line: &str, known: &Known) -> Found {
     let all = match before.last().map(text) {
         Some(":") if before.len() >= 3 && text(&before[before.len() - 2]) == ":" => {
             let alias = text(&before[before.len() - 3]);
-            known
-                .imports
-                .iter()
-                .filter(|(name, _)| name == alias)
-                .flat_map(|(_, names)| names.clone())
-                .collect()
+            let imported = known.imports.iter().filter(|(name, _)| name == alias);
+            // A module that the program carries needs no import.
+            let own = known.functions.iter().filter_map(|function| function.name.split_once("::"));
+            let own = own.filter(|(module, _)| *module == alias).map(|(_, name)| name.to_owned());
+            imported.flat_map(|(_, names)| names.clone()).chain(own).collect()
         }
         Some(".") if before.len() < 2 || text(&before[before.len() - 2]) != "." => members(
             &kind_of(line, &before[..before.len() - 1], known),
@@ -180,9 +179,11 @@ fn names(known: &Known, word: &str) -> Vec<String> {
         // Methods stand after a dot.
         !function.name.starts_with("to_")
     });
+    // Of a module's functions the module.
+    let names = functions.map(|function| function.name.split("::").next().unwrap_or_default().to_owned());
     let words = super::syntax::KEYWORDS.iter().map(|word| (*word).to_owned());
     let variables = known.variables.iter().map(|variable| variable.name.clone());
-    functions.map(|function| function.name.clone()).chain(words).chain(variables).collect()
+    names.chain(words).chain(variables).collect()
 }
 
 /// The properties and methods of a type; of maps their keys.
@@ -207,7 +208,8 @@ fn members(kind: &str, line: &str, receiver: &[Token], known: &Known) -> Vec<Str
         let fits = |first: &String| {
             if kind.is_empty() { first.starts_with(char::is_uppercase) } else { first == kind }
         };
-        !function.name.starts_with("to_") && first.is_some_and(fits)
+        let is_method = !function.name.starts_with("to_") && !function.name.contains("::");
+        is_method && first.is_some_and(fits)
     });
     let mut all: Vec<String> = methods.map(|function| function.name.clone()).collect();
     all.extend(properties.map(|property| property.name.clone()));
@@ -321,7 +323,10 @@ fn enclosing(line: &str, words: &[Token]) -> Option<Enclosing> {
     let is_map = |at: usize| text(at) == "{" && at > 0 && text(at - 1) == "#";
     let call = |at: usize| {
         let named = text(at) == "(" && at > 0 && matches!(words[at - 1].kind, Kind::Name | Kind::Keyword);
-        named.then(|| text(at - 1).to_owned())
+        named.then(|| match at >= 4 && text(at - 2) == ":" && text(at - 3) == ":" {
+            true => format!("{}::{}", text(at - 4), text(at - 1)),
+            false => text(at - 1).to_owned(),
+        })
     };
     let &innermost = open.last()?;
     if let Some(name) = call(innermost) {
@@ -494,6 +499,8 @@ mod tests {
         assert_eq!(at("print(settings, da"), ["data"]);
         assert_eq!(at("// swe"), [""; 0]);
         assert_eq!(at("paper::r"), ["runs"]);
+        assert_eq!(at("let p = la"), ["lab", "label_noise", "last_quarter"]);
+        assert_eq!(at("lab::g"), ["gap", "gaussian_mean"]);
         assert_eq!(at("?fit_g"), ["fit_gap"]);
         assert_eq!(at(":ti"), ["time"]);
         assert_eq!(at(":time fit_g"), ["fit_gap"]);
@@ -503,13 +510,14 @@ mod tests {
     #[test]
     fn methods_and_properties_of_the_values_type() {
         assert_eq!(at("data.sh"), ["shape", "show"]);
-        assert_eq!(at("runs.st"), ["steady"]);
+        assert_eq!(at("runs.ste"), ["steady"]);
         assert_eq!(at("runs.test_l"), ["test_loss"]);
         assert_eq!(at("runs.filter(\"gap > 0\").ste"), ["steady"]);
         assert_eq!(at("resnet(#{ width: 4 }).par"), ["parameters"]);
         assert_eq!(at("sweep(#{ lr: 0.1 }).ru"), ["run"]);
         assert_eq!(at("settings.l"), ["length", "lr"]);
         assert_eq!(at("plot(runs).log"), ["log_x", "log_y"]);
+        assert_eq!(at("lab::gap(problem, #{}).ga"), [""; 0]);
         // Not those of others.
         assert!(!at("data.").contains(&"filter".to_owned()));
     }
@@ -534,6 +542,8 @@ mod tests {
         assert_eq!(at("p.run(\"results\", #{ che"), ["checkpoint_every"]);
         assert_eq!(at("runs.steady(#{ statistic: \"m"), ["mean", "median"]);
         assert_eq!(at("help(\"fit_"), ["fit_gap"]);
+        assert_eq!(at("lab::sgd(lab::gaussian_mean(#{ sig"), ["sigma"]);
+        assert_eq!(at("lab::check(problem, #{ temperature: 0.1, gauge: \"re"), ["reference"]);
     }
 
     #[test]

@@ -223,17 +223,12 @@ impl<V: Vector> Lanes<V> {
         }
         self.batches = weights.batches;
     }
-}
 
-impl<V: Vector> Replicas for Lanes<V> {
-    fn begin(&mut self, epoch: Epoch, sums: Option<Vec<Sums>>) {
-        (self.epoch, self.sums) = (epoch, sums);
-    }
-
-    fn update(&mut self, step: Step) {
+    /// Forward on a batch of the epoch, in training mode, and the slopes of its loss.
+    fn forward(&mut self, index: usize) {
         let Self { network, weights, work, images, epoch, replicas, .. } = self;
         let batch: usize = self.slabs.iter().map(|slab| slab.images).sum();
-        let first = step.index * batch * *replicas;
+        let first = index * batch * *replicas;
         let of = |slab: &Slab| {
             let start = first + slab.start * *replicas;
             start..start + slab.images * *replicas
@@ -261,6 +256,17 @@ impl<V: Vector> Replicas for Lanes<V> {
                 },
             );
         }
+    }
+}
+
+impl<V: Vector> Replicas for Lanes<V> {
+    fn begin(&mut self, epoch: Epoch, sums: Option<Vec<Sums>>) {
+        (self.epoch, self.sums) = (epoch, sums);
+    }
+
+    fn update(&mut self, step: Step) {
+        self.forward(step.index);
+        let Self { network, weights, work, replicas, .. } = self;
         let mut own = self.optimizer.step(step.done, step.factor);
         own.noise = step.noise.map(|noise| {
             let mut vectors = vec![V::zero(); weights.theta.len()];
@@ -274,6 +280,21 @@ impl<V: Vector> Replicas for Lanes<V> {
             optimizer.update(theta, place, gradient, &own);
         });
         self.batches += 1;
+    }
+
+    fn gradients(&mut self, index: usize) -> Vec<Vec<f64>> {
+        self.forward(index);
+        let Self { network, weights, work, replicas, .. } = self;
+        let mut all = vec![V::zero(); weights.theta.len()];
+        network.backward(&mut weights.theta, work, &self.slabs, &mut |_, place, gradient| {
+            all[place].copy_from_slice(gradient);
+        });
+        (0..*replicas).map(|replica| lane(&all, replica)).collect()
+    }
+
+    fn set_parameters(&mut self, replica: usize, values: &[f64]) -> Result<()> {
+        set_lanes(&mut self.weights.theta, &own_lanes::<V>(replica, self.replicas), values);
+        Ok(())
     }
 
     fn sums(&self) -> Option<Vec<Sums>> {

@@ -1,0 +1,555 @@
+//! What is measured along a trajectory besides losses: gradients, their noise, curvature.
+//!
+//! Everything is of the function that SGD descends, and in float64. With batch norm that is not the loss of the trained network in
+//! evaluation mode: an update normalises by its own batch, so U_ℓ here is the mean over batches of B examples of the batch's loss
+//! *in training mode*, ∂U_ℓ the mean of their gradients, and D = B · Cov(g_B). Without batch norm these are the paper's U_ℓ and D
+//! (Eq. 17). The stationarity relations (Eqs. 33 to 37) hold for the process that runs, so they need these.
+//!
+//! - Batches are disjoint parts of a permutation. Of two of them, ½|g − g′|² has the mean Tr D / B · n / (n − 1).
+//! - H v is a central difference of gradients along v, exact up to 1e-9 in float64.
+//! - Tr(HD) = B ⟨½(g − g′)′ H (g − g′)⟩ with H of a third batch; Tr H is Hutchinson's mean of z′Hz (1990); the largest
+//!   eigenvalues are Lanczos', of the Hessian of a few fixed batches.
+
+use std::sync::Arc;
+
+use nalgebra::DMatrix;
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use super::choice::{Backend, Choice};
+use super::evaluate::Examples;
+use super::lanes;
+use super::replicas::{Epoch, Replicas};
+use super::spec::{Order, RunSpec, Seeds, TrainMetrics};
+use super::tensors::Tensors;
+use crate::data::{Augmentation, Dataset, ImageStore, Sampling};
+use crate::error::{Error, Result};
+use crate::model::{Layout, Model, Network, State};
+use crate::optim::{OptimizerSpec, Schedule, Sgd};
+use crate::rng::{Rng, Stream};
+use crate::torch::Precision;
+
+/// Quantities that are measured together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Group {
+    /// Gradients and their noise: up to 32 gradients of a batch, and 16 of test batches.
+    Gradient,
+    /// Tr H and Tr(HD): 8 pairs and 8 probes, 64 gradients of a batch.
+    Hessian,
+    /// The largest eigenvalues of the Hessian of four batches: 12 steps, 96 gradients of a batch.
+    Spectrum,
+}
+
+impl Group {
+    /// Every group with its name in scripts.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("gradient", Self::Gradient), ("hessian", Self::Hessian), ("spectrum", Self::Spectrum)];
+}
+
+/// What a run measures, and how often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measure {
+    /// Sorted, each once.
+    pub groups: Vec<Group>,
+    /// At every epoch divisible by this, and at the last.
+    pub every: u32,
+}
+
+impl Measure {
+    /// Epochs from one measurement to the next, where nothing else is said.
+    pub const EVERY: u32 = 10;
+}
+
+/// A measured quantity: its column, its group, its meaning.
+pub const QUANTITIES: [(&str, Group, &str); 17] = [
+    ("grad_norm2", Group::Gradient, "|∂U_ℓ|², without the noise of the batches"),
+    ("theta_norm2", Group::Gradient, "|θ|²"),
+    ("theta_grad", Group::Gradient, "θ·∂U_ℓ"),
+    (
+        "drift_along",
+        Group::Gradient,
+        "r·(∂U_ℓ + αθ) along a random unit vector r, the same at all epochs (Eq. 34)",
+    ),
+    ("noise_trace", Group::Gradient, "Tr D, D = B · covariance of the batches' gradients"),
+    ("noise_trace_error", Group::Gradient, "its standard error"),
+    ("test_grad_dot", Group::Gradient, "∂U_e·∂U_ℓ"),
+    ("theta_test_grad", Group::Gradient, "θ·∂U_e"),
+    ("hessian_trace", Group::Hessian, "Tr H, H = ∂²U_ℓ"),
+    ("hessian_trace_error", Group::Hessian, "its standard error"),
+    ("hessian_noise", Group::Hessian, "Tr(HD)"),
+    ("hessian_noise_error", Group::Hessian, "its standard error"),
+    ("test_hessian_noise", Group::Hessian, "Tr(H_e D), H_e = ∂²U_e"),
+    ("test_hessian_trace", Group::Hessian, "Tr H_e"),
+    ("hessian_1", Group::Spectrum, "the largest eigenvalue of H"),
+    ("hessian_2", Group::Spectrum, "the second"),
+    ("hessian_3", Group::Spectrum, "the third"),
+];
+
+/// The quantities of one epoch in the order of [`QUANTITIES`]; none where a group was not wanted, or a number is not
+/// finite.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Measured(Vec<Option<f64>>);
+
+impl Measured {
+    /// A quantity by its column; NaN where it was not measured.
+    pub fn get(&self, name: &str) -> f64 {
+        let place = QUANTITIES.iter().position(|(known, ..)| *known == name);
+        place.and_then(|place| self.0.get(place).copied().flatten()).unwrap_or(f64::NAN)
+    }
+
+    fn set(&mut self, name: &str, value: f64) {
+        self.0.resize(QUANTITIES.len(), None);
+        if let Some(place) = QUANTITIES.iter().position(|(known, ..)| *known == name) {
+            self.0[place] = value.is_finite().then_some(value);
+        }
+    }
+}
+
+/// A network to measure, with its data.
+pub(super) struct Subject<'a> {
+    pub(super) spec: &'a RunSpec,
+    pub(super) train: &'a Examples,
+    pub(super) test: &'a Examples,
+    pub(super) state: State,
+}
+
+/// Measures networks of one shape; `epoch` keys the random batches. `poll` is called between gradients, and its
+/// error ends the measurement.
+pub(super) fn measure(
+    subjects: Vec<Subject>,
+    groups: &[Group],
+    model: &Model,
+    store: &ImageStore,
+    (choice, device): (Choice, Device),
+    epoch: u64,
+    poll: &mut dyn FnMut() -> Result<()>,
+) -> Result<Vec<Measured>> {
+    let backend = choice.backend_on(device);
+    let together = if backend == Backend::Lanes { lanes::longest(Precision::Float64) } else { 1 };
+    let mut all = Vec::with_capacity(subjects.len());
+    let mut subjects = subjects.into_iter().peekable();
+    while subjects.peek().is_some() {
+        let part: Vec<Subject> = subjects.by_ref().take(together).collect();
+        let mut instrument = Instrument::new(part, model, store, backend, device, epoch, poll)?;
+        all.extend(instrument.measure(groups)?);
+    }
+    Ok(all)
+}
+
+/// Measures a network on a training and a test set, with batches of `batch` examples; `alpha` is the weight decay.
+pub fn measure_network(
+    network: &Network,
+    [train, test]: [&Dataset; 2],
+    batch: usize,
+    alpha: f64,
+    groups: &[Group],
+    seed: i64,
+) -> Result<Measured> {
+    let model = network.model();
+    for data in [train, test] {
+        if data.shape() != model.shape
+            || data.classes() > model.classes
+            || data.spec().source != train.spec().source
+        {
+            return Err(Error::invalid(format!(
+                "measure: the network is for {:?} images (channels, height, width) of {} classes; expected training and test set of one \
+                 data set like that, found {:?} of {}",
+                model.shape,
+                model.classes,
+                data.shape(),
+                data.classes()
+            )));
+        }
+    }
+    let spec = RunSpec {
+        data: train.spec().clone(),
+        sampling: Sampling::Fixed,
+        train: train.len(),
+        test: test.len(),
+        augment: false,
+        model: model.spec.clone(),
+        init: None,
+        optimizer: OptimizerSpec::Sgd(Sgd { weight_decay: alpha, ..Sgd::default() }),
+        schedule: Schedule::Constant,
+        lr: 1.0,
+        batch,
+        order: Order::Replacement,
+        epochs: 1,
+        seeds: Seeds::all(seed),
+        precision: Precision::Float64,
+        evaluate_every: 1,
+        train_metrics: TrainMetrics::Evaluate,
+        measure: None,
+    };
+    let smallest = model.spec.smallest_batch(model.shape);
+    if batch < smallest.max(1) || batch > train.len() {
+        return Err(Error::invalid(format!(
+            "batch is {batch}, expected {} to {}, the training examples",
+            smallest.max(1),
+            train.len()
+        )));
+    }
+    let device = network.weights().flat().device();
+    let store = ImageStore::new(train.images(), Augmentation::None, device, Kind::Double);
+    let [own, other] = [train, test].map(Examples::of);
+    let subject = Subject { spec: &spec, train: &own, test: &other, state: network.weights().state(0) };
+    let how = (Choice::torch(1, 1), device);
+    let found = measure(vec![subject], groups, model, &store, how, 0, &mut crate::interrupt::check)?;
+    found.into_iter().next().ok_or_else(|| Error::invalid("nothing was measured"))
+}
+
+/// Replicas in float64 whose gradients are asked for at any θ.
+struct Instrument<'a> {
+    numbers: Box<dyn Replicas>,
+    subjects: Vec<Subject<'a>>,
+    store: &'a ImageStore,
+    /// θ of each replica.
+    theta: Vec<Vec<f64>>,
+    epoch: u64,
+    /// Draws of batches so far.
+    drawn: u64,
+    poll: &'a mut dyn FnMut() -> Result<()>,
+}
+
+/// A vector of all parameters per replica.
+type Vectors = Vec<Vec<f64>>;
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Mean and standard error.
+fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    (mean, (variance / n).sqrt())
+}
+
+impl<'a> Instrument<'a> {
+    fn new(
+        subjects: Vec<Subject<'a>>,
+        model: &Model,
+        store: &'a ImageStore,
+        backend: Backend,
+        device: Device,
+        epoch: u64,
+        poll: &'a mut dyn FnMut() -> Result<()>,
+    ) -> Result<Self> {
+        let specs: Vec<RunSpec> = subjects
+            .iter()
+            .map(|subject| RunSpec { precision: Precision::Float64, ..subject.spec.clone() })
+            .collect();
+        let layout = Arc::clone(&model.layout);
+        let mut numbers: Box<dyn Replicas> = match backend {
+            Backend::Lanes => lanes::build(&specs, model, store.share())?,
+            Backend::Torch => {
+                let [first, ..] = specs.as_slice() else { return Err(Error::invalid("nothing to measure")) };
+                let model = first.model.build(model.shape, model.classes)?;
+                Box::new(Tensors::new(&specs, model, store.share(), device))
+            }
+        };
+        let mut theta = Vec::with_capacity(subjects.len());
+        for (replica, subject) in subjects.iter().enumerate() {
+            let state = subject.state.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
+            numbers.set_state(replica, state.collect())?;
+            theta.push(flat(&layout, &subject.state)?);
+        }
+        Ok(Self { numbers, subjects, store, theta, epoch, drawn: 0, poll })
+    }
+
+    fn replicas(&self) -> usize {
+        self.subjects.len()
+    }
+
+    /// Loads `count` batches of training or test examples for every replica: disjoint as long as there are enough.
+    fn load(&mut self, test: bool, count: usize) {
+        let (replicas, batch) = (self.replicas(), self.subjects[0].spec.batch);
+        let length = count * batch;
+        let mut epoch = Epoch {
+            starts: vec![0; length * replicas],
+            flips: vec![0; if self.store.augments() { length * replicas } else { 0 }],
+            labels: vec![0; length * replicas],
+        };
+        for (r, subject) in self.subjects.iter().enumerate() {
+            let examples = if test { subject.test } else { subject.train };
+            // Independent of what trains: other streams, and the epoch with the draws so far as index.
+            let mut rng =
+                Rng::new(subject.spec.seeds.order, Stream::Measure, (self.epoch << 16) + self.drawn);
+            let n = examples.rows.len() as u32;
+            let mut positions: Vec<u32> = Vec::with_capacity(length + n as usize);
+            while positions.len() < length {
+                positions.extend(rng.permutation(n));
+            }
+            for (index, &position) in positions.iter().take(length).enumerate() {
+                let view = self.store.draw(&mut rng);
+                let (start, flip) = self.store.start(examples.rows[position as usize], view);
+                let image = index * replicas + r;
+                epoch.starts[image] = start;
+                if let Some(place) = epoch.flips.get_mut(image) {
+                    *place = flip;
+                }
+                epoch.labels[image] = i64::from(examples.labels[position as usize]);
+            }
+        }
+        self.drawn += 1;
+        self.numbers.begin(epoch, None);
+    }
+
+    /// The gradient of one of the loaded batches, of every replica.
+    fn gradient(&mut self, index: usize) -> Result<Vectors> {
+        (self.poll)()?;
+        Ok(self.numbers.gradients(index))
+    }
+
+    /// Puts every replica at θ + step · direction.
+    fn go(&mut self, direction: &Vectors, steps: &[f64]) -> Result<()> {
+        for (replica, theta) in self.theta.iter().enumerate() {
+            let there: Vec<f64> =
+                theta.iter().zip(&direction[replica]).map(|(theta, d)| theta + steps[replica] * d).collect();
+            self.numbers.set_parameters(replica, &there)?;
+        }
+        Ok(())
+    }
+
+    fn back(&mut self) -> Result<()> {
+        for (replica, theta) in self.theta.iter().enumerate() {
+            self.numbers.set_parameters(replica, theta)?;
+        }
+        Ok(())
+    }
+
+    /// H times a direction per replica, H the mean over the loaded batches of these indices.
+    fn hessian_times(&mut self, direction: &Vectors, batches: &[usize]) -> Result<Vectors> {
+        let steps: Vec<f64> = self
+            .theta
+            .iter()
+            .zip(direction)
+            .map(|(theta, direction)| {
+                let length = dot(direction, direction).sqrt();
+                if length > 0.0 { 1e-5 * (1.0 + dot(theta, theta).sqrt()) / length } else { 0.0 }
+            })
+            .collect();
+        let mut product: Vectors = direction.iter().map(|direction| vec![0.0; direction.len()]).collect();
+        for sign in [1.0, -1.0] {
+            let signed: Vec<f64> = steps.iter().map(|step| sign * step).collect();
+            self.go(direction, &signed)?;
+            for &batch in batches {
+                let gradients = self.gradient(batch)?;
+                for ((product, gradient), step) in product.iter_mut().zip(&gradients).zip(&steps) {
+                    let factor = if *step > 0.0 { sign / (2.0 * step * batches.len() as f64) } else { 0.0 };
+                    product.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += factor * g);
+                }
+            }
+        }
+        self.back()?;
+        Ok(product)
+    }
+
+    fn measure(&mut self, groups: &[Group]) -> Result<Vec<Measured>> {
+        let mut found = vec![Measured::default(); self.replicas()];
+        for group in groups {
+            match group {
+                Group::Gradient => self.gradients(&mut found)?,
+                Group::Hessian => self.curvature(&mut found)?,
+                Group::Spectrum => self.spectrum(&mut found)?,
+            }
+        }
+        Ok(found)
+    }
+
+    /// Disjoint batches of a training set: an even number, at least two.
+    fn pairs(&self, most: usize) -> usize {
+        let spec = self.subjects[0].spec;
+        (spec.train / spec.batch / 2).clamp(1, most)
+    }
+
+    /// What ½|g − g′|² of two disjoint batches is multiplied by to give Tr D: B (n − 1) / n.
+    fn noise_scale(&self) -> f64 {
+        let spec = self.subjects[0].spec;
+        spec.batch as f64 * (1.0 - 1.0 / spec.train as f64)
+    }
+
+    fn gradients(&mut self, found: &mut [Measured]) -> Result<()> {
+        const PAIRS: usize = 16;
+        const TESTS: usize = 16;
+        let (replicas, pairs, scale) = (self.replicas(), self.pairs(PAIRS), self.noise_scale());
+        let spec = self.subjects[0].spec;
+        let tests = (spec.test / spec.batch).clamp(1, TESTS);
+        let zeros = || self.theta.iter().map(|theta| vec![0.0; theta.len()]).collect::<Vectors>();
+        let (mut sums, mut test_sums) = (zeros(), zeros());
+        // |g|² of the batches, and ½|g − g′|² of the pairs.
+        let (mut squares, mut halves) = (vec![0.0; replicas], vec![Vec::new(); replicas]);
+        self.load(false, 2 * pairs);
+        for pair in 0..pairs {
+            let (one, other) = (self.gradient(2 * pair)?, self.gradient(2 * pair + 1)?);
+            for r in 0..replicas {
+                squares[r] += dot(&one[r], &one[r]) + dot(&other[r], &other[r]);
+                let half: f64 = one[r].iter().zip(&other[r]).map(|(a, b)| 0.5 * (a - b).powi(2)).sum();
+                halves[r].push(scale * half);
+                let both = one[r].iter().zip(&other[r]);
+                sums[r].iter_mut().zip(both).for_each(|(sum, (a, b))| *sum += a + b);
+            }
+        }
+        self.load(true, tests);
+        for test in 0..tests {
+            for (sum, gradient) in test_sums.iter_mut().zip(self.gradient(test)?) {
+                sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
+            }
+        }
+        let (m, tests) = (2.0 * pairs as f64, tests as f64);
+        for (r, found) in found.iter_mut().enumerate() {
+            let (theta, sum, spec) = (&self.theta[r], &sums[r], self.subjects[r].spec);
+            let mut rng = Rng::new(spec.seeds.init, Stream::Measure, u64::MAX);
+            let unit = 1.0 / (theta.len() as f64).sqrt();
+            let alpha = spec.optimizer.weight_decay();
+            let along = theta.iter().zip(sum).map(|(theta, sum)| {
+                let sign = if rng.below(2) == 0 { unit } else { -unit };
+                sign * (sum / m + alpha * theta)
+            });
+            found.set("drift_along", along.sum());
+            // Products of different batches alone: none of them has the noise twice.
+            found.set("grad_norm2", (dot(sum, sum) - squares[r]) / (m * (m - 1.0)));
+            found.set("theta_norm2", dot(theta, theta));
+            found.set("theta_grad", dot(theta, sum) / m);
+            found.set("test_grad_dot", dot(sum, &test_sums[r]) / (m * tests));
+            found.set("theta_test_grad", dot(theta, &test_sums[r]) / tests);
+            // All pairs of batches, not only neighbours: less noise, but no simple error.
+            found.set("noise_trace", scale * (squares[r] - dot(sum, sum) / m) / (m - 1.0));
+            found.set("noise_trace_error", mean_and_error(&halves[r]).1);
+        }
+        Ok(())
+    }
+
+    fn curvature(&mut self, found: &mut [Measured]) -> Result<()> {
+        const PAIRS: usize = 8;
+        const PROBES: usize = 8;
+        let (replicas, pairs, scale) = (self.replicas(), self.pairs(PAIRS), self.noise_scale());
+        let mut products = vec![[Vec::new(), Vec::new()]; replicas];
+        self.load(false, 2 * pairs);
+        let mut differences = Vec::with_capacity(pairs);
+        for pair in 0..pairs {
+            let (one, other) = (self.gradient(2 * pair)?, self.gradient(2 * pair + 1)?);
+            let difference =
+                |(one, other): (&Vec<f64>, &Vec<f64>)| one.iter().zip(other).map(|(a, b)| a - b).collect();
+            differences.push(one.iter().zip(&other).map(difference).collect::<Vectors>());
+        }
+        for test in [false, true] {
+            self.load(test, pairs);
+            for (pair, difference) in differences.iter().enumerate() {
+                let along = self.hessian_times(difference, &[pair])?;
+                for r in 0..replicas {
+                    products[r][usize::from(test)].push(0.5 * scale * dot(&difference[r], &along[r]));
+                }
+            }
+        }
+        let mut traces = vec![[Vec::new(), Vec::new()]; replicas];
+        for test in [false, true] {
+            self.load(test, PROBES);
+            for probe in 0..PROBES {
+                let index = (self.epoch << 16) + self.drawn * 64 + probe as u64;
+                let signs = |r: usize| {
+                    let mut rng = Rng::new(self.subjects[r].spec.seeds.init, Stream::Measure, !index);
+                    self.theta[r].iter().map(|_| if rng.below(2) == 0 { 1.0 } else { -1.0 }).collect()
+                };
+                let direction: Vectors = (0..replicas).map(signs).collect();
+                let along = self.hessian_times(&direction, &[probe])?;
+                for r in 0..replicas {
+                    traces[r][usize::from(test)].push(dot(&direction[r], &along[r]));
+                }
+            }
+        }
+        for (r, found) in found.iter_mut().enumerate() {
+            let (train, error) = mean_and_error(&products[r][0]);
+            found.set("hessian_noise", train);
+            found.set("hessian_noise_error", error);
+            found.set("test_hessian_noise", mean_and_error(&products[r][1]).0);
+            let (trace, error) = mean_and_error(&traces[r][0]);
+            found.set("hessian_trace", trace);
+            found.set("hessian_trace_error", error);
+            found.set("test_hessian_trace", mean_and_error(&traces[r][1]).0);
+        }
+        Ok(())
+    }
+
+    /// Lanczos (1950) with every new direction made orthogonal to all before.
+    fn spectrum(&mut self, found: &mut [Measured]) -> Result<()> {
+        const BATCHES: usize = 4;
+        const STEPS: usize = 12;
+        let replicas = self.replicas();
+        self.load(false, BATCHES);
+        let batches: Vec<usize> = (0..BATCHES).collect();
+        let first = |r: usize| {
+            let mut rng = Rng::new(self.subjects[r].spec.seeds.init, Stream::Measure, !(self.epoch << 16));
+            let mut start = vec![0.0; self.theta[r].len()];
+            rng.fill_normal(&mut start);
+            let length = dot(&start, &start).sqrt();
+            start.iter_mut().for_each(|value| *value /= length);
+            start
+        };
+        let mut basis: Vec<Vectors> = vec![(0..replicas).map(first).collect()];
+        let mut matrices = vec![DMatrix::<f64>::zeros(STEPS, STEPS); replicas];
+        for step in 0..STEPS {
+            let direction = basis[step].clone();
+            let mut next = self.hessian_times(&direction, &batches)?;
+            for r in 0..replicas {
+                matrices[r][(step, step)] = dot(&direction[r], &next[r]);
+                // Twice, because once leaves rounding behind.
+                for _ in 0..2 {
+                    for before in &basis {
+                        let along = dot(&before[r], &next[r]);
+                        next[r].iter_mut().zip(&before[r]).for_each(|(value, b)| *value -= along * b);
+                    }
+                }
+                let length = dot(&next[r], &next[r]).sqrt();
+                if step + 1 < STEPS {
+                    matrices[r][(step, step + 1)] = length;
+                    matrices[r][(step + 1, step)] = length;
+                }
+                // Nothing left: the directions span all that H does to the first one.
+                let factor = if length > 1e-12 { 1.0 / length } else { 0.0 };
+                next[r].iter_mut().for_each(|value| *value *= factor);
+            }
+            basis.push(next);
+        }
+        for (found, matrix) in found.iter_mut().zip(matrices) {
+            let mut values: Vec<f64> = if matrix.iter().all(|value| value.is_finite()) {
+                matrix.symmetric_eigenvalues().iter().copied().collect()
+            } else {
+                vec![f64::NAN; 3]
+            };
+            values.sort_by(|a, b| b.total_cmp(a));
+            for (name, value) in ["hessian_1", "hessian_2", "hessian_3"].into_iter().zip(values) {
+                found.set(name, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A state's parameters in the layout's order.
+fn flat(layout: &Layout, state: &State) -> Result<Vec<f64>> {
+    let mut values = Vec::with_capacity(layout.parameters() as usize);
+    for tensor in &layout.tensors {
+        let missing = || Error::invalid(format!("expected a tensor `{}`, found none", tensor.name));
+        let (_, found) = state.iter().find(|(name, _)| *name == tensor.name).ok_or_else(missing)?;
+        let found: Tensor = found.detach().reshape([-1]).to_kind(Kind::Double);
+        values.extend(Vec::<f64>::try_from(&found)?);
+    }
+    Ok(values)
+}
+
+/// Bytes that measuring needs besides training: float64 replicas, and vectors of all parameters.
+pub(super) fn bytes(spec: &RunSpec, model: &Model, choice: Choice, replicas: usize, device: Device) -> u64 {
+    let Some(measure) = &spec.measure else { return 0 };
+    let vectors = if measure.groups.contains(&Group::Spectrum) { 16 } else { 12 };
+    let twin = RunSpec { precision: Precision::Float64, ..spec.clone() };
+    let parameters = model.layout.parameters() as u64;
+    if choice.backend_on(device) == Backend::Lanes {
+        let together = replicas.min(lanes::longest(Precision::Float64));
+        return lanes::bytes(&twin, model, together) + 8 * vectors * parameters * together as u64;
+    }
+    8 * (vectors + 4) * parameters + 8 * spec.batch as u64 * spec.model.activations(model.shape)
+}

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Breaks the formulas of src/theory one by one, and sees that a test of the theory fails each time.
+
+    tools/mutate.py [TEXT]      only the mutations whose file or text holds TEXT
+
+The theory with its tests is built as a crate of its own in a temporary folder (the ground floor that it stands
+on is replaced by a few lines), so that a mutation takes seconds. Ends with 1 if a mutation survives.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+CARGO = """[package]
+name = "theory"
+version = "0.0.0"
+edition = "2024"
+[dependencies]
+nalgebra = { version = "0.34", default-features = false, features = ["std"] }
+rand_core = "0.9"
+rand_chacha = { version = "0.9", default-features = false }
+[profile.release]
+opt-level = 2
+codegen-units = 16
+incremental = true
+"""
+
+LIB = """#![allow(dead_code)]
+pub mod error {
+    pub type Result<T> = std::result::Result<T, Error>;
+    #[derive(Debug)]
+    pub enum Error { Invalid(String), Interrupted }
+    impl Error { pub fn invalid(message: impl Into<String>) -> Self { Self::Invalid(message.into()) } }
+    impl std::fmt::Display for Error {
+        fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+            match self { Self::Invalid(text) => f.write_str(text), Self::Interrupted => f.write_str("interrupted") }
+        }
+    }
+}
+pub mod interrupt {
+    pub fn check() -> crate::error::Result<()> { Ok(()) }
+    pub fn scope() -> Option<u8> { None }
+    pub fn work_for(_: Option<u8>) {}
+}
+pub mod optim {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Form { Pytorch, Sutskever }
+}
+pub mod rng;
+pub mod theory;
+"""
+
+# File, what stands there (once), what it becomes.
+MUTATIONS = [
+    ("gaussian_mean.rs", "0.5 * (d2 + s2)", "0.5 * (d2 - s2)"),
+    ("gaussian_mean.rs", "s2 * d2 + 0.5 * s2 * s2", "s2 * d2 + s2 * s2"),
+    ("double_well.rs", "gradient: (square - 1.0) * theta + x", "gradient: (square - 1.0) * theta - x"),
+    ("double_well.rs", "(self.sigma * theta).powi(2)", "self.sigma.powi(2)"),
+    ("double_well.rs", "curvature: 3.0 * square - 1.0", "curvature: 3.0 * square + 1.0"),
+    ("logistic.rs", "curvature: m * m * wrong * (1.0 - wrong)", "curvature: m * wrong * (1.0 - wrong)"),
+    ("logistic.rs", "-m / (1.0 + (m * theta).exp())", "-m / (1.0 + (-m * theta).exp())"),
+    ("logistic.rs", "let weight = step * 2.0", "let weight = step"),
+    ("linear_regression.rs", "0.5 * variance * variance", "variance * variance"),
+    ("linear_regression.rs", "self.noise.powi(2) + (theta", "self.noise.powi(2) - (theta"),
+    ("problem.rs", "noise_slope: 2.0 * (product", "noise_slope: (product"),
+    ("problem.rs", "noise: (square - g * g).max(0.0),", "noise: (square - 0.5 * g * g).max(0.0),"),
+    ("density.rs", "(local.gradient + alpha * theta) / noise)", "(local.gradient - alpha * theta) / noise)"),
+    ("density.rs", "(value / noise[reference]).ln()", "-(value / noise[reference]).ln()"),
+    ("density.rs", "2.0 * v / temperature + a).collect()", "v / temperature + a).collect()"),
+    ("density.rs", "local.noise + beta * beta).collect()", "local.noise - beta * beta).collect()"),
+    ("ensemble.rs", "unbiased * (product - a * b)", "unbiased * (product + a * b)"),
+    ("ensemble.rs", "self.datasets / (self.datasets - 1.0)", "2.0"),
+    ("ensemble.rs", "2.0 * mean(&|point| drift(point)", "mean(&|point| drift(point)"),
+    ("ensemble.rs", "temperature * mean(&noise)", "0.5 * temperature * mean(&noise)"),
+    ("ensemble.rs", "0.5 * temperature * mean(&|point| local(point).curvature", "temperature * mean(&|point| local(point).curvature"),
+    ("ensemble.rs", "0.5 * temperature * mean(&|point| tests[point].curvature", "temperature * mean(&|point| tests[point].curvature"),
+    ("ensemble.rs", "(2.0 * EPSILON * temperature)", "(EPSILON * temperature)"),
+    ("ensemble.rs", "constant: 0.5 * temperature * density.log_z", "constant: -0.5 * temperature * density.log_z"),
+    ("ensemble.rs", "((b - 1.0) / b * without", "(without"),
+    ("equations.rs", "one.loss.powi(2) + one.loss_variance / n)", "one.loss.powi(2))"),
+    ("equations.rs", '("6", "gap as a covariance", Equal, gap, -covariance)', '("6", "gap as a covariance", Equal, gap, covariance)'),
+    ("equations.rs", '("3", "train loss", Equal, train_loss, covariance + test_loss)', '("3", "train loss", Equal, train_loss, test_loss - covariance)'),
+    ("equations.rs", "b * (v - cov_v) + a - cov_a", "b * (v + cov_v) + a + cov_a"),
+    ("equations.rs", "v - cov_v + (a - cov_a) / b", "v + cov_v + (a + cov_a) / b"),
+    ("equations.rs", "sum + 2.0 * b * va", "sum + b * va"),
+    ("equations.rs", "b * vu + au);\n        let g2", "b * vu - au);\n        let g2"),
+    ("equations.rs", "rho * rho * g2.exp_m1()", "rho * rho * g2.exp()"),
+    ("equations.rs", "-u * (-e).exp_m1()", "u * (-e).exp()"),
+    ("equations.rs", "let half_g2: Vec<f64> = p.g2.iter().map(|g2| 0.5 * g2)", "let half_g2: Vec<f64> = p.g2.iter().map(|g2| 5.0 * g2)"),
+    ("equations.rs", "b * under(&p.vu) + under(&p.au)", "b * under(&p.vu) - under(&p.au)"),
+    ("equations.rs", "b * over(&p.vu) + over(&p.au) + small_extra", "b * over(&p.vu) - over(&p.au) + small_extra"),
+    ("equations.rs", "0.5 * b * b * (one.v_train - one.v * one.train)", "b * b * (one.v_train - one.v * one.train)"),
+    ("equations.rs", "0.5 * b * b * (total - between)", "0.5 * b * b * (total + between)"),
+    ("equations.rs", "exponent(b), &loss", "exponent(1.0), &loss"),
+    ("quadratic.rs", "- self.h.kronecker(&self.h)", "+ self.h.kronecker(&self.h)"),
+    ("quadratic.rs", "let right = (self.noise_at(&mean) + &one * (beta * beta)) * temperature", "let right = (self.noise_at(&mean) + &one * (beta * beta)) * (0.5 * temperature)"),
+    ("quadratic.rs", "[&one - &k * lr, &one * (-lr * momentum)]", "[&one - &k * lr, &one * (lr * momentum)]"),
+    ("quadratic.rs", "(lr * lr / batch * beta * beta)", "(lr * lr * beta * beta)"),
+    ("quadratic.rs", "if printed { t.sqrt() } else { -t.sqrt() }", "if printed { -t.sqrt() } else { t.sqrt() }"),
+    ("chains.rs", "theta[lane] -= lr * v[lane]", "theta[lane] -= 1.05 * lr * v[lane]"),
+    ("chains.rs", "scale * gradient[lane] + alpha * theta[lane]", "scale * gradient[lane] - alpha * theta[lane]"),
+    ("chains.rs", "let isotropic = beta * (lr * lr * scale).sqrt();", "let isotropic = beta * lr;"),
+    ("chains.rs", "(u64::from(word) * n) >> 32", "(u64::from(word) * n) >> 33"),
+    ("langevin.rs", "(-drift * step + kick, 0.0)", "(-drift * step + 1.1 * kick, 0.0)"),
+    ("langevin.rs", "+ if printed { kick } else { -kick }", "+ if printed { -kick } else { kick }"),
+    ("langevin.rs", "(momentum / lr * v - drift) * step + kick", "(momentum / lr * v - drift) * step - kick"),
+    ("fokker_planck.rs", "half_t * local.noise_slope", "-half_t * local.noise_slope"),
+    ("fokker_planck.rs", "rate * bernoulli(x), rate * bernoulli(-x)", "rate * bernoulli(-x), rate * bernoulli(x)"),
+    ("fokker_planck.rs", "let half_t = 0.5 * temperature", "let half_t = temperature"),
+    ("fokker_planck.rs", "change[i + 1] += current", "change[i + 1] += 0.9999 * current"),
+    ("gap.rs", "- 2.0 * all.c.dot(&all.mean) / (n * n)", "+ 2.0 * all.c.dot(&all.mean) / (n * n)"),
+    ("gap.rs", "0.5 * (left - right) / (left - 2.0 * middle + right)", "5.0 * (left - right) / (left - 2.0 * middle + right)"),
+]
+
+
+def test(crate):
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(crate / "target")}
+    command = ["cargo", "test", "--release", "--quiet"]
+    run = subprocess.run(command, cwd=crate, env=environment, capture_output=True, text=True)
+    failed = [line.split()[0] for line in run.stdout.splitlines() if line.strip().endswith("FAILED")]
+    failed += [line.strip() for line in run.stdout.splitlines() if line.startswith("    theory::")]
+    return run.returncode, sorted(set(failed)), run.stdout + run.stderr
+
+
+def main():
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    with tempfile.TemporaryDirectory() as folder:
+        crate = Path(folder)
+        (crate / "src").mkdir()
+        (crate / "Cargo.toml").write_text(CARGO)
+        (crate / "src/lib.rs").write_text(LIB)
+        shutil.copy(ROOT / "src/rng.rs", crate / "src")
+        shutil.copytree(ROOT / "src/theory", crate / "src/theory")
+        code, failed, text = test(crate)
+        if code != 0:
+            sys.exit(f"the tests fail as they are: {failed}\n{text[-3000:]}")
+        survivors = 0
+        for name, old, new in MUTATIONS:
+            if wanted not in name + old + new:
+                continue
+            path = crate / "src/theory" / name
+            source = path.read_text()
+            if source.count(old) != 1:
+                sys.exit(f"{name}: `{old}` stands there {source.count(old)} times, expected once")
+            path.write_text(source.replace(old, new))
+            code, failed, text = test(crate)
+            path.write_text(source)
+            if code == 0:
+                survivors += 1
+                print(f"SURVIVES  {name}: {old}  ->  {new}", flush=True)
+            elif "error: could not compile" in text or "error[" in text:
+                sys.exit(f"{name}: `{new}` does not compile\n{text[-2000:]}")
+            else:
+                tests = ", ".join(part.removeprefix("theory::") for part in failed)
+                print(f"seen      {name}: {old}  ->  {new}  by {tests}", flush=True)
+        print(f"{survivors} survive")
+        sys.exit(1 if survivors else 0)
+
+
+if __name__ == "__main__":
+    main()
