@@ -5,8 +5,10 @@
 //! *in training mode*, ∂U_ℓ the mean of their gradients, and D = B · Cov(g_B). Without batch norm these are the paper's U_ℓ and D
 //! (Eq. 17). The stationarity relations (Eqs. 33 to 37) hold for the process that runs, so they need these.
 //!
-//! - Batches are disjoint parts of a permutation. Of two of them, ½|g − g′|² has the mean Tr D / B · n / (n − 1).
-//! - H v is a central difference of gradients along v, exact up to 1e-9 in float64.
+//! - Batches are disjoint parts of a permutation. Of two of them ½|g − g′|² has the mean Tr D / B · n / (n − 1), and g·g′ has
+//!   |∂U_ℓ|² − Tr D / (n − 1). Where a training set has no two batches, they are independent: ½|g − g′|² has the mean
+//!   Tr D / B · (n − B) / (n − 1), and a batch that is the whole set says nothing of D.
+//! - H v is a central difference of gradients along v in float64, so small that rounding (1e-6) is its error.
 //! - Tr(HD) = B ⟨½(g − g′)′ H (g − g′)⟩ with H of a third batch; Tr H is Hutchinson's mean of z′Hz (1990); the largest
 //!   eigenvalues are Lanczos', of the Hessian of a few fixed batches.
 
@@ -33,11 +35,11 @@ use crate::torch::Precision;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Group {
-    /// Gradients and their noise: up to 32 gradients of a batch, and 16 of test batches.
+    /// Gradients and their noise: 8 to 32 gradients of a batch, and up to 16 of test batches.
     Gradient,
-    /// Tr H and Tr(HD): 8 pairs and 8 probes, 64 gradients of a batch.
+    /// Tr H and Tr(HD): 2 to 8 pairs and as many probes, 11 gradients of a batch for each.
     Hessian,
-    /// The largest eigenvalues of the Hessian of four batches: 12 steps, 96 gradients of a batch.
+    /// The largest eigenvalues of the Hessian of four batches: 12 steps, 100 gradients of a batch.
     Spectrum,
 }
 
@@ -80,7 +82,7 @@ pub const QUANTITIES: [(&str, Group, &str); 17] = [
     ("hessian_noise", Group::Hessian, "Tr(HD)"),
     ("hessian_noise_error", Group::Hessian, "its standard error"),
     ("test_hessian_noise", Group::Hessian, "Tr(H_e D), H_e = ∂²U_e"),
-    ("test_hessian_trace", Group::Hessian, "Tr H_e"),
+    ("test_hessian_trace", Group::Hessian, "Tr H_e; in a sweep only with noise β"),
     ("hessian_1", Group::Spectrum, "the largest eigenvalue of H"),
     ("hessian_2", Group::Spectrum, "the second"),
     ("hessian_3", Group::Spectrum, "the third"),
@@ -220,8 +222,9 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Mean and standard error.
+/// Mean and standard error of those values that are numbers.
 fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
@@ -281,7 +284,9 @@ impl<'a> Instrument<'a> {
             let n = examples.rows.len() as u32;
             let mut positions: Vec<u32> = Vec::with_capacity(length + n as usize);
             while positions.len() < length {
-                positions.extend(rng.permutation(n));
+                let mut more = rng.permutation(n);
+                more.truncate(if 2 * batch > n as usize { batch } else { n as usize });
+                positions.extend(more);
             }
             for (index, &position) in positions.iter().take(length).enumerate() {
                 let view = self.store.draw(&mut rng);
@@ -306,46 +311,78 @@ impl<'a> Instrument<'a> {
 
     /// Puts every replica at θ + step · direction.
     fn go(&mut self, direction: &Vectors, steps: &[f64]) -> Result<()> {
-        for (replica, theta) in self.theta.iter().enumerate() {
-            let there: Vec<f64> =
-                theta.iter().zip(&direction[replica]).map(|(theta, d)| theta + steps[replica] * d).collect();
-            self.numbers.set_parameters(replica, &there)?;
-        }
-        Ok(())
+        let there = |((theta, direction), step): ((&Vec<f64>, &Vec<f64>), &f64)| {
+            theta.iter().zip(direction).map(|(theta, d)| theta + step * d).collect()
+        };
+        let there: Vectors = self.theta.iter().zip(direction).zip(steps).map(there).collect();
+        self.numbers.set_parameters(&there)
     }
 
     fn back(&mut self) -> Result<()> {
-        for (replica, theta) in self.theta.iter().enumerate() {
-            self.numbers.set_parameters(replica, theta)?;
-        }
-        Ok(())
+        self.numbers.set_parameters(&self.theta)
     }
 
-    /// H times a direction per replica, H the mean over the loaded batches of these indices.
-    fn hessian_times(&mut self, direction: &Vectors, batches: &[usize]) -> Result<Vectors> {
-        let steps: Vec<f64> = self
+    /// The mean gradient of the loaded batches of these indices, of every replica.
+    fn mean_gradient(&mut self, batches: &[usize]) -> Result<Vectors> {
+        let mut sum: Vectors = self.theta.iter().map(|theta| vec![0.0; theta.len()]).collect();
+        for &batch in batches {
+            for (sum, gradient) in sum.iter_mut().zip(self.gradient(batch)?) {
+                sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g / batches.len() as f64);
+            }
+        }
+        Ok(sum)
+    }
+
+    /// H times a direction per replica, H that of the mean over the loaded batches of these indices, whose gradient is `here`.
+    ///
+    /// H is what automatic differentiation calls so: where a ReLU's kink lies between the two ends of the difference, the gradient jumps,
+    /// their mean is not the gradient between them, and the step is made smaller. NaN where that does not help.
+    fn hessian_times(&mut self, direction: &Vectors, batches: &[usize], here: &Vectors) -> Result<Vectors> {
+        const TRIES: usize = 5;
+        let mut steps: Vec<f64> = self
             .theta
             .iter()
             .zip(direction)
             .map(|(theta, direction)| {
                 let length = dot(direction, direction).sqrt();
-                if length > 0.0 { 1e-5 * (1.0 + dot(theta, theta).sqrt()) / length } else { 0.0 }
+                if length > 0.0 { 1e-8 * (1.0 + dot(theta, theta).sqrt()) / length } else { 0.0 }
             })
             .collect();
-        let mut product: Vectors = direction.iter().map(|direction| vec![0.0; direction.len()]).collect();
-        for sign in [1.0, -1.0] {
-            let signed: Vec<f64> = steps.iter().map(|step| sign * step).collect();
-            self.go(direction, &signed)?;
-            for &batch in batches {
-                let gradients = self.gradient(batch)?;
-                for ((product, gradient), step) in product.iter_mut().zip(&gradients).zip(&steps) {
-                    let factor = if *step > 0.0 { sign / (2.0 * step * batches.len() as f64) } else { 0.0 };
-                    product.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += factor * g);
+        let mut products: Vec<Option<Vec<f64>>> = vec![None; self.replicas()];
+        for _ in 0..TRIES {
+            self.go(direction, &steps)?;
+            let after = self.mean_gradient(batches)?;
+            let backwards: Vec<f64> = steps.iter().map(|step| -step).collect();
+            self.go(direction, &backwards)?;
+            let before = self.mean_gradient(batches)?;
+            for r in 0..self.replicas() {
+                if products[r].is_some() {
+                    continue;
                 }
+                let (mut change, mut bend) = (0.0, 0.0);
+                for ((a, b), h) in after[r].iter().zip(&before[r]).zip(&here[r]) {
+                    change += (a - b).powi(2);
+                    bend += (a + b - 2.0 * h).powi(2);
+                }
+                // What rounding alone makes of a gradient.
+                let rounding = 1e-26 * dot(&here[r], &here[r]);
+                if bend <= 1e-6 * change + rounding {
+                    let factor = if steps[r] > 0.0 { 0.5 / steps[r] } else { 0.0 };
+                    products[r] =
+                        Some(after[r].iter().zip(&before[r]).map(|(a, b)| factor * (a - b)).collect());
+                } else {
+                    steps[r] *= 0.2;
+                }
+            }
+            if products.iter().all(Option::is_some) {
+                break;
             }
         }
         self.back()?;
-        Ok(product)
+        let or_none = |(product, direction): (Option<Vec<f64>>, &Vec<f64>)| {
+            product.unwrap_or_else(|| vec![f64::NAN; direction.len()])
+        };
+        Ok(products.into_iter().zip(direction).map(or_none).collect())
     }
 
     fn measure(&mut self, groups: &[Group]) -> Result<Vec<Measured>> {
@@ -360,24 +397,37 @@ impl<'a> Instrument<'a> {
         Ok(found)
     }
 
-    /// Disjoint batches of a training set: an even number, at least two.
-    fn pairs(&self, most: usize) -> usize {
+    /// Gradients that a group may take: both together an eighth of the updates from one measurement to the next, so that the time
+    /// is less than a fifth where there are some hundred of these. As many as there is use for where nothing trains.
+    fn allowed(&self) -> usize {
         let spec = self.subjects[0].spec;
-        (spec.train / spec.batch / 2).clamp(1, most)
+        let every = spec.measure.as_ref().map_or(u64::MAX / 2, |measure| measure.every.into());
+        usize::try_from(every.saturating_mul(spec.steps_per_epoch()) / 16).unwrap_or(usize::MAX)
     }
 
-    /// What ½|g − g′|² of two disjoint batches is multiplied by to give Tr D: B (n − 1) / n.
-    fn noise_scale(&self) -> f64 {
+    /// Pairs of disjoint batches of the training set, at least one.
+    fn pairs(&self, wanted: usize) -> usize {
         let spec = self.subjects[0].spec;
-        spec.batch as f64 * (1.0 - 1.0 / spec.train as f64)
+        (spec.train / spec.batch / 2).clamp(1, wanted)
+    }
+
+    /// What ½|g − g′|² of two batches is multiplied by to give Tr D, and the share of Tr D by which g·g′ falls short
+    /// of |∂U|².
+    fn noise_scale(&self) -> (f64, f64) {
+        let spec = self.subjects[0].spec;
+        let (n, batch) = (spec.train as f64, spec.batch as f64);
+        match 2 * spec.batch > spec.train {
+            false => (batch * (n - 1.0) / n, 1.0 / (n - 1.0)),
+            true if spec.batch == spec.train => (f64::NAN, 0.0),
+            true => (batch * (n - 1.0) / (n - batch), 0.0),
+        }
     }
 
     fn gradients(&mut self, found: &mut [Measured]) -> Result<()> {
-        const PAIRS: usize = 16;
-        const TESTS: usize = 16;
-        let (replicas, pairs, scale) = (self.replicas(), self.pairs(PAIRS), self.noise_scale());
+        let wanted = (self.allowed() / 3).clamp(4, 16);
+        let (replicas, pairs, (scale, short)) = (self.replicas(), self.pairs(wanted), self.noise_scale());
         let spec = self.subjects[0].spec;
-        let tests = (spec.test / spec.batch).clamp(1, TESTS);
+        let tests = (spec.test / spec.batch).clamp(1, wanted);
         let zeros = || self.theta.iter().map(|theta| vec![0.0; theta.len()]).collect::<Vectors>();
         let (mut sums, mut test_sums) = (zeros(), zeros());
         // |g|² of the batches, and ½|g − g′|² of the pairs.
@@ -411,22 +461,27 @@ impl<'a> Instrument<'a> {
             });
             found.set("drift_along", along.sum());
             // Products of different batches alone: none of them has the noise twice.
-            found.set("grad_norm2", (dot(sum, sum) - squares[r]) / (m * (m - 1.0)));
+            let products = (dot(sum, sum) - squares[r]) / (m * (m - 1.0));
+            // All pairs of batches, not only neighbours: less noise, but no simple error.
+            let noise = scale * (squares[r] - dot(sum, sum) / m) / (m - 1.0);
+            found.set("grad_norm2", if short > 0.0 { products + short * noise } else { products });
             found.set("theta_norm2", dot(theta, theta));
             found.set("theta_grad", dot(theta, sum) / m);
             found.set("test_grad_dot", dot(sum, &test_sums[r]) / (m * tests));
             found.set("theta_test_grad", dot(theta, &test_sums[r]) / tests);
-            // All pairs of batches, not only neighbours: less noise, but no simple error.
-            found.set("noise_trace", scale * (squares[r] - dot(sum, sum) / m) / (m - 1.0));
+            found.set("noise_trace", noise);
             found.set("noise_trace_error", mean_and_error(&halves[r]).1);
         }
         Ok(())
     }
 
     fn curvature(&mut self, found: &mut [Measured]) -> Result<()> {
-        const PAIRS: usize = 8;
-        const PROBES: usize = 8;
-        let (replicas, pairs, scale) = (self.replicas(), self.pairs(PAIRS), self.noise_scale());
+        let probes = (self.allowed() / 11).clamp(2, 8);
+        let (replicas, pairs, (scale, _)) = (self.replicas(), self.pairs(probes), self.noise_scale());
+        // Of the test set Tr H is wanted where β is not 0 (Eq. 37), or where nothing trains.
+        let spec = self.subjects[0].spec;
+        let sets: &[bool] =
+            if spec.optimizer.noise() > 0.0 || spec.measure.is_none() { &[false, true] } else { &[false] };
         let mut products = vec![[Vec::new(), Vec::new()]; replicas];
         self.load(false, 2 * pairs);
         let mut differences = Vec::with_capacity(pairs);
@@ -439,23 +494,25 @@ impl<'a> Instrument<'a> {
         for test in [false, true] {
             self.load(test, pairs);
             for (pair, difference) in differences.iter().enumerate() {
-                let along = self.hessian_times(difference, &[pair])?;
+                let here = self.gradient(pair)?;
+                let along = self.hessian_times(difference, &[pair], &here)?;
                 for r in 0..replicas {
                     products[r][usize::from(test)].push(0.5 * scale * dot(&difference[r], &along[r]));
                 }
             }
         }
         let mut traces = vec![[Vec::new(), Vec::new()]; replicas];
-        for test in [false, true] {
-            self.load(test, PROBES);
-            for probe in 0..PROBES {
+        for &test in sets {
+            self.load(test, probes);
+            for probe in 0..probes {
                 let index = (self.epoch << 16) + self.drawn * 64 + probe as u64;
                 let signs = |r: usize| {
                     let mut rng = Rng::new(self.subjects[r].spec.seeds.init, Stream::Measure, !index);
                     self.theta[r].iter().map(|_| if rng.below(2) == 0 { 1.0 } else { -1.0 }).collect()
                 };
                 let direction: Vectors = (0..replicas).map(signs).collect();
-                let along = self.hessian_times(&direction, &[probe])?;
+                let here = self.gradient(probe)?;
+                let along = self.hessian_times(&direction, &[probe], &here)?;
                 for r in 0..replicas {
                     traces[r][usize::from(test)].push(dot(&direction[r], &along[r]));
                 }
@@ -481,6 +538,7 @@ impl<'a> Instrument<'a> {
         let replicas = self.replicas();
         self.load(false, BATCHES);
         let batches: Vec<usize> = (0..BATCHES).collect();
+        let here = self.mean_gradient(&batches)?;
         let first = |r: usize| {
             let mut rng = Rng::new(self.subjects[r].spec.seeds.init, Stream::Measure, !(self.epoch << 16));
             let mut start = vec![0.0; self.theta[r].len()];
@@ -493,7 +551,7 @@ impl<'a> Instrument<'a> {
         let mut matrices = vec![DMatrix::<f64>::zeros(STEPS, STEPS); replicas];
         for step in 0..STEPS {
             let direction = basis[step].clone();
-            let mut next = self.hessian_times(&direction, &batches)?;
+            let mut next = self.hessian_times(&direction, &batches, &here)?;
             for r in 0..replicas {
                 matrices[r][(step, step)] = dot(&direction[r], &next[r]);
                 // Twice, because once leaves rounding behind.

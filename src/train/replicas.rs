@@ -46,8 +46,8 @@ pub(super) trait Replicas {
     /// as an update would take it, by the order of the layout's parameters.
     fn gradients(&mut self, index: usize) -> Vec<Vec<f64>>;
 
-    /// Sets a replica's parameters, in that order; statistics of batch norms stay.
-    fn set_parameters(&mut self, replica: usize, values: &[f64]) -> Result<()>;
+    /// Sets every replica's parameters, in that order; statistics of batch norms stay.
+    fn set_parameters(&mut self, values: &[Vec<f64>]) -> Result<()>;
 
     /// Each replica's sums, where they were wanted.
     fn sums(&self) -> Option<Vec<Sums>>;

@@ -1,7 +1,6 @@
 //! Replicas as libtorch's tensors, stacked in the channels: any model, any device, any precision.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -116,18 +115,9 @@ impl Replicas for Tensors {
         (0..self.weights.replicas()).map(one).collect()
     }
 
-    fn set_parameters(&mut self, replica: usize, values: &[f64]) -> Result<()> {
-        let buffer = self.weights.flat().shallow_clone();
-        let (layout, mut start) = (Arc::clone(self.weights.layout()), 0);
-        let cut = layout.tensors.iter().map(|tensor| {
-            let end = start + tensor.numel() as usize;
-            let values = Tensor::from_slice(&values[start..end]).view(&tensor.shape[..]);
-            start = end;
-            (tensor.name.clone(), values)
-        });
-        self.weights.join(&buffer, replica as i64, cut.collect())?;
-        // A copy in lower precision follows.
-        self.weights.update(|_| {});
+    fn set_parameters(&mut self, values: &[Vec<f64>]) -> Result<()> {
+        let values = self.weights.interleave(values);
+        self.weights.update(|theta| theta.copy_(&values));
         Ok(())
     }
 

@@ -91,7 +91,6 @@ fn means_over_batches_are_the_explicit_ones() {
         "hessian_trace",
         "hessian_noise",
         "test_hessian_noise",
-        "test_hessian_trace",
     ];
     for name in names {
         let ((found, error), expected) = (mean(&all, name), stored.mlp[name]);
@@ -139,7 +138,8 @@ fn of_whole_batches_hessians_are_exact_in_tensors_and_in_lanes() {
                 (trace - expected).abs() < 4.0 * error,
                 "Tr H of {init}: {trace} ± {error}, explicitly {expected}"
             );
-            assert!(all[0].get("noise_trace").abs() < 1e-20 && all[0].get("hessian_noise").abs() < 1e-12);
+            // One batch says nothing of the noise of batches.
+            assert!(all[0].get("noise_trace").is_nan() && all[0].get("hessian_noise").is_nan());
         }
     }
 }
@@ -220,7 +220,8 @@ fn stationarity_tells_a_run_at_rest_from_one_that_moves() {
     "#;
     let run = lab.script(script);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    for line in ["33: equal, equal", "35, SGD itself: at rest, moving", "36: at rest, moving"] {
+    for line in ["33: equal, equal", "34: at rest, moving", "35, SGD itself: at rest,", "36: at rest, moving"]
+    {
         assert!(run.stdout.contains(line), "{line}: {}", run.stdout);
     }
     for (options, message) in [

@@ -289,11 +289,22 @@ impl<V: Vector> Replicas for Lanes<V> {
         network.backward(&mut weights.theta, work, &self.slabs, &mut |_, place, gradient| {
             all[place].copy_from_slice(gradient);
         });
-        (0..*replicas).map(|replica| lane(&all, replica)).collect()
+        let mut gradients = vec![Vec::with_capacity(all.len()); *replicas];
+        // All replicas in one pass over the vectors.
+        for numbers in lanes(&all).chunks_exact(V::LANES) {
+            for (gradient, number) in gradients.iter_mut().zip(numbers) {
+                gradient.push(number.wide());
+            }
+        }
+        gradients
     }
 
-    fn set_parameters(&mut self, replica: usize, values: &[f64]) -> Result<()> {
-        set_lanes(&mut self.weights.theta, &own_lanes::<V>(replica, self.replicas), values);
+    fn set_parameters(&mut self, values: &[Vec<f64>]) -> Result<()> {
+        for (index, numbers) in lanes_mut(&mut self.weights.theta).chunks_exact_mut(V::LANES).enumerate() {
+            for (lane, number) in numbers.iter_mut().enumerate() {
+                *number = V::Scalar::of(values[own(lane, self.replicas)][index]);
+            }
+        }
         Ok(())
     }
 
