@@ -212,6 +212,8 @@ struct Instrument<'a> {
     epoch: u64,
     /// Draws of batches so far.
     drawn: u64,
+    /// Memory for vectors: new memory costs more than what is computed in it.
+    spare: Vec<Vectors>,
     poll: &'a mut dyn FnMut() -> Result<()>,
 }
 
@@ -260,7 +262,7 @@ impl<'a> Instrument<'a> {
             numbers.set_state(replica, state.collect())?;
             theta.push(flat(&layout, &subject.state)?);
         }
-        Ok(Self { numbers, subjects, store, theta, epoch, drawn: 0, poll })
+        Ok(Self { numbers, subjects, store, theta, epoch, drawn: 0, spare: Vec::new(), poll })
     }
 
     fn replicas(&self) -> usize {
@@ -303,10 +305,12 @@ impl<'a> Instrument<'a> {
         self.numbers.begin(epoch, None);
     }
 
-    /// The gradient of one of the loaded batches, of every replica.
+    /// The gradient of one of the loaded batches, of every replica, in memory that was given back, if there is some.
     fn gradient(&mut self, index: usize) -> Result<Vectors> {
         (self.poll)()?;
-        Ok(self.numbers.gradients(index))
+        let mut gradients = self.spare.pop().unwrap_or_default();
+        self.numbers.gradients(index, &mut gradients);
+        Ok(gradients)
     }
 
     /// Puts every replica at θ + step · direction.
@@ -324,12 +328,17 @@ impl<'a> Instrument<'a> {
 
     /// The mean gradient of the loaded batches of these indices, of every replica.
     fn mean_gradient(&mut self, batches: &[usize]) -> Result<Vectors> {
-        let mut sum: Vectors = self.theta.iter().map(|theta| vec![0.0; theta.len()]).collect();
-        for &batch in batches {
-            for (sum, gradient) in sum.iter_mut().zip(self.gradient(batch)?) {
-                sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g / batches.len() as f64);
+        let [first, others @ ..] = batches else { return Err(Error::invalid("no batches to measure on")) };
+        let mut sum = self.gradient(*first)?;
+        for &batch in others {
+            let gradients = self.gradient(batch)?;
+            for (sum, gradient) in sum.iter_mut().zip(&gradients) {
+                sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
             }
+            self.spare.push(gradients);
         }
+        let share = 1.0 / batches.len() as f64;
+        sum.iter_mut().flatten().for_each(|sum| *sum *= share);
         Ok(sum)
     }
 
@@ -374,6 +383,7 @@ impl<'a> Instrument<'a> {
                     steps[r] *= 0.2;
                 }
             }
+            self.spare.extend([after, before]);
             if products.iter().all(Option::is_some) {
                 break;
             }
@@ -397,12 +407,12 @@ impl<'a> Instrument<'a> {
         Ok(found)
     }
 
-    /// Gradients that a group may take: both together an eighth of the updates from one measurement to the next, so that the time
-    /// is less than a fifth where there are some hundred of these. As many as there is use for where nothing trains.
+    /// Gradients that a group may take: a thirtieth of the updates from one measurement to the next each, so that the time (a gradient in
+    /// float64 takes two to three times as long as an update) is less than a fifth where there are a thousand updates. As many as there is use for where nothing trains.
     fn allowed(&self) -> usize {
         let spec = self.subjects[0].spec;
         let every = spec.measure.as_ref().map_or(u64::MAX / 2, |measure| measure.every.into());
-        usize::try_from(every.saturating_mul(spec.steps_per_epoch()) / 16).unwrap_or(usize::MAX)
+        usize::try_from(every.saturating_mul(spec.steps_per_epoch()) / 30).unwrap_or(usize::MAX)
     }
 
     /// Pairs of disjoint batches of the training set, at least one.
@@ -442,12 +452,15 @@ impl<'a> Instrument<'a> {
                 let both = one[r].iter().zip(&other[r]);
                 sums[r].iter_mut().zip(both).for_each(|(sum, (a, b))| *sum += a + b);
             }
+            self.spare.extend([one, other]);
         }
         self.load(true, tests);
         for test in 0..tests {
-            for (sum, gradient) in test_sums.iter_mut().zip(self.gradient(test)?) {
+            let gradients = self.gradient(test)?;
+            for (sum, gradient) in test_sums.iter_mut().zip(&gradients) {
                 sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
             }
+            self.spare.push(gradients);
         }
         let (m, tests) = (2.0 * pairs as f64, tests as f64);
         for (r, found) in found.iter_mut().enumerate() {
@@ -496,6 +509,7 @@ impl<'a> Instrument<'a> {
             for (pair, difference) in differences.iter().enumerate() {
                 let here = self.gradient(pair)?;
                 let along = self.hessian_times(difference, &[pair], &here)?;
+                self.spare.push(here);
                 for r in 0..replicas {
                     products[r][usize::from(test)].push(0.5 * scale * dot(&difference[r], &along[r]));
                 }
@@ -513,6 +527,7 @@ impl<'a> Instrument<'a> {
                 let direction: Vectors = (0..replicas).map(signs).collect();
                 let here = self.gradient(probe)?;
                 let along = self.hessian_times(&direction, &[probe], &here)?;
+                self.spare.push(here);
                 for r in 0..replicas {
                     traces[r][usize::from(test)].push(dot(&direction[r], &along[r]));
                 }

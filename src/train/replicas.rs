@@ -43,8 +43,8 @@ pub(super) trait Replicas {
     fn update(&mut self, step: Step);
 
     /// The gradient of each replica's mean loss on batch `index` of those that [`Replicas::begin`] took, in training mode
-    /// as an update would take it, by the order of the layout's parameters.
-    fn gradients(&mut self, index: usize) -> Vec<Vec<f64>>;
+    /// as an update would take it, by the order of the layout's parameters, in place of what `into` holds.
+    fn gradients(&mut self, index: usize, into: &mut Vec<Vec<f64>>);
 
     /// Sets every replica's parameters, in that order; statistics of batch norms stay.
     fn set_parameters(&mut self, values: &[Vec<f64>]) -> Result<()>;

@@ -105,14 +105,15 @@ impl Replicas for Tensors {
         self.weights.batches += 1;
     }
 
-    fn gradients(&mut self, index: usize) -> Vec<Vec<f64>> {
-        let Some(gradient) = self.gradient(index) else { return Vec::new() };
+    fn gradients(&mut self, index: usize, into: &mut Vec<Vec<f64>>) {
+        into.clear();
+        let Some(gradient) = self.gradient(index) else { return };
         let one = |replica| {
             let state = self.weights.split(&gradient, replica);
             let numbers = |tensor: Tensor| Vec::<f64>::try_from(&tensor.reshape([-1]).to_kind(Kind::Double));
             state.into_iter().flat_map(|(_, tensor)| numbers(tensor).unwrap_or_default()).collect()
         };
-        (0..self.weights.replicas()).map(one).collect()
+        into.extend((0..self.weights.replicas()).map(one));
     }
 
     fn set_parameters(&mut self, values: &[Vec<f64>]) -> Result<()> {

@@ -169,6 +169,8 @@ struct Lanes<V: Vector> {
     replicas: usize,
     epoch: Epoch,
     sums: Option<Vec<Sums>>,
+    /// Of all parameters, where they are asked for.
+    gradient: Vec<V>,
 }
 
 impl<V: Vector> Lanes<V> {
@@ -191,6 +193,7 @@ impl<V: Vector> Lanes<V> {
             replicas,
             epoch: Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new() },
             sums: None,
+            gradient: Vec::new(),
             network,
         };
         for (replica, spec) in specs.iter().enumerate() {
@@ -282,21 +285,21 @@ impl<V: Vector> Replicas for Lanes<V> {
         self.batches += 1;
     }
 
-    fn gradients(&mut self, index: usize) -> Vec<Vec<f64>> {
+    fn gradients(&mut self, index: usize, into: &mut Vec<Vec<f64>>) {
         self.forward(index);
-        let Self { network, weights, work, replicas, .. } = self;
-        let mut all = vec![V::zero(); weights.theta.len()];
+        let Self { network, weights, work, replicas, gradient: all, .. } = self;
+        all.resize(weights.theta.len(), V::zero());
         network.backward(&mut weights.theta, work, &self.slabs, &mut |_, place, gradient| {
             all[place].copy_from_slice(gradient);
         });
-        let mut gradients = vec![Vec::with_capacity(all.len()); *replicas];
+        into.resize(*replicas, Vec::new());
+        into.iter_mut().for_each(|gradient| gradient.resize(all.len(), 0.0));
         // All replicas in one pass over the vectors.
-        for numbers in lanes(&all).chunks_exact(V::LANES) {
-            for (gradient, number) in gradients.iter_mut().zip(numbers) {
-                gradient.push(number.wide());
+        for (index, numbers) in lanes(all).chunks_exact(V::LANES).enumerate() {
+            for (gradient, number) in into.iter_mut().zip(numbers) {
+                gradient[index] = number.wide();
             }
         }
-        gradients
     }
 
     fn set_parameters(&mut self, values: &[Vec<f64>]) -> Result<()> {
