@@ -69,6 +69,8 @@ pub struct Update {
     pub done: u64,
     /// The schedule's factor of the learning rate.
     pub factor: f64,
+    /// The same on the weights' device, where a recorded update reads it; then SGD takes this one.
+    pub factor_there: Option<Tensor>,
     /// β √(λT) w per parameter, if there is noise.
     pub noise: Option<Tensor>,
 }
@@ -114,6 +116,11 @@ impl OptimizerSpec {
             Self::Sgd(sgd) => u64::from(sgd.momentum > 0.0),
             Self::Adam(_) => 2,
         }
+    }
+
+    /// Whether an update needs nothing of the host but what [`Update`] has as tensors: then it can be recorded and replayed.
+    pub fn is_recordable(&self) -> bool {
+        matches!(self, Self::Sgd(sgd) if sgd.noise == 0.0)
     }
 
     /// The name in tables.

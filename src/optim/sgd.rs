@@ -105,9 +105,12 @@ impl SgdState {
 
 impl OptimizerState for SgdState {
     fn step(&mut self, theta: &mut Tensor, mut gradient: Tensor, update: Update) {
-        let Update { factor, noise, .. } = update;
+        let Update { factor, factor_there, noise, .. } = update;
         let Sgd { momentum, form, nesterov, weight_decay, .. } = self.options;
-        let scaled = (factor != 1.0).then(|| &self.descent * factor);
+        let scaled = match factor_there {
+            Some(factor) => Some(&self.descent * factor),
+            None => (factor != 1.0).then(|| &self.descent * factor),
+        };
         let descent = scaled.as_ref().unwrap_or(&self.descent);
         if weight_decay != 0.0 {
             let _ = gradient.addcmul_(theta, &self.weight_decay);

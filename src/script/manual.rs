@@ -265,6 +265,10 @@ pub fn entry(engine: &Engine, name: &str) -> Option<String> {
         text += "\nExample:\n";
         text += &example.script.lines().map(|line| format!("    {line}\n")).collect::<String>();
     }
+    // Of a module that the program carries, also without its name.
+    if text.is_empty() && !name.contains("::") {
+        return entry(engine, &format!("lab::{name}"));
+    }
     (!text.is_empty()).then_some(text)
 }
 
@@ -298,7 +302,8 @@ fn listed(head: &str, list: &[(&str, &str)]) -> String {
 
 /// Up to the first full stop that does not end an abbreviation.
 pub fn first_sentence(doc: &str) -> &str {
-    let end = doc.match_indices(". ").find(|(at, _)| !doc[..*at].ends_with("Eq"));
+    let end =
+        doc.match_indices(". ").find(|(at, _)| !["Eq", "Eqs"].iter().any(|word| doc[..*at].ends_with(word)));
     end.map_or(doc, |(at, _)| &doc[..=at])
 }
 

@@ -249,12 +249,21 @@ fn unknown_function(signature: &str, known: &[String]) -> String {
     if let Some(advice) = slips::of_call(name, &types).filter(|_| !is_known || name == "print") {
         return advice;
     }
-    if known.iter().any(|known| known == name) && !is_registered(name) {
+    let own = |name: &str| known.iter().any(|known| known == name);
+    if own(name) && !name.contains("::") && !is_registered(name) {
         return format!("`{name}` is a variable; the function that it holds is called with {name}.call(…)");
     }
-    if let Some((module, function)) = name.split_once("::") {
+    if let Some((module, function)) = name.split_once("::").filter(|_| !own(name)) {
+        let of_module = known.iter().filter_map(|known| known.strip_prefix(module)?.strip_prefix("::"));
+        let hint = match nearest(function, of_module) {
+            Some(near) => format!("did you mean `{module}::{near}`?"),
+            None => format!("?{module} lists what it has"),
+        };
+        return format!("the module `{module}` has no function {function}({arguments}; {hint}");
+    }
+    if let Some(of_lab) = Some(format!("lab::{name}")).filter(|of_lab| !own(name) && own(of_lab)) {
         return format!(
-            "the module `{module}` has no function {function}({arguments}; ?{module} lists what it has"
+            "unknown function `{name}`; it is written {of_lab}(…), with the problem as its first argument"
         );
     }
     if known.iter().any(|known| known == name) {

@@ -56,7 +56,7 @@ impl ChainOptions {
         }
         for (name, value, most) in [
             ("batch", self.batch, 1 << 20),
-            ("steps", self.steps, usize::MAX),
+            ("steps", self.steps, 1_000_000_000_000_000),
             ("chains", self.chains, 1 << 24),
         ] {
             if value == 0 || value > most {
@@ -89,6 +89,8 @@ pub struct Stationary {
     pub mean: Vec<Estimate>,
     /// Its variance.
     pub variance: Vec<Estimate>,
+    /// Gelman and Rubin's R̂ (1992): how much wider the chains together are than each of them. Near 1 where they have mixed.
+    pub r_hat: Vec<f64>,
     /// The exact mean and variance of the algorithm, where they are known.
     pub exact: Option<(Vec<f64>, Vec<f64>)>,
     /// Those of its diffusion: Eq. 18, or the Lyapunov equation.
@@ -104,7 +106,7 @@ pub(super) struct Tally {
 }
 
 /// Mean and variance from chains, whose scatter gives the errors. `shift` was taken off every θ.
-pub(super) fn moments(tallies: &[Tally], shift: f64) -> (Estimate, Estimate) {
+pub(super) fn moments(tallies: &[Tally], shift: f64) -> Result<(Estimate, Estimate, f64)> {
     let chains = tallies.len() as f64;
     let spread = |values: &[f64]| {
         let mean = values.iter().sum::<f64>() / chains;
@@ -122,7 +124,16 @@ pub(super) fn moments(tallies: &[Tally], shift: f64) -> (Estimate, Estimate) {
     if mean.error.is_finite() {
         variance.value += mean.error.powi(2);
     }
-    (Estimate { value: mean.value + shift, ..mean }, variance)
+    if !(mean.value.is_finite() && variance.value.is_finite()) {
+        return Err(Error::invalid(
+            "the chains diverged: their moments are not finite; write a smaller step, or a nearer start",
+        ));
+    }
+    let within = tallies.iter().map(|tally| tally.square / tally.count - (tally.sum / tally.count).powi(2));
+    let within = within.sum::<f64>() / chains;
+    let between = mean.error * mean.error * chains;
+    let r_hat = ((within + between) / within).sqrt();
+    Ok((Estimate { value: mean.value + shift, ..mean }, variance, r_hat))
 }
 
 impl Tally {
@@ -208,8 +219,14 @@ pub(super) fn stationary<L: Law>(law: &L, n: usize, options: &ChainOptions) -> R
     };
     let mut tallies: Vec<Tally> = in_parallel(groups, &group)?.into_iter().flatten().collect();
     tallies.truncate(options.chains);
-    let (mean, variance) = moments(&tallies, start);
-    Ok(Stationary { mean: vec![mean], variance: vec![variance], exact: None, diffusion: None })
+    let (mean, variance, r_hat) = moments(&tallies, start)?;
+    Ok(Stationary {
+        mean: vec![mean],
+        variance: vec![variance],
+        r_hat: vec![r_hat],
+        exact: None,
+        diffusion: None,
+    })
 }
 
 /// The same for a regression with several parameters.
@@ -257,8 +274,20 @@ pub(super) fn stationary_of_regression(data: &Quadratic, options: &ChainOptions)
     };
     let chains = in_parallel(options.chains, &chain)?;
     let of = |k: usize| moments(&chains.iter().map(|tallies| tallies[k]).collect::<Vec<_>>(), start);
-    let (mean, variance) = (0..d).map(of).unzip();
-    Ok(Stationary { mean, variance, exact: None, diffusion: None })
+    let mut found = Stationary {
+        mean: Vec::new(),
+        variance: Vec::new(),
+        r_hat: Vec::new(),
+        exact: None,
+        diffusion: None,
+    };
+    for k in 0..d {
+        let (mean, variance, r_hat) = of(k)?;
+        found.mean.push(mean);
+        found.variance.push(variance);
+        found.r_hat.push(r_hat);
+    }
+    Ok(found)
 }
 
 /// One time of a relaxation.
@@ -282,13 +311,19 @@ impl Problem {
     pub fn relaxation(&self, options: &ChainOptions, times: usize) -> Result<Vec<Moment>> {
         self.check()?;
         options.check()?;
+        if times.saturating_mul(options.chains) > 100_000_000 {
+            return Err(Error::invalid(format!(
+                "times: {times} times of {} chains are more than memory is asked for; expected 100,000,000 numbers at most",
+                options.chains
+            )));
+        }
         if times == 0 || times > options.steps {
             return Err(Error::invalid(format!(
                 "times: expected 1 to {} (the number of steps), found {times}",
                 options.steps
             )));
         }
-        with_law!(self, "relaxation", law => relaxation(law, self.n(), options, times))
+        with_law!(self, "lab::relaxation", law => relaxation(law, self.n(), options, times))
     }
 }
 
@@ -350,9 +385,12 @@ impl Problem {
             )));
         }
         let width = (high - low) / bins as f64;
-        let found = with_law!(self, "histogram", law => histogram(law, self.n(), options, low, high, bins))?;
+        let found =
+            with_law!(self, "lab::histogram", law => histogram(law, self.n(), options, low, high, bins))?;
         let dynamics = options.discrete().dynamics();
         let expected = match self.density(&dynamics, options.seed, 0) {
+            // Of momentum the paper knows no density.
+            _ if options.momentum > 0.0 => vec![f64::NAN; bins],
             Err(_) => vec![f64::NAN; bins],
             Ok(columns) => {
                 let column = |name: &str| {
@@ -401,26 +439,30 @@ fn histogram<L: Law>(
     let sample = Sample::draw(law, n, options.seed, Stream::DataSet, 0);
     let start = options.start.unwrap_or(law.region().0);
     let (burn, width) = (options.burn(), (high - low) / bins as f64);
-    let group = |group: usize| -> Result<Vec<u64>> {
+    /// Groups are counted together in as many parts.
+    const PARTS: usize = 32;
+    let groups = options.chains.div_ceil(LANES);
+    let part = |part: usize| -> Result<Vec<u64>> {
         let mut counts = vec![0; bins];
-        walk::<L>(&sample.examples, options, start, group as u64, |step, theta| {
-            if step > burn {
-                for theta in theta {
-                    let bin = (theta - low) / width;
-                    if bin >= 0.0 && bin < bins as f64 {
-                        counts[bin as usize] += 1;
+        for group in (part..groups).step_by(PARTS) {
+            let lanes = LANES.min(options.chains - group * LANES);
+            walk::<L>(&sample.examples, options, start, group as u64, |step, theta| {
+                if step > burn {
+                    for theta in &theta[..lanes] {
+                        let bin = (theta - low) / width;
+                        if bin >= 0.0 && bin < bins as f64 {
+                            counts[bin as usize] += 1;
+                        }
                     }
                 }
-            }
-        })?;
+            })?;
+        }
         Ok(counts)
     };
-    let groups = in_parallel(options.chains.div_ceil(LANES), &group)?;
-    // Whole groups count, also where the last one has more chains than were asked for.
-    let total = (groups.len() * LANES * (options.steps - burn)) as f64;
-    let density =
-        (0..bins).map(|bin| groups.iter().map(|counts| counts[bin]).sum::<u64>() as f64 / (total * width));
-    Ok(density.collect())
+    let parts = in_parallel(PARTS.min(groups), &part)?;
+    let total = (options.chains * (options.steps - burn)) as f64;
+    let density = |bin: usize| parts.iter().map(|counts| counts[bin]).sum::<u64>() as f64 / (total * width);
+    Ok((0..bins).map(density).collect())
 }
 
 impl Problem {
@@ -437,7 +479,7 @@ impl Problem {
             (Self::LinearRegression(law), Some(data)) if law.dim > 1 => {
                 stationary_of_regression(data, options)
             }
-            _ => with_law!(self, "sgd", law => stationary(law, self.n(), options)),
+            _ => with_law!(self, "lab::sgd", law => stationary(law, self.n(), options)),
         }?;
         let exact = data.as_ref().map(|data| data.discrete(&options.discrete())).transpose()?;
         let exact = exact.map(|moments| moments.diagonal());
@@ -465,7 +507,7 @@ impl Problem {
         if let Some(data) = self.quadratic(seed) {
             return Ok(data.diffusion(dynamics)?.diagonal());
         }
-        let (mean, variance) = with_law!(self, "diffusion", law => {
+        let (mean, variance) = with_law!(self, "lab::diffusion", law => {
             density::moments(law, &Sample::draw(law, self.n(), seed, Stream::DataSet, 0), dynamics)
         })?;
         Ok((vec![mean], vec![variance]))

@@ -125,7 +125,7 @@ impl Density {
         let noise: Vec<f64> = local.iter().map(|local| local.noise + beta * beta).collect();
         if let Some(point) = noise.iter().position(|noise| *noise <= f64::MIN_POSITIVE) {
             return Err(Error::invalid(format!(
-                "D + β² is {} at θ = {}: Eq. 18 divides by it; the {} examples of the training set have the same gradient \
+                "D + β² is {:.1e} at θ = {:.3e}: Eq. 18 divides by it; the {} examples of the training set have the same gradient \
                  there, so write more examples or beta > 0",
                 noise[point],
                 grid.at(point),
@@ -197,19 +197,31 @@ fn support<L: Law>(law: &L, sample: &Sample, dynamics: &Dynamics) -> Result<(f64
             theta += sign * step;
             slope = end.0;
             let g = 2.0 * v / temperature + end.1.ln();
-            if !g.is_finite() {
-                // D + β² is 0 in some place: the density on the grid says where.
+            let away = (theta - centre).abs() / span;
+            if !g.is_finite() && end.1 > f64::MIN_POSITIVE {
+                return Err(Error::invalid(format!(
+                    "Eq. 18: numbers overflow at θ = {theta:.1e}; write smaller ones"
+                )));
+            }
+            if !g.is_finite() && away <= NEAR {
+                // D + β² is 0: the density on the grid says where.
                 seen.push((theta, least));
                 break;
             }
-            least = least.min(g);
-            seen.push((theta, g));
-            let away = (theta - centre).abs() / span;
+            if g.is_finite() {
+                least = least.min(g);
+                seen.push((theta, g));
+            }
             if away > NEAR && g > least + DEPTH {
                 break;
             }
-            if away > FAR {
-                return Err(not_normalisable(theta, g - least, end.1 > 100.0 * noise_here));
+            if away > FAR || !g.is_finite() {
+                let reason = match () {
+                    () if end.1 > 100.0 * noise_here => Reason::NoiseGrows,
+                    () if sign * slope > 0.0 => Reason::TooHot,
+                    () => Reason::NotHeldIn,
+                };
+                return Err(not_normalisable(theta, g - least, reason));
             }
             step *= 1.02;
         }
@@ -221,13 +233,24 @@ fn support<L: Law>(law: &L, sample: &Sample, dynamics: &Dynamics) -> Result<(f64
     Ok((seen[first].0, seen[last].0))
 }
 
-/// Why a density that reaches beyond all bounds has none.
-fn not_normalisable(theta: f64, rise: f64, noise_grows: bool) -> Error {
-    let reason = if noise_grows {
-        "the noise D grows with θ, so that the density falls no faster than a power of θ; write a lower temperature"
-    } else {
-        "the loss alone does not hold θ in on this training set (for a logistic regression: it is separable), so write \
-         alpha > 0"
+/// What lets a density reach beyond all bounds.
+enum Reason {
+    NoiseGrows,
+    TooHot,
+    NotHeldIn,
+}
+
+/// Why there is no density on a grid.
+fn not_normalisable(theta: f64, rise: f64, reason: Reason) -> Error {
+    let reason = match reason {
+        Reason::NoiseGrows => {
+            "the noise D grows with θ, so that the density falls no faster than a power of θ; write a lower temperature"
+        }
+        Reason::TooHot => "at this temperature nothing holds θ in; write a lower one",
+        Reason::NotHeldIn => {
+            "the loss alone does not hold θ in on this training set (for a logistic regression: it is separable), so write \
+             alpha > 0"
+        }
     };
     Error::invalid(format!(
         "Eq. 18 cannot be normalised: from its least value to θ = {theta:.1e} the potential g rises by {rise:.1} only, where {DEPTH} \

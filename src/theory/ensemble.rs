@@ -35,7 +35,8 @@ impl EnsembleOptions {
     /// Fewer data sets say nothing of errors.
     pub const LEAST: usize = 20;
 
-    pub(super) fn check(&self) -> Result<()> {
+    /// Checks the numbers; `n` examples are in a training set.
+    pub(super) fn check(&self, n: usize) -> Result<()> {
         self.dynamics.check()?;
         if !(Self::LEAST..=10_000_000).contains(&self.datasets) {
             return Err(Error::invalid(format!(
@@ -44,8 +45,17 @@ impl EnsembleOptions {
                 self.datasets
             )));
         }
-        if self.test == Some(0) {
-            return Err(Error::invalid("test: expected at least one example in a test set, found 0"));
+        if let Some(test) = self.test.filter(|test| !(1..=1_000_000).contains(test)) {
+            return Err(Error::invalid(format!(
+                "test: expected 1 to 1,000,000 examples in a test set, found {test}"
+            )));
+        }
+        let examples = self.datasets.saturating_mul(n);
+        if examples > 200_000_000 {
+            return Err(Error::invalid(format!(
+                "datasets: {} data sets of {n} examples are more than memory is asked for; expected 200,000,000 examples at most",
+                self.datasets
+            )));
         }
         Ok(())
     }
@@ -107,12 +117,10 @@ pub(super) struct Scalars {
     pub(super) v_train: f64,
     /// ½T ln Z.
     pub(super) constant: f64,
-    /// Products of two averages, for covariances over data sets.
-    pub(super) v_times_train: f64,
     /// ∂_T ⟨U_ℓ⟩, by a difference.
     pub(super) train_slope: f64,
-    /// ⟨U′ + αθ⟩ (Eq. 34).
-    pub(super) drift: f64,
+    /// The parts of ⟨U′ + αθ⟩ that push down and up, which are equal at rest (Eq. 34).
+    pub(super) drift: [f64; 2],
     /// Both sides of Eqs. 35 to 37 at stationarity.
     pub(super) relations: [[f64; 2]; 3],
 }
@@ -143,9 +151,8 @@ impl Scalars {
             a: mean(&|point| density.a[point]),
             v_train: mean(&|point| density.v[point] * local(point).loss),
             constant: 0.5 * temperature * density.log_z,
-            v_times_train: v * train,
             train_slope,
-            drift: mean(&drift),
+            drift: [mean(&|point| drift(point).max(0.0)), mean(&|point| (-drift(point)).max(0.0))],
             relations: [
                 [2.0 * mean(&|point| drift(point) * (grid.at(point) - theta)), temperature * mean(&noise)],
                 [
@@ -208,12 +215,16 @@ const BLOCKS: usize = 20;
 impl Ensemble {
     /// Draws data sets and sums.
     pub(super) fn new<L: Law>(law: &L, n: usize, options: &EnsembleOptions) -> Result<Self> {
-        options.check()?;
+        options.check(n)?;
         let EnsembleOptions { dynamics, datasets, test, seed } = options.clone();
         let test = test.unwrap_or(n);
         let train = |index: usize| Sample::draw(law, n, seed, Stream::DataSet, index as u64);
         // The grid must hold every density.
-        let samples: Vec<Sample> = (0..datasets).map(train).collect();
+        let mut samples = Vec::with_capacity(datasets);
+        for index in 0..datasets {
+            crate::interrupt::check()?;
+            samples.push(train(index));
+        }
         let (grid, reference) = grid_for(law, &samples, &dynamics)?;
         let block = |block: usize| -> Result<Sums> {
             let mut sums = Sums::none(grid.points());

@@ -65,7 +65,7 @@ impl Problem {
                 return Err(Error::invalid(format!("{name}: expected {least} to 1,000,000, found {value}")));
             }
         }
-        with_law!(self, "fokker_planck", law => solve(law, self.n(), options))
+        with_law!(self, "lab::diffusion", law => solve(law, self.n(), options))
     }
 }
 

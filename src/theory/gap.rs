@@ -63,7 +63,7 @@ impl Problem {
         self.check()?;
         match self {
             Self::LinearRegression(law) if law.dim > 1 => by_moments(law, options),
-            _ => with_law!(self, "check", law => {
+            _ => with_law!(self, "lab::check", law => {
                 Ok(equations::sides(law, &Ensemble::new(law, self.n(), options)?, gauge))
             }),
         }
@@ -76,7 +76,7 @@ impl Problem {
     /// As of [`Problem::gap`]; with more than one parameter.
     pub fn ensemble(&self, options: &EnsembleOptions, gauge: Gauge) -> Result<Vec<(&'static str, Vec<f64>)>> {
         self.check()?;
-        with_law!(self, "ensemble", law => {
+        with_law!(self, "lab::ensemble", law => {
             Ok(equations::columns(&Ensemble::new(law, self.n(), options)?, gauge))
         })
     }
@@ -96,8 +96,8 @@ struct Block {
     test: f64,
     /// ⟨Ū⟩, exact.
     population: f64,
-    /// Both sides of Eqs. 34 and 35, as traces.
-    relations: [[f64; 2]; 2],
+    /// Both sides of Eq. 35, as traces.
+    relation: [f64; 2],
 }
 
 impl Block {
@@ -113,7 +113,7 @@ impl Block {
             train: 0.0,
             test: 0.0,
             population: 0.0,
-            relations: [[0.0; 2]; 2],
+            relation: [0.0; 2],
         }
     }
 
@@ -127,16 +127,16 @@ impl Block {
         self.train += other.train;
         self.test += other.test;
         self.population += other.population;
-        for (sum, other) in self.relations.iter_mut().flatten().zip(other.relations.iter().flatten()) {
+        for (sum, other) in self.relation.iter_mut().zip(other.relation) {
             *sum += other;
         }
     }
 }
 
-/// Eqs. 3 to 6, 34 and 35 of a regression with several parameters.
+/// Eqs. 3, 4, 6 and 35 of a regression with several parameters.
 fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> Result<Vec<Side>> {
     const BLOCKS: usize = 20;
-    options.check()?;
+    options.check(law.n)?;
     let EnsembleOptions { dynamics, datasets, test, seed } = options.clone();
     let Dynamics { temperature, alpha, beta } = dynamics;
     let d = law.dim;
@@ -146,7 +146,10 @@ fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> Result<Vec<S
             crate::interrupt::check()?;
             let data = Quadratic::draw(law, law.n, seed, Stream::DataSet, index as u64);
             let tests = Quadratic::draw(law, test.unwrap_or(law.n), seed, Stream::TestSet, index as u64);
-            let moments = data.diffusion(&dynamics)?;
+            let moments = data.diffusion(&dynamics).map_err(|error| match error {
+                Error::Interrupted => Error::Interrupted,
+                error => Error::invalid(format!("data set {} of {datasets}: {error}", index + 1)),
+            })?;
             let Moments { mean, covariance } = &moments;
             let square = covariance + mean * mean.transpose();
             let population = 0.5
@@ -157,7 +160,6 @@ fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> Result<Vec<S
                             law.deviation(k).powi(2) * (covariance[(k, k)] + away * away)
                         })
                         .sum::<f64>());
-            let drift = &data.h * mean + mean * alpha - &data.c;
             let dissipation = 2.0 * (data.h.component_mul(covariance).sum() + alpha * covariance.trace());
             let fluctuation = temperature * (data.mean_noise(&moments).trace() + beta * beta * d as f64);
             sum.add(&Block {
@@ -165,7 +167,7 @@ fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> Result<Vec<S
                 train: data.loss(&moments),
                 test: tests.loss(&moments),
                 population,
-                relations: [[drift.sum(), 0.0], [dissipation, fluctuation]],
+                relation: [dissipation, fluctuation],
                 square,
                 mean: mean.clone(),
                 h: data.h,
@@ -186,14 +188,12 @@ fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> Result<Vec<S
             * (all.h.component_mul(&all.square).sum() / (n * n) - 2.0 * all.c.dot(&all.mean) / (n * n)
                 + all.y2 / n);
         let covariance = n / (n - 1.0) * (train - apart);
-        let relation = |k: usize| all.relations[k].map(|sum| sum / n);
-        let ([drift, _], [dissipation, fluctuation]) = (relation(0), relation(1));
+        let relation = all.relation.map(|sum| sum / n);
+        let [dissipation, fluctuation] = relation;
         vec![
             ("3", "train loss", train, covariance + population),
             ("4", "test loss", test, population),
-            ("5", "gap", test - train, -covariance),
             ("6", "gap as a covariance", test - train, -covariance),
-            ("34", "⟨U′⟩ = −α⟨θ⟩", drift, 0.0),
             ("35", "fluctuation and dissipation, traces", dissipation, fluctuation),
         ]
     };
@@ -232,6 +232,33 @@ pub struct Optimum {
     pub approximate: Option<Estimate>,
 }
 
+impl Optimum {
+    /// What was found, in words.
+    pub fn says(&self) -> String {
+        let (first, last) = (self.temperatures.first().copied(), self.temperatures.last().copied());
+        let losses: Vec<f64> = self.test_loss.iter().map(|loss| loss.value).collect();
+        let lowest = losses.first() < losses.last();
+        let short = |estimate: &Estimate| format!("T = {:.3} ± {:.3}", estimate.value, estimate.error);
+        let measured = match &self.measured {
+            Some(estimate) => format!("the test loss is smallest at {}", short(estimate)),
+            None => format!(
+                "the test loss is smallest at an end of the range, T = {}",
+                if lowest { first } else { last }.unwrap_or(f64::NAN)
+            ),
+        };
+        let predicted = match &self.predicted {
+            Some(estimate) => format!("Eq. 26 holds at {}", short(estimate)),
+            None => "Eq. 26 holds nowhere in the range".to_owned(),
+        };
+        let contradiction = if self.measured.is_none() && self.predicted.is_some() {
+            ", which is no optimum: ρ̄ is not the log-normal one that it assumes"
+        } else {
+            ""
+        };
+        format!("{measured}; {predicted}{contradiction}")
+    }
+}
+
 impl Problem {
     /// The temperature of the smallest test loss between two, and Eq. 26's.
     ///
@@ -248,7 +275,7 @@ impl Problem {
         if !(5..=1000).contains(&points) {
             return Err(Error::invalid(format!("points: expected 5 to 1,000 temperatures, found {points}")));
         }
-        with_law!(self, "optimum", law => optimum(law, self.n(), options, from, to, points))
+        with_law!(self, "lab::optimum", law => optimum(law, self.n(), options, from, to, points))
     }
 }
 
@@ -327,7 +354,7 @@ impl Problem {
     ) -> Result<Vec<(&'static str, Vec<f64>)>> {
         self.check()?;
         dynamics.check()?;
-        with_law!(self, "density", law => {
+        with_law!(self, "lab::density", law => {
             density_of(law, &Sample::draw(law, self.n(), seed, Stream::DataSet, index), dynamics)
         })
     }

@@ -93,7 +93,7 @@ impl Problem {
     pub fn langevin(&self, options: &LangevinOptions) -> Result<Stationary> {
         self.check()?;
         options.check()?;
-        let found = with_law!(self, "langevin", law => simulate(law, self.n(), options))?;
+        let found = with_law!(self, "lab::diffusion", law => simulate(law, self.n(), options))?;
         let sgd = options.discrete();
         let diffusion = match self.quadratic(options.seed) {
             _ if options.momentum == 0.0 => self.diffusion_moments(&sgd.dynamics(), options.seed).ok(),
@@ -154,6 +154,12 @@ fn simulate<L: Law>(law: &L, n: usize, options: &LangevinOptions) -> Result<Stat
         Ok(tally)
     };
     let tallies = in_parallel(options.chains, &chain)?;
-    let (mean, variance) = moments(&tallies, start);
-    Ok(Stationary { mean: vec![mean], variance: vec![variance], exact: None, diffusion: None })
+    let (mean, variance, r_hat) = moments(&tallies, start)?;
+    Ok(Stationary {
+        mean: vec![mean],
+        variance: vec![variance],
+        r_hat: vec![r_hat],
+        exact: None,
+        diffusion: None,
+    })
 }

@@ -23,7 +23,7 @@ pub struct LinearRegression {
 
 impl Default for LinearRegression {
     fn default() -> Self {
-        Self { n: 50, dim: 2, noise: 1.0, weight: 1.0, spread: 1.0 }
+        Self { n: 50, dim: 1, noise: 1.0, weight: 1.0, spread: 1.0 }
     }
 }
 

@@ -128,8 +128,8 @@ macro_rules! with_law {
             $crate::theory::Problem::Logistic($law) => $value,
             $crate::theory::Problem::LinearRegression($law) if $law.dim == 1 => $value,
             $crate::theory::Problem::LinearRegression(regression) => Err($crate::error::Error::invalid(format!(
-                "{}: needs a problem with one parameter, found dim {}: with more, the integrand of Eq. 19 is no gradient \
-                 (D depends on θ) and Eq. 18 has no closed form; write dim: 1",
+                "{}: needs a problem with one parameter, found dim {}: write dim: 1 (with more, Eq. 18 has no closed form; lab::gap, \
+                 lab::check and lab::sgd take them)",
                 $what, regression.dim
             ))),
         }
@@ -246,8 +246,10 @@ impl Dynamics {
     /// Where T is not positive, or α or β is negative.
     pub fn check(&self) -> Result<()> {
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            let why =
+                if self.temperature == 0.0 { ": at T = 0 Eq. 18 is a point and not a density" } else { "" };
             return Err(Error::invalid(format!(
-                "temperature: expected a number > 0, found {}: at T = 0 Eq. 18 is a point and not a density",
+                "temperature: expected a number > 0, found {}{why}",
                 self.temperature
             )));
         }

@@ -100,15 +100,18 @@ impl Quadratic {
     pub(super) fn mean(&self, alpha: f64) -> Result<DVector<f64>> {
         let singular = || {
             Error::invalid(format!(
-                "the loss is flat in some directions (H and D are singular: {} parameters, {} examples) and alpha is {alpha}: no stationary \
-                 distribution exists; write alpha > 0 or more examples than parameters",
+                "H or D is singular ({} parameters, {} examples) and alpha is {alpha}: Eq. 18 is no density; write alpha > 0 or more examples \
+                 than parameters",
                 self.dim(),
                 self.x.nrows()
             ))
         };
         let stiffness = self.stiffness(alpha);
         let eigenvalues = stiffness.clone().symmetric_eigenvalues();
-        if eigenvalues.min() <= 1e-12 * eigenvalues.max() {
+        // With as many parameters as examples all residuals vanish, and D with them.
+        if alpha == 0.0 && self.dim() >= self.x.nrows() && self.dim() > 1
+            || eigenvalues.min() <= 1e-12 * eigenvalues.max()
+        {
             return Err(singular());
         }
         stiffness.cholesky().map(|cholesky| cholesky.solve(&self.c)).ok_or_else(singular)
@@ -343,7 +346,7 @@ mod tests {
         let data = Quadratic::draw(&wide, 5, 1, Stream::DataSet, 0);
         let dynamics = Dynamics { temperature: 0.01, alpha: 0.0, beta: 1.0 };
         let error = data.diffusion(&dynamics).unwrap_err().to_string();
-        assert!(error.contains("singular: 8 parameters, 5 examples"), "{error}");
+        assert!(error.contains("singular (8 parameters, 5 examples)"), "{error}");
         assert!(data.diffusion(&Dynamics { alpha: 0.1, ..dynamics }).is_ok());
         let error = sample(2).diffusion(&Dynamics { temperature: 10.0, ..dynamics }).unwrap_err().to_string();
         assert!(error.contains("lower one"), "{error}");

@@ -54,6 +54,29 @@ fn weight_decay_changes_the_gap_as_the_closed_form_says() {
     assert!(found.covariance.error < 0.01);
 }
 
+/// Eq. 7 of the Gaussian mean, where the variance of a training set hardly differs from the population's: ρ is N(x̄, V) with
+/// x̄ from N(m, σ²/n), so E[ρ²] = N(θ; m, V/2 + σ²/n) / 2√(πV) and ρ̄ = N(θ; m, V + σ²/n).
+#[test]
+fn the_bound_of_the_gap_has_its_closed_value() {
+    let (n, t) = (400usize, 0.02);
+    let problem = Problem::GaussianMean(GaussianMean { mean: 0.0, sigma: 1.0, n });
+    let found = problem.gap(&options(t, 0.0, 0.0, 3000)).unwrap().bound.unwrap();
+    let (v, s) = (0.5 * t, 1.0 / n as f64);
+    let normal =
+        |x: f64, variance: f64| (-0.5 * x * x / variance).exp() / (std::f64::consts::TAU * variance).sqrt();
+    let step = 1e-3;
+    let value: f64 = (-1000..=1000)
+        .map(|k| {
+            let x = f64::from(k) * step;
+            let square = normal(x, 0.5 * v + s) / (2.0 * (std::f64::consts::PI * v).sqrt());
+            let sigma_rho = (square - normal(x, v + s).powi(2)).max(0.0).sqrt();
+            step * sigma_rho * (x * x + 0.5).sqrt()
+        })
+        .sum::<f64>()
+        / (n as f64).sqrt();
+    within(found.value, value, 0.04 * value, "Eq. 7");
+}
+
 #[test]
 fn the_exact_equations_and_the_proven_bounds_hold_on_all_problems_at_five_temperatures() {
     let one = |temperatures: [f64; 5], problem: Problem, alpha: f64| {
@@ -66,7 +89,7 @@ fn the_exact_equations_and_the_proven_bounds_hold_on_all_problems_at_five_temper
                 count += 1;
                 assert!(side.holds(), "{} at T = {temperature}: {side:?}", problem.label());
             }
-            assert!(count >= if problem.dim() == 1 { 15 } else { 6 }, "{count} equations");
+            assert!(count >= if problem.dim() == 1 { 14 } else { 4 }, "{count} equations");
             // The covariance is there to be seen: of the other sign it would not do.
             let six = side(&sides, "6", "");
             assert!(six.right.value > 5.0 * six.right.error, "{six:?}");
@@ -142,6 +165,17 @@ fn the_cross_term_belongs_into_the_log_normal_density() {
     let (printed, _) = off("25");
     let (mended, error) = off("25′");
     assert!(mended < 0.5 * printed && printed > 6.0 * error, "printed {printed}, mended {mended} ± {error}");
+}
+
+#[test]
+fn the_test_loss_by_curvature_is_exact_where_the_loss_is_quadratic() {
+    let sides = gaussian().check_equations(&options(0.3, 0.5, 0.2, 50), Gauge::Normalised).unwrap();
+    let exact = side(&sides, "54", "");
+    within(exact.right.value, exact.left.value, 1e-7, "Eq. 54");
+    let well = Problem::DoubleWell(DoubleWell { tilt: 0.1, sigma: 1.0, n: 400 });
+    let sides = well.check_equations(&options(0.002, 0.0, 0.0, 100), Gauge::Normalised).unwrap();
+    let near = side(&sides, "54", "");
+    within(near.right.value, near.left.value, 1e-3, "Eq. 54 of two minima");
 }
 
 /// With no covariance at all the gap is nothing; the paper's σ_u⁴ / 8Ū⁴ says otherwise, because it mixes a log-normal
@@ -378,7 +412,7 @@ fn the_derivatives_behind_equation_26() {
         within(side.right.value, side.left.value, tolerance * side.left.value.abs(), side.says);
     }
     let printed = side(&sides, "26", "printed");
-    assert!(printed.right.value > 0.99 * printed.left.value, "{printed:?}");
+    assert!((printed.right.value / printed.left.value - 1.0).abs() > 0.01, "{printed:?}");
 }
 
 #[test]
@@ -402,10 +436,10 @@ fn bad_numbers_say_which_assumption_fails() {
     let alone = Problem::GaussianMean(GaussianMean { n: 1, ..GaussianMean::default() });
     assert!(error(&alone, 0.1, 0.0, 0.0).contains("beta > 0"));
     let wide = Problem::LinearRegression(LinearRegression { dim: 8, n: 5, ..LinearRegression::default() });
+    let square = Problem::LinearRegression(LinearRegression { dim: 5, n: 5, ..LinearRegression::default() });
+    assert!(error(&square, 0.01, 0.0, 0.0).contains("singular (5 parameters, 5 examples)"));
     let message = error(&wide, 0.01, 0.0, 0.0);
-    assert!(
-        message.contains("H and D are singular: 8 parameters, 5 examples") && message.contains("alpha > 0")
-    );
+    assert!(message.contains("singular (8 parameters, 5 examples)") && message.contains("alpha > 0"));
     let separable = Problem::Logistic(Logistic { slope: 3.0, n: 3 });
     let message = error(&separable, 0.1, 0.0, 0.1);
     assert!(message.contains("cannot be normalised") && message.contains("alpha > 0"), "{message}");

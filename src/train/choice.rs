@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::cohort::stacks;
+use super::cuda;
 use super::lanes;
 use super::spec::RunSpec;
 use crate::error::{Error, Result};
@@ -77,6 +78,8 @@ impl Choice {
     /// Runs of one stack at most, on this machine.
     pub fn largest(self, precision: Precision, device: Device) -> usize {
         match (self.backend, device) {
+            // Recorded steps of lone runs on streams of their own fill a GPU.
+            (_, device) if cuda::available(device) => 1,
             (Backend::Torch, _) => self.stack,
             (Backend::Lanes, Device::Cpu) => self.stack.min(lanes::longest(precision)),
             // In float64 libtorch's stacks of different sizes round differently.

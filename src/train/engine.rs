@@ -16,6 +16,7 @@ use tch::Device;
 
 use super::choice::Choice;
 use super::cohort::{cohorts, stacks};
+use super::cuda;
 use super::memory::{self, Memory};
 use super::record::{EpochRecord, Status};
 use super::snapshot::{Position, Snapshot, weights_digest};
@@ -76,9 +77,14 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// One worker per core (one per GPU) on this device, without checkpoints.
+    /// One worker per core on this device, without checkpoints. On a GPU as many as there may be recorded steps on streams at
+    /// once, or one.
     pub fn on(device: Device) -> Self {
-        let workers = if device == Device::Cpu { cores() } else { 1 };
+        let workers = match device {
+            Device::Cpu => cores(),
+            device if cuda::available(device) => cuda::STREAMS,
+            _ => 1,
+        };
         let patience = Duration::from_millis(500);
         Self { workers, device, keep_weights: false, checkpoint_every: None, patience }
     }
@@ -369,6 +375,10 @@ impl From<Error> for Stop {
 }
 
 fn work(shared: &Shared, events: &SyncSender<Message>) {
+    if let Err(error) = cuda::own_stream(shared.settings.device) {
+        let _ = events.send(Message::Broken(error));
+        return;
+    }
     loop {
         let piece = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(piece) = piece else { return };
@@ -578,6 +588,8 @@ impl Shared {
         let augmentation = if spec.augment { data.augmentation() } else { Augmentation::None };
         let store =
             ImageStore::new(data.images(), augmentation, self.settings.device, spec.precision.master());
+        // Other workers' streams read it.
+        cuda::synchronize(self.settings.device)?;
         let shared = (data.clone(), store.share());
         datasets.insert(key, (data, store));
         Ok(shared)

@@ -1,6 +1,6 @@
 //! Loss, accuracy and the loss's spread over examples, for all replicas of a stack at once.
 
-use tch::{Kind, Reduction, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::data::{Augmentation, Dataset, ImageStore};
 use crate::error::{Error, Result};
@@ -21,8 +21,11 @@ impl Examples {
 }
 
 /// Examples per forward pass: as many as keep the activations near the cores, and the same whatever the
-/// stack, so that a replica's numbers do not depend on its neighbours.
-fn chunk(model: &Model) -> usize {
+/// stack, so that a replica's numbers do not depend on its neighbours. A GPU wants many at once.
+fn chunk(model: &Model, device: Device) -> usize {
+    if device != Device::Cpu {
+        return 2000;
+    }
     let [_, height, width] = model.shape;
     let activations = model.spec.width().max(1) as usize * height * width;
     (65_536 / activations.max(1)).clamp(32, 512)
@@ -43,7 +46,7 @@ pub(super) fn evaluate(
     let device = weights.flat().device();
     let mut losses: Vec<Tensor> = Vec::new();
     let mut hits: Vec<Tensor> = Vec::new();
-    let size = chunk(model);
+    let size = chunk(model, device);
     for start in (0..length).step_by(size) {
         poll()?;
         let count = size.min(length - start);

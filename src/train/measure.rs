@@ -224,9 +224,13 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Mean and standard error of those values that are numbers.
+/// Mean and standard error of those values that are numbers, if those are more than half.
 fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let wanted = values.len();
     let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+    if 2 * values.len() <= wanted {
+        return (f64::NAN, f64::NAN);
+    }
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
@@ -277,6 +281,7 @@ impl<'a> Instrument<'a> {
             starts: vec![0; length * replicas],
             flips: vec![0; if self.store.augments() { length * replicas } else { 0 }],
             labels: vec![0; length * replicas],
+            factors: Vec::new(),
         };
         for (r, subject) in self.subjects.iter().enumerate() {
             let examples = if test { subject.test } else { subject.train };
@@ -434,7 +439,8 @@ impl<'a> Instrument<'a> {
     }
 
     fn gradients(&mut self, found: &mut [Measured]) -> Result<()> {
-        let wanted = (self.allowed() / 3).clamp(4, 16);
+        let most = if self.subjects[0].spec.measure.is_some() { 16 } else { 256 };
+        let wanted = (self.allowed() / 3).clamp(4, most);
         let (replicas, pairs, (scale, short)) = (self.replicas(), self.pairs(wanted), self.noise_scale());
         let spec = self.subjects[0].spec;
         let tests = (spec.test / spec.batch).clamp(1, wanted);

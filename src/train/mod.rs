@@ -7,6 +7,7 @@
 
 mod choice;
 pub mod cohort;
+mod cuda;
 pub mod engine;
 mod evaluate;
 mod lanes;

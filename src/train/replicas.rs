@@ -16,6 +16,8 @@ pub(super) struct Epoch {
     pub(super) flips: Vec<i64>,
     /// The classes.
     pub(super) labels: Vec<i64>,
+    /// The schedule's factor of the learning rate for each of its updates; empty where nothing is updated.
+    pub(super) factors: Vec<f64>,
 }
 
 /// One update of every replica.

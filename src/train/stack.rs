@@ -321,7 +321,9 @@ impl Stack {
                 labels[image] = i64::from(replica.train.labels[position as usize]);
             }
         }
-        Epoch { starts, flips, labels }
+        let first = u64::from(self.position.epoch) * spec.steps_per_epoch();
+        let factor = |step: usize| spec.schedule.factor(first + step as u64, spec.steps());
+        Epoch { starts, flips, labels, factors: (0..steps).map(factor).collect() }
     }
 
     /// β √(λT) w for every parameter (Eq. 15), with the learning rate λ of now and the run's temperature T, or

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use tch::{Device, Kind, Reduction, Tensor};
 
+use super::cuda::{self, Graph};
 use super::evaluate::{Examples, evaluate};
 use super::replicas::{Epoch, Replicas, Step, Sums};
 use super::spec::RunSpec;
@@ -23,6 +24,9 @@ pub(super) struct Tensors {
     batch: i64,
     device: Device,
     batches: Option<Batches>,
+    /// Whether the optimizer's update can be recorded.
+    recordable: bool,
+    recording: Recording,
     /// Three rows, of loss, squared loss and hits, kept on the device until the epoch ends.
     sums: Option<Tensor>,
 }
@@ -45,15 +49,17 @@ impl Tensors {
             batch: first.batch as i64,
             device,
             batches: None,
+            recordable: first.optimizer.is_recordable(),
+            recording: Recording::Off,
             sums: None,
         }
     }
 
     /// The gradient of the sum over replicas of each one's mean loss on a batch: every replica gets its own.
-    fn gradient(&mut self, index: usize) -> Option<Tensor> {
+    fn gradient(&mut self) -> Option<Tensor> {
         let batches = self.batches.as_ref()?;
         let running = self.sums.is_some();
-        let (images, labels) = batches.step(index as i64, &self.store);
+        let (images, labels) = batches.here(&self.store);
         let images = images.to_kind(self.precision.compute());
         let logits = self.model.net.forward(&self.weights, &images, true);
         let logits = logits.to_kind(self.precision.master()).flatten(0, 1);
@@ -63,6 +69,20 @@ impl Tensors {
         let gradient = self.weights.gradient(&(total / self.batch as f64));
         self.add_to_sums(&losses, &logits, &labels);
         Some(gradient)
+    }
+
+    /// The update at the cursor, which goes on to the next. `host` is what the host says of it; what is recorded reads all from
+    /// the device.
+    fn step(&mut self, host: Option<Step>) {
+        let Some(gradient) = self.gradient() else { return };
+        let Some(batches) = &mut self.batches else { return };
+        let factor_there = (host.is_none()).then(|| batches.factor());
+        let (done, factor, noise) = host.map_or((0, 1.0, None), |step| (step.done, step.factor, step.noise));
+        let noise = noise.map(|noise| self.weights.interleave(&noise));
+        let optimizer = &mut self.optimizer;
+        let update = Update { done, factor, factor_there, noise };
+        self.weights.update(|theta| optimizer.step(theta, gradient, update));
+        let _ = batches.cursor.g_add_scalar_(1);
     }
 
     fn add_to_sums(&mut self, losses: &Tensor, logits: &Tensor, labels: &Tensor) {
@@ -81,33 +101,88 @@ impl Tensors {
 impl Replicas for Tensors {
     fn begin(&mut self, epoch: Epoch, sums: Option<Vec<Sums>>) {
         let (replicas, device) = (self.weights.replicas(), self.device);
-        let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(device);
-        self.batches = Some(Batches {
-            starts: tensor(&epoch.starts),
-            flips: tensor(&epoch.flips),
-            // The loss reads replica first.
-            labels: tensor(&epoch.labels).view([-1, self.batch, replicas]).transpose(1, 2).contiguous(),
-            replicas,
-            batch: self.batch,
-        });
-        self.sums = sums.map(|sums| {
+        let steps = epoch.labels.len() as i64 / (self.batch * replicas);
+        let rows = |values: &[i64]| Tensor::from_slice(values).view([steps, -1]);
+        // The loss reads replica first.
+        let labels = Tensor::from_slice(&epoch.labels).view([steps, self.batch, replicas]).transpose(1, 2);
+        let factors = match epoch.factors.as_slice() {
+            [] => Tensor::ones([steps], (Kind::Double, Device::Cpu)),
+            factors => Tensor::from_slice(factors),
+        };
+        let fresh = [
+            rows(&epoch.starts),
+            if epoch.flips.is_empty() { Tensor::from_slice(&[0i64; 0]) } else { rows(&epoch.flips) },
+            labels.reshape([steps, -1]),
+            factors.to_kind(self.weights.flat().kind()),
+        ];
+        match &mut self.batches {
+            // What was recorded reads these places.
+            Some(batches) if batches.epoch.iter().zip(&fresh).all(|(old, new)| old.size() == new.size()) => {
+                batches.epoch.iter_mut().zip(&fresh).for_each(|(old, new)| old.copy_(new));
+                batches.next = None;
+            }
+            _ => {
+                self.recording = Recording::begin(device, self.recordable);
+                self.batches = Some(Batches {
+                    epoch: fresh.map(|tensor| tensor.to_device(device)),
+                    cursor: Tensor::zeros([1], (Kind::Int64, device)),
+                    next: None,
+                    replicas,
+                    batch: self.batch,
+                });
+            }
+        }
+        let sums = sums.map(|sums| {
             let rows: Vec<f64> = (0..3).flat_map(|row| sums.iter().map(move |sums| sums[row])).collect();
-            Tensor::from_slice(&rows).view([3, replicas]).to_device(device)
+            Tensor::from_slice(&rows).view([3, replicas])
         });
+        match (&mut self.sums, sums) {
+            (Some(own), Some(sums)) => own.copy_(&sums),
+            (own, sums) => *own = sums.map(|sums| sums.to_device(device)),
+        }
     }
 
     fn update(&mut self, step: Step) {
-        let Some(gradient) = self.gradient(step.index) else { return };
-        let noise = step.noise.map(|noise| self.weights.interleave(&noise));
-        let optimizer = &mut self.optimizer;
-        let update = Update { done: step.done, factor: step.factor, noise };
-        self.weights.update(|theta| optimizer.step(theta, gradient, update));
+        let Some(batches) = &mut self.batches else { return };
+        batches.go_to(step.index);
+        batches.next = Some(step.index + 1);
         self.weights.batches += 1;
+        match &mut self.recording {
+            // A step with sums and one without are different ones.
+            Recording::Ready { graph, with_sums } if *with_sums == self.sums.is_some() => {
+                if let Err(error) = graph.replay() {
+                    // As libtorch's own errors come.
+                    panic!("{error}");
+                }
+                return;
+            }
+            Recording::Waiting(0) => {
+                let with_sums = self.sums.is_some();
+                match Graph::record(|| self.step(None)) {
+                    Ok(graph) => {
+                        if let Err(error) = graph.replay() {
+                            panic!("{error}");
+                        }
+                        self.recording = Recording::Ready { graph, with_sums };
+                        return;
+                    }
+                    Err(error) => {
+                        eprintln!("kelvin: no CUDA graph ({error}); training goes on without");
+                        self.recording = Recording::Off;
+                    }
+                }
+            }
+            Recording::Waiting(updates) => *updates -= 1,
+            Recording::Ready { .. } | Recording::Off => {}
+        }
+        self.step(Some(step));
     }
 
     fn gradients(&mut self, index: usize, into: &mut Vec<Vec<f64>>) {
         into.clear();
-        let Some(gradient) = self.gradient(index) else { return };
+        let Some(batches) = &mut self.batches else { return };
+        batches.go_to(index);
+        let Some(gradient) = self.gradient() else { return };
         let one = |replica| {
             let state = self.weights.split(&gradient, replica);
             let numbers = |tensor: Tensor| Vec::<f64>::try_from(&tensor.reshape([-1]).to_kind(Kind::Double));
@@ -159,23 +234,54 @@ impl Replicas for Tensors {
     }
 }
 
-/// An epoch of batches on the device.
+/// How far the recording of a step is.
+enum Recording {
+    /// A launch per operation.
+    Off,
+    /// So many updates are to come before, as on any other stream: libtorch prepares some things at their first use.
+    Waiting(u32),
+    /// Recorded, with the epoch's sums or without.
+    Ready { graph: Graph, with_sums: bool },
+}
+
+impl Recording {
+    fn begin(device: Device, recordable: bool) -> Self {
+        if recordable && cuda::available(device) { Self::Waiting(3) } else { Self::Off }
+    }
+}
+
+/// An epoch of batches on the device, and which of them is next.
 struct Batches {
-    starts: Tensor,
-    flips: Tensor,
-    /// Step, replica, image.
-    labels: Tensor,
+    /// The first byte of each view, its flip, its label (replica first), and the schedule's factor: an update per row.
+    epoch: [Tensor; 4],
+    /// The update that is next, on the device: whoever replays a recorded step says nothing else.
+    cursor: Tensor,
+    /// The same on the host, if it is known.
+    next: Option<usize>,
     replicas: i64,
     batch: i64,
 }
 
 impl Batches {
-    /// Images, batch x (replicas · channels) x height x width, and labels, replicas · batch, of a step.
-    fn step(&self, step: i64, store: &ImageStore) -> (Tensor, Tensor) {
-        let length = self.replicas * self.batch;
-        let cut = |tensor: &Tensor| tensor.narrow(0, step * length, length);
-        let flips = if store.augments() { cut(&self.flips) } else { self.flips.shallow_clone() };
-        let images = store.gather(&cut(&self.starts), &flips);
-        (arrange(&images, self.batch, self.replicas), self.labels.get(step).view([-1]))
+    /// Puts the cursor at an update, if it is not there.
+    fn go_to(&mut self, index: usize) {
+        if self.next.take() != Some(index) {
+            let _ = self.cursor.fill_(index as i64);
+        }
+    }
+
+    fn row(&self, column: usize) -> Tensor {
+        self.epoch[column].index_select(0, &self.cursor).view([-1])
+    }
+
+    fn factor(&self) -> Tensor {
+        self.row(3)
+    }
+
+    /// Images, batch x (replicas · channels) x height x width, and labels, replicas · batch, of the update at the cursor.
+    fn here(&self, store: &ImageStore) -> (Tensor, Tensor) {
+        let flips = if store.augments() { self.row(1) } else { self.epoch[1].shallow_clone() };
+        let images = store.gather(&self.row(0), &flips);
+        (arrange(&images, self.batch, self.replicas), self.row(2))
     }
 }

@@ -331,8 +331,9 @@ pub mod functions {
     }
 
     /// Whether runs are at rest, by the stationarity relations of Appendix A (Eqs. 33 to 37) on what was measured along them: both sides
-    /// averaged over the measured epochs of the last half, with standard errors, and a `verdict`: at rest, moving, undecided. Train
-    /// with `measure: ["gradient", "hessian"]`; for plain SGD with a constant schedule and order: "replacement".
+    /// averaged over the measured epochs of the last half (five at least), with standard errors, and a `verdict`: at rest, moving or undecided;
+    /// of Eq. 33, how fast |θ|² changes, equal or differs. Train with `measure: ["gradient", "hessian"]`; the relations are plain SGD's with a
+    /// constant schedule and order: "replacement", and `note` says where that is not so.
     ///
     /// ```
     /// let runs = sweep(#{

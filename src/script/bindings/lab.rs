@@ -31,7 +31,7 @@ pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 13] = [
         "lab::linear_regression",
         &[
             ("n", "examples in a training set; default 50"),
-            ("dim", "parameters, 1 to 16; default 2"),
+            ("dim", "parameters, 1 to 16; default 1; with more lab::gap, lab::check and lab::sgd alone"),
             ("noise", "the standard deviation of y about w·x; default 1"),
             ("weight", "|w|, spread over all features; default 1"),
             ("spread", "the standard deviation of the last feature (the first one's is 1); default 1"),
@@ -98,7 +98,7 @@ pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 13] = [
             BETA,
             MOMENTUM,
             CHAINS,
-            ("start", "where all chains start; default near the minimum of the population loss"),
+            START,
             SEED,
         ],
     ),
@@ -106,17 +106,17 @@ pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 13] = [
         "lab::diffusion",
         &[
             ("method", "\"langevin\" (a map) or \"fokker-planck\" (a table); default \"langevin\""),
-            ("temperature", "T; required, an array: a row for each"),
+            ("temperature", "T; required"),
             ALPHA,
             BETA,
             ("momentum", "μ of Eqs. 44 and 46, which need lr; default 0, which is Eq. 17"),
             ("lr", "λ, which momentum knows apart from T"),
             ("form", "\"pytorch\" (Eq. 44) or \"sutskever\" (Eq. 46)"),
             ("printed", "true: Eq. 44 with the sign of its noise as printed; default false"),
-            ("step", "the step of t′; default 0.01, an array: a row for each"),
+            ("step", "the step of t′; default 0.01"),
             ("time", "how long, in t′ = λ · updates; default 100 (fokker-planck: 1)"),
             CHAINS,
-            ("start", "where it starts; default near the minimum of the population loss"),
+            START,
             ("width", "fokker-planck: the standard deviation of the start; default 0.1"),
             ("points", "fokker-planck: cells; default 2000"),
             SEED,
@@ -124,7 +124,7 @@ pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 13] = [
     ),
 ];
 
-const TEMPERATURE: (&str, &str) = ("temperature", "T = lr / batch; required, an array: rows for each");
+const TEMPERATURE: (&str, &str) = ("temperature", "T = lr / batch, such as 0.1; required");
 const ALPHA: (&str, &str) = ("alpha", "α, the weight decay; default 0");
 const BETA: (&str, &str) = ("beta", "β, the isotropic noise; default 0");
 const DATASETS: (&str, &str) = ("datasets", "data sets that are averaged over; default 1000");
@@ -134,13 +134,16 @@ const GAUGE: (&str, &str) = (
     "\"normalised\" (g holds ln Z) or \"reference\" (v and a vanish at one θ); default \"normalised\"",
 );
 const SEED: (&str, &str) = ("seed", "what decides all draws; default 1");
-const LR: (&str, &str) = ("lr", "λ; required, an array: a row for each");
-const BATCH: (&str, &str) = ("batch", "B, drawn with replacement; default 1, an array: a row for each");
+const LR: (&str, &str) = ("lr", "λ, such as 0.1; T is lr / batch; required");
+const BATCH: (&str, &str) = ("batch", "B, drawn with replacement; default 1");
 const MOMENTUM: (&str, &str) = ("momentum", "μ of Eq. 16; default 0");
 const STEPS: (&str, &str) = ("steps", "updates of each chain; default 10000");
 const BURN: (&str, &str) = ("burn", "updates before the statistics begin; default a fifth");
 const CHAINS: (&str, &str) = ("chains", "independent chains; default 64");
-const START: (&str, &str) = ("start", "where they start; default near the minimum of the population loss");
+const START: (&str, &str) = (
+    "start",
+    "where they start; default the problem's centre: the true parameter, or 0 between the two minima",
+);
 
 /// Names the types as scripts see them, and gives scripts the module.
 pub(super) fn register(engine: &mut Engine) {
@@ -325,14 +328,19 @@ fn pair(name: &str, Estimate { value, error }: Estimate) -> [(String, Cell); 2] 
 
 fn gap_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
     let found = problem.gap(&given.ensemble()?)?;
-    let mut row = Row::new();
-    row.extend(pair("gap", found.gap));
-    row.extend(pair("covariance", found.covariance));
-    row.extend(pair("difference", found.difference));
     let none = Estimate { value: f64::NAN, error: f64::NAN };
-    row.extend(pair("bound", found.bound.unwrap_or(none)));
-    row.extend(pair("train_loss", found.train_loss));
-    row.extend(pair("test_loss", found.test_loss));
+    let estimates = [
+        ("gap", found.gap),
+        ("covariance", found.covariance),
+        ("bound", found.bound.unwrap_or(none)),
+        ("difference", found.difference),
+        ("train_loss", found.train_loss),
+        ("test_loss", found.test_loss),
+    ];
+    // What is compared comes first: a table that is too wide hides what is in the middle.
+    let mut row: Row = estimates[..3].iter().map(|(name, estimate)| cell(name, estimate.value)).collect();
+    row.extend(estimates[..3].iter().map(|(name, estimate)| cell(&format!("{name}_error"), estimate.error)));
+    row.extend(estimates[3..].iter().flat_map(|(name, estimate)| pair(name, *estimate)));
     row.push(("datasets".to_owned(), Cell::Int(found.datasets as i64)));
     Ok(vec![row])
 }
@@ -342,12 +350,12 @@ fn check_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
         let text = |name: &str, text: &str| (name.to_owned(), Cell::Text(text.to_owned()));
         vec![
             text("equation", side.equation),
-            text("says", side.says),
             cell("left", side.left.value),
             cell("right", side.right.value),
-            cell("difference", side.difference.value),
             cell("standard_error", side.difference.error),
             text("verdict", &side.verdict()),
+            text("says", side.says),
+            cell("difference", side.difference.value),
             text("assumptions", &side.assumptions),
         ]
     };
@@ -363,6 +371,7 @@ fn stationary_rows(found: &Stationary) -> Vec<Row> {
         let mut row = vec![("parameter".to_owned(), Cell::Int(parameter as i64 + 1))];
         row.extend(pair("mean", found.mean[parameter]));
         row.extend(pair("variance", found.variance[parameter]));
+        row.push(cell("r_hat", found.r_hat[parameter]));
         // Exact where that is known, else of the diffusion.
         let (exact, diffusion) = (of(&found.exact, parameter), of(&found.diffusion, parameter));
         let expected = if found.exact.is_some() { exact } else { diffusion };
@@ -462,16 +471,17 @@ fn fokker_planck(problem: &Problem, given: &Given) -> Result<Table> {
         points: given.count("points", 2000)?,
         seed: given.seed()?,
     })?;
+    let points = found.theta.len();
     columns_of(vec![
         ("theta", found.theta),
         ("start", found.start),
         ("density", found.density),
         ("stationary", found.stationary),
+        ("mass_error", vec![found.mass_error; points]),
     ])
 }
 
 fn optimum(problem: &Problem, given: &Given) -> Result<Map> {
-    // T is the axis.
     let dynamics = Dynamics {
         temperature: given.required("from")?,
         alpha: given.number("alpha", 0.0)?,
@@ -483,7 +493,7 @@ fn optimum(problem: &Problem, given: &Given) -> Result<Map> {
         given.required("to")?,
         given.count("points", 25)?,
     )?;
-    let mut map = Map::new();
+    let mut map = Map::from_iter([("says".into(), found.says().into())]);
     for (name, estimate) in
         [("measured", found.measured), ("predicted", found.predicted), ("approximate", found.approximate)]
     {
@@ -613,7 +623,7 @@ mod functions {
     }
 
     /// Eq. 18 on one training set, a row per θ: train loss, gradient, noise D, v, a (Eqs. 19 and 20, 0 near the minimum of the
-    /// population loss) and the density ρ(θ|x).
+    /// population loss) and the density ρ(θ|x). Arrays of temperature and dataset are axes.
     ///
     /// ```
     /// let densities = lab::density(lab::double_well(#{}), #{ temperature: [0.05, 0.2, 0.8] });
@@ -632,7 +642,8 @@ mod functions {
     }
 
     /// Averages over data sets, a row per θ: ρ̄ (`mean_density`), its log-normal approximation (Eq. 10), the population loss, means and
-    /// standard deviations over data sets, and Cov_D(ρ, U) (`covariance`), whose integral is minus the gap.
+    /// standard deviations over data sets, and Cov_D(ρ, U) (`covariance`), whose integral is minus the gap. An array of temperatures is
+    /// an axis.
     ///
     /// ```
     /// let table = lab::ensemble(lab::double_well(#{}), #{ temperature: 0.2, datasets: 200 });
@@ -650,7 +661,8 @@ mod functions {
     }
 
     /// The gap of a problem, averaged over data sets: `gap` measured, `covariance` = −∫Cov(ρ, U)dθ (Eq. 6), their `difference`, the
-    /// `bound` of Eq. 7, `train_loss` and `test_loss`, each with its standard error. With an array of temperatures a table.
+    /// `bound` of Eq. 7, `train_loss` and `test_loss`, each with its standard error. Arrays of temperature, alpha, beta and datasets are axes: then it
+    /// is a table. All settings share their data sets, so their errors go together.
     ///
     /// ```
     /// let gaps = lab::gap(lab::logistic(#{ n: 50 }), #{ temperature: [0.05, 0.2, 0.8], datasets: 200 });
@@ -666,8 +678,10 @@ mod functions {
     }
 
     /// Every equation of the paper's section 2 and of its Appendices A, C and D on a problem: `left` and `right` side, their
-    /// `difference` and its standard error, a `verdict` (equal, bound holds, approximation off by x %), and where its `assumptions`
-    /// fail. Rows with a prime have a slip of the paper mended (docs/theory.md). With several parameters: Eqs. 3 to 6, 34 and 35.
+    /// `difference` and its standard error, a `verdict`, and where its `assumptions` fail. Identities are *equal* within four standard
+    /// errors or *differ*, bounds *hold* or *fail*, approximations *agree within their error* (two standard errors), are *off by x %* or *fail*; what
+    /// is infinite or has no finite error is *not defined* or *not decided*. Rows with a prime have a slip of the paper mended (docs/theory.md).
+    /// Arrays of temperature, alpha and beta are axes. With several parameters: Eqs. 3, 4, 6 and 35.
     ///
     /// ```
     /// let rows = lab::check(lab::gaussian_mean(#{}), #{ temperature: 0.1, datasets: 200 });
@@ -682,7 +696,8 @@ mod functions {
     }
 
     /// The best temperature: where the test loss is smallest (`measured`), where Eq. 26 holds (`predicted`), and where it does without
-    /// σ_va (`approximate`), with standard errors, () where it is not within the range; `table` has the test loss at each temperature.
+    /// σ_va (`approximate`), with standard errors, () where it is not within the range; `says` tells it in words, `table` has the test
+    /// loss at each temperature.
     ///
     /// ```
     /// lab::optimum(lab::double_well(#{ tilt: 0.1 }), #{ from: 0.02, to: 2, points: 9, datasets: 200 })
@@ -695,7 +710,8 @@ mod functions {
 
     /// SGD itself (Eqs. 15 and 16) on one training set, many chains at once: `mean` and `variance` of θ with standard errors from
     /// the chains, `expected_variance` (exact where the loss is quadratic, else Eq. 18's) and `diffusion_variance`. With several
-    /// parameters arrays; with an array of `lr` or `batch` a table.
+    /// parameters arrays. `r_hat` above 1.1: the chains have not mixed (too few steps, or two minima). With momentum the diffusion needs
+    /// λ ≪ (1 − μ)². Arrays of lr, batch, alpha, beta and momentum are axes: then it is a table.
     ///
     /// ```
     /// lab::sgd(lab::gaussian_mean(#{}), #{ lr: [0.01, 0.1, 0.5], batch: 1, alpha: 0.1 })
@@ -727,7 +743,7 @@ mod functions {
     }
 
     /// Runs of one temperature with different learning rates in the time t′ = λ · updates (Appendix B): mean and variance of θ over
-    /// chains that all start at one place. Plain SGD agrees at equal t′, SGD with momentum does not.
+    /// chains that all start at one place. Plain SGD agrees at equal t′, SGD with momentum does not. Times are rounded to whole updates.
     ///
     /// ```
     /// lab::relaxation(lab::double_well(#{}), #{ temperature: 0.01, lr: [0.01, 0.04], start: 0.5, time: 2, times: 4 })

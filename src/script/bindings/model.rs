@@ -5,7 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use rhai::plugin::*;
-use rhai::{Array, Map};
+use rhai::{Array, Dynamic, Map};
 use tch::Device;
 
 use crate::data::Dataset;
@@ -128,7 +128,11 @@ fn measured(network: &Network, data: &Dataset, options: &Map) -> Result<Map> {
     let seed = options.get("seed").map_or(Ok(1), |value| integer("seed", value))?;
     let found = measure_network(network, [data, test.as_ref().unwrap_or(data)], batch, alpha, &what, seed)?;
     let groups = QUANTITIES.iter().filter(|(_, group, _)| what.contains(group));
-    Ok(groups.map(|(name, ..)| ((*name).into(), found.get(name).into())).collect())
+    let value = |name: &str| match found.get(name) {
+        value if value.is_nan() => Dynamic::UNIT,
+        value => value.into(),
+    };
+    Ok(groups.map(|(name, ..)| ((*name).into(), value(name))).collect())
 }
 
 #[export_module]
@@ -264,7 +268,8 @@ pub mod functions {
     }
 
     /// Gradients, their noise and curvature of a network on a data set, as `measure` of a sweep has them: a map of the
-    /// quantities that help("columns") lists, in float64, batch norm in training mode with batches of `batch`.
+    /// quantities that help("columns") lists, in float64, batch norm in training mode with batches of `batch`: means over random batches of that
+    /// size (at most 512), () where there are too few of them.
     ///
     /// ```
     /// let data = digits().take(200);

@@ -25,6 +25,9 @@ struct Library {
     free: unsafe extern "C" fn(*mut c_void),
 }
 
+/// Runs that train at once on a GPU, each on its stream: to be measured (`docs/speed.md`).
+pub(super) const STREAMS: usize = 16;
+
 /// Graphs are recorded one at a time.
 static RECORDING: Mutex<()> = Mutex::new(());
 
@@ -48,8 +51,12 @@ impl Library {
             // SAFETY: dlerror gives a C string or nothing.
             let said = unsafe { libc::dlerror() };
             // SAFETY: as above.
-            let said = if said.is_null() { "".into() } else { unsafe { CStr::from_ptr(said) }.to_string_lossy() };
-            eprintln!("kelvin: {} cannot be used: {said}; training goes on without CUDA graphs", path.display());
+            let said =
+                if said.is_null() { "".into() } else { unsafe { CStr::from_ptr(said) }.to_string_lossy() };
+            eprintln!(
+                "kelvin: {} cannot be used: {said}; training goes on without CUDA graphs",
+                path.display()
+            );
             return None;
         }
         let symbol = |name: &CStr| {
@@ -67,9 +74,9 @@ impl Library {
                     c"kelvin_own_stream",
                 )?),
                 synchronize: std::mem::transmute::<*mut c_void, Status>(symbol(c"kelvin_synchronize")?),
-                begin: std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut *mut c_void) -> c_int>(symbol(
-                    c"kelvin_graph_begin",
-                )?),
+                begin: std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut *mut c_void) -> c_int>(
+                    symbol(c"kelvin_graph_begin")?,
+                ),
                 end: std::mem::transmute::<*mut c_void, OfGraph>(symbol(c"kelvin_graph_end")?),
                 replay: std::mem::transmute::<*mut c_void, OfGraph>(symbol(c"kelvin_graph_replay")?),
                 free: std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void)>(symbol(
@@ -96,10 +103,23 @@ pub(super) fn available(device: Device) -> bool {
 
 /// The calling thread has a stream of its own from now on, if it can.
 pub(super) fn own_stream(device: Device) -> Result<()> {
-    match (device, Library::get()) {
+    let Device::Cuda(index) = device else { return Ok(()) };
+    match Library::get() {
         // SAFETY: a plain call.
-        (Device::Cuda(index), Some(library)) => library.check(unsafe { (library.own_stream)(index as c_int) }),
-        _ => Ok(()),
+        Some(library) => library.check(unsafe { (library.own_stream)(index as c_int) }),
+        None => Ok(()),
+    }
+}
+
+/// Waits until what the calling thread's stream was given is done, on a GPU with the library.
+pub(super) fn synchronize(device: Device) -> Result<()> {
+    if device == Device::Cpu {
+        return Ok(());
+    }
+    match Library::get() {
+        // SAFETY: a plain call.
+        Some(library) => library.check(unsafe { (library.synchronize)() }),
+        None => Ok(()),
     }
 }
 

@@ -191,7 +191,7 @@ impl<V: Vector> Lanes<V> {
             images: Images::new(store),
             slabs: Slab::cut(first.batch),
             replicas,
-            epoch: Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new() },
+            epoch: Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new(), factors: Vec::new() },
             sums: None,
             gradient: Vec::new(),
             network,
@@ -331,7 +331,8 @@ impl<V: Vector> Replicas for Lanes<V> {
         for start in (0..length).step_by(conv::SLAB) {
             poll()?;
             let slab = Slab { start: 0, images: conv::SLAB.min(length - start) };
-            let mut views = Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new() };
+            let mut views =
+                Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new(), factors: Vec::new() };
             for image in start..start + slab.images {
                 for (examples, rng) in &mut sets {
                     let view = self.images.store.draw(rng);
@@ -478,7 +479,7 @@ mod tests {
         let (steps, n) = (3, 3 * first.batch * specs.len());
         let starts = (0..n as i64).map(|view| (view % 97) * 64).collect();
         let labels = (0..n as i64).map(|view| view % 10).collect();
-        lanes.begin(Epoch { starts, flips: Vec::new(), labels }, None);
+        lanes.begin(Epoch { starts, flips: Vec::new(), labels, factors: Vec::new() }, None);
         for index in 0..steps {
             lanes.update(Step { index, done: index as u64, factor: 1.0, noise: None });
         }
