@@ -12,6 +12,7 @@ pack() {
     make build
     cargo build --release --locked --example bench
     rm -rf gpu && mkdir gpu
+    tools/cuda.sh gpu
     for program in target/release/kelvin target/release/examples/bench; do
         strip -o "gpu/$(basename "$program")" "$program"
         zstd --quiet -19 --rm "gpu/$(basename "$program")"
