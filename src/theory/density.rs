@@ -252,7 +252,8 @@ fn not_normalisable(theta: f64, rise: f64, reason: Reason) -> Error {
              alpha > 0"
         }
     };
-    let rise = if rise.is_finite() { format!("rises by {rise:.1} only") } else { "falls without end".to_owned() };
+    let rise =
+        if rise.is_finite() { format!("rises by {rise:.1} only") } else { "falls without end".to_owned() };
     Error::invalid(format!(
         "Eq. 18 cannot be normalised: from its least value to θ = {theta:.1e} the potential g {rise}, where a rise of {DEPTH} is wanted; \
          {reason}"

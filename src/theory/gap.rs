@@ -133,6 +133,12 @@ impl Block {
     }
 }
 
+/// Number, words, left and right side.
+type MomentRow = (&'static str, &'static str, f64, f64);
+
+/// Test loss and both right sides of Eq. 26 at a temperature.
+type Curves<'a> = &'a dyn Fn(usize) -> [f64; 3];
+
 /// Eqs. 3, 4, 6 and 35 of a regression with several parameters.
 fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> Result<Vec<Side>> {
     const BLOCKS: usize = 20;
@@ -178,7 +184,7 @@ fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> Result<Vec<S
         Ok(sum)
     };
     let blocks = in_parallel(BLOCKS, &block)?;
-    let rows = |left_out: Option<usize>| -> Vec<(&'static str, &'static str, f64, f64)> {
+    let rows = |left_out: Option<usize>| -> Vec<MomentRow> {
         let mut all = Block::none(d);
         blocks.iter().enumerate().filter(|(k, _)| Some(*k) != left_out).for_each(|(_, block)| all.add(block));
         let n = all.datasets;
@@ -198,7 +204,7 @@ fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> Result<Vec<S
         ]
     };
     let (all, without) = (rows(None), (0..BLOCKS).map(|block| rows(Some(block))).collect::<Vec<_>>());
-    let estimate = |of: &dyn Fn(&[(&'static str, &'static str, f64, f64)]) -> f64| {
+    let estimate = |of: &dyn Fn(&[MomentRow]) -> f64| {
         let values: Vec<f64> = without.iter().map(|rows| of(rows)).collect();
         Estimate { value: of(&all), error: jackknife_error(&values) }
     };
@@ -302,7 +308,7 @@ fn optimum<L: Law>(
         right_side.push([values[1], values[2]]);
         without.push(curves);
     }
-    let estimate = |of: &dyn Fn(&dyn Fn(usize) -> [f64; 3]) -> Option<f64>| -> Option<Estimate> {
+    let estimate = |of: &dyn Fn(Curves) -> Option<f64>| -> Option<Estimate> {
         let value = of(&|k| [test_loss[k].value, right_side[k][0], right_side[k][1]])?;
         let blocks = without[0].len();
         let others: Vec<f64> = (0..blocks)

@@ -261,3 +261,50 @@ impl Dynamics {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is known exactly of the law of the examples, against 200,000 of them; gradients and curvatures against differences.
+    fn check<L: Law>(law: &L) {
+        const N: usize = 200_000;
+        let sample = Sample::draw(law, N, 5, Stream::DataSet, 0);
+        for theta in [-0.4, 0.3, 1.7] {
+            let known = law.population(theta);
+            let moments = |f: &dyn Fn(f64, Example) -> f64| {
+                let values: Vec<f64> = sample.examples.iter().map(|example| f(theta, *example)).collect();
+                let mean = values.iter().sum::<f64>() / N as f64;
+                let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / N as f64;
+                let fourth = values.iter().map(|value| (value - mean).powi(4)).sum::<f64>() / N as f64;
+                (mean, variance, ((fourth - variance * variance) / N as f64).sqrt())
+            };
+            let (loss, variance, error) = moments(&|theta, example| L::slopes(theta, example).loss);
+            assert!((loss - known.loss).abs() < 4.0 * (variance / N as f64).sqrt(), "{loss} {known:?}");
+            assert!((variance - known.loss_variance).abs() < 4.0 * error, "{variance} ± {error} {known:?}");
+            assert!(error < 0.03 * variance);
+            let (curvature, spread, _) = moments(&|theta, example| L::slopes(theta, example).curvature);
+            assert!(
+                (curvature - known.curvature).abs() <= 4.0 * (spread / N as f64).sqrt() + 1e-9,
+                "{known:?}"
+            );
+            for &example in &sample.examples[..20] {
+                let h = 1e-5;
+                let [before, here, after] = [-h, 0.0, h].map(|step| L::slopes(theta + step, example));
+                let gradient = (after.loss - before.loss) / (2.0 * h);
+                assert!((gradient - here.gradient).abs() < 1e-8 * (1.0 + gradient.abs()));
+                assert!((here.gradient - L::gradient(theta, example)).abs() < 1e-12 * (1.0 + gradient.abs()));
+                let curvature = (after.gradient - before.gradient) / (2.0 * h);
+                assert!((curvature - here.curvature).abs() < 1e-7 * (1.0 + curvature.abs()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_law_is_what_it_says() {
+        check(&GaussianMean { mean: 0.5, sigma: 2.0, n: 1 });
+        check(&DoubleWell { tilt: 0.2, sigma: 1.5, n: 1 });
+        check(&Logistic { slope: 1.5, n: 1 });
+        check(&LinearRegression { dim: 1, noise: 0.7, weight: 0.8, ..LinearRegression::default() });
+    }
+}

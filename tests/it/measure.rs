@@ -223,7 +223,12 @@ fn stationarity_tells_a_run_at_rest_from_one_that_moves() {
     "#;
     let run = lab.script(script);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    for line in ["33: undecided, equal", "34: undecided, moving", "35, SGD itself: at rest, undecided", "36: undecided, moving"] {
+    for line in [
+        "33: undecided, equal",
+        "34: undecided, moving",
+        "35, SGD itself: at rest, undecided",
+        "36: undecided, moving",
+    ] {
         assert!(run.stdout.contains(line), "{line}: {}", run.stdout);
     }
     for (options, message) in [

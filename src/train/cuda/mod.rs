@@ -50,9 +50,11 @@ impl Library {
         if handle.is_null() {
             // SAFETY: dlerror gives a C string or nothing.
             let said = unsafe { libc::dlerror() };
-            // SAFETY: as above.
-            let said =
-                if said.is_null() { "".into() } else { unsafe { CStr::from_ptr(said) }.to_string_lossy() };
+            let text = |said: *const c_char| {
+                // SAFETY: dlerror's message, which is a C string until the next call.
+                unsafe { CStr::from_ptr(said) }.to_string_lossy().into_owned()
+            };
+            let said = if said.is_null() { String::new() } else { text(said) };
             eprintln!(
                 "kelvin: {} cannot be used: {said}; training goes on without CUDA graphs",
                 path.display()
