@@ -116,8 +116,8 @@ MUTATIONS = [
     ("fokker_planck.rs", "rate * bernoulli(x), rate * bernoulli(-x)", "rate * bernoulli(-x), rate * bernoulli(x)"),
     ("fokker_planck.rs", "let half_t = 0.5 * temperature", "let half_t = temperature"),
     ("fokker_planck.rs", "change[i + 1] += current", "change[i + 1] += 0.9999 * current"),
-    ("gap.rs", "- 2.0 * all.c.dot(&all.mean) / (n * n)", "+ 2.0 * all.c.dot(&all.mean) / (n * n)"),
-    ("gap.rs", "0.5 * (left - right) / (left - 2.0 * middle + right)", "5.0 * (left - right) / (left - 2.0 * middle + right)"),
+    ("moments.rs", "- 2.0 * all.c.dot(&all.mean) / (n * n)", "+ 2.0 * all.c.dot(&all.mean) / (n * n)"),
+    ("optimum.rs", "0.5 * (left - right) / (left - 2.0 * middle + right)", "5.0 * (left - right) / (left - 2.0 * middle + right)"),
 ]
 
 

@@ -3,8 +3,9 @@
 //! In one dimension a = ln(D + β²), and v is the integral of (U′ + αθ) / (D + β²). Eq. 19 puts its lower end at −∞, where the
 //! integral of a potential that holds θ in diverges; only differences matter, so here v and a vanish at a fixed θ.
 
-use super::problem::{Dynamics, Law, Local, Sample};
+use super::problem::{Dynamics, Law, Local, Problem, Sample, with_law};
 use crate::error::{Error, Result};
+use crate::rng::Stream;
 
 /// Points θ = c + s sinh(u) with equidistant u: equidistant about c, ever further apart beyond s, for densities that fall
 /// like a power. Integrals are trapezoidal sums over u, which converge faster than any power of the step where the integrand
@@ -295,10 +296,48 @@ pub(super) fn grid_for<L: Law>(law: &L, samples: &[Sample], dynamics: &Dynamics)
     Ok((grid, reference))
 }
 
+impl Problem {
+    /// Eq. 18 on training set `index` of a seed: θ, U_ℓ, U′, D, v, a and ρ, a column each.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Problem::gap`]; with more than one parameter.
+    pub fn density(
+        &self,
+        dynamics: &Dynamics,
+        seed: i64,
+        index: u64,
+    ) -> Result<Vec<(&'static str, Vec<f64>)>> {
+        self.check()?;
+        dynamics.check()?;
+        with_law!(self, "lab::density", law => {
+            density_of(law, &Sample::draw(law, self.n(), seed, Stream::DataSet, index), dynamics)
+        })
+    }
+}
+
+fn density_of<L: Law>(
+    law: &L,
+    sample: &Sample,
+    dynamics: &Dynamics,
+) -> Result<Vec<(&'static str, Vec<f64>)>> {
+    let (grid, reference) = grid_for(law, std::slice::from_ref(sample), dynamics)?;
+    let density = Density::new::<L>(sample, dynamics, &grid, reference)?;
+    let local = |of: fn(&Local) -> f64| density.local.iter().map(of).collect();
+    Ok(vec![
+        ("theta", grid.values().collect()),
+        ("train_loss", local(|one| one.loss)),
+        ("gradient", local(|one| one.gradient)),
+        ("noise", local(|one| one.noise)),
+        ("v", density.v.clone()),
+        ("a", density.a.clone()),
+        ("density", density.density.clone()),
+    ])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Stream;
     use crate::theory::{DoubleWell, GaussianMean, LinearRegression, Logistic};
 
     fn density<L: Law>(law: &L, n: usize, dynamics: &Dynamics) -> (Sample, Grid, Density) {
