@@ -372,3 +372,19 @@ pub(super) fn in_parallel<T: Send>(n: usize, work: &(dyn Fn(usize) -> Result<T> 
     results.sort_by_key(|(index, _): &(usize, T)| *index);
     Ok(results.into_iter().map(|(_, value)| value).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a mean the jackknife's error is the usual one.
+    #[test]
+    fn the_jackknife_of_a_mean() {
+        let values = [1.0, 4.0, 2.0, 7.0, 5.5];
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let without: Vec<f64> = values.iter().map(|value| (n * mean - value) / (n - 1.0)).collect();
+        assert!((jackknife_error(&without) - (variance / n).sqrt()).abs() < 1e-12);
+    }
+}

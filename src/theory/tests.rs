@@ -165,6 +165,9 @@ fn the_cross_term_belongs_into_the_log_normal_density() {
     let (printed, _) = off("25");
     let (mended, error) = off("25′");
     assert!(mended < 0.5 * printed && printed > 6.0 * error, "printed {printed}, mended {mended} ± {error}");
+    // Eq. 10 with g = 2v/T + a is Eq. 25′.
+    let (ten, mended) = (side(&sides, "10", "test loss").right.value, side(&sides, "25′", "").right.value);
+    within(ten, mended, 1e-9, "Eqs. 10 and 25′");
 }
 
 #[test]
