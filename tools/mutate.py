@@ -24,6 +24,9 @@ edition = "2024"
 nalgebra = { version = "0.34", default-features = false, features = ["std"] }
 rand_core = "0.9"
 rand_chacha = { version = "0.9", default-features = false }
+[dev-dependencies]
+serde = { version = "1", features = ["derive"] }
+serde_json = "1"
 [profile.release]
 opt-level = 2
 codegen-units = 16
@@ -139,6 +142,8 @@ def main():
         (crate / "src/lib.rs").write_text(LIB)
         shutil.copy(ROOT / "src/rng.rs", crate / "src")
         shutil.copytree(ROOT / "src/theory", crate / "src/theory")
+        (crate / "tests/reference").mkdir(parents=True)
+        shutil.copy(ROOT / "tests/reference/theory.json", crate / "tests/reference")
         code, failed, text = test(crate)
         if code != 0:
             sys.exit(f"the tests fail as they are: {failed}\n{text[-3000:]}")

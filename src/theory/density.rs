@@ -24,11 +24,12 @@ const MOST_POINTS: usize = 1 << 17;
 const DEPTH: f64 = 40.0;
 
 impl Grid {
-    /// Points about `centre`; beyond the distance `span` they grow apart.
+    /// Points about `centre`, which is one of them where it lies in the range; beyond the distance `span` they grow apart.
     pub(super) fn new((low, high): (f64, f64), (centre, span): (f64, f64), points: usize) -> Self {
         let (from, to) = (((low - centre) / span).asinh(), ((high - centre) / span).asinh());
         let step = (to - from) / (points - 1) as f64;
-        let u = (0..points).map(|point| step.mul_add(point as f64, from));
+        let first = (from / step).floor();
+        let u = (0..points).map(|point| step * (point as f64 + first));
         let (theta, weights) = u.map(|u| (centre + span * u.sinh(), step * span * u.cosh())).unzip();
         Self { theta, weights }
     }

@@ -217,21 +217,31 @@ impl Ensemble {
     pub(super) fn new<L: Law>(law: &L, n: usize, options: &EnsembleOptions) -> Result<Self> {
         options.check(n)?;
         let EnsembleOptions { dynamics, datasets, test, seed } = options.clone();
-        let test = test.unwrap_or(n);
-        let train = |index: usize| Sample::draw(law, n, seed, Stream::DataSet, index as u64);
-        // The grid must hold every density.
         let mut samples = Vec::with_capacity(datasets);
         for index in 0..datasets {
             crate::interrupt::check()?;
-            samples.push(train(index));
+            samples.push(Sample::draw(law, n, seed, Stream::DataSet, index as u64));
         }
-        let (grid, reference) = grid_for(law, &samples, &dynamics)?;
+        let test = test.unwrap_or(n);
+        let test_set = |index: usize| Sample::draw(law, test, seed, Stream::TestSet, index as u64);
+        Self::of(law, &samples, &test_set, dynamics)
+    }
+
+    /// Sums over training sets of one size, each with its test set.
+    pub(super) fn of<L: Law>(
+        law: &L,
+        samples: &[Sample],
+        test_set: &(dyn Fn(usize) -> Sample + Sync),
+        dynamics: Dynamics,
+    ) -> Result<Self> {
+        // The grid must hold every density.
+        let (grid, reference) = grid_for(law, samples, &dynamics)?;
         let block = |block: usize| -> Result<Sums> {
             let mut sums = Sums::none(grid.points());
-            for index in (block..datasets).step_by(BLOCKS) {
+            for index in (block..samples.len()).step_by(BLOCKS) {
                 crate::interrupt::check()?;
                 let density = Density::new::<L>(&samples[index], &dynamics, &grid, reference)?;
-                let test = Sample::draw(law, test, seed, Stream::TestSet, index as u64);
+                let test = test_set(index);
                 let tests: Vec<Local> = grid.values().map(|theta| test.at::<L>(theta)).collect();
                 let scalars = Scalars::of(&density, &grid, &dynamics, &tests);
                 let losses: Vec<f64> = density.local.iter().map(|local| local.loss).collect();
@@ -245,6 +255,7 @@ impl Ensemble {
         };
         let blocks = in_parallel(BLOCKS, &block)?;
         let population = grid.values().map(|theta| law.population(theta)).collect();
+        let n = samples.first().map_or(0, |sample| sample.examples.len());
         Ok(Self { grid, dynamics, n, population, blocks })
     }
 

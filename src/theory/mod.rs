@@ -21,6 +21,8 @@ mod optimum;
 mod problem;
 mod quadratic;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
 
 pub use chains::{ChainOptions, Moment, Stationary};
