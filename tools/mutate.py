@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Breaks the formulas of src/theory one by one, and sees that a test of the theory fails each time.
 
-    tools/mutate.py [TEXT]      only the mutations whose file or text holds TEXT
+    tools/mutate.py [TEXT]           the mutations below, or those whose file or text holds TEXT
+    tools/mutate.py --each FILE…     every + - * / of a file the other way round, every sign left out, every number 1.3 times as
+                                     large, every power one higher, one at a time
 
 The theory with its tests is built as a crate of its own in a temporary folder (the ground floor that it stands
-on is replaced by a few lines), so that a mutation takes seconds. Ends with 1 if a mutation survives.
+on is replaced by a few lines), so that a mutation takes seconds: first the quick tests, unoptimised, then, if those pass,
+every test. Ends with 1 if a mutation survives; of --each not all are mistakes (steps, tolerances, words).
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +31,10 @@ rand_chacha = { version = "0.9", default-features = false }
 [dev-dependencies]
 serde = { version = "1", features = ["derive"] }
 serde_json = "1"
+[profile.dev]
+debug = false
+[profile.dev.package."*"]
+opt-level = 2
 [profile.release]
 opt-level = 2
 codegen-units = 16
@@ -57,6 +65,9 @@ pub mod optim {
 pub mod rng;
 pub mod theory;
 """
+
+# Tests of the theory that take no time, unoptimised.
+QUICK = ["reference", "verdicts", "jackknife", "every_law", "running_integral"]
 
 # File, what stands there (once), what it becomes.
 MUTATIONS = [
@@ -124,17 +135,60 @@ MUTATIONS = [
 ]
 
 
-def test(crate):
+def run(crate, *arguments):
     environment = {**os.environ, "CARGO_TARGET_DIR": str(crate / "target")}
-    command = ["cargo", "test", "--release", "--quiet"]
-    run = subprocess.run(command, cwd=crate, env=environment, capture_output=True, text=True)
-    failed = [line.split()[0] for line in run.stdout.splitlines() if line.strip().endswith("FAILED")]
-    failed += [line.strip() for line in run.stdout.splitlines() if line.startswith("    theory::")]
-    return run.returncode, sorted(set(failed)), run.stdout + run.stderr
+    command = ["cargo", "test", "--quiet", "--lib", *arguments]
+    done = subprocess.run(command, cwd=crate, env=environment, capture_output=True, text=True)
+    failed = [line.split()[0] for line in done.stdout.splitlines() if line.strip().endswith("FAILED")]
+    failed += [line.strip() for line in done.stdout.splitlines() if line.startswith("    theory::")]
+    return done.returncode, sorted(set(failed)), done.stdout + done.stderr
+
+
+def test(crate):
+    first = run(crate, "--", *QUICK)
+    return first if first[0] != 0 else run(crate, "--release")
+
+
+def each(name):
+    """Every place of a file's formulas with what it becomes: (file, line, from, to, text there, text instead)."""
+    other = {"+": "-", "-": "+", "*": "/", "/": "*"}
+    source = (ROOT / "src/theory" / name).read_text().split("#[cfg(test)]")[0]
+    rules = [
+        (r"(?<= )[-+*/](?==? )", lambda found: other[found]),
+        (r"(?<=[ (|=,])-(?=[a-z(])", lambda found: ""),
+        (r"(?<![\w.])\d+\.\d+(?![\w.])", lambda found: repr(1.3 * float(found) or 0.3)),
+        (r"(?<=powi\()\d", lambda found: str(int(found) + 1)),
+    ]
+    start = 0
+    for number, line in enumerate(source.splitlines(keepends=True), 1):
+        code = re.sub(r'"[^"]*"', lambda text: '"' + " " * (len(text[0]) - 2) + '"', line.split("//")[0])
+        for pattern, instead in rules:
+            for found in re.finditer(pattern, code):
+                at = start + found.start()
+                yield number, line.strip(), at, found[0], instead(found[0])
+        start += len(line)
+
+
+def mutations(wanted):
+    """File, whole new text, words."""
+    if wanted[:1] == ["--each"]:
+        for name in wanted[1:]:
+            source = (ROOT / "src/theory" / name).read_text()
+            for number, line, at, old, new in each(name):
+                words = f"{name}:{number}: {old} -> {new or 'nothing'} in {line}"
+                yield name, source[:at] + new + source[at + len(old) :], words
+        return
+    for name, old, new in MUTATIONS:
+        if wanted and wanted[0] not in name + old + new:
+            continue
+        source = (ROOT / "src/theory" / name).read_text()
+        if source.count(old) != 1:
+            sys.exit(f"{name}: `{old}` stands there {source.count(old)} times, expected once")
+        yield name, source.replace(old, new), f"{name}: {old}  ->  {new}"
 
 
 def main():
-    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    wanted = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
         crate = Path(folder)
         (crate / "src").mkdir()
@@ -147,26 +201,24 @@ def main():
         code, failed, text = test(crate)
         if code != 0:
             sys.exit(f"the tests fail as they are: {failed}\n{text[-3000:]}")
-        survivors = 0
-        for name, old, new in MUTATIONS:
-            if wanted not in name + old + new:
-                continue
+        seen = survivors = 0
+        for name, mutated, words in mutations(wanted):
             path = crate / "src/theory" / name
             source = path.read_text()
-            if source.count(old) != 1:
-                sys.exit(f"{name}: `{old}` stands there {source.count(old)} times, expected once")
-            path.write_text(source.replace(old, new))
+            path.write_text(mutated)
             code, failed, text = test(crate)
             path.write_text(source)
             if code == 0:
                 survivors += 1
-                print(f"SURVIVES  {name}: {old}  ->  {new}", flush=True)
+                print(f"SURVIVES  {words}", flush=True)
             elif "error: could not compile" in text or "error[" in text:
-                sys.exit(f"{name}: `{new}` does not compile\n{text[-2000:]}")
+                if "--each" not in wanted:
+                    sys.exit(f"{words} does not compile\n{text[-2000:]}")
             else:
+                seen += 1
                 tests = ", ".join(part.removeprefix("theory::") for part in failed)
-                print(f"seen      {name}: {old}  ->  {new}  by {tests}", flush=True)
-        print(f"{survivors} survive")
+                print(f"seen      {words}  by {tests}", flush=True)
+        print(f"{seen} seen, {survivors} survive")
         sys.exit(1 if survivors else 0)
 
 

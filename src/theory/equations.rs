@@ -57,8 +57,9 @@ pub struct Side {
     pub assumptions: String,
 }
 
-/// Standard errors that a difference may be away from nothing: 1 in 16,000 by chance.
-const WIDTH: f64 = 4.0;
+/// Standard errors that a difference may be away from nothing: 1 in 12,000 by chance, for the errors are those of 20 blocks and
+/// the difference over its error has Student's distribution with 19 degrees of freedom.
+const WIDTH: f64 = 5.0;
 
 impl Side {
     /// Whether equal sides are equal within the errors, or a bound holds; sides that are not defined contradict
@@ -422,7 +423,7 @@ fn assumptions<L: Law>(law: &L, averages: &Averages, gauge: Gauge) -> Vec<(&'sta
     let negative = (0..loss.len()).any(|i| rho[i] > 1e-6 * largest && loss[i] <= 0.0);
     if negative {
         let note = "Ū is not positive where ρ̄ is: the paper assumes l ≥ 0";
-        found.extend(["13", "13′"].map(|row| (row, note.to_owned())));
+        found.extend(["13", "13′", "22"].map(|row| (row, note.to_owned())));
     } else if bad {
         let note = "σ_u² / Ū² exceeds 4 where ρ̄ is: the delta method's Var(ln U_ℓ) is negative there";
         found.extend(["13", "13′"].map(|row| (row, note.to_owned())));
@@ -494,4 +495,53 @@ pub(super) fn optimal_temperature(averages: &Averages) -> [f64; 3] {
     let top = 2.0 * covariance(&q.v2);
     let exact = covariance(&zip(&q.v, &q.va, |v, va| v - va));
     [over(&loss), top / exact, top / covariance(&q.v)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sides of 100 on the left, what they claim and by how many standard errors of 1 they differ, and the words.
+    #[test]
+    fn verdicts_are_by_standard_errors() {
+        let verdict = |claim: Claim, right: f64, error: f64| {
+            let estimate = |value: f64, error: f64| Estimate { value, error };
+            let side = Side {
+                equation: "",
+                says: "",
+                claim,
+                left: estimate(100.0, error),
+                right: estimate(right, 0.0),
+                difference: estimate(100.0 - right, error),
+                assumptions: String::new(),
+            };
+            side.verdict()
+        };
+        for (claim, right, error, expected) in [
+            (Claim::Equal, 104.9, 1.0, "equal"),
+            (Claim::Equal, 95.1, 1.0, "equal"),
+            (Claim::Equal, 105.1, 1.0, "differs"),
+            (Claim::Equal, 94.9, 1.0, "differs"),
+            (Claim::Equal, 109.9, 2.0, "equal"),
+            // Rounding: 1e-7 of both sides.
+            (Claim::Equal, 100.000_018, 0.0, "equal"),
+            (Claim::Equal, 100.000_022, 0.0, "differs"),
+            (Claim::Bound, 99.999_982, 0.0, "bound holds"),
+            (Claim::Bound, 99.999_978, 0.0, "bound fails"),
+            (Claim::Bound, 95.1, 1.0, "bound holds"),
+            (Claim::ApproximateBound, 94.9, 1.0, "bound fails"),
+            (Claim::Bound, 1000.0, 1.0, "bound holds"),
+            (Claim::Bound, f64::INFINITY, 1.0, "bound holds: it is infinite"),
+            (Claim::Bound, f64::NAN, 1.0, "not defined"),
+            (Claim::Equal, 1000.0, f64::NAN, "not decided: its error is not finite"),
+            (Claim::Approximation, 101.9, 1.0, "agrees within its error"),
+            (Claim::Approximation, 103.8, 2.0, "agrees within its error"),
+            (Claim::Approximation, 102.1, 1.0, "approximation off by 2.10 %"),
+            (Claim::Approximation, 50.0, 1.0, "approximation off by 50.00 %"),
+            (Claim::Approximation, 10_099.0, 1.0, "approximation off by 9999.00 %"),
+            (Claim::Approximation, 10_101.0, 1.0, "approximation fails"),
+        ] {
+            assert_eq!(verdict(claim, right, error), expected, "{claim:?} {right} ± {error}");
+        }
+    }
 }

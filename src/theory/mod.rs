@@ -22,6 +22,7 @@ mod problem;
 mod quadratic;
 #[cfg(test)]
 mod reference;
+mod spurious_minimum;
 #[cfg(test)]
 mod tests;
 
@@ -36,4 +37,5 @@ pub use langevin::LangevinOptions;
 pub use linear_regression::LinearRegression;
 pub use logistic::Logistic;
 pub use optimum::Optimum;
-pub use problem::{Dynamics, Example, Problem};
+pub use problem::{DataSet, Dynamics, Example, Problem};
+pub use spurious_minimum::SpuriousMinimum;

@@ -4,6 +4,8 @@ use super::double_well::DoubleWell;
 use super::gaussian_mean::GaussianMean;
 use super::linear_regression::LinearRegression;
 use super::logistic::Logistic;
+use super::quadratic::Quadratic;
+use super::spurious_minimum::SpuriousMinimum;
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
 
@@ -105,6 +107,20 @@ impl Sample {
     }
 }
 
+/// Which data set of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataSet {
+    /// That which is trained on.
+    Train,
+    /// That which is tested on.
+    Test,
+}
+
+impl DataSet {
+    /// Every choice with its name in scripts.
+    pub const ALL: [(&'static str, Self); 2] = [("train", Self::Train), ("test", Self::Test)];
+}
+
 /// A problem of `lab`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Problem {
@@ -116,6 +132,8 @@ pub enum Problem {
     DoubleWell(DoubleWell),
     /// l = ln(1 + e^{−yθx}).
     Logistic(Logistic),
+    /// l = ½θ² + x e^{−(θ − 1)²/2w²}.
+    SpuriousMinimum(SpuriousMinimum),
 }
 
 /// Runs the expression with `$law` as the problem's own type; a regression of more than one parameter is an
@@ -126,6 +144,7 @@ macro_rules! with_law {
             $crate::theory::Problem::GaussianMean($law) => $value,
             $crate::theory::Problem::DoubleWell($law) => $value,
             $crate::theory::Problem::Logistic($law) => $value,
+            $crate::theory::Problem::SpuriousMinimum($law) => $value,
             $crate::theory::Problem::LinearRegression($law) if $law.dim == 1 => $value,
             $crate::theory::Problem::LinearRegression(regression) => Err($crate::error::Error::invalid(format!(
                 "{}: needs a problem with one parameter, found dim {}: write dim: 1 (with more, Eq. 18 has no closed form; lab::gap, \
@@ -145,6 +164,7 @@ impl Problem {
             Self::LinearRegression(problem) => problem.n,
             Self::DoubleWell(problem) => problem.n,
             Self::Logistic(problem) => problem.n,
+            Self::SpuriousMinimum(problem) => problem.n,
         }
     }
 
@@ -163,7 +183,39 @@ impl Problem {
             Self::LinearRegression(problem) => problem.region().0,
             Self::DoubleWell(problem) => problem.region().0,
             Self::Logistic(problem) => problem.region().0,
+            Self::SpuriousMinimum(problem) => problem.region().0,
         }
+    }
+
+    /// Training set `index` of a seed, or the test set that goes with it (as long as a training set): a column for each number of an
+    /// example.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Problem::check`].
+    pub fn data(&self, seed: i64, index: u64, set: DataSet) -> Result<Vec<(String, Vec<f64>)>> {
+        self.check()?;
+        let stream = match set {
+            DataSet::Train => Stream::DataSet,
+            DataSet::Test => Stream::TestSet,
+        };
+        if let Self::LinearRegression(law) = self
+            && law.dim > 1
+        {
+            let data = Quadratic::draw(law, law.n, seed, stream, index);
+            let x = (0..law.dim).map(|k| (format!("x{}", k + 1), data.x.column(k).iter().copied().collect()));
+            return Ok(x.chain([("y".to_owned(), data.y.iter().copied().collect())]).collect());
+        }
+        let names = match self {
+            Self::LinearRegression(_) => ["x", "y"].as_slice(),
+            // Of x and y only their product matters.
+            Self::Logistic(_) => &["yx"],
+            _ => &["x"],
+        };
+        let sample =
+            with_law!(self, "lab::data", law => Ok(Sample::draw(law, self.n(), seed, stream, index)))?;
+        let column = |k: usize| sample.examples.iter().map(|example| example[k]).collect();
+        Ok(names.iter().enumerate().map(|(k, name)| ((*name).to_owned(), column(k))).collect())
     }
 
     /// The name with its options, as a script writes it.
@@ -181,6 +233,9 @@ impl Problem {
                 format!("double_well(tilt: {tilt}, sigma: {sigma}, n: {n})")
             }
             Self::Logistic(Logistic { slope, n }) => format!("logistic(slope: {slope}, n: {n})"),
+            Self::SpuriousMinimum(SpuriousMinimum { width, mean, sigma, n }) => {
+                format!("spurious_minimum(width: {width}, mean: {mean}, sigma: {sigma}, n: {n})")
+            }
         }
     }
 
@@ -211,6 +266,11 @@ impl Problem {
                 positive("sigma", problem.sigma)
             }
             Self::Logistic(problem) => finite("slope", problem.slope),
+            Self::SpuriousMinimum(problem) => {
+                finite("mean", problem.mean)?;
+                positive("width", problem.width)?;
+                positive("sigma", problem.sigma)
+            }
             Self::LinearRegression(problem) => {
                 if !(1..=LinearRegression::MOST).contains(&problem.dim) {
                     return Err(Error::invalid(format!(
@@ -305,6 +365,7 @@ mod tests {
         check(&GaussianMean { mean: 0.5, sigma: 2.0, n: 1 });
         check(&DoubleWell { tilt: 0.2, sigma: 1.5, n: 1 });
         check(&Logistic { slope: 1.5, n: 1 });
+        check(&SpuriousMinimum { width: 0.8, mean: -0.5, sigma: 1.5, n: 1 });
         check(&LinearRegression { dim: 1, noise: 0.7, weight: 0.8, ..LinearRegression::default() });
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::ensemble::{Ensemble, jackknife_error};
 use super::equations::{self, Gauge};
 use super::problem::{Example, Law, Sample};
-use super::{DoubleWell, Dynamics, LinearRegression, Logistic};
+use super::{DoubleWell, Dynamics, LinearRegression, Logistic, SpuriousMinimum};
 
 #[derive(serde::Deserialize)]
 struct Case {
@@ -75,14 +75,14 @@ fn compare<L: Law>(law: &L, numbers: usize, case: &Case) -> Vec<String> {
 
 #[test]
 fn every_equation_has_the_sides_and_errors_that_scipy_found() {
-    let cases: Vec<Case> =
-        serde_json::from_str(include_str!("../../tests/reference/theory.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(include_str!("../../tests/reference/theory.json")).unwrap();
     let mut whole = Vec::new();
     for case in &cases {
         whole.extend(match case.problem.as_str() {
             "linear_regression" => compare(&LinearRegression::default(), 2, case),
             "double_well" => compare(&DoubleWell::default(), 1, case),
             "logistic" => compare(&Logistic::default(), 1, case),
+            "spurious_minimum" => compare(&SpuriousMinimum::default(), 2, case),
             other => panic!("{other}"),
         });
     }

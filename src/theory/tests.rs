@@ -79,10 +79,10 @@ fn the_bound_of_the_gap_has_its_closed_value() {
 
 #[test]
 fn the_exact_equations_and_the_proven_bounds_hold_on_all_problems_at_five_temperatures() {
-    let one = |temperatures: [f64; 5], problem: Problem, alpha: f64| {
+    let one = |temperatures: [f64; 5], problem: Problem, alpha: f64, beta: f64| {
         for temperature in temperatures {
-            let sides =
-                problem.check_equations(&options(temperature, alpha, 0.1, 600), Gauge::Normalised).unwrap();
+            let options = options(temperature, alpha, beta, 600);
+            let sides = problem.check_equations(&options, Gauge::Normalised).unwrap();
             let checked = sides.iter().filter(|side| matches!(side.claim, Claim::Equal | Claim::Bound));
             let mut count = 0;
             for side in checked {
@@ -96,11 +96,13 @@ fn the_exact_equations_and_the_proven_bounds_hold_on_all_problems_at_five_temper
         }
     };
     let wide = [0.003, 0.03, 0.1, 0.3, 1.0];
-    one(wide, Problem::GaussianMean(GaussianMean::default()), 0.0);
-    one(wide, Problem::DoubleWell(DoubleWell::default()), 0.01);
-    one(wide, Problem::Logistic(Logistic::default()), 0.01);
-    one([0.001, 0.003, 0.01, 0.03, 0.1], regression(1), 0.01);
-    one([0.001, 0.003, 0.01, 0.03, 0.1], regression(3), 0.01);
+    one(wide, Problem::GaussianMean(GaussianMean::default()), 0.0, 0.1);
+    one(wide, Problem::DoubleWell(DoubleWell::default()), 0.01, 0.1);
+    one(wide, Problem::Logistic(Logistic::default()), 0.01, 0.1);
+    one([0.001, 0.003, 0.01, 0.03, 0.1], regression(1), 0.01, 0.1);
+    one([0.001, 0.003, 0.01, 0.03, 0.1], regression(3), 0.01, 0.1);
+    let spurious = Problem::SpuriousMinimum(SpuriousMinimum::default());
+    one([0.01, 0.03, 0.1, 0.2, 0.5], spurious, 0.0, 0.5);
 }
 
 /// A data set's own slope of the train loss over T is minus nothing: by another temperature, not by reweighting.
@@ -427,6 +429,28 @@ fn the_test_loss_rises_with_the_temperature_where_the_minima_are_alike() {
     }
 }
 
+/// The paper's prediction of a best temperature, on a problem that has one: Eq. 26 has its order of magnitude. The predictions
+/// of section 3.1 hold as well: with T the gap falls and the train loss rises.
+#[test]
+fn a_spurious_minimum_has_a_best_temperature() {
+    let problem = Problem::SpuriousMinimum(SpuriousMinimum::default());
+    let found = problem.optimum(&options(1.0, 0.0, 0.5, 400), 0.01, 1.0, 15).unwrap();
+    let (measured, predicted) = (found.measured.unwrap(), found.predicted.unwrap());
+    for estimate in [measured, predicted] {
+        assert!(estimate.error < 0.2 * estimate.value, "{estimate:?} decides nothing");
+    }
+    within(measured.value, 0.13, 0.04, "the best temperature");
+    within(predicted.value, 0.25, 0.06, "Eq. 26");
+    let losses = |k: usize| found.test_loss[k];
+    for (k, end) in [(7, 0), (7, 14)] {
+        let apart = losses(end).value - losses(k).value;
+        assert!(apart > 4.0 * losses(end).error, "{end}: {apart}");
+    }
+    let gaps = [0.01, 0.1, 1.0].map(|temperature| problem.gap(&options(temperature, 0.0, 0.5, 400)).unwrap());
+    assert!(gaps.windows(2).all(|pair| pair[0].covariance.value > 2.0 * pair[1].covariance.value));
+    assert!(gaps.windows(2).all(|pair| pair[0].train_loss.value < pair[1].train_loss.value));
+}
+
 #[test]
 fn bad_numbers_say_which_assumption_fails() {
     let error = |problem: &Problem, temperature: f64, alpha: f64, beta: f64| {
@@ -443,6 +467,8 @@ fn bad_numbers_say_which_assumption_fails() {
     assert!(error(&square, 0.01, 0.0, 0.0).contains("singular (5 parameters, 5 examples)"));
     let message = error(&wide, 0.01, 0.0, 0.0);
     assert!(message.contains("singular (8 parameters, 5 examples)") && message.contains("alpha > 0"));
+    let quiet = Problem::SpuriousMinimum(SpuriousMinimum::default());
+    assert!(error(&quiet, 0.1, 0.0, 0.0).contains("beta > 0"));
     let separable = Problem::Logistic(Logistic { slope: 3.0, n: 3 });
     let message = error(&separable, 0.1, 0.0, 0.1);
     assert!(message.contains("cannot be normalised") && message.contains("alpha > 0"), "{message}");

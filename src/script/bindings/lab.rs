@@ -10,15 +10,16 @@ use crate::optim::Form;
 use crate::script::convert::{Scripted, at, axis, choice, count, flag, integer, known_keys, number};
 use crate::table::{Cell, Table};
 use crate::theory::{
-    ChainOptions, DoubleWell, Dynamics, EnsembleOptions, Estimate, FokkerPlanckOptions, Gauge, GaussianMean,
-    LangevinOptions, LinearRegression, Logistic, Moment, Problem, Side, Stationary,
+    ChainOptions, DataSet, DoubleWell, Dynamics, EnsembleOptions, Estimate, FokkerPlanckOptions, Gauge,
+    GaussianMean, LangevinOptions, LinearRegression, Logistic, Moment, Problem, Side, SpuriousMinimum,
+    Stationary,
 };
 
 /// A problem in scripts.
 pub(super) type ProblemHandle = Rc<Problem>;
 
 /// The options of each function of the module, with their meanings.
-pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 13] = [
+pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 15] = [
     (
         "lab::gaussian_mean",
         &[
@@ -50,9 +51,16 @@ pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 13] = [
         &[("slope", "the true weight; default 1"), ("n", "examples in a training set; default 50")],
     ),
     (
-        "lab::density",
-        &[TEMPERATURE, ALPHA, BETA, ("dataset", "which training set of the seed; default 0"), SEED],
+        "lab::spurious_minimum",
+        &[
+            ("width", "the width of the minimum at 1; default 0.3"),
+            ("mean", "the mean of x; default 0"),
+            ("sigma", "its standard deviation; default 3"),
+            ("n", "examples in a training set; default 10"),
+        ],
     ),
+    ("lab::data", &[DATASET, ("set", "\"train\" or \"test\"; default \"train\""), SEED]),
+    ("lab::density", &[TEMPERATURE, ALPHA, BETA, DATASET, SEED]),
     ("lab::ensemble", &[TEMPERATURE, ALPHA, BETA, DATASETS, TEST, GAUGE, SEED]),
     ("lab::gap", &[TEMPERATURE, ALPHA, BETA, DATASETS, TEST, SEED]),
     ("lab::check", &[TEMPERATURE, ALPHA, BETA, DATASETS, TEST, GAUGE, SEED]),
@@ -127,6 +135,7 @@ pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 13] = [
 const TEMPERATURE: (&str, &str) = ("temperature", "T = lr / batch, such as 0.1; required");
 const ALPHA: (&str, &str) = ("alpha", "α, the weight decay; default 0");
 const BETA: (&str, &str) = ("beta", "β, the isotropic noise; default 0");
+const DATASET: (&str, &str) = ("dataset", "which data set of the seed; default 0");
 const DATASETS: (&str, &str) = ("datasets", "data sets that are averaged over; default 1000");
 const TEST: (&str, &str) = ("test", "examples in a test set; default as many as in a training set");
 const GAUGE: (&str, &str) = (
@@ -622,6 +631,48 @@ mod functions {
         make().map_err(|error| at(&context, error))
     }
 
+    /// A minimum that only training sets have, l = ½θ² + x e^(−(θ − 1)²/2w²): noise drives SGD out of it, so that the gap falls with T
+    /// and the test loss has a best temperature. Needs beta > 0.
+    ///
+    /// ```
+    /// lab::optimum(lab::spurious_minimum(#{}), #{ from: 0.02, to: 1, points: 9, datasets: 200, beta: 0.5 })
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn spurious_minimum(context: NativeCallContext, options: Map) -> Scripted<ProblemHandle> {
+        let make = || {
+            let given = Given::new("lab::spurious_minimum", &options)?;
+            let default = SpuriousMinimum::default();
+            made(Problem::SpuriousMinimum(SpuriousMinimum {
+                width: given.number("width", default.width)?,
+                mean: given.number("mean", default.mean)?,
+                sigma: given.number("sigma", default.sigma)?,
+                n: given.count("n", default.n)?,
+            }))
+        };
+        make().map_err(|error| at(&context, error))
+    }
+
+    /// A training set or the test set that goes with it, an example per row: x, or x and y, or what alone matters of them, yx. Arrays of
+    /// dataset and seed are axes.
+    ///
+    /// ```
+    /// lab::data(lab::linear_regression(#{ n: 5 }), #{ dataset: [0, 1] })
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn data(context: NativeCallContext, problem: ProblemHandle, options: Map) -> Scripted<Table> {
+        let rows = |given: &Given| {
+            let set = given
+                .map
+                .get("set")
+                .map_or(Ok(DataSet::Train), |value| choice("set", &DataSet::ALL, value))?;
+            let columns = problem.data(given.seed()?, given.count("dataset", 0)? as u64, set)?;
+            let row = |row: usize| columns.iter().map(|(name, values)| cell(name, values[row])).collect();
+            Ok((0..problem.n()).map(row).collect())
+        };
+        let make = || table_of(&over_axes("lab::data", &options, &["dataset", "seed"], &rows)?.0);
+        make().map_err(|error| at(&context, error))
+    }
+
     /// Eq. 18 on one training set, a row per θ: train loss, gradient, noise D, v, a (Eqs. 19 and 20, 0 near the minimum of the
     /// population loss) and the density ρ(θ|x). Arrays of temperature and dataset are axes.
     ///
@@ -678,7 +729,7 @@ mod functions {
     }
 
     /// Every equation of the paper's section 2 and of its Appendices A, C and D on a problem: `left` and `right` side, their
-    /// `difference` and its standard error, a `verdict`, and where its `assumptions` fail. Identities are *equal* within four standard
+    /// `difference` and its standard error, a `verdict`, and where its `assumptions` fail. Identities are *equal* within five standard
     /// errors or *differ*, bounds *hold* or *fail*, approximations *agree within their error* (two standard errors), are *off by x %* or *fail*; what
     /// is infinite or has no finite error is *not defined* or *not decided*. Rows with a prime have a slip of the paper mended (docs/theory.md).
     /// Arrays of temperature, alpha and beta are axes. With several parameters: Eqs. 3, 4, 6 and 35.
