@@ -2,6 +2,7 @@
 """Breaks the formulas of src/theory one by one, and sees that a test of the theory fails each time.
 
     tools/mutate.py [TEXT]           the mutations below, or those whose file or text holds TEXT
+    tools/mutate.py --network        what is measured along networks, in a copy of the checkout: minutes each
     tools/mutate.py --each FILE…     every + - * / of a file the other way round, every sign left out, every number 1.3 times as
                                      large, every power one higher, one at a time
 
@@ -135,6 +136,65 @@ MUTATIONS = [
 ]
 
 
+# The same for what is measured along networks: file, text, instead, arguments of cargo test.
+MEASURE, REST = ["--test", "it", "measure"], ["--lib", "stationarity"]
+NETWORK = [
+    ("train/measure.rs", "(dot(sum, sum) - squares[r]) / (m * (m - 1.0))", "(dot(sum, sum) - squares[r]) / (m * m)", MEASURE),
+    ("train/measure.rs", "scale * (squares[r] - dot(sum, sum) / m) / (m - 1.0)", "scale * (squares[r] - dot(sum, sum) / m) / m", MEASURE),
+    ("train/measure.rs", "products + short * noise", "products - short * noise", MEASURE),
+    ("train/measure.rs", "0.5 * scale * dot(&difference[r], &along[r])", "scale * dot(&difference[r], &along[r])", MEASURE),
+    ("train/measure.rs", "{ 0.5 / steps[r] }", "{ 0.6 / steps[r] }", MEASURE),
+    ("train/measure.rs", "sign * (sum / m + alpha * theta)", "sign * (sum / m - alpha * theta)", MEASURE),
+    ("train/measure.rs", "dot(theta, sum) / m)", "dot(theta, sum) / (m + 1.0))", MEASURE),
+    ("train/measure.rs", "dot(sum, &test_sums[r]) / (m * tests)", "dot(sum, &test_sums[r]) / m", MEASURE),
+    ("train/measure.rs", "dot(theta, &test_sums[r]) / tests", "-dot(theta, &test_sums[r]) / tests", MEASURE),
+    ("train/measure.rs", "matrices[r][(step, step)] = dot(", "matrices[r][(step, step)] = 0.9 * dot(", MEASURE),
+    ("train/measure.rs", "traces[r][usize::from(test)].push(dot(", "traces[r][usize::from(test)].push(1.1 * dot(", MEASURE),
+    ("analysis/stationarity.rs", 'self.get("theta_grad") + self.get("weight_decay")', 'self.get("theta_grad") - self.get("weight_decay")', REST),
+    ("analysis/stationarity.rs", '0.5 * self.get("lr_now") * (drift', 'self.get("lr_now") * (drift', REST),
+    ("analysis/stationarity.rs", "+ 2.0 * alpha * self.get", "+ alpha * self.get", REST),
+    ("analysis/stationarity.rs", "0.5 * at.temperature() * noise]", "at.temperature() * noise]", REST),
+    ("analysis/stationarity.rs", 'at.get("grad_norm2") + at.get', 'at.get("grad_norm2") - at.get', REST),
+    ("analysis/stationarity.rs", 'at.get("test_grad_dot") + at.get', 'at.get("test_grad_dot") - at.get', REST),
+    ("analysis/stationarity.rs", '-at.get("lr_now") * (at.dissipation()', 'at.get("lr_now") * (at.dissipation()', REST),
+    ("analysis/stationarity.rs", '0.5 * difference("theta_norm2")', 'difference("theta_norm2")', REST),
+    ("analysis/stationarity.rs", "(variance / m).sqrt()", "variance.sqrt()", REST),
+]
+
+
+def network():
+    """The mutations of NETWORK, in a copy of the files that git knows."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        known = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for name in [*known.split("\0"), ".cargo/config.toml"]:
+            if (ROOT / name).is_file():
+                (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, copy / name)
+        seen = survivors = 0
+        for name, old, new, tests in [("", "", "", MEASURE), ("", "", "", REST), *NETWORK]:
+            path = copy / "src" / name
+            if name:
+                source = path.read_text()
+                if source.count(old) != 1:
+                    sys.exit(f"{name}: `{old}` stands there {source.count(old)} times, expected once")
+                path.write_text(source.replace(old, new))
+            command = ["cargo", "test", "--release", "--locked", *tests]
+            done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+            if not name and done.returncode != 0:
+                sys.exit(f"{' '.join(command)} fails as it is\n{done.stdout[-3000:]}{done.stderr[-2000:]}")
+            if "could not compile" in done.stderr:
+                sys.exit(f"{name}: `{new}` does not compile\n{done.stderr[-2000:]}")
+            if name:
+                path.write_text(source)
+                failed = [line.split()[1] for line in done.stdout.splitlines() if line.endswith("FAILED") and line.startswith("test ")]
+                seen, survivors = seen + (done.returncode != 0), survivors + (done.returncode == 0)
+                verdict = f"by {', '.join(failed)}" if done.returncode else ""
+                print(f"{'seen    ' if done.returncode else 'SURVIVES'}  {name}: {old}  ->  {new}  {verdict}", flush=True)
+        print(f"{seen} seen, {survivors} survive")
+        sys.exit(1 if survivors else 0)
+
+
 def run(crate, *arguments):
     environment = {**os.environ, "CARGO_TARGET_DIR": str(crate / "target")}
     command = ["cargo", "test", "--quiet", "--lib", *arguments]
@@ -189,6 +249,8 @@ def mutations(wanted):
 
 def main():
     wanted = sys.argv[1:]
+    if wanted == ["--network"]:
+        network()
     with tempfile.TemporaryDirectory() as folder:
         crate = Path(folder)
         (crate / "src").mkdir()

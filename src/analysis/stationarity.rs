@@ -316,4 +316,97 @@ mod tests {
             assert!(share < most, "{share} of series of {n} with correlation {correlation} outside");
         }
     }
+
+    /// Both sides of every relation of two runs with steady numbers, by hand: T = 0.05, α = 0.1, β = 0.5, six parameters.
+    #[test]
+    fn the_sides_of_every_relation() {
+        const EPOCHS: usize = 20;
+        let steady = [
+            ("lr_now", 0.2),
+            ("lr", 0.2),
+            ("batch", 4.0),
+            ("temperature", 0.05),
+            ("weight_decay", 0.1),
+            ("noise", 0.5),
+            ("parameters", 6.0),
+            ("momentum", 0.0),
+            ("grad_norm2", 2.0),
+            ("theta_grad", 0.7),
+            ("test_grad_dot", 1.1),
+            ("theta_test_grad", 0.4),
+            ("hessian_trace", 5.0),
+            ("hessian_noise", 2.5),
+            ("test_hessian_noise", 2.2),
+            ("test_hessian_trace", 4.0),
+        ];
+        let mut columns: Vec<(String, Vec<Cell>)> = Vec::new();
+        let mut add = |name: &str, of: &dyn Fn(usize, f64) -> Cell| {
+            let cells = [0, 1].into_iter().flat_map(|run| (0..EPOCHS).map(move |k| (run, k as f64)));
+            columns.push((name.to_owned(), cells.map(|(run, epoch)| of(run, epoch)).collect()));
+        };
+        let text = |text: &str| Cell::Text(text.to_owned());
+        for (name, value) in steady {
+            add(name, &|_, _| Cell::Float(value));
+        }
+        add("run_id", &|run, _| text(["moving", "resting"][run]));
+        add("epoch", &|_, epoch| Cell::Int(epoch as i64 + 1));
+        add("steps", &|_, epoch| Cell::Int(10 * (epoch as i64 + 1)));
+        // 3 in the mean.
+        add("theta_norm2", &|_, epoch| Cell::Float(3.0 + 0.01 * (epoch - 9.5)));
+        add("drift_along", &|_, epoch| Cell::Float(if epoch % 2.0 == 0.0 { 0.01 } else { -0.01 }));
+        add("noise_trace", &|run, _| Cell::Float([1.5, 38.5][run]));
+        add("optimizer", &|run, _| text(["sgd", "adam"][run]));
+        add("schedule", &|run, _| text(["constant", "cosine"][run]));
+        add("order", &|run, _| text(["replacement", "shuffle"][run]));
+        let (names, cells): (Vec<String>, Vec<Vec<Cell>>) = columns.into_iter().unzip();
+        let found = stationarity(&Table::from_cells(&names, &cells).unwrap(), 1.0).unwrap();
+        let rows = [
+            ("34", 0.0, 0.0, "undecided"),
+            ("35", 1.0, 0.075, "moving"),
+            // ½·0.2·(2 + 0.14 + 0.03 + 1.5/4) + ½·0.05·0.25·6.
+            ("35, SGD itself", 1.0, 0.292, "moving"),
+            ("36", 2.07, 0.09375, "moving"),
+            ("37", 1.14, 0.08, "moving"),
+            ("33", 0.0005, -0.1416, "differs"),
+            ("34", 0.0, 0.0, "undecided"),
+            ("35", 1.0, 1.0, "at rest"),
+            ("35, SGD itself", 1.0, 1.217, "moving"),
+            ("36", 2.07, 0.09375, "moving"),
+            ("37", 1.14, 0.08, "moving"),
+            ("33", 0.0005, 0.0434, "differs"),
+        ];
+        let [equations, verdicts, notes] =
+            ["equation", "verdict", "note"].map(|name| found.strings(name).unwrap());
+        let [left, right, residual] = ["left", "right", "residual"].map(|name| found.floats(name).unwrap());
+        assert_eq!(found.floats("measured").unwrap()[0], EPOCHS as f64);
+        for (k, (equation, l, r, verdict)) in rows.into_iter().enumerate() {
+            assert_eq!((equations[k].as_str(), verdicts[k].as_str()), (equation, verdict));
+            for (found, known) in [(left[k], l), (right[k], r), (residual[k], l - r)] {
+                assert!((found - known).abs() < 1e-12, "Eq. {equation}: {found}, expected {known}");
+            }
+            let expected = if k < 6 {
+                ""
+            } else {
+                "the relations are plain SGD's, not adam's; λ changes with the schedule; Eq. 15 draws with replacement; batches were shuffle"
+            };
+            assert_eq!(notes[k], expected);
+        }
+        let last = stationarity(&Table::from_cells(&names, &cells).unwrap(), 0.25).unwrap();
+        assert_eq!(last.floats("measured").unwrap()[0], 5.0);
+    }
+
+    /// Mean, error and intervals of batch means: Student's t with 3 degrees of freedom has 3.182 at 95 %, 8.891 at 99.7 %.
+    #[test]
+    fn means_of_four_stretches() {
+        // The means of the stretches are 1, 3, 2 and 4.
+        let values: Vec<f64> = [1.0, 3.0, 2.0, 4.0]
+            .into_iter()
+            .flat_map(|mean| [mean - 0.5, mean + 0.5, mean, mean + 0.25, mean - 0.25])
+            .collect();
+        let found = mean_in_time(&values);
+        let error = (5.0f64 / 3.0 / 4.0).sqrt();
+        assert!((found.value - 2.5).abs() < 1e-12 && (found.error - error).abs() < 1e-12);
+        assert!((found.interval / error - 3.182).abs() < 1e-3, "{}", found.interval / error);
+        assert!((found.apart / error - 8.891).abs() < 1e-2, "{}", found.apart / error);
+    }
 }

@@ -21,6 +21,8 @@ struct Case {
     checks: BTreeMap<String, BTreeMap<String, [Option<f64>; 6]>>,
     /// The test loss; T of Eq. 26 with and without σ_{v,a}.
     optimum: [f64; 3],
+    /// What `lab::ensemble` says at the centre.
+    columns: BTreeMap<String, f64>,
 }
 
 fn sample(values: &[f64], numbers: usize) -> Sample {
@@ -65,6 +67,17 @@ fn compare<L: Law>(law: &L, numbers: usize, case: &Case) -> Vec<String> {
     let (all, without) = ensemble.jackknife(|averages| equations::optimal_temperature(averages).to_vec());
     for (k, known) in case.optimum.iter().enumerate() {
         assert!((all[k] - known).abs() <= 1e-6 * known.abs(), "Eq. 26: {} and {known}", all[k]);
+    }
+    let columns = equations::columns(&ensemble, Gauge::Normalised);
+    let column = |name: &str| &columns.iter().find(|(found, _)| *found == name).unwrap().1;
+    let centre = column("theta").iter().position(|theta| *theta == law.region().0).unwrap();
+    for (name, known) in &case.columns {
+        let found = column(name)[centre];
+        assert!(
+            (found - known).abs() <= 1e-6 * known.abs() + 1e-9,
+            "{}, {name}: {found}, SciPy has {known}",
+            case.problem
+        );
     }
     // That of the test loss is a row's, too.
     let error = jackknife_error(&without.iter().map(|values| values[0]).collect::<Vec<_>>());

@@ -312,6 +312,19 @@ class Case:
         best = [2 * cov_bar(w2) / cov_bar(w_bar - wa), 2 * cov_bar(w2) / cov_bar(w_bar)]
         return list(rows), np.array([*rows.values(), [test_loss, 0.0], [best[0], best[1]]])
 
+    def columns(self):
+        """What `lab::ensemble` says at the centre, with Z = 1."""
+        at = {name: values[:, self.middle] for name, values in self.fields.items()}
+        g = -np.log(at["rho"])
+        cov = lambda x, y: np.cov(x, y)[0, 1]
+        return {
+            "mean_density": at["rho"].mean(), "sigma_density": at["rho"].std(ddof=1),
+            "population_loss": self.U[self.middle], "sigma_loss": self.sigma_l[self.middle],
+            "mean_train_loss": at["u"].mean(), "sigma_train_loss": at["u"].std(ddof=1),
+            "covariance": cov(at["rho"], at["u"]), "mean_g": g.mean(), "sigma_g": g.std(ddof=1),
+            "mean_v": np.mean(at["v"] + at["c"]), "covariance_g_train_loss": cov(g, at["u"]),
+        }
+
     def table(self, gauge):
         """Names; left, right, and the errors of both and of their difference."""
         index = np.arange(len(self.fields["rho"]))
@@ -371,7 +384,7 @@ def main():
         stored.append({
             "problem": name, "temperature": temperature, "alpha": alpha, "beta": beta,
             "train": flat(train), "test": flat(test), "checks": gauges,
-            "optimum": [loss[0], *best[:2]],
+            "optimum": [loss[0], *best[:2]], "columns": {name: float(f"{x:.10g}") for name, x in far.columns().items()},
         })
     text = json.dumps(stored, ensure_ascii=False, separators=(",", ":")).replace("],", "],\n")
     (HERE / "theory.json").write_text(text + "\n")
