@@ -76,6 +76,12 @@ impl Chart {
         if self.x.is_empty() || self.y.is_empty() {
             return Err(Error::invalid("plot: say which columns: plot(table).x(\"temperature\").y(\"gap\")"));
         }
+        if self.no_points && !self.mean && self.lines.is_none() && curves.is_empty() {
+            return Err(Error::invalid(
+                "plot: nothing to draw: no_points() takes the points away; add lines(\"column\"), mean() or curve(fit), or leave \
+                 no_points() out",
+            ));
+        }
         let data = Series::new(self, table)?;
         let facets = Groups::of(self.facet.as_deref(), table)?;
         let rows: Vec<usize> = (0..table.len()).collect();
@@ -282,6 +288,15 @@ mod tests {
         let panel = plain.figure(&table, &[]).unwrap().panels.remove(0);
         assert!(panel.points.iter().all(|points| points.marker == 0 && points.label.is_empty()));
         assert_eq!(panel.points[0].color, Tint::Scale(0.0));
+    }
+
+    #[test]
+    fn without_points_something_else_must_be_drawn() {
+        let table = numbers(&[("epoch", &[1, 2]), ("gap", &[1, 2])]);
+        let bare = Chart { x: "epoch".into(), y: "gap".into(), no_points: true, ..Chart::default() };
+        let message = bare.figure(&table, &[]).unwrap_err().to_string();
+        assert!(message.contains("nothing to draw"), "{message}");
+        assert!(Chart { mean: true, ..bare }.figure(&table, &[]).is_ok());
     }
 
     #[test]
