@@ -68,7 +68,7 @@ pub mod theory;
 """
 
 # Tests of the theory that take no time, unoptimised.
-QUICK = ["reference", "verdicts", "jackknife", "every_law", "running_integral"]
+QUICK = ["reference", "away_from_rest", "verdicts", "jackknife", "every_law", "running_integral"]
 
 # File, what stands there (once), what it becomes.
 MUTATIONS = [

@@ -388,6 +388,43 @@ pub(super) fn in_parallel<T: Send>(n: usize, work: &(dyn Fn(usize) -> Result<T> 
 mod tests {
     use super::*;
 
+    /// Under another α and β than the density's own, the sides of Eqs. 34 to 37 differ by what those add: at rest, where both sides are
+    /// equal, one of them could stand for the other.
+    #[test]
+    fn away_from_rest_the_relations_differ_by_what_is_added() {
+        use crate::theory::Logistic;
+        const ALPHA: f64 = 0.3;
+        const BETA2: f64 = 0.2;
+        let law = Logistic { slope: 1.0, n: 30 };
+        let [train, test] =
+            [Stream::DataSet, Stream::TestSet].map(|stream| Sample::draw(&law, 30, 3, stream, 0));
+        let own = Dynamics { temperature: 0.3, alpha: 0.1, beta: 0.4 };
+        let (grid, reference) = grid_for(&law, std::slice::from_ref(&train), &own).unwrap();
+        let density = Density::new::<Logistic>(&train, &own, &grid, reference).unwrap();
+        let tests: Vec<Local> = grid.values().map(|theta| test.at::<Logistic>(theta)).collect();
+        let other = Dynamics { alpha: own.alpha + ALPHA, beta: (own.beta * own.beta + BETA2).sqrt(), ..own };
+        let found = Scalars::of(&density, &grid, &other, &tests);
+        let mean = |f: &dyn Fn(usize) -> f64| density.mean(&grid, (0..grid.points()).map(f));
+        let theta = mean(&|k| grid.at(k));
+        let variance = mean(&|k| (grid.at(k) - theta).powi(2));
+        let half_t = 0.5 * own.temperature;
+        let local = &density.local;
+        let expected = [
+            ALPHA * theta,
+            2.0 * (ALPHA * variance - half_t * BETA2),
+            ALPHA * mean(&|k| local[k].gradient * grid.at(k))
+                - half_t * BETA2 * mean(&|k| local[k].curvature),
+            ALPHA * mean(&|k| tests[k].gradient * grid.at(k))
+                - half_t * BETA2 * mean(&|k| tests[k].curvature),
+        ];
+        let [first, second, third] = found.relations;
+        for ([left, right], expected) in [found.drift, first, second, third].into_iter().zip(expected) {
+            let difference = left - right;
+            assert!((difference - expected).abs() < 1e-7, "{difference}, expected {expected}");
+            assert!(expected.abs() > 1e-3, "{expected} decides nothing");
+        }
+    }
+
     /// Of a mean the jackknife's error is the usual one.
     #[test]
     fn the_jackknife_of_a_mean() {

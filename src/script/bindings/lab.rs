@@ -469,6 +469,21 @@ fn langevin_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
     Ok(stationary_rows(&problem.langevin(&options)?))
 }
 
+/// Refuses options of lab::diffusion that only the other method has.
+fn only_of_method(options: &Map, is_density: bool) -> Result<()> {
+    let (method, others) = if is_density {
+        ("fokker-planck", ["momentum", "lr", "form", "printed", "chains"].as_slice())
+    } else {
+        ("langevin", &["width", "points"])
+    };
+    match others.iter().find(|name| options.contains_key(**name)) {
+        Some(name) => Err(Error::invalid(format!(
+            "lab::diffusion: method \"{method}\" has no use for `{name}`; leave it out, or write the other method"
+        ))),
+        None => Ok(()),
+    }
+}
+
 fn fokker_planck(problem: &Problem, given: &Given) -> Result<Table> {
     let time = given.number("time", 1.0)?;
     let found = problem.fokker_planck(&FokkerPlanckOptions {
@@ -822,7 +837,10 @@ mod functions {
         const METHODS: [(&str, bool); 2] = [("langevin", false), ("fokker-planck", true)];
         let make = || {
             let given = Given::new("lab::diffusion", &options)?;
-            if given.map.get("method").map_or(Ok(false), |value| choice("method", &METHODS, value))? {
+            let is_density =
+                given.map.get("method").map_or(Ok(false), |value| choice("method", &METHODS, value))?;
+            super::only_of_method(&options, is_density)?;
+            if is_density {
                 return super::fokker_planck(&problem, &given).map(Dynamic::from);
             }
             let axes = ["temperature", "step", "momentum", "lr"];
