@@ -128,7 +128,7 @@ impl Density {
         if let Some(point) = noise.iter().position(|noise| *noise <= f64::MIN_POSITIVE) {
             return Err(Error::invalid(format!(
                 "D + β² is {:.1e} at θ = {:.3e}: Eq. 18 divides by it; the {} examples of the training set have the same gradient \
-                 there, so write more examples or beta > 0",
+                 there, so write beta > 0, or more examples",
                 noise[point],
                 grid.at(point),
                 sample.examples.len()

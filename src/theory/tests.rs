@@ -452,6 +452,32 @@ fn a_spurious_minimum_has_a_best_temperature() {
 }
 
 #[test]
+fn data_sets_are_drawn_by_seed_and_index() {
+    let names = |problem: &Problem| -> Vec<String> {
+        problem.data(SEED, 0, DataSet::Train).unwrap().into_iter().map(|(name, _)| name).collect()
+    };
+    assert_eq!(names(&regression(1)), ["x", "y"]);
+    assert_eq!(names(&regression(3)), ["x1", "x2", "x3", "y"]);
+    assert_eq!(names(&Problem::Logistic(Logistic::default())), ["yx"]);
+    for problem in [gaussian(), regression(1), regression(3)] {
+        let draw = |seed, index, set| problem.data(seed, index, set).unwrap();
+        let first = draw(SEED, 0, DataSet::Train);
+        assert!(first.iter().all(|(_, values)| values.len() == problem.n()));
+        assert_eq!(first, draw(SEED, 0, DataSet::Train));
+        for other in
+            [draw(SEED + 1, 0, DataSet::Train), draw(SEED, 1, DataSet::Train), draw(SEED, 0, DataSet::Test)]
+        {
+            assert!(first.iter().zip(&other).all(|(a, b)| a.1[0] != b.1[0]));
+        }
+    }
+    // The data set that SGD is run on, whose mean the density has.
+    let x = &gaussian().data(SEED, 0, DataSet::Train).unwrap()[0].1;
+    let mean = x.iter().sum::<f64>() / 10.0;
+    let dynamics = options(0.1, 0.0, 0.0, 20).dynamics;
+    within(gaussian().diffusion_moments(&dynamics, SEED).unwrap().0[0], mean, 1e-12, "mean");
+}
+
+#[test]
 fn bad_numbers_say_which_assumption_fails() {
     let error = |problem: &Problem, temperature: f64, alpha: f64, beta: f64| {
         problem.gap(&options(temperature, alpha, beta, 20)).unwrap_err().to_string()
