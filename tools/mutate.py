@@ -3,8 +3,8 @@
 
     tools/mutate.py [TEXT]           the mutations below, or those whose file or text holds TEXT
     tools/mutate.py --network        what is measured along networks, in a copy of the checkout: minutes each
-    tools/mutate.py --each FILE…     every + - * / of a file the other way round, every sign left out, every number 1.3 times as
-                                     large, every power one higher, one at a time
+    tools/mutate.py --each FILE…     every + - * / of a file (FILE:LINE: from a line on) the other way round, every sign left out,
+                                     every number 1.3 times as large, every power one higher, one at a time
 
 The theory with its tests is built as a crate of its own in a temporary folder (the ground floor that it stands
 on is replaced by a few lines), so that a mutation takes seconds: first the quick tests, unoptimised, then, if those pass,
@@ -235,8 +235,11 @@ def mutations(wanted):
     """File, whole new text, words."""
     if wanted[:1] == ["--each"]:
         for name in wanted[1:]:
+            name, _, first = name.partition(":")
             source = (ROOT / "src/theory" / name).read_text()
             for number, line, at, old, new in each(name):
+                if number < int(first or 0):
+                    continue
                 words = f"{name}:{number}: {old} -> {new or 'nothing'} in {line}"
                 yield name, source[:at] + new + source[at + len(old) :], words
         return
