@@ -198,9 +198,9 @@ def network():
 def run(crate, *arguments):
     environment = {**os.environ, "CARGO_TARGET_DIR": str(crate / "target")}
     command = ["cargo", "test", "--quiet", "--lib", *arguments]
-    limited = ["timeout", "300", *command]
+    limited = ["timeout", "600", *command]
     done = subprocess.run(limited, cwd=crate, env=environment, capture_output=True, text=True)
-    failed = ["no end within five minutes"] if done.returncode == 124 else []
+    failed = ["no end within ten minutes"] if done.returncode == 124 else []
     failed += [line.split()[0] for line in done.stdout.splitlines() if line.strip().endswith("FAILED")]
     failed += [line.strip() for line in done.stdout.splitlines() if line.startswith("    theory::")]
     return done.returncode, sorted(set(failed)), done.stdout + done.stderr

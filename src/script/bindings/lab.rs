@@ -471,11 +471,10 @@ fn langevin_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
 
 /// Refuses options of lab::diffusion that only the other method has.
 fn only_of_method(options: &Map, is_density: bool) -> Result<()> {
-    let (method, others) = if is_density {
-        ("fokker-planck", ["momentum", "lr", "form", "printed", "chains"].as_slice())
-    } else {
-        ("langevin", &["width", "points"])
-    };
+    const OF_LANGEVIN: &[&str] = &["momentum", "lr", "form", "printed", "chains"];
+    const OF_FOKKER_PLANCK: &[&str] = &["width", "points"];
+    let (method, others) =
+        if is_density { ("fokker-planck", OF_LANGEVIN) } else { ("langevin", OF_FOKKER_PLANCK) };
     match others.iter().find(|name| options.contains_key(**name)) {
         Some(name) => Err(Error::invalid(format!(
             "lab::diffusion: method \"{method}\" has no use for `{name}`; leave it out, or write the other method"
