@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(panel.points[1].notes, ["run_id\t2", "run_id\t2"]);
         assert_eq!(panel.y.label, "train loss");
         // Without lines there is nothing to point at.
-        let alone = Chart { lines: None, y_label: Some("loss".into()), ..chart };
+        let alone = Chart { lines: None, mean: true, y_label: Some("loss".into()), ..chart };
         let panel = alone.figure(&table, &[]).unwrap().panels.remove(0);
         assert!(panel.points.is_empty() && panel.y.label == "loss");
     }

@@ -647,14 +647,16 @@ fn four_workers_side_by_side_share_a_sweep_without_slurm() {
 
 #[test]
 fn a_worker_without_slurm_asks_to_be_started_again_when_its_time_is_up() {
-    let sweep = Sweep::usual(Lab::new(), 60.0);
+    // Seconds of training, so that it goes on when the signal comes, on fast machines too.
+    let sweep = Sweep::new(Lab::new(), SCRIPT, 10 * EPOCHS, 60.0);
+    let sweep = Sweep { oracle: Sweep::new(Lab::new(), SCRIPT, 10 * EPOCHS, 60.0).undisturbed(), ..sweep };
     freeze(&sweep);
     let mut interrupted = 0;
     loop {
         let worker = sweep.lab.start(["worker", DIR, "1/1", "--jobs", "2"]);
         worker.wait_for("training");
-        std::thread::sleep(Duration::from_millis(500));
         if interrupted < 2 {
+            std::thread::sleep(Duration::from_millis(300));
             worker.signal(libc::SIGUSR1);
         }
         let run = worker.end();
@@ -667,7 +669,7 @@ fn a_worker_without_slurm_asks_to_be_started_again_when_its_time_is_up() {
         }
         interrupted += 1;
     }
-    assert!(interrupted > 0);
+    assert!(interrupted == 2, "{interrupted}");
     sweep.assert_oracle();
 }
 
