@@ -90,7 +90,7 @@ fn main() {
             choices.extend(stacks.map(|stack| Choice::torch(stack, 1)));
         }
         if matches!(model, ModelSpec::Resnet { .. }) {
-            choices.push(Choice::lanes(Precision::Float32));
+            choices.push(Choice::lanes(Precision::Float32, 1));
         }
         let stack = |choice: Choice| choice.largest(Precision::Float32, tch::Device::Cpu);
         let mut best = vec![0f64; choices.len()];

@@ -32,6 +32,18 @@ pub struct Choice {
     /// What computes. Plans of before there was a choice were libtorch's.
     #[serde(default, skip_serializing_if = "Backend::is_torch")]
     pub backend: Backend,
+    /// Images of a replica's batch that a vector of lanes holds: a power of two that divides the batch. It decides
+    /// rounding, as a stack's size does in libtorch.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub images: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(images: &usize) -> bool {
+    *images == 1
 }
 
 /// What computes a stack.
@@ -62,12 +74,12 @@ impl Backend {
 impl Choice {
     /// Stacks of this many replicas in libtorch.
     pub fn torch(stack: usize, threads: usize) -> Self {
-        Self { stack, threads, backend: Backend::Torch }
+        Self { stack, threads, backend: Backend::Torch, images: 1 }
     }
 
-    /// Stacks as large as vectors have lanes.
-    pub fn lanes(precision: Precision) -> Self {
-        Self { stack: lanes::most(precision), threads: 1, backend: Backend::Lanes }
+    /// Stacks as large as vectors have lanes for replicas of this many images each.
+    pub fn lanes(precision: Precision, images: usize) -> Self {
+        Self { stack: lanes::most(precision) / images, threads: 1, backend: Backend::Lanes, images }
     }
 
     /// What computes on this device.
@@ -81,7 +93,7 @@ impl Choice {
             // Recorded steps of lone runs on streams of their own fill a GPU.
             (_, device) if cuda::available(device) => 1,
             (Backend::Torch, _) => self.stack,
-            (Backend::Lanes, Device::Cpu) => self.stack.min(lanes::longest(precision)),
+            (Backend::Lanes, Device::Cpu) => self.stack.min(lanes::most(precision) / self.images),
             // In float64 libtorch's stacks of different sizes round differently.
             (Backend::Lanes, _) if precision == Precision::Float64 => 1,
             (Backend::Lanes, _) => self.stack,
@@ -168,7 +180,7 @@ impl Cost {
         // Empty lanes take their time, too.
         let full = match choice.backend {
             Backend::Torch => 1.0,
-            Backend::Lanes => (replicas as f64 / case.stack as f64).min(1.0),
+            Backend::Lanes => (replicas as f64 / choice.stack as f64).min(1.0),
         };
         let images = spec.images() as f64;
         let evaluations = f64::from(spec.epochs.div_ceil(spec.evaluate_every)) / f64::from(spec.epochs);
@@ -198,8 +210,10 @@ impl Choice {
     ) -> Result<Self> {
         let cases = CASES.as_ref().map_err(|error| Error::invalid(error.to_string()))?;
         let (stack, torch) = fastest(cases, spec, shape, cohort, cores);
-        if lanes::can(spec) && lanes_duration(cases, spec, shape, cohort, cores) < torch {
-            return Ok(Self::lanes(spec.precision));
+        let images = lanes::images(spec.precision, spec.batch, cohort, cores);
+        let lanes = Self::lanes(spec.precision, images);
+        if lanes::can(spec) && lanes_duration(cases, spec, shape, (cohort, lanes.stack), cores) < torch {
+            return Ok(lanes);
         }
         // Wide nets that leave cores idle share them within operations.
         let threads = if stack == 1 { (cores / runs.max(1)).max(1) } else { 1 };
@@ -215,16 +229,22 @@ fn duration(cohort: usize, largest: usize, cores: usize, each: impl Fn(usize) ->
     sizes.len().div_ceil(cores.max(1)) as f64 * longest
 }
 
-/// How long a cohort takes in lanes, in seconds per image of a run; for ever where an update would take so long
-/// that nobody could interrupt it. Empty lanes take their time, too.
-fn lanes_duration(cases: &[Case], spec: &RunSpec, shape: [usize; 3], cohort: usize, cores: usize) -> f64 {
+/// How long a cohort takes in lanes, in stacks of this size at most, in seconds per image of a run; for ever where an
+/// update would take so long that nobody could interrupt it. Empty lanes take their time, too.
+fn lanes_duration(
+    cases: &[Case],
+    spec: &RunSpec,
+    shape: [usize; 3],
+    (cohort, stack): (usize, usize),
+    cores: usize,
+) -> f64 {
     let near = nearest(cases, Backend::Lanes, spec, shape);
     let Some(case) = near.first() else { return f64::INFINITY };
-    let seconds = case.stack as f64 / case.images_per_second;
+    let seconds = stack as f64 / case.images_per_second;
     if seconds * case.ratio(spec, shape) * spec.batch as f64 > LONGEST_UPDATE {
         return f64::INFINITY;
     }
-    duration(cohort, case.stack, cores, |_| seconds)
+    duration(cohort, stack, cores, |_| seconds)
 }
 
 /// The rows of the measured case nearest to a run.
@@ -291,8 +311,9 @@ mod tests {
         assert_eq!(fastest(spec(32, 100), [3, 32, 32], 16, 1).0, 1);
         // A lone run, padded to two, is no faster stacked.
         assert_eq!(fastest(spec(5, 16), [1, 8, 8], 1, 1), (1, 1.0 / 100.0));
-        let lanes = |cohort, cores, batch| lanes_duration(&cases, &spec(4, batch), [1, 8, 8], cohort, cores);
-        // A vector of eight in 5 ms per image, whoever is in it.
+        let lanes =
+            |cohort, cores, batch| lanes_duration(&cases, &spec(4, batch), [1, 8, 8], (cohort, 8), cores);
+        // A stack of eight in 5 ms per image, whoever is in it.
         assert_eq!(
             [(1, 1), (8, 1), (9, 1), (9, 2)].map(|(n, cores)| lanes(n, cores, 8)),
             [0.005, 0.005, 0.01, 0.005]
@@ -308,15 +329,19 @@ mod tests {
         let text = "{\"stack\":2,\"threads\":1}";
         assert_eq!(serde_json::to_string(&Choice::torch(2, 1)).unwrap(), text);
         assert_eq!(serde_json::from_str::<Choice>(text).unwrap(), Choice::torch(2, 1));
-        let lanes = Choice::lanes(Precision::Float32);
-        let back: Choice = serde_json::from_str(&serde_json::to_string(&lanes).unwrap()).unwrap();
-        assert_eq!(back, lanes);
+        for images in [1, 4] {
+            let lanes = Choice::lanes(Precision::Float32, images);
+            let back: Choice = serde_json::from_str(&serde_json::to_string(&lanes).unwrap()).unwrap();
+            assert_eq!(back, lanes);
+        }
+        let text = "{\"stack\":16,\"threads\":1,\"backend\":\"lanes\"}";
+        assert_eq!(serde_json::from_str::<Choice>(text).unwrap(), Choice::lanes(Precision::Float32, 1));
     }
 
     #[test]
     fn the_measured_table_takes_lanes_for_small_nets_and_libtorch_for_wide_ones() {
         let digits = |spec: &RunSpec, cohort| Choice::measured(spec, [1, 8, 8], cohort, cohort, 2).unwrap();
-        assert_eq!(digits(&spec(4, 8), 12), Choice::lanes(Precision::Float32));
+        assert_eq!(digits(&spec(4, 8), 12), Choice::lanes(Precision::Float32, 2));
         // Nothing else computes bfloat16.
         let bf16 = RunSpec { precision: Precision::Bf16, ..spec(4, 8) };
         let choice = digits(&bf16, 12);

@@ -128,13 +128,13 @@ pub(super) fn measure(
     epoch: u64,
     poll: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Vec<Measured>> {
-    let backend = choice.backend_on(device);
-    let together = if backend == Backend::Lanes { lanes::longest(Precision::Float64) } else { 1 };
+    let together = twins(choice, device).largest(Precision::Float64, device);
     let mut all = Vec::with_capacity(subjects.len());
     let mut subjects = subjects.into_iter().peekable();
     while subjects.peek().is_some() {
         let part: Vec<Subject> = subjects.by_ref().take(together).collect();
-        let mut instrument = Instrument::new(part, model, store, backend, device, epoch, poll)?;
+        let mut instrument =
+            Instrument::new(part, model, store, (twins(choice, device), device), epoch, poll)?;
         all.extend(instrument.measure(groups)?);
     }
     Ok(all)
@@ -242,8 +242,7 @@ impl<'a> Instrument<'a> {
         subjects: Vec<Subject<'a>>,
         model: &Model,
         store: &'a ImageStore,
-        backend: Backend,
-        device: Device,
+        (choice, device): (Choice, Device),
         epoch: u64,
         poll: &'a mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
@@ -252,8 +251,8 @@ impl<'a> Instrument<'a> {
             .map(|subject| RunSpec { precision: Precision::Float64, ..subject.spec.clone() })
             .collect();
         let layout = Arc::clone(&model.layout);
-        let mut numbers: Box<dyn Replicas> = match backend {
-            Backend::Lanes => lanes::build(&specs, model, store.share())?,
+        let mut numbers: Box<dyn Replicas> = match choice.backend {
+            Backend::Lanes => lanes::build(&specs, model, store.share(), choice.images)?,
             Backend::Torch => {
                 let [first, ..] = specs.as_slice() else { return Err(Error::invalid("nothing to measure")) };
                 let model = first.model.build(model.shape, model.classes)?;
@@ -620,15 +619,28 @@ fn flat(layout: &Layout, state: &State) -> Result<Vec<f64>> {
     Ok(values)
 }
 
+/// How the float64 twins of a stack's replicas are executed.
+fn twins(choice: Choice, device: Device) -> Choice {
+    match choice.backend_on(device) {
+        Backend::Lanes => {
+            let most = Choice::lanes(Precision::Float64, 1).stack;
+            Choice::lanes(Precision::Float64, choice.images.min(most))
+        }
+        Backend::Torch => Choice::torch(1, 1),
+    }
+}
+
 /// Bytes that measuring needs besides training: float64 replicas, and vectors of all parameters.
 pub(super) fn bytes(spec: &RunSpec, model: &Model, choice: Choice, replicas: usize, device: Device) -> u64 {
     let Some(measure) = &spec.measure else { return 0 };
     let vectors = if measure.groups.contains(&Group::Spectrum) { 16 } else { 12 };
     let twin = RunSpec { precision: Precision::Float64, ..spec.clone() };
     let parameters = model.layout.parameters() as u64;
-    if choice.backend_on(device) == Backend::Lanes {
-        let together = replicas.min(lanes::longest(Precision::Float64));
-        return lanes::bytes(&twin, model, together) + 8 * vectors * parameters * together as u64;
+    let twins = twins(choice, device);
+    if twins.backend == Backend::Lanes {
+        let together = replicas.min(twins.stack);
+        return lanes::bytes(&twin, model, together, twins.images)
+            + 8 * vectors * parameters * together as u64;
     }
     8 * (vectors + 4) * parameters + 8 * spec.batch as u64 * spec.model.activations(model.shape)
 }

@@ -116,8 +116,10 @@ fn of_whole_batches_hessians_are_exact_in_tensors_and_in_lanes() {
         (ModelSpec::Mlp { hidden: vec![4] }, "mlp4.safetensors", &stored.mlp),
         (ModelSpec::Resnet { width: 2 }, "init_width2.safetensors", &stored.resnet),
     ] {
-        let lanes = matches!(model, ModelSpec::Resnet { .. }).then(|| Choice::lanes(Precision::Float64));
-        for choice in [Choice::torch(1, 1)].into_iter().chain(lanes) {
+        let lanes = [1, 8].map(|images| Choice::lanes(Precision::Float64, images));
+        let can = matches!(model, ModelSpec::Resnet { .. });
+        let lanes: Vec<Choice> = if can { lanes.to_vec() } else { Vec::new() };
+        for choice in [Choice::torch(1, 1)].into_iter().chain(lanes.iter().copied()) {
             let all = measured(spec(&stored, model.clone(), init, stored.train, 1), choice);
             for (name, precision) in [
                 ("grad_norm2", 1e-9),
@@ -138,7 +140,7 @@ fn of_whole_batches_hessians_are_exact_in_tensors_and_in_lanes() {
         // Two random probes at each measurement; the faster way, where there is one.
         let mut probes = spec(&stored, model, init, stored.train, 150);
         probes.measure = Some(Measure { groups: vec![Group::Hessian], every: 1 });
-        let all = measured(probes, lanes.unwrap_or(Choice::torch(1, 1)));
+        let all = measured(probes, lanes.last().copied().unwrap_or(Choice::torch(1, 1)));
         let ((trace, error), expected) = (mean(&all, "hessian_trace"), expected["hessian_trace"]);
         assert!(error < 0.2 * expected.abs(), "{trace} ± {error}");
         assert!(
@@ -154,8 +156,9 @@ fn tensors_and_lanes_measure_the_same() {
     let spec = |choice| {
         measured(spec(&stored, ModelSpec::Resnet { width: 2 }, "init_width2.safetensors", 8, 2), choice)
     };
-    let (tensors, lanes) = (spec(Choice::torch(1, 1)), spec(Choice::lanes(Precision::Float64)));
-    for (a, b) in tensors.iter().zip(&lanes) {
+    let tensors = spec(Choice::torch(1, 1));
+    let lanes = [1, 4].map(|images| spec(Choice::lanes(Precision::Float64, images)));
+    for (a, b) in lanes.iter().flat_map(|lanes| tensors.iter().zip(lanes)) {
         for (name, ..) in QUANTITIES {
             let (a, b) = (a.get(name), b.get(name));
             assert!(

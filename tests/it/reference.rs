@@ -95,9 +95,10 @@ fn spec(stored: &Stored, case: &Case) -> RunSpec {
     }
 }
 
-/// libtorch alone and stacked, and vector lanes.
-fn choices() -> [Choice; 3] {
-    [Choice::torch(1, 1), Choice::torch(2, 1), Choice::lanes(Precision::Float64)]
+/// libtorch alone and stacked, and vector lanes with one image in a vector, with two and with as many as there are lanes.
+fn choices() -> [Choice; 5] {
+    let [one, two, all] = [1, 2, 8].map(|images| Choice::lanes(Precision::Float64, images));
+    [Choice::torch(1, 1), Choice::torch(2, 1), one, two, all]
 }
 
 fn train(spec: RunSpec, choice: Choice) -> Vec<EpochRecord> {

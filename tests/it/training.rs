@@ -70,9 +70,14 @@ fn cohort_and_solo_agree_in_float64() {
         .collect();
     let alone: Vec<EpochRecord> =
         specs.iter().map(|spec| train(std::slice::from_ref(spec), 1, 1)[0].clone()).collect();
-    for choice in [Choice::torch(5, 1), Choice::lanes(Precision::Float64)] {
+    for choice in [Choice::torch(5, 1), lanes(1), lanes(2), lanes(8)] {
         assert_same_to_1e10(&train_by(&specs, choice, 1), &alone);
     }
+}
+
+/// Vector lanes in float64, with so many images in a vector.
+fn lanes(images: usize) -> Choice {
+    Choice::lanes(Precision::Float64, images)
 }
 
 fn assert_same_to_1e10(some: &[EpochRecord], others: &[EpochRecord]) {
@@ -107,8 +112,11 @@ fn lanes_agree_with_libtorch_on_augmented_colour_images() {
                 ..spec(width, batch, Precision::Float64, seed)
             })
             .collect();
-        let lanes = train_by(&specs, Choice::lanes(Precision::Float64), 1);
-        assert_same_to_1e10(&lanes, &train(&specs, 1, 1));
+        for images in [1, 2, 4] {
+            if batch % images == 0 {
+                assert_same_to_1e10(&train_by(&specs, lanes(images), 1), &train(&specs, 1, 1));
+            }
+        }
     }
 }
 
@@ -119,16 +127,23 @@ fn a_replica_in_lanes_gives_the_same_bits_whoever_shares_its_vector() {
     let specs: Vec<RunSpec> = (1..=19)
         .map(|seed| RunSpec { lr: 0.005 * seed as f64, train: 96, ..spec(4, 16, Precision::Float32, seed) })
         .collect();
-    let lanes = Choice::lanes(Precision::Float32);
-    let all = train_by(&specs, lanes, 1);
-    for (first, count, workers) in [(0, 1, 1), (3, 2, 1), (1, 8, 1), (2, 11, 2)] {
-        let some = train_by(&specs[first..first + count], lanes, workers);
-        for (run, (a, b)) in all[first..].iter().zip(&some).enumerate() {
-            assert_eq!(bits(a), bits(b), "run {run} of {count} from {first} on");
+    let torch = train(&specs, 4, 1);
+    for images in [1, 2, 8] {
+        let lanes = Choice::lanes(Precision::Float32, images);
+        let all = train_by(&specs, lanes, 1);
+        for (first, count, workers) in [(0, 1, 1), (3, 2, 1), (1, 8, 1), (2, 11, 2)] {
+            let some = train_by(&specs[first..first + count], lanes, workers);
+            for (run, (a, b)) in all[first..].iter().zip(&some).enumerate() {
+                assert_eq!(
+                    bits(a),
+                    bits(b),
+                    "run {run} of {count} from {first} on, {images} images in a vector"
+                );
+            }
         }
-    }
-    for (a, b) in all.iter().zip(train(&specs, 4, 1)) {
-        assert!((a.train.loss - b.train.loss).abs() < 1e-3 * b.train.loss, "{a:?} {b:?}");
+        for (a, b) in all.iter().zip(&torch) {
+            assert!((a.train.loss - b.train.loss).abs() < 1e-3 * b.train.loss, "{a:?} {b:?}");
+        }
     }
 }
 
@@ -189,7 +204,7 @@ fn each_stream_of_seeds_varies_alone() {
         with(|seeds| seeds.noise = 2),
         with(|seeds| seeds.augment = 2),
     ];
-    for choice in [Choice::torch(6, 1), Choice::lanes(Precision::Float32)] {
+    for choice in [Choice::torch(6, 1), Choice::lanes(Precision::Float32, 2)] {
         let first: Vec<Vec<u64>> = train_by(&specs, choice, 1).iter().map(bits).collect();
         let second: Vec<Vec<u64>> = train_by(&specs, choice, 1).iter().map(bits).collect();
         assert_eq!(first, second);

@@ -1,22 +1,27 @@
-//! Convolutions whose vector lanes are replicas.
+//! Convolutions whose vector lanes are replicas and images.
 //!
-//! Numbers of a few images (a *slab*, at most [`SLAB`]) lie as channel, pixel, image, and in each vector one
-//! lane per replica; weights as output, input, tap, which is PyTorch's order. A pixel and a pixel are linked by
-//! a tap where the kernel, laid on the output pixel, sees the input pixel; padding is the links that are
-//! missing, so nothing is multiplied by zero. One loop contracts weights with inputs over the links of an output
-//! pixel; the gradient with respect to the inputs is the same loop over the links seen from the other side.
+//! A vector holds a number of one image or of several, each replica's in a lane of its own; what it holds of its images
+//! is a *pack*. Numbers of a few packs (a *slab*, at most [`SLAB`]) lie as channel, pixel, pack; weights as output,
+//! input, tap, which is PyTorch's order, and replica. A pixel and a pixel are linked by a tap where the kernel, laid on
+//! the output pixel, sees the input pixel; padding is the links that are missing, so nothing is multiplied by zero.
+//! One loop contracts weights with inputs over the links of an output pixel; the gradient with respect to the inputs is
+//! the same loop over the links seen from the other side.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::vector::Vector;
+use super::vector::{Vector, lanes};
 
-/// Images that are computed together: with four output channels as many as the registers hold.
-pub(super) const SLAB: usize = 6;
+/// Packs that are computed together at most. Measured: with six the inputs of a pixel outgrow the first-level cache, with
+/// two or three weights are loaded too often.
+pub(super) const SLAB: usize = 4;
 
 /// Terms of a weight's gradient that are added in registers before they reach memory: few enough that
 /// what they are made of stays in the first-level cache.
 const RUN: usize = 64;
+
+/// Parameters whose gradients are handed on together: few enough to stay in the first-level cache.
+const PART: usize = 512;
 
 /// A tap with the pixel on its other side.
 #[derive(Clone, Copy)]
@@ -34,7 +39,8 @@ struct Links {
 
 /// Pairs of output and input pixel that share a tap, within a run of output pixels.
 struct Pairs {
-    tap: usize,
+    /// The tap's place among the live ones.
+    live: usize,
     pairs: Vec<(u32, u32)>,
 }
 
@@ -43,15 +49,17 @@ pub(super) struct Geometry {
     /// Pixels of the output.
     pixels: usize,
     taps: usize,
+    /// Taps with any link; on an image of one pixel only the middle one.
+    live: Vec<usize>,
     inputs: Links,
     outputs: Links,
-    /// For slabs of one image, two, … [`SLAB`]; empty for those that do not come up.
+    /// For slabs of one pack, two, … [`SLAB`]; empty for those that do not come up.
     pairs: [Vec<Pairs>; SLAB],
 }
 
 impl Geometry {
     /// Kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this height and width.
-    /// Gradients come up for slabs of `slabs` images.
+    /// Gradients come up for slabs of `slabs` packs.
     pub(super) fn new(kernel: usize, stride: usize, [height, width]: [usize; 2], slabs: &[usize]) -> Self {
         let padding = kernel / 2;
         let [rows, columns] = [height.div_ceil(stride), width.div_ceil(stride)];
@@ -74,13 +82,16 @@ impl Geometry {
             }
         }
         let taps = kernel * kernel;
+        let live: Vec<usize> =
+            (0..taps).filter(|tap| linked.iter().any(|(linked, ..)| linked == tap)).collect();
         let pairs = std::array::from_fn(|slab| match slabs.contains(&(slab + 1)) {
-            true => runs(&linked, taps, pixels, RUN.div_ceil(slab + 1)),
+            true => runs(&linked, &live, pixels, RUN.div_ceil(slab + 1)),
             false => Vec::new(),
         });
         Self {
             pixels,
             taps,
+            live,
             inputs: Links { of: inputs, others: before },
             outputs: Links { of: outputs, others: pixels },
             pairs,
@@ -110,44 +121,88 @@ impl Conv {
         self.geometry.pixels
     }
 
-    /// Output channels of `images` images, or their sum with what `y` holds.
-    pub(super) fn forward<V: Vector>(&self, theta: &[V], x: &[V], y: &mut [V], images: usize, add: bool) {
-        let side = Side {
-            weights: &theta[self.weights.clone()],
+    /// Weights that can have a gradient.
+    pub(super) fn live(&self) -> usize {
+        self.to * self.from * self.geometry.live.len()
+    }
+
+    /// Output channels of `packs` packs, or their sum with what `y` holds. `theta` has `replicas` numbers for each parameter.
+    pub(super) fn forward<V: Vector>(
+        &self,
+        (theta, replicas): (&[V::Scalar], usize),
+        x: &[V],
+        y: &mut [V],
+        packs: usize,
+        add: bool,
+    ) {
+        let side = Side::<V> {
+            weights: &theta[self.weights.start * replicas..self.weights.end * replicas],
             channels: [self.from, self.to],
             strides: [self.geometry.taps, self.from * self.geometry.taps],
             links: &self.geometry.inputs,
         };
-        side.contract(x, y, images, add);
+        side.contract(replicas, x, y, packs, add);
     }
 
     /// The gradient with respect to the input, or its sum with what `dx` holds.
-    pub(super) fn backward<V: Vector>(&self, theta: &[V], dy: &[V], dx: &mut [V], images: usize, add: bool) {
-        let side = Side {
-            weights: &theta[self.weights.clone()],
+    pub(super) fn backward<V: Vector>(
+        &self,
+        (theta, replicas): (&[V::Scalar], usize),
+        dy: &[V],
+        dx: &mut [V],
+        packs: usize,
+        add: bool,
+    ) {
+        let side = Side::<V> {
+            weights: &theta[self.weights.start * replicas..self.weights.end * replicas],
             channels: [self.to, self.from],
             strides: [self.from * self.geometry.taps, self.geometry.taps],
             links: &self.geometry.outputs,
         };
-        side.contract(dy, dx, images, add);
+        side.contract(replicas, dy, dx, packs, add);
     }
 
-    /// Adds the gradient with respect to the weights to `gradient`.
-    pub(super) fn gradient<V: Vector>(&self, x: &[V], dy: &[V], gradient: &mut [V], images: usize) {
-        assert_eq!(x.len(), self.from * self.geometry.inputs.others * images);
-        assert_eq!(dy.len(), self.to * self.geometry.pixels * images);
-        assert_eq!(gradient.len(), self.weights.len());
+    /// Adds the gradient with respect to the live weights to `gradient`, image by image of a pack apart.
+    pub(super) fn gradient<V: Vector>(&self, x: &[V], dy: &[V], gradient: &mut [V], packs: usize) {
+        assert_eq!(x.len(), self.from * self.geometry.inputs.others * packs);
+        assert_eq!(dy.len(), self.to * self.geometry.pixels * packs);
+        assert_eq!(gradient.len(), self.live());
         V::run(
             #[inline(always)]
-            || match images {
+            || match packs {
                 1 => self.gradient_of::<V, 1>(x, dy, gradient),
                 2 => self.gradient_of::<V, 2>(x, dy, gradient),
                 3 => self.gradient_of::<V, 3>(x, dy, gradient),
-                4 => self.gradient_of::<V, 4>(x, dy, gradient),
-                5 => self.gradient_of::<V, 5>(x, dy, gradient),
-                _ => self.gradient_of::<V, 6>(x, dy, gradient),
+                _ => self.gradient_of::<V, 4>(x, dy, gradient),
             },
         );
+    }
+
+    /// Hands on what [`Conv::gradient`] gathered, some parameters after the other: where they are among all, and the
+    /// gradient of each of `replicas` replicas.
+    pub(super) fn hand_on<V: Vector>(
+        &self,
+        gradient: &[V],
+        replicas: usize,
+        mut change: impl FnMut(Range<usize>, &[V::Scalar]),
+    ) {
+        let (taps, live) = (self.geometry.taps, &self.geometry.live);
+        let rows = (PART / taps).max(1);
+        // The other taps' gradients stay zero.
+        let mut part = vec![V::Scalar::default(); rows * taps * replicas];
+        let mut start = self.weights.start;
+        for gradient in gradient.chunks(rows * live.len()) {
+            match replicas {
+                1 => fold_rows::<V, 1>(gradient, live, taps, &mut part),
+                2 => fold_rows::<V, 2>(gradient, live, taps, &mut part),
+                4 => fold_rows::<V, 4>(gradient, live, taps, &mut part),
+                8 => fold_rows::<V, 8>(gradient, live, taps, &mut part),
+                _ => fold_rows::<V, 16>(gradient, live, taps, &mut part),
+            }
+            let parameters = gradient.len() / live.len() * taps;
+            change(start..start + parameters, &part[..parameters * replicas]);
+            start += parameters;
+        }
     }
 
     #[inline(always)]
@@ -158,7 +213,7 @@ impl Conv {
                 let wide = tile(self.to - output, V::TILE);
                 let mut input = 0;
                 while input < self.from {
-                    let deep = tile(self.from - input, 4);
+                    let deep = if self.from - input >= 4 { 4 } else { 1 };
                     match (wide, deep) {
                         (4, 4) => self.gradient_tile::<V, N, 4, 4>(x, dy, gradient, run, output, input),
                         (4, _) => self.gradient_tile::<V, N, 4, 1>(x, dy, gradient, run, output, input),
@@ -188,54 +243,76 @@ impl Conv {
         let mut sums = [[V::zero(); I]; O];
         for &(to, from) in &run.pairs {
             let (to, from) = (output * after + to as usize * N, input * before + from as usize * N);
-            for image in 0..N {
+            for pack in 0..N {
                 // SAFETY: output + O and input + I are channels, the pairs hold pixels of their sides, and the
                 // slices' lengths were checked.
                 let inputs: [V; I] = std::array::from_fn(
                     #[inline(always)]
-                    |i| unsafe { *x.get_unchecked(from + i * before + image) },
+                    |i| unsafe { *x.get_unchecked(from + i * before + pack) },
                 );
                 for (o, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: as above.
-                    let change = unsafe { *dy.get_unchecked(to + o * after + image) };
+                    let change = unsafe { *dy.get_unchecked(to + o * after + pack) };
                     for (sum, input) in sums.iter_mut().zip(inputs) {
                         *sum = input.mul_add(change, *sum);
                     }
                 }
             }
         }
+        let live = self.geometry.live.len();
         for (o, sums) in sums.iter().enumerate() {
             for (i, sum) in sums.iter().enumerate() {
-                let weight =
-                    &mut gradient[((output + o) * self.from + input + i) * self.geometry.taps + run.tap];
+                let weight = &mut gradient[((output + o) * self.from + input + i) * live + run.live];
                 *weight = weight.add(*sum);
             }
         }
     }
 }
 
-/// Cuts output pixels into runs of `length`, and lists the pairs of each tap within each. `linked` holds taps with
+/// Adds up the images of a vector, and puts the sums of each `live` tap to its place among all `taps`.
+fn fold_rows<V: Vector, const R: usize>(gradient: &[V], live: &[usize], taps: usize, part: &mut [V::Scalar]) {
+    V::run(
+        #[inline(always)]
+        || {
+            let rows = part.chunks_exact_mut(taps * R);
+            for (gradient, row) in gradient.chunks_exact(live.len()).zip(rows) {
+                for (sum, tap) in gradient.iter().zip(live) {
+                    let sum = [sum.fold(R)];
+                    row[tap * R..][..R].copy_from_slice(&lanes(&sum)[..R]);
+                }
+            }
+        },
+    );
+}
+
+/// Cuts output pixels into runs of `length`, and lists the pairs of each live tap within each. `linked` holds taps with
 /// their output and input pixels.
-fn runs(linked: &[(usize, u32, u32)], taps: usize, pixels: usize, length: usize) -> Vec<Pairs> {
-    let mut all: Vec<Pairs> = (0..pixels.div_ceil(length) * taps)
-        .map(|index| Pairs { tap: index % taps, pairs: Vec::new() })
+fn runs(linked: &[(usize, u32, u32)], live: &[usize], pixels: usize, length: usize) -> Vec<Pairs> {
+    let mut all: Vec<Pairs> = (0..pixels.div_ceil(length) * live.len())
+        .map(|index| Pairs { live: index % live.len(), pairs: Vec::new() })
         .collect();
     for &(tap, output, input) in linked {
-        all[output as usize / length * taps + tap].pairs.push((output, input));
+        let place = live.partition_point(|live| *live < tap);
+        all[output as usize / length * live.len() + place].pairs.push((output, input));
     }
     all.retain(|run| !run.pairs.is_empty());
     all
 }
 
-/// Channels of the next tile, of those that are left: `size`, or one.
+/// Channels of the next tile, of those that are left: a power of two, at most `size`.
 #[inline(always)]
 fn tile(left: usize, size: usize) -> usize {
-    if left >= size { size } else { 1 }
+    match left {
+        8.. if size >= 8 => 8,
+        4.. if size >= 4 => 4,
+        2.. if size >= 2 => 2,
+        _ => 1,
+    }
 }
 
 /// A convolution seen from one of its sides.
-struct Side<'a, V> {
-    weights: &'a [V],
+struct Side<'a, V: Vector> {
+    weights: &'a [V::Scalar],
     /// Channels contracted over, and channels computed.
     channels: [usize; 2],
     /// From one such channel's weights to the next one's.
@@ -245,33 +322,45 @@ struct Side<'a, V> {
 }
 
 impl<V: Vector> Side<'_, V> {
-    fn contract(&self, x: &[V], y: &mut [V], images: usize, add: bool) {
-        assert_eq!(x.len(), self.channels[0] * self.links.others * images);
-        assert_eq!(y.len(), self.channels[1] * self.links.of.len() * images);
+    fn contract(&self, replicas: usize, x: &[V], y: &mut [V], packs: usize, add: bool) {
+        assert_eq!(x.len(), self.channels[0] * self.links.others * packs);
+        assert_eq!(y.len(), self.channels[1] * self.links.of.len() * packs);
+        assert!(replicas <= V::LANES);
+        match replicas {
+            1 => self.contract_with::<1>(x, y, packs, add),
+            2 => self.contract_with::<2>(x, y, packs, add),
+            4 => self.contract_with::<4>(x, y, packs, add),
+            8 => self.contract_with::<8>(x, y, packs, add),
+            _ => self.contract_with::<16>(x, y, packs, add),
+        }
+    }
+
+    fn contract_with<const R: usize>(&self, x: &[V], y: &mut [V], packs: usize, add: bool) {
         V::run(
             #[inline(always)]
-            || match images {
-                1 => self.contract_of::<1>(x, y, add),
-                2 => self.contract_of::<2>(x, y, add),
-                3 => self.contract_of::<3>(x, y, add),
-                4 => self.contract_of::<4>(x, y, add),
-                5 => self.contract_of::<5>(x, y, add),
-                _ => self.contract_of::<6>(x, y, add),
+            || match packs {
+                1 => self.contract_of::<R, 1>(x, y, add),
+                2 => self.contract_of::<R, 2>(x, y, add),
+                3 => self.contract_of::<R, 3>(x, y, add),
+                _ => self.contract_of::<R, 4>(x, y, add),
             },
         );
     }
 
     #[inline(always)]
-    fn contract_of<const N: usize>(&self, x: &[V], y: &mut [V], add: bool) {
+    fn contract_of<const R: usize, const N: usize>(&self, x: &[V], y: &mut [V], add: bool) {
         // A tile's weights stay in the first-level cache while the pixels pass.
         let mut channel = 0;
         while channel < self.channels[1] {
-            let wide = tile(self.channels[1] - channel, V::TILE);
+            // A slab of few packs leaves registers for more channels.
+            let most = if N > SLAB / 2 { V::TILE } else { 2 * V::TILE };
+            let wide = tile(self.channels[1] - channel, most);
             for pixel in 0..self.links.of.len() {
                 match wide {
-                    4 => self.tile::<N, 4>(x, y, channel, pixel, add),
-                    2 => self.tile::<N, 2>(x, y, channel, pixel, add),
-                    _ => self.tile::<N, 1>(x, y, channel, pixel, add),
+                    8 => self.tile::<R, N, 8>(x, y, channel, pixel, add),
+                    4 => self.tile::<R, N, 4>(x, y, channel, pixel, add),
+                    2 => self.tile::<R, N, 2>(x, y, channel, pixel, add),
+                    _ => self.tile::<R, N, 1>(x, y, channel, pixel, add),
                 }
             }
             channel += wide;
@@ -279,7 +368,7 @@ impl<V: Vector> Side<'_, V> {
     }
 
     #[inline(always)]
-    fn tile<const N: usize, const O: usize>(
+    fn tile<const R: usize, const N: usize, const O: usize>(
         &self,
         x: &[V],
         y: &mut [V],
@@ -294,15 +383,16 @@ impl<V: Vector> Side<'_, V> {
             let (weight, inputs) = (channel * outer + c * inner, c * self.links.others);
             for link in &self.links.of[pixel] {
                 let input = (inputs + link.pixel as usize) * N;
+                let weight = (weight + link.tap as usize) * R;
                 // SAFETY: channel + O and c are channels and a link's tap and pixel are its sides', so these
-                // are weights, and below N inputs, of slices whose lengths were checked.
+                // are weights, R of each, and below N inputs, of slices whose lengths were checked.
                 let weights: [V; O] = std::array::from_fn(
                     #[inline(always)]
-                    |o| unsafe { *self.weights.get_unchecked(weight + o * outer + link.tap as usize) },
+                    |o| unsafe { V::repeat::<R>(self.weights.as_ptr().add(weight + o * outer * R)) },
                 );
-                for (image, sums) in sums.iter_mut().enumerate() {
+                for (pack, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: as above.
-                    let input = unsafe { *x.get_unchecked(input + image) };
+                    let input = unsafe { *x.get_unchecked(input + pack) };
                     for (sum, weight) in sums.iter_mut().zip(weights) {
                         *sum = input.mul_add(weight, *sum);
                     }

@@ -1,26 +1,28 @@
-//! Cross-entropy and accuracy of replicas in the vector lanes.
+//! Cross-entropy and accuracy of replicas and images in the vector lanes.
 
 use super::vector::{Scalar, Vector, lanes, lanes_mut};
 
-/// The losses of a slab's logits (class, image) with labels (image, replica): calls `each` with replica, loss and
-/// whether the largest logit is the label's. Where `slopes` is given, it becomes the gradient of the loss times
-/// `weight`. Replicas beyond `labels` pad the vectors and take the first one's label.
+/// The losses of a slab's logits (class, pack) with labels (image, replica), where a vector has `places` replicas: calls
+/// `each` with replica, loss and whether the largest logit is the label's. Where `slopes` is given, it becomes the gradient
+/// of the loss times `weight`. Replicas beyond `labels` pad the vectors and take the first one's label; images beyond
+/// them are nobody's.
 pub(super) fn cross_entropy<V: Vector>(
     logits: &[V],
     labels: &[i64],
-    replicas: usize,
+    [replicas, places]: [usize; 2],
+    packs: usize,
     mut slopes: Option<(&mut [V], f64)>,
     each: &mut dyn FnMut(usize, f64, bool),
 ) {
-    let images = labels.len() / replicas;
-    let classes = logits.len() / images;
+    let (images, classes) = (labels.len() / replicas, logits.len() / packs);
     let values = lanes(logits);
     let mut exponentials = vec![0.0; classes];
     for image in 0..images {
-        for lane in 0..V::LANES {
-            let replica = if lane < replicas { lane } else { 0 };
+        let (pack, first) = (image * places / V::LANES, image * places % V::LANES);
+        for place in 0..places {
+            let replica = if place < replicas { place } else { 0 };
             let label = labels[image * replicas + replica] as usize;
-            let at = |class: usize| (class * images + image) * V::LANES + lane;
+            let at = |class: usize| (class * packs + pack) * V::LANES + first + place;
             let logit = |class: usize| values[at(class)].wide();
             let (mut largest, mut best) = (logit(0), 0);
             for class in 1..classes {
@@ -33,8 +35,8 @@ pub(super) fn cross_entropy<V: Vector>(
                 *exponential = (logit(class) - largest).exp();
                 sum += *exponential;
             }
-            if lane < replicas {
-                each(lane, largest + sum.ln() - logit(label), best == label);
+            if place < replicas {
+                each(place, largest + sum.ln() - logit(label), best == label);
             }
             if let Some((slopes, weight)) = &mut slopes {
                 let slopes = lanes_mut(slopes);

@@ -1,9 +1,10 @@
 //! Replicas in the lanes of the processor's vectors: small ResNets on a CPU.
 //!
-//! Number i of a vector belongs to replica i, so a vector instruction does the same for 4, 8 or 16 replicas,
-//! however few channels a layer has. [`vector`] is the vector, [`conv`], [`norm`], [`loss`] and [`update`] the
-//! operations, [`network`] the ResNet, forward and backward. A replica's bits depend neither on the others in its
-//! vector nor on how long the processor's vectors are (exp, ln and powers are the C library's).
+//! A vector holds the same number of several replicas, at several images of each one's batch where there are fewer
+//! replicas than lanes, so a vector instruction does useful work in every lane however few channels a layer has.
+//! [`vector`] is the vector, [`conv`], [`norm`], [`loss`] and [`update`] the operations, [`network`] the ResNet, forward
+//! and backward. A replica's bits depend on how many images a vector holds, which a plan decides ([`images`]), and
+//! neither on the other replicas nor on how long the processor's vectors are (exp, ln and powers are the C library's).
 
 mod conv;
 mod loss;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use self::network::{Network, Places, Slab, Weights, Work};
 use self::norm::Running;
 use self::update::Optimizer;
-use self::vector::{Plain, Scalar, Vector, lanes, lanes_mut};
+use self::vector::{Numbers, Pair, Plain, Scalar, Vector, lanes, lanes_mut};
 use super::evaluate::Examples;
 use super::replicas::{Epoch, Replicas, Step, Sums};
 use super::spec::RunSpec;
@@ -29,37 +30,56 @@ use crate::model::{self, Layout, Model, ModelSpec, Scores, State};
 use crate::rng::Rng;
 use crate::torch::Precision;
 
-/// Runs the expression with `$vector` as the vector type for this many replicas: the shortest that holds them,
-/// or the processor's longest.
+/// Runs the expression with `$vector` as the vector type for this many lanes: the shortest that has them, or the
+/// longest.
 macro_rules! with_vector {
-    ($precision:expr, $replicas:expr, $vector:ident => $value:expr) => {{
-        let (wide, replicas) = ($precision == Precision::Float64, $replicas);
-        match Processor::get() {
+    ($precision:expr, $lanes:expr, $vector:ident => $value:expr) => {{
+        let wide = $precision == Precision::Float64;
+        let long = $lanes > most($precision) / 2;
+        match (Processor::get(), wide, long) {
             #[cfg(target_arch = "x86_64")]
-            Processor::Avx512 if wide && replicas > 4 => {
+            (Processor::Avx512, true, true) => {
                 type $vector = vector::Avx512F64;
                 $value
             }
             #[cfg(target_arch = "x86_64")]
-            Processor::Avx512 if !wide && replicas > 8 => {
+            (Processor::Avx512, false, true) => {
                 type $vector = vector::Avx512F32;
                 $value
             }
             #[cfg(target_arch = "x86_64")]
-            Processor::Avx512 | Processor::Avx2 if wide => {
+            (Processor::Avx2, true, true) => {
+                type $vector = Pair<vector::Avx2F64>;
+                $value
+            }
+            #[cfg(target_arch = "x86_64")]
+            (Processor::Avx2, false, true) => {
+                type $vector = Pair<vector::Avx2F32>;
+                $value
+            }
+            #[cfg(target_arch = "x86_64")]
+            (Processor::Avx512 | Processor::Avx2, true, false) => {
                 type $vector = vector::Avx2F64;
                 $value
             }
             #[cfg(target_arch = "x86_64")]
-            Processor::Avx512 | Processor::Avx2 => {
+            (Processor::Avx512 | Processor::Avx2, false, false) => {
                 type $vector = vector::Avx2F32;
                 $value
             }
-            Processor::Other if wide => {
+            (Processor::Other, true, true) => {
+                type $vector = Pair<Plain<f64, 4>>;
+                $value
+            }
+            (Processor::Other, false, true) => {
+                type $vector = Pair<Plain<f32, 8>>;
+                $value
+            }
+            (Processor::Other, true, false) => {
                 type $vector = Plain<f64, 4>;
                 $value
             }
-            Processor::Other => {
+            (Processor::Other, false, false) => {
                 type $vector = Plain<f32, 8>;
                 $value
             }
@@ -88,14 +108,24 @@ impl Processor {
     }
 }
 
-/// Replicas of the longest vector of any processor.
+/// Lanes of the longest vector, on any processor.
 pub(super) fn most(precision: Precision) -> usize {
     if precision == Precision::Float64 { 8 } else { 16 }
 }
 
-/// Replicas of the longest vector of this processor.
-pub(super) fn longest(precision: Precision) -> usize {
-    with_vector!(precision, most(precision), V => V::LANES)
+/// How many images of a batch a vector should hold for `cohort` runs on `cores` cores: so many that they take the
+/// fewest vectors.
+pub(super) fn images(precision: Precision, batch: usize, cohort: usize, cores: usize) -> usize {
+    let possible = (0..)
+        .map(|power| 1 << power)
+        .take_while(|&images| images <= most(precision) && batch.is_multiple_of(images));
+    // Packs of an update that the busiest core computes, and what an update costs besides, which is about one more.
+    // Of equally few those with more replicas, which share updates.
+    let vectors = |&images: &usize| {
+        let stacks = super::cohort::stacks(cohort, most(precision) / images, cores).len();
+        stacks.div_ceil(cores.max(1)) * (batch / images + 1)
+    };
+    possible.min_by_key(vectors).unwrap_or(1)
 }
 
 /// Whether lanes can train such a run, on a processor that multiplies and adds in one instruction.
@@ -108,35 +138,57 @@ fn fits(spec: &RunSpec) -> bool {
     matches!(spec.model, ModelSpec::Resnet { .. }) && spec.precision != Precision::Bf16
 }
 
-/// Replicas with drawn weights, one per spec, at most [`longest`] of one cohort.
-pub(super) fn build(specs: &[RunSpec], model: &Model, store: ImageStore) -> Result<Box<dyn Replicas>> {
+/// Replicas with drawn weights, one per spec, all of one cohort, with `images` images in a vector.
+pub(super) fn build(
+    specs: &[RunSpec],
+    model: &Model,
+    store: ImageStore,
+    images: usize,
+) -> Result<Box<dyn Replicas>> {
     let first = &specs[0];
-    if !fits(first) || specs.len() > longest(first.precision) {
+    let largest = most(first.precision) / images;
+    if !fits(first) || specs.len() > largest {
         return Err(Error::invalid(format!(
-            "vector lanes train at most {} ResNets in float32, tf32 or float64; found {} of {} in {}",
-            longest(first.precision),
+            "vector lanes train at most {largest} ResNets in float32, tf32 or float64; found {} of {} in {}",
             specs.len(),
             first.model.info().name,
             first.precision.name()
         )));
     }
-    let network = network(model, first.batch)?;
+    if !first.batch.is_multiple_of(images) {
+        return Err(Error::invalid(format!(
+            "vector lanes of {images} images train batches of a multiple of that, found {}",
+            first.batch
+        )));
+    }
+    let network = network(model, first.batch / images)?;
+    let lanes = lanes_of(first.precision, specs.len(), images);
     Ok(
-        with_vector!(first.precision, specs.len(), V => Box::new(Lanes::<V>::new(specs, model, network, store))),
+        with_vector!(first.precision, lanes, V => Box::new(Lanes::<V>::new(specs, model, network, store, images))),
     )
 }
 
-/// Bytes that training this many replicas needs.
-pub(super) fn bytes(spec: &RunSpec, model: &Model, replicas: usize) -> u64 {
-    let parameters = model.layout.parameters() as u64;
-    let noise = if spec.optimizer.noise() > 0.0 { 3 } else { 0 };
-    let vectors = parameters * (1 + spec.optimizer.buffers() + noise)
-        + network::vectors(model.shape, spec.model.width() as usize, spec.batch) as u64;
-    with_vector!(spec.precision, replicas, V => vectors * size_of::<V>() as u64)
+/// Lanes of the vectors that hold this many replicas and images.
+fn lanes_of(precision: Precision, replicas: usize, images: usize) -> usize {
+    let shortest = most(precision) / 2;
+    (replicas.next_power_of_two() * images).max(shortest)
 }
 
-fn network(model: &Model, batch: usize) -> Result<Network> {
-    Network::new(model.layout.as_ref(), model.shape, batch)
+/// Bytes that training this many replicas needs, with `images` images in a vector.
+pub(super) fn bytes(spec: &RunSpec, model: &Model, replicas: usize, images: usize) -> u64 {
+    let parameters = model.layout.parameters() as u64;
+    let lanes = lanes_of(spec.precision, replicas, images) as u64;
+    let noise = if spec.optimizer.noise() > 0.0 { 3 } else { 0 };
+    let numbers = parameters * (1 + spec.optimizer.buffers() + noise) * (lanes / images as u64);
+    let packs = spec.batch.div_ceil(images);
+    let vectors = network::vectors(model.shape, spec.model.width() as usize, packs) as u64;
+    let size = if spec.precision == Precision::Float64 { 8 } else { 4 };
+    (numbers + vectors * lanes) * size
+}
+
+/// For batches of this many packs.
+fn network(model: &Model, packs: usize) -> Result<Network> {
+    Network::new(model.layout.as_ref(), model.shape, packs)
         .ok_or_else(|| Error::invalid(format!("vector lanes train no {}", model.spec.info().name)))
 }
 
@@ -154,7 +206,7 @@ impl Places for Layout {
     }
 }
 
-/// Replicas in vectors of one type. Lanes beyond the replicas do what the first one does.
+/// Replicas in vectors of one type. Places in a vector beyond the replicas do what the first one does.
 struct Lanes<V: Vector> {
     layout: Arc<Layout>,
     precision: Precision,
@@ -170,26 +222,28 @@ struct Lanes<V: Vector> {
     epoch: Epoch,
     sums: Option<Vec<Sums>>,
     /// Of all parameters, where they are asked for.
-    gradient: Vec<V>,
+    gradient: Vec<V::Scalar>,
 }
 
 impl<V: Vector> Lanes<V> {
-    fn new(specs: &[RunSpec], model: &Model, network: Network, store: ImageStore) -> Self {
+    fn new(specs: &[RunSpec], model: &Model, network: Network, store: ImageStore, images: usize) -> Self {
         let (first, replicas) = (&specs[0], specs.len());
+        let (places, packs) = (V::LANES / images, first.batch / images);
         let parameters = model.layout.parameters() as usize;
-        let lr = (0..V::LANES).map(|lane| specs[own(lane, replicas)].lr).collect();
+        let lr = (0..places).map(|place| specs[own(place, replicas)].lr).collect();
         let mut lanes = Self {
             layout: Arc::clone(&model.layout),
             precision: first.precision,
             weights: Weights {
-                theta: vec![V::zero(); parameters],
+                theta: Numbers::zeros(parameters * places),
+                replicas: places,
                 running: network.norms().into_iter().map(Running::new).collect(),
             },
             batches: 0,
             optimizer: Optimizer::new(&first.optimizer, lr, parameters),
-            work: network.work(first.batch),
+            work: network.work(packs, places),
             images: Images::new(store),
-            slabs: Slab::cut(first.batch),
+            slabs: Slab::cut(packs),
             replicas,
             epoch: Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new(), factors: Vec::new() },
             sums: None,
@@ -204,42 +258,61 @@ impl<V: Vector> Lanes<V> {
         lanes
     }
 
+    /// Replicas for which a vector has places.
+    fn places(&self) -> usize {
+        self.weights.replicas
+    }
+
+    /// Images in a vector.
+    fn pack(&self) -> usize {
+        V::LANES / self.places()
+    }
+
     /// One replica's weights as libtorch's.
     fn weights_of(&self, replica: usize) -> model::Weights {
         let running: Vec<[Vec<f64>; 2]> = self
             .weights
             .running
             .iter()
-            .map(|running| [lane(&running.mean, replica), lane(&running.variance, replica)])
+            .map(|running| {
+                [&running.mean, &running.variance].map(|vectors| every(lanes(vectors), replica, V::LANES))
+            })
             .collect();
-        let flat = lane(&self.weights.theta, replica);
+        let flat = every(&self.weights.theta, replica, self.places());
         model::Weights::of_one(&self.layout, self.precision, &flat, &running, self.batches)
     }
 
     fn set_weights(&mut self, replica: usize, weights: &model::Weights) {
         let (flat, running) = weights.numbers();
-        let own = own_lanes::<V>(replica, self.replicas);
-        set_lanes(&mut self.weights.theta, &own, &flat);
+        let places = self.places();
+        let own = own_places(replica, self.replicas, places);
+        set_every(&mut self.weights.theta, &own, places, &flat);
+        // Statistics are in all lanes of a replica.
+        let lanes: Vec<usize> = (0..V::LANES / places)
+            .flat_map(|image| own.iter().map(move |place| image * places + place))
+            .collect();
         for (running, [mean, variance]) in self.weights.running.iter_mut().zip(&running) {
-            set_lanes(&mut running.mean, &own, mean);
-            set_lanes(&mut running.variance, &own, variance);
+            set_every(lanes_mut(&mut running.mean), &lanes, V::LANES, mean);
+            set_every(lanes_mut(&mut running.variance), &lanes, V::LANES, variance);
         }
         self.batches = weights.batches;
     }
 
     /// Forward on a batch of the epoch, in training mode, and the slopes of its loss.
     fn forward(&mut self, index: usize) {
+        let pack = self.pack();
         let Self { network, weights, work, images, epoch, replicas, .. } = self;
-        let batch: usize = self.slabs.iter().map(|slab| slab.images).sum();
+        let batch = self.slabs.iter().map(|slab| slab.packs).sum::<usize>() * pack;
         let first = index * batch * *replicas;
         let of = |slab: &Slab| {
-            let start = first + slab.start * *replicas;
-            start..start + slab.images * *replicas
+            let start = first + slab.start * pack * *replicas;
+            start..start + slab.packs * pack * *replicas
         };
+        let places = [*replicas, weights.replicas];
         let numbers = images.numbers();
         for slab in &self.slabs {
             let flips = epoch.flips.get(of(slab)).unwrap_or(&[]);
-            images.load(&epoch.starts[of(slab)], flips, *replicas, &mut work.images[slab.of(numbers)]);
+            images.load(&epoch.starts[of(slab)], flips, places, &mut work.images[slab.of(numbers)]);
         }
         network.forward(weights, work, &self.slabs, true);
         let classes = network.classes();
@@ -249,7 +322,8 @@ impl<V: Vector> Lanes<V> {
             loss::cross_entropy(
                 &work.logits[slab.of(classes)],
                 &epoch.labels[of(slab)],
-                *replicas,
+                places,
+                slab.packs,
                 Some((slopes, 1.0 / batch as f64)),
                 &mut |replica, loss, hit| {
                     if let Some(sums) = sums {
@@ -269,17 +343,18 @@ impl<V: Vector> Replicas for Lanes<V> {
 
     fn update(&mut self, step: Step) {
         self.forward(step.index);
+        let places = self.places();
         let Self { network, weights, work, replicas, .. } = self;
         let mut own = self.optimizer.step(step.done, step.factor);
         own.noise = step.noise.map(|noise| {
-            let mut vectors = vec![V::zero(); weights.theta.len()];
+            let mut numbers = Numbers::zeros(weights.theta.len());
             for (replica, noise) in noise.iter().enumerate() {
-                set_lanes(&mut vectors, &own_lanes::<V>(replica, *replicas), noise);
+                set_every(&mut numbers, &own_places(replica, *replicas, places), places, noise);
             }
-            vectors
+            numbers
         });
         let optimizer = &mut self.optimizer;
-        network.backward(&mut weights.theta, work, &self.slabs, &mut |theta, place, gradient| {
+        network.backward(weights, work, &self.slabs, &mut |theta, place, gradient| {
             optimizer.update(theta, place, gradient, &own);
         });
         self.batches += 1;
@@ -287,15 +362,16 @@ impl<V: Vector> Replicas for Lanes<V> {
 
     fn gradients(&mut self, index: usize, into: &mut Vec<Vec<f64>>) {
         self.forward(index);
+        let places = self.places();
         let Self { network, weights, work, replicas, gradient: all, .. } = self;
-        all.resize(weights.theta.len(), V::zero());
-        network.backward(&mut weights.theta, work, &self.slabs, &mut |_, place, gradient| {
-            all[place].copy_from_slice(gradient);
+        all.resize(weights.theta.len(), V::Scalar::default());
+        network.backward(weights, work, &self.slabs, &mut |_, place, gradient| {
+            all[place.start * places..place.end * places].copy_from_slice(gradient);
         });
         into.resize(*replicas, Vec::new());
-        into.iter_mut().for_each(|gradient| gradient.resize(all.len(), 0.0));
-        // All replicas in one pass over the vectors.
-        for (index, numbers) in lanes(all).chunks_exact(V::LANES).enumerate() {
+        into.iter_mut().for_each(|gradient| gradient.resize(all.len() / places, 0.0));
+        // All replicas in one pass over the numbers.
+        for (index, numbers) in all.chunks_exact(places).enumerate() {
             for (gradient, number) in into.iter_mut().zip(numbers) {
                 gradient[index] = number.wide();
             }
@@ -303,9 +379,10 @@ impl<V: Vector> Replicas for Lanes<V> {
     }
 
     fn set_parameters(&mut self, values: &[Vec<f64>]) -> Result<()> {
-        for (index, numbers) in lanes_mut(&mut self.weights.theta).chunks_exact_mut(V::LANES).enumerate() {
-            for (lane, number) in numbers.iter_mut().enumerate() {
-                *number = V::Scalar::of(values[own(lane, self.replicas)][index]);
+        let places = self.places();
+        for (index, numbers) in self.weights.theta.chunks_exact_mut(places).enumerate() {
+            for (place, number) in numbers.iter_mut().enumerate() {
+                *number = V::Scalar::of(values[own(place, self.replicas)][index]);
             }
         }
         Ok(())
@@ -326,14 +403,17 @@ impl<V: Vector> Replicas for Lanes<V> {
             return Err(Error::invalid("an empty data set has no loss; expected at least one example"));
         }
         let (numbers, classes) = (self.images.numbers(), self.network.classes());
+        let (pack, places) = (self.pack(), [replicas, self.places()]);
         let mut losses = vec![Vec::with_capacity(length); replicas];
         let mut hits = vec![0usize; replicas];
-        for start in (0..length).step_by(conv::SLAB) {
+        let most = conv::SLAB * pack;
+        for start in (0..length).step_by(most) {
             poll()?;
-            let slab = Slab { start: 0, images: conv::SLAB.min(length - start) };
+            let images = most.min(length - start);
+            let slab = Slab { start: 0, packs: images.div_ceil(pack) };
             let mut views =
                 Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new(), factors: Vec::new() };
-            for image in start..start + slab.images {
+            for image in start..start + images {
                 for (examples, rng) in &mut sets {
                     let view = self.images.store.draw(rng);
                     let (start, flip) = self.images.store.start(examples.rows[image], view);
@@ -342,14 +422,20 @@ impl<V: Vector> Replicas for Lanes<V> {
                     views.labels.push(i64::from(examples.labels[image]));
                 }
             }
-            let images = &mut self.work.images[slab.of(numbers)];
-            self.images.load(&views.starts, &views.flips, replicas, images);
+            self.images.load(&views.starts, &views.flips, places, &mut self.work.images[slab.of(numbers)]);
             self.network.forward(&mut self.weights, &mut self.work, &[slab], false);
             let logits = &self.work.logits[slab.of(classes)];
-            loss::cross_entropy(logits, &views.labels, replicas, None, &mut |replica, loss, hit| {
-                losses[replica].push(loss);
-                hits[replica] += usize::from(hit);
-            });
+            loss::cross_entropy(
+                logits,
+                &views.labels,
+                places,
+                slab.packs,
+                None,
+                &mut |replica, loss, hit| {
+                    losses[replica].push(loss);
+                    hits[replica] += usize::from(hit);
+                },
+            );
         }
         let n = length as f64;
         let scores = |(losses, hits): (&Vec<f64>, usize)| {
@@ -374,8 +460,8 @@ impl<V: Vector> Replicas for Lanes<V> {
     fn memory(&self, replica: usize) -> Vec<(String, State)> {
         let weights = self.weights_of(replica);
         let kind = self.precision.master();
-        let own = |(name, buffer): &(&str, Vec<V>)| {
-            let buffer = tch::Tensor::from_slice(&lane(buffer, replica)).to_kind(kind);
+        let own = |(name, buffer): &(&str, Numbers<V>)| {
+            let buffer = tch::Tensor::from_slice(&every(buffer, replica, self.places())).to_kind(kind);
             ((*name).to_owned(), weights.split(&buffer, 0))
         };
         self.optimizer.buffers.iter().map(own).collect()
@@ -383,36 +469,38 @@ impl<V: Vector> Replicas for Lanes<V> {
 
     fn set_memory(&mut self, replica: usize, memory: Vec<(String, State)>) -> Result<()> {
         let weights = self.weights_of(replica);
+        let in_all = self.places();
+        let places = own_places(replica, self.replicas, in_all);
         let mut memory: HashMap<String, State> = memory.into_iter().collect();
         for (name, own) in &mut self.optimizer.buffers {
             let buffer = weights.flat().zeros_like();
             weights.join(&buffer, 0, memory.remove(*name).unwrap_or_default())?;
             let numbers = Vec::<f64>::try_from(&buffer.to_kind(tch::Kind::Double))?;
-            set_lanes(own, &own_lanes::<V>(replica, self.replicas), &numbers);
+            set_every(own, &places, in_all, &numbers);
         }
         Ok(())
     }
 }
 
-/// The replica that a lane holds.
-fn own(lane: usize, replicas: usize) -> usize {
-    if lane < replicas { lane } else { 0 }
+/// The replica at a place of a vector.
+fn own(place: usize, replicas: usize) -> usize {
+    if place < replicas { place } else { 0 }
 }
 
-/// The lanes that hold a replica.
-fn own_lanes<V: Vector>(replica: usize, replicas: usize) -> Vec<usize> {
-    (0..V::LANES).filter(|&lane| own(lane, replicas) == replica).collect()
+/// The places, of `places`, that a replica has.
+fn own_places(replica: usize, replicas: usize, places: usize) -> Vec<usize> {
+    (0..places).filter(|&place| own(place, replicas) == replica).collect()
 }
 
-/// One lane's numbers.
-fn lane<V: Vector>(vectors: &[V], lane: usize) -> Vec<f64> {
-    lanes(vectors).iter().skip(lane).step_by(V::LANES).map(|value| value.wide()).collect()
+/// What is at one place of every `places` numbers.
+fn every<S: Scalar>(numbers: &[S], place: usize, places: usize) -> Vec<f64> {
+    numbers.iter().skip(place).step_by(places).map(|value| value.wide()).collect()
 }
 
-/// Sets some lanes' numbers, all to the same.
-fn set_lanes<V: Vector>(vectors: &mut [V], to: &[usize], values: &[f64]) {
-    for (numbers, &value) in lanes_mut(vectors).chunks_exact_mut(V::LANES).zip(values) {
-        to.iter().for_each(|&lane| numbers[lane] = V::Scalar::of(value));
+/// Sets some places of every `places` numbers, all to the same.
+fn set_every<S: Scalar>(numbers: &mut [S], to: &[usize], places: usize, values: &[f64]) {
+    for (numbers, &value) in numbers.chunks_exact_mut(places).zip(values) {
+        to.iter().for_each(|&place| numbers[place] = S::of(value));
     }
 }
 
@@ -440,21 +528,22 @@ impl<V: Vector> Images<V> {
         self.offsets[0].len()
     }
 
-    /// Fills a slab with views, given by image and replica.
-    fn load(&self, starts: &[i64], flips: &[i64], replicas: usize, slab: &mut [V]) {
+    /// Fills a slab with views, given by image and replica; a vector has `places` for replicas. What views are missing
+    /// of the last pack is the first one's again.
+    fn load(&self, starts: &[i64], flips: &[i64], [replicas, places]: [usize; 2], slab: &mut [V]) {
         let bytes = self.store.bytes();
-        let images = starts.len() / replicas;
         let pixels = self.numbers() / self.values.len();
-        let mut numbers = lanes_mut(slab).chunks_exact_mut(V::LANES);
-        for position in 0..self.numbers() {
-            let values = &self.values[position / pixels];
-            for image in 0..images {
-                let Some(numbers) = numbers.next() else { return };
-                for (lane, number) in numbers.iter_mut().enumerate() {
-                    let view = image * replicas + own(lane, replicas);
-                    let flip = flips.get(view).is_some_and(|&flip| flip == 1);
-                    let byte = bytes[(starts[view] + self.offsets[usize::from(flip)][position]) as usize];
-                    *number = values[usize::from(byte)];
+        let packs = slab.len() / self.numbers();
+        let slab = lanes_mut(slab);
+        for pack in 0..packs {
+            for lane in 0..V::LANES {
+                let image = (pack * V::LANES + lane) / places;
+                let view = (image * replicas + own(lane % places, replicas)) % starts.len();
+                let flip = flips.get(view).is_some_and(|&flip| flip == 1);
+                let start = starts[view];
+                for (position, &offset) in self.offsets[usize::from(flip)].iter().enumerate() {
+                    let byte = usize::from(bytes[(start + offset) as usize]);
+                    slab[(position * packs + pack) * V::LANES + lane] = self.values[position / pixels][byte];
                 }
             }
         }
@@ -468,14 +557,14 @@ mod tests {
     use crate::optim::{Adam, OptimizerSpec, Sgd};
 
     /// The weights of every replica after a few updates on the first digits.
-    fn train<V: Vector>(specs: &[RunSpec]) -> Vec<Vec<f64>> {
+    fn train<V: Vector>(specs: &[RunSpec], images: usize) -> Vec<Vec<f64>> {
         let first = &specs[0];
         let data = Dataset::load(Source::Digits).unwrap();
         let model = first.model.build(data.shape(), data.classes()).unwrap();
         let kind = first.precision.master();
         let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, kind);
-        let network = network(&model, first.batch).unwrap();
-        let mut lanes = Lanes::<V>::new(specs, &model, network, store);
+        let network = network(&model, first.batch / images).unwrap();
+        let mut lanes = Lanes::<V>::new(specs, &model, network, store, images);
         let (steps, n) = (3, 3 * first.batch * specs.len());
         let starts = (0..n as i64).map(|view| (view % 97) * 64).collect();
         let labels = (0..n as i64).map(|view| view % 10).collect();
@@ -483,7 +572,7 @@ mod tests {
         for index in 0..steps {
             lanes.update(Step { index, done: index as u64, factor: 1.0, noise: None });
         }
-        (0..specs.len()).map(|replica| lane(&lanes.weights.theta, replica)).collect()
+        (0..specs.len()).map(|replica| every(&lanes.weights.theta, replica, lanes.places())).collect()
     }
 
     /// What is reserved is what is taken, to a hundredth.
@@ -491,52 +580,94 @@ mod tests {
     fn memory_is_counted() {
         for (width, shape, batch) in [(4, [1, 8, 8], 1), (8, [1, 8, 8], 128), (3, [3, 32, 20], 20)] {
             let model = ModelSpec::Resnet { width }.build(shape, 10).unwrap();
-            let taken = network(&model, batch).unwrap().work::<Plain<f32, 8>>(batch).vectors();
+            let taken = network(&model, batch).unwrap().work::<Plain<f32, 8>>(batch, 8).vectors();
             let counted = network::vectors(shape, width as usize, batch);
             assert!((taken as f64 / counted as f64 - 1.0).abs() < 0.02, "{taken} {counted}");
         }
     }
 
-    /// What the program does elsewhere is what it does on any other processor.
+    /// What the program does elsewhere is what it does on any other processor, and in vectors of any length.
     #[test]
     fn every_vector_gives_the_same_bits() {
         let adam = OptimizerSpec::Adam(Adam::default());
         let momentum = OptimizerSpec::Sgd(Sgd { momentum: 0.9, ..Sgd::default() });
+        let mut seen: Vec<Vec<Vec<f64>>> = Vec::new();
         for (optimizer, precision) in [(adam, Precision::Float64), (momentum, Precision::Float32)] {
-            let specs: Vec<RunSpec> = (1..=3)
-                .map(|seed| RunSpec {
-                    model: ModelSpec::Resnet { width: 3 },
-                    batch: 8,
-                    lr: 0.01 * seed as f64,
-                    seeds: crate::train::Seeds::all(seed),
-                    optimizer: optimizer.clone(),
-                    precision,
-                    ..crate::train::spec::example()
-                })
-                .collect();
-            let wide = precision == Precision::Float64;
-            let plain = if wide { train::<Plain<f64, 4>>(&specs) } else { train::<Plain<f32, 8>>(&specs) };
-            assert!(plain.iter().flatten().all(|value| value.is_finite()));
-            #[cfg(target_arch = "x86_64")]
-            {
-                let processor = Processor::get();
-                if matches!(processor, Processor::Avx2 | Processor::Avx512) {
-                    let other = if wide {
-                        train::<vector::Avx2F64>(&specs)
-                    } else {
-                        train::<vector::Avx2F32>(&specs)
-                    };
-                    assert!(plain == other, "AVX2 in {precision:?}");
+            for images in [1, 2, 4, 8, 16] {
+                if images > most(precision) {
+                    continue;
                 }
-                if matches!(processor, Processor::Avx512) {
-                    let other = if wide {
-                        train::<vector::Avx512F64>(&specs)
-                    } else {
-                        train::<vector::Avx512F32>(&specs)
-                    };
-                    assert!(plain == other, "AVX-512 in {precision:?}");
+                // Three packs, and one of them alone in a slab.
+                let specs: Vec<RunSpec> = (1..=3.min(most(precision) / images))
+                    .map(|seed| RunSpec {
+                        model: ModelSpec::Resnet { width: 3 },
+                        batch: 4 * images,
+                        lr: 0.01 * seed as f64,
+                        seeds: crate::train::Seeds::all(seed as i64),
+                        optimizer: optimizer.clone(),
+                        precision,
+                        ..crate::train::spec::example()
+                    })
+                    .collect();
+                let long = match precision {
+                    Precision::Float64 => train::<Pair<Plain<f64, 4>>>(&specs, images),
+                    _ => train::<Pair<Plain<f32, 8>>>(&specs, images),
+                };
+                assert!(long.iter().flatten().all(|value| value.is_finite()));
+                let mut others: Vec<(&str, Vec<Vec<f64>>)> = Vec::new();
+                let short = specs.len().next_power_of_two() * images <= most(precision) / 2;
+                let wide = precision == Precision::Float64;
+                match (wide, short) {
+                    (true, true) => others.push(("short", train::<Plain<f64, 4>>(&specs, images))),
+                    (false, true) => others.push(("short", train::<Plain<f32, 8>>(&specs, images))),
+                    (_, false) => {}
                 }
+                #[cfg(target_arch = "x86_64")]
+                {
+                    let processor = Processor::get();
+                    if matches!(processor, Processor::Avx2 | Processor::Avx512) {
+                        if wide {
+                            others.push(("AVX2", train::<Pair<vector::Avx2F64>>(&specs, images)));
+                        } else {
+                            others.push(("AVX2", train::<Pair<vector::Avx2F32>>(&specs, images)));
+                        }
+                        match (wide, short) {
+                            (true, true) => {
+                                others.push(("short AVX2", train::<vector::Avx2F64>(&specs, images)));
+                            }
+                            (false, true) => {
+                                others.push(("short AVX2", train::<vector::Avx2F32>(&specs, images)));
+                            }
+                            (_, false) => {}
+                        }
+                    }
+                    if matches!(processor, Processor::Avx512) {
+                        if wide {
+                            others.push(("AVX-512", train::<vector::Avx512F64>(&specs, images)));
+                        } else {
+                            others.push(("AVX-512", train::<vector::Avx512F32>(&specs, images)));
+                        }
+                    }
+                }
+                for (name, other) in others {
+                    assert!(long == other, "{name} in {precision:?}, {images} images in a vector");
+                }
+                seen.push(long);
             }
         }
+        assert_eq!(seen.len(), 9);
+    }
+
+    #[test]
+    fn vectors_hold_as_many_images_as_leave_no_lane_empty() {
+        let float = |batch, cohort, cores| images(Precision::Float32, batch, cohort, cores);
+        assert_eq!(float(128, 12, 2), 8);
+        assert_eq!(float(8, 12, 2), 2);
+        assert_eq!(float(128, 48, 2), 2);
+        assert_eq!(float(8, 32, 2), 1);
+        assert_eq!(float(128, 1, 2), 16);
+        assert_eq!(float(20, 1, 2), 4);
+        assert_eq!(float(7, 1, 2), 1);
+        assert_eq!(images(Precision::Float64, 128, 1, 1), 8);
     }
 }

@@ -1,6 +1,6 @@
-//! The pre-activation ResNet of `model/resnet.rs` with replicas in the vector lanes.
+//! The pre-activation ResNet of `model/resnet.rs` with replicas and images in the vector lanes.
 //!
-//! A batch is cut into slabs of a few images. Between two batch norms everything is done slab by slab: one pass
+//! A batch is cut into slabs of a few packs. Between two batch norms everything is done slab by slab: one pass
 //! normalises, convolves and gathers the next norm's statistics while the numbers are near the core. Only the
 //! inputs of the norms are kept for the backward pass. A tensor is updated as soon as its gradient is known, so
 //! there is one gradient buffer, of the largest tensor's size.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::conv::{Conv, Geometry, SLAB};
 use super::norm::{Norm, Running, State};
-use super::vector::Vector;
+use super::vector::{Numbers, Vector, lanes};
 
 /// A residual block.
 struct Block {
@@ -39,39 +39,41 @@ pub(super) trait Places {
 }
 
 /// The parameters of the replicas of a network.
-pub(super) struct Weights<V> {
-    /// In the layout's order, one vector per parameter.
-    pub(super) theta: Vec<V>,
+pub(super) struct Weights<V: Vector> {
+    /// In the layout's order, `replicas` numbers per parameter.
+    pub(super) theta: Numbers<V>,
+    /// Replicas in a vector: a power of two.
+    pub(super) replicas: usize,
     /// Of each norm.
     pub(super) running: Vec<Running<V>>,
 }
 
-/// Images that are computed together.
+/// Packs that are computed together.
 #[derive(Clone, Copy)]
 pub(super) struct Slab {
     pub(super) start: usize,
-    pub(super) images: usize,
+    pub(super) packs: usize,
 }
 
 impl Slab {
-    /// Cuts a batch evenly.
+    /// Cuts a batch of this many packs evenly.
     pub(super) fn cut(batch: usize) -> Vec<Self> {
         let slabs = batch.div_ceil(SLAB).max(1);
         let start = |slab: usize| batch * slab / slabs;
-        (0..slabs).map(|slab| Self { start: start(slab), images: start(slab + 1) - start(slab) }).collect()
+        (0..slabs).map(|slab| Self { start: start(slab), packs: start(slab + 1) - start(slab) }).collect()
     }
 
     /// Its part of a buffer with this many numbers per image.
     pub(super) fn of(self, numbers: usize) -> Range<usize> {
-        self.start * numbers..(self.start + self.images) * numbers
+        self.start * numbers..(self.start + self.packs) * numbers
     }
 }
 
 /// Everything that a forward and a backward pass leave behind.
 pub(super) struct Work<V> {
-    /// Normalised images; each slab as channel, pixel, image.
+    /// Normalised images; each slab as channel, pixel, pack.
     pub(super) images: Vec<V>,
-    /// Each slab as class, image.
+    /// Each slab as class, pack.
     pub(super) logits: Vec<V>,
     /// The loss's gradient with respect to the logits.
     pub(super) slopes: Vec<V>,
@@ -102,21 +104,19 @@ impl<V> Work<V> {
     }
 }
 
-/// Takes all parameters, a tensor's place among them and its gradient, and changes the tensor.
-type Change<'a, V> = &'a mut dyn FnMut(&mut [V], &Range<usize>, &[V]);
-
-/// Takes a tensor's parameters with their place and gradient, and changes them.
-pub(super) type Updates<'a, V> = &'a mut dyn FnMut(&mut [V], Range<usize>, &[V]);
+/// Takes the numbers of some parameters, their place among all parameters, and their gradients, and changes them.
+pub(super) type Updates<'a, V> =
+    &'a mut dyn FnMut(&mut [<V as Vector>::Scalar], Range<usize>, &[<V as Vector>::Scalar]);
 
 impl Network {
-    /// The network of a layout, for images of these channels, height and width in batches of `batch`; none where
+    /// The network of a layout, for images of these channels, height and width in batches of `batch` packs; none where
     /// the layout is not a ResNet's.
     pub(super) fn new(
         places: &dyn Places,
         [channels, height, width]: [usize; 3],
         batch: usize,
     ) -> Option<Self> {
-        let slabs: Vec<usize> = Slab::cut(batch).into_iter().map(|slab| slab.images).collect();
+        let slabs: Vec<usize> = Slab::cut(batch).into_iter().map(|slab| slab.packs).collect();
         let mut sides = [height, width];
         // Most convolutions of a stage see the same.
         let mut known: HashMap<(usize, usize, [usize; 2]), Arc<Geometry>> = HashMap::new();
@@ -180,13 +180,14 @@ impl Network {
         [before.to * before.pixels(), own.to * own.pixels()]
     }
 
+    /// Weights of a tensor that can have a gradient, at most.
     fn largest_tensor(&self) -> usize {
-        let blocks = self.blocks.iter().map(|block| block.conv1.weights.len().max(block.conv2.weights.len()));
-        blocks.chain([self.stem.weights.len(), self.linear.weights.len()]).max().unwrap_or(0)
+        let blocks = self.blocks.iter().map(|block| block.conv1.live().max(block.conv2.live()));
+        blocks.chain([self.stem.live(), self.linear.live()]).max().unwrap_or(0)
     }
 
-    /// Memory for batches of this size, and for a slab.
-    pub(super) fn work<V: Vector>(&self, batch: usize) -> Work<V> {
+    /// Memory for batches of this many packs with `replicas` replicas, and for a slab.
+    pub(super) fn work<V: Vector>(&self, batch: usize, replicas: usize) -> Work<V> {
         let batch = batch.max(SLAB);
         let zeros = |numbers: usize| vec![V::zero(); numbers];
         let sizes: Vec<[usize; 2]> = (0..self.blocks.len()).map(|block| self.sizes(block)).collect();
@@ -199,7 +200,7 @@ impl Network {
             slopes: zeros(batch * self.linear.to),
             inputs: inputs.map(|numbers| zeros(batch * numbers)).collect(),
             middles: sizes.iter().map(|[_, output]| zeros(batch * output)).collect(),
-            norms: self.norms().into_iter().map(State::new).collect(),
+            norms: self.norms().into_iter().map(|channels| State::new(channels, replicas)).collect(),
             pooled: zeros(batch * self.linear.from),
             activated: zeros(SLAB * largest),
             output: zeros(batch * largest),
@@ -218,7 +219,9 @@ impl Network {
         slabs: &[Slab],
         training: bool,
     ) {
-        let Weights { theta, running } = weights;
+        let Weights { theta, replicas, running } = weights;
+        let (theta, replicas): (&[V::Scalar], usize) = (theta, *replicas);
+        let own = (theta, replicas);
         let Work { norms, activated, inputs, middles, .. } = work;
         if training {
             norms.iter_mut().for_each(State::clear);
@@ -230,7 +233,7 @@ impl Network {
         let numbers = self.image[0] * self.image[1];
         for slab in slabs {
             let x = &mut inputs[0][slab.of(self.sizes(0)[0])];
-            self.stem.forward(theta, &work.images[slab.of(numbers)], x, slab.images, false);
+            self.stem.forward(own, &work.images[slab.of(numbers)], x, slab.packs, false);
             if training {
                 norms[0].observe(x);
             }
@@ -244,9 +247,9 @@ impl Network {
                 let (x, middle) = (&x[slab.of(before)], &mut middles[index][slab.of(after)]);
                 let (next, activated) = (&mut next[slab.of(after)], &mut activated[..x.len()]);
                 norms[2 * index].activate(x, activated);
-                block.conv1.forward(theta, activated, middle, slab.images, false);
+                block.conv1.forward(own, activated, middle, slab.packs, false);
                 match &block.shortcut {
-                    Some(shortcut) => shortcut.forward(theta, activated, next, slab.images, false),
+                    Some(shortcut) => shortcut.forward(own, activated, next, slab.packs, false),
                     None => next.copy_from_slice(x),
                 }
                 if training {
@@ -258,7 +261,7 @@ impl Network {
                 let (middle, next) = (&middles[index][slab.of(after)], &mut next[slab.of(after)]);
                 let activated = &mut activated[..middle.len()];
                 norms[2 * index + 1].activate(middle, activated);
-                block.conv2.forward(theta, activated, next, slab.images, true);
+                block.conv2.forward(own, activated, next, slab.packs, true);
                 if training && index + 1 < self.blocks.len() {
                     norms[2 * index + 2].observe(next);
                 }
@@ -268,86 +271,94 @@ impl Network {
         let last = &inputs[self.blocks.len()];
         for slab in slabs {
             let pooled = &mut work.pooled[slab.of(features)];
-            average(&last[slab.of(self.sizes(self.blocks.len() - 1)[1])], pooled, slab.images);
+            average(&last[slab.of(self.sizes(self.blocks.len() - 1)[1])], pooled, slab.packs);
             let logits = &mut work.logits[slab.of(classes)];
-            for (class, logits) in logits.chunks_exact_mut(slab.images).enumerate() {
-                logits.fill(theta[self.biases.start + class]);
+            for (class, logits) in logits.chunks_exact_mut(slab.packs).enumerate() {
+                logits.fill(V::repeated(&theta[(self.biases.start + class) * replicas..], replicas));
             }
-            self.linear.forward(theta, pooled, logits, slab.images, true);
+            self.linear.forward(own, pooled, logits, slab.packs, true);
         }
     }
 
     /// From `work.slopes` to an update of every tensor, after a forward pass in training.
     pub(super) fn backward<V: Vector>(
         &self,
-        theta: &mut [V],
+        weights: &mut Weights<V>,
         work: &mut Work<V>,
         slabs: &[Slab],
         update: Updates<V>,
     ) {
+        let Weights { theta, replicas, .. } = weights;
+        let (theta, replicas): (&mut [V::Scalar], usize) = (theta, *replicas);
         let Work { inputs, middles, norms, activated, output, middle, input, gradient, .. } = work;
-        let mut change = |theta: &mut [V], place: &Range<usize>, gradient: &[V]| {
-            update(&mut theta[place.clone()], place.clone(), gradient);
+        let mut change = |theta: &mut [V::Scalar], place: Range<usize>, gradient: &[V::Scalar]| {
+            update(&mut theta[place.start * replicas..place.end * replicas], place, gradient);
         };
         let (features, classes) = (self.linear.from, self.linear.to);
-        let linear = &mut gradient[..self.linear.weights.len()];
+        let linear = &mut gradient[..self.linear.live()];
         linear.fill(V::zero());
         let mut biases = vec![V::zero(); classes];
         let last = self.sizes(self.blocks.len() - 1)[1];
         for slab in slabs {
             let (pooled, slopes) = (&mut work.pooled[slab.of(features)], &work.slopes[slab.of(classes)]);
-            self.linear.gradient(pooled, slopes, linear, slab.images);
-            for (bias, slopes) in biases.iter_mut().zip(slopes.chunks_exact(slab.images)) {
+            self.linear.gradient(pooled, slopes, linear, slab.packs);
+            for (bias, slopes) in biases.iter_mut().zip(slopes.chunks_exact(slab.packs)) {
                 *bias = slopes.iter().fold(*bias, |sum, slope| sum.add(*slope));
             }
             // What the average was made of is not wanted any more; its gradient takes the place.
-            self.linear.backward(theta, slopes, pooled, slab.images, false);
-            spread(pooled, &mut output[slab.of(last)], slab.images);
+            self.linear.backward((&*theta, replicas), slopes, pooled, slab.packs, false);
+            spread(pooled, &mut output[slab.of(last)], slab.packs);
         }
-        change(theta, &self.linear.weights, linear);
-        change(theta, &self.biases, &biases);
+        self.linear.hand_on(linear, replicas, |place, gradient| change(theta, place, gradient));
+        biases.iter_mut().for_each(|bias| *bias = bias.fold(replicas));
+        let biases: Vec<V::Scalar> =
+            biases.iter().flat_map(|bias| lanes(&[*bias])[..replicas].to_vec()).collect();
+        change(theta, self.biases.clone(), &biases);
 
         for (index, block) in self.blocks.iter().enumerate().rev() {
             let [before, after] = self.sizes(index);
             let (first, second) = norms.split_at_mut(2 * index + 1);
             let (bn1, bn2) = (&mut first[2 * index], &mut second[0]);
 
-            let own = &mut gradient[..block.conv2.weights.len()];
+            let own = &mut gradient[..block.conv2.live()];
             own.fill(V::zero());
             for slab in slabs {
                 let (x, dy) = (&middles[index][slab.of(after)], &output[slab.of(after)]);
                 let (middle, activated) = (&mut middle[slab.of(after)], &mut activated[..x.len()]);
                 bn2.activate(x, activated);
-                block.conv2.gradient(activated, dy, own, slab.images);
-                block.conv2.backward(theta, dy, middle, slab.images, false);
+                block.conv2.gradient(activated, dy, own, slab.packs);
+                block.conv2.backward((&*theta, replicas), dy, middle, slab.packs, false);
                 bn2.gather(x, activated, middle);
             }
-            change(theta, &block.conv2.weights, own);
-            self.update_norm(&block.bn2, bn2, theta, gradient, &mut change);
+            block.conv2.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
+            let [weights, biases] = bn2.gradients();
+            change(theta, block.bn2.weights.clone(), &weights);
+            change(theta, block.bn2.biases.clone(), &biases);
 
-            let own = &mut gradient[..block.conv1.weights.len()];
+            let own = &mut gradient[..block.conv1.live()];
             own.fill(V::zero());
-            let mut projection =
-                vec![V::zero(); block.shortcut.as_ref().map_or(0, |conv| conv.weights.len())];
+            let mut projection = vec![V::zero(); block.shortcut.as_ref().map_or(0, Conv::live)];
             for slab in slabs {
                 let (x, dy) = (&inputs[index][slab.of(before)], &output[slab.of(after)]);
                 let (middle, input) = (&mut middle[slab.of(after)], &mut input[slab.of(before)]);
                 let activated = &mut activated[..x.len()];
                 bn2.backward(&middles[index][slab.of(after)], middle);
                 bn1.activate(x, activated);
-                block.conv1.gradient(activated, middle, own, slab.images);
-                block.conv1.backward(theta, middle, input, slab.images, false);
+                block.conv1.gradient(activated, middle, own, slab.packs);
+                block.conv1.backward((&*theta, replicas), middle, input, slab.packs, false);
                 if let Some(shortcut) = &block.shortcut {
-                    shortcut.gradient(activated, dy, &mut projection, slab.images);
-                    shortcut.backward(theta, dy, input, slab.images, true);
+                    shortcut.gradient(activated, dy, &mut projection, slab.packs);
+                    shortcut.backward((&*theta, replicas), dy, input, slab.packs, true);
                 }
                 bn1.gather(x, activated, input);
             }
-            change(theta, &block.conv1.weights, own);
+            block.conv1.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
             if let Some(shortcut) = &block.shortcut {
-                change(theta, &shortcut.weights, &projection);
+                shortcut.hand_on(&projection, replicas, |place, gradient| change(theta, place, gradient));
             }
-            self.update_norm(&block.bn1, bn1, theta, gradient, &mut change);
+            let [weights, biases] = bn1.gradients();
+            change(theta, block.bn1.weights.clone(), &weights);
+            change(theta, block.bn1.biases.clone(), &biases);
 
             for slab in slabs {
                 let input = &mut input[slab.of(before)];
@@ -359,55 +370,45 @@ impl Network {
             std::mem::swap(output, input);
         }
 
-        let own = &mut gradient[..self.stem.weights.len()];
+        let own = &mut gradient[..self.stem.live()];
         own.fill(V::zero());
         let numbers = self.image[0] * self.image[1];
         for slab in slabs {
             let dy = &output[slab.of(self.sizes(0)[0])];
-            self.stem.gradient(&work.images[slab.of(numbers)], dy, own, slab.images);
+            self.stem.gradient(&work.images[slab.of(numbers)], dy, own, slab.packs);
         }
-        change(theta, &self.stem.weights, own);
-    }
-
-    fn update_norm<V: Vector>(
-        &self,
-        norm: &Norm,
-        state: &State<V>,
-        theta: &mut [V],
-        gradient: &mut [V],
-        change: Change<V>,
-    ) {
-        let (weights, biases) = gradient[..2 * norm.channels].split_at_mut(norm.channels);
-        state.gradients(weights, biases);
-        change(theta, &norm.weights, weights);
-        change(theta, &norm.biases, biases);
+        self.stem.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
     }
 }
 
-/// Vectors that training a ResNet of this width needs besides parameters: those of [`Network::work`], but for what
-/// the last layer and the norms need.
+/// Vectors that training a ResNet of this width in batches of `batch` packs needs besides parameters: those of
+/// [`Network::work`], but for what the last layer and the norms need.
 pub(super) fn vectors([channels, height, width]: [usize; 3], filters: usize, batch: usize) -> usize {
     let size = |stage: usize| (filters << stage) * height.div_ceil(1 << stage) * width.div_ceil(1 << stage);
     // Two blocks of each stage: their inputs and middles; the first one's input is the stage before's output.
     let kept: usize = (0..4).map(|stage| size(usize::saturating_sub(stage, 1)) + 3 * size(stage)).sum();
     let largest = (0..4).map(size).max().unwrap_or(0);
     let batch = batch.max(SLAB);
-    batch * (kept + size(3) + 3 * largest + channels * height * width)
-        + SLAB * largest
-        + 9 * (filters * 8).pow(2)
+    // Taps with links.
+    let live = |stage: usize| {
+        let along = |side: usize| if side.div_ceil(1 << stage) == 1 { 1 } else { 3 };
+        along(height) * along(width)
+    };
+    let tensor = (0..4).map(|stage| live(stage) * (filters << stage).pow(2)).max().unwrap_or(0);
+    batch * (kept + size(3) + 3 * largest + channels * height * width) + SLAB * largest + tensor
 }
 
 /// Averages over the pixels.
-fn average<V: Vector>(x: &[V], pooled: &mut [V], images: usize) {
+fn average<V: Vector>(x: &[V], pooled: &mut [V], packs: usize) {
     let pixels = x.len() / pooled.len();
     V::run(
         #[inline(always)]
         || {
-            for (x, pooled) in x.chunks_exact(pixels * images).zip(pooled.chunks_exact_mut(images)) {
-                for (image, pooled) in pooled.iter_mut().enumerate() {
+            for (x, pooled) in x.chunks_exact(pixels * packs).zip(pooled.chunks_exact_mut(packs)) {
+                for (pack, pooled) in pooled.iter_mut().enumerate() {
                     let mut sum = V::zero();
                     for pixel in 0..pixels {
-                        sum = sum.add(x[pixel * images + image]);
+                        sum = sum.add(x[pixel * packs + pack]);
                     }
                     *pooled = sum.mul(V::of(1.0 / pixels as f64));
                 }
@@ -417,14 +418,14 @@ fn average<V: Vector>(x: &[V], pooled: &mut [V], images: usize) {
 }
 
 /// The gradient of [`average`].
-fn spread<V: Vector>(pooled: &[V], dx: &mut [V], images: usize) {
+fn spread<V: Vector>(pooled: &[V], dx: &mut [V], packs: usize) {
     let pixels = dx.len() / pooled.len();
     V::run(
         #[inline(always)]
         || {
-            for (dx, pooled) in dx.chunks_exact_mut(pixels * images).zip(pooled.chunks_exact(images)) {
+            for (dx, pooled) in dx.chunks_exact_mut(pixels * packs).zip(pooled.chunks_exact(packs)) {
                 for (index, value) in dx.iter_mut().enumerate() {
-                    *value = pooled[index % images].mul(V::of(1.0 / pixels as f64));
+                    *value = pooled[index % packs].mul(V::of(1.0 / pixels as f64));
                 }
             }
         },

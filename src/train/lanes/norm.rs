@@ -1,11 +1,12 @@
-//! Batch norm and ReLU, with PyTorch's defaults (momentum 0.1, ε = 1e-5), replicas in the vector lanes.
+//! Batch norm and ReLU, with PyTorch's defaults (momentum 0.1, ε = 1e-5), replicas and images in the vector lanes.
 //!
-//! Numbers lie as in a slab of a convolution: each channel's pixels and images are contiguous. Only what batch
+//! Numbers lie as in a slab of a convolution: each channel's pixels and packs are contiguous. Statistics are the same in
+//! all lanes of a replica. Only what batch
 //! norm is given is kept; what it and ReLU make of that is computed again where the backward pass wants it.
 
 use std::ops::Range;
 
-use super::vector::Vector;
+use super::vector::{Vector, lanes};
 
 const EPSILON: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
@@ -33,6 +34,8 @@ pub(super) struct Running<V> {
 
 /// What a norm knows of a batch: one number per channel.
 pub(super) struct State<V> {
+    /// Replicas in a vector.
+    replicas: usize,
     /// Numbers seen per channel.
     count: f64,
     mean: Vec<V>,
@@ -56,9 +59,10 @@ impl<V: Vector> Running<V> {
 }
 
 impl<V: Vector> State<V> {
-    pub(super) fn new(channels: usize) -> Self {
+    pub(super) fn new(channels: usize, replicas: usize) -> Self {
         let zeros = || vec![V::zero(); channels];
         Self {
+            replicas,
             count: 0.0,
             mean: zeros(),
             squares: zeros(),
@@ -80,8 +84,8 @@ impl<V: Vector> State<V> {
 
     /// Adds a slab to the batch's mean and variance, its own taken first (Chan, Golub and LeVeque 1979).
     pub(super) fn observe(&mut self, x: &[V]) {
-        let length = x.len() / self.mean.len();
-        let (count, own) = (self.count, length as f64);
+        let (length, replicas) = (x.len() / self.mean.len(), self.replicas);
+        let (count, own) = (self.count, (length * (V::LANES / replicas)) as f64);
         let total = count + own;
         V::run(
             #[inline(always)]
@@ -92,6 +96,7 @@ impl<V: Vector> State<V> {
                         #[inline(always)]
                         |value| value,
                     )
+                    .fold(replicas)
                     .mul(V::of(1.0 / own));
                     let squares = sum(
                         x,
@@ -100,7 +105,8 @@ impl<V: Vector> State<V> {
                             let deviation = value.sub(mean);
                             deviation.mul(deviation)
                         },
-                    );
+                    )
+                    .fold(replicas);
                     let step = mean.sub(self.mean[channel]);
                     self.mean[channel] = step.mul_add(V::of(own / total), self.mean[channel]);
                     let between = step.mul(step).mul(V::of(count * own / total));
@@ -112,30 +118,44 @@ impl<V: Vector> State<V> {
     }
 
     /// Normalises by the batch, and lets the running statistics follow.
-    pub(super) fn use_batch(&mut self, norm: &Norm, theta: &[V], running: &mut Running<V>) {
-        let follow = |old: V, new: V| old.mul(V::of(1.0 - MOMENTUM)).add(new.mul(V::of(MOMENTUM)));
-        for channel in 0..norm.channels {
-            let variance = self.squares[channel].mul(V::of(1.0 / self.count));
-            self.normalise(norm, theta, channel, self.mean[channel], variance);
-            let unbiased = self.squares[channel].mul(V::of(1.0 / (self.count - 1.0)));
-            running.mean[channel] = follow(running.mean[channel], self.mean[channel]);
-            running.variance[channel] = follow(running.variance[channel], unbiased);
-        }
+    pub(super) fn use_batch(&mut self, norm: &Norm, theta: &[V::Scalar], running: &mut Running<V>) {
+        V::run(
+            #[inline(always)]
+            || {
+                let follow = |old: V, new: V| old.mul(V::of(1.0 - MOMENTUM)).add(new.mul(V::of(MOMENTUM)));
+                for channel in 0..norm.channels {
+                    let variance = self.squares[channel].mul(V::of(1.0 / self.count));
+                    self.normalise(norm, theta, channel, self.mean[channel], variance);
+                    let unbiased = self.squares[channel].mul(V::of(1.0 / (self.count - 1.0)));
+                    running.mean[channel] = follow(running.mean[channel], self.mean[channel]);
+                    running.variance[channel] = follow(running.variance[channel], unbiased);
+                }
+            },
+        );
     }
 
     /// Normalises by the running statistics.
-    pub(super) fn use_running(&mut self, norm: &Norm, theta: &[V], running: &Running<V>) {
-        for channel in 0..norm.channels {
-            self.normalise(norm, theta, channel, running.mean[channel], running.variance[channel]);
-        }
+    pub(super) fn use_running(&mut self, norm: &Norm, theta: &[V::Scalar], running: &Running<V>) {
+        V::run(
+            #[inline(always)]
+            || {
+                for channel in 0..norm.channels {
+                    self.normalise(norm, theta, channel, running.mean[channel], running.variance[channel]);
+                }
+            },
+        );
     }
 
-    fn normalise(&mut self, norm: &Norm, theta: &[V], channel: usize, mean: V, variance: V) {
+    #[inline(always)]
+    fn normalise(&mut self, norm: &Norm, theta: &[V::Scalar], channel: usize, mean: V, variance: V) {
+        let of = |parameters: &Range<usize>| {
+            V::repeated(&theta[(parameters.start + channel) * self.replicas..], self.replicas)
+        };
         let inverse = V::of(1.0).div(variance.add(V::of(EPSILON)).sqrt());
-        let scale = theta[norm.weights.start + channel].mul(inverse);
+        let scale = of(&norm.weights).mul(inverse);
         self.inverse[channel] = inverse;
         self.scale[channel] = scale;
-        self.shift[channel] = theta[norm.biases.start + channel].sub(mean.mul(scale));
+        self.shift[channel] = of(&norm.biases).sub(mean.mul(scale));
     }
 
     /// relu(norm(x)).
@@ -157,7 +177,7 @@ impl<V: Vector> State<V> {
     /// Turns the gradient of what ReLU gave, which was `activated`, into that of what the norm gave, and adds it
     /// to the sums over the batch.
     pub(super) fn gather(&mut self, x: &[V], activated: &[V], gradient: &mut [V]) {
-        let length = x.len() / self.mean.len();
+        let (length, replicas) = (x.len() / self.mean.len(), self.replicas);
         V::run(
             #[inline(always)]
             || {
@@ -172,8 +192,8 @@ impl<V: Vector> State<V> {
                         sums[part] = sums[part].add(*gradient);
                         products[part] = x[index].sub(mean).mul_add(*gradient, products[part]);
                     }
-                    self.sums[channel] = self.sums[channel].add(total(sums));
-                    self.products[channel] = self.products[channel].add(total(products));
+                    self.sums[channel] = self.sums[channel].add(total(sums).fold(replicas));
+                    self.products[channel] = self.products[channel].add(total(products).fold(replicas));
                 }
             },
         );
@@ -200,12 +220,14 @@ impl<V: Vector> State<V> {
         );
     }
 
-    /// The gradients with respect to the norm's weights and biases.
-    pub(super) fn gradients(&self, weights: &mut [V], biases: &mut [V]) {
-        for (channel, weight) in weights.iter_mut().enumerate() {
-            *weight = self.products[channel].mul(self.inverse[channel]);
-        }
-        biases.copy_from_slice(&self.sums);
+    /// The gradients of each replica with respect to the norm's weights, and to its biases.
+    pub(super) fn gradients(&self) -> [Vec<V::Scalar>; 2] {
+        let each = |values: &mut dyn Iterator<Item = V>| {
+            values.flat_map(|value| lanes(&[value])[..self.replicas].to_vec()).collect()
+        };
+        let mut weights =
+            self.products.iter().zip(&self.inverse).map(|(product, inverse)| product.mul(*inverse));
+        [each(&mut weights), each(&mut self.sums.iter().copied())]
     }
 }
 

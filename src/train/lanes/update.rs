@@ -1,27 +1,27 @@
-//! The optimizers of `optim/` on parameters whose vector lanes are replicas, a tensor at a time.
+//! The optimizers of `optim/` on the numbers of replicas, `replicas` of each parameter, some parameters at a time.
 
 use std::ops::Range;
 
-use super::vector::{Scalar, Vector, lanes_mut};
+use super::vector::{Numbers, Scalar, Vector, lanes, lanes_mut};
 use crate::optim::{Adam, Form, OptimizerSpec, Sgd};
 
 /// An optimizer with what it remembers.
-pub(super) struct Optimizer<V> {
+pub(super) struct Optimizer<V: Vector> {
     spec: OptimizerSpec,
-    /// Each lane's initial learning rate.
+    /// The initial learning rate of each replica in a vector.
     lr: Vec<f64>,
-    /// By name, each as long as the parameters.
-    pub(super) buffers: Vec<(&'static str, Vec<V>)>,
+    /// By name, each as long as the parameters' numbers.
+    pub(super) buffers: Vec<(&'static str, Numbers<V>)>,
 }
 
 /// One update of all parameters.
-pub(super) struct Step<V> {
+pub(super) struct Step<V: Vector> {
     /// −λ of each lane.
     descent: V,
     /// Updates done before.
     done: u64,
-    /// β √(λT) w per parameter, if there is noise.
-    pub(super) noise: Option<Vec<V>>,
+    /// β √(λT) w per number, if there is noise.
+    pub(super) noise: Option<Numbers<V>>,
 }
 
 impl<V: Vector> Optimizer<V> {
@@ -32,24 +32,34 @@ impl<V: Vector> Optimizer<V> {
             OptimizerSpec::Sgd(_) => &[],
             OptimizerSpec::Adam(_) => &["exp_avg", "exp_avg_sq"],
         };
-        let buffers = names.iter().map(|name| (*name, vec![V::zero(); parameters])).collect();
+        let buffers = names.iter().map(|name| (*name, Numbers::zeros(parameters * lr.len()))).collect();
         Self { spec: spec.clone(), lr, buffers }
     }
 
     /// The update after `done` others, with learning rates of `factor` times the initial ones.
     pub(super) fn step(&self, done: u64, factor: f64) -> Step<V> {
         let mut descent = [V::zero()];
-        for (lane, lr) in lanes_mut(&mut descent).iter_mut().zip(&self.lr) {
-            *lane = V::Scalar::of(-lr * factor);
+        for (lane, descent) in lanes_mut(&mut descent).iter_mut().enumerate() {
+            *descent = V::Scalar::of(-self.lr[lane % self.lr.len()] * factor);
         }
         Step { descent: descent[0], done, noise: None }
     }
 
-    /// Changes the tensor at `place` by its gradient.
-    pub(super) fn update(&mut self, theta: &mut [V], place: Range<usize>, gradient: &[V], step: &Step<V>) {
+    /// Changes the numbers of the parameters at `place` by their gradients.
+    pub(super) fn update(
+        &mut self,
+        theta: &mut [V::Scalar],
+        place: Range<usize>,
+        gradient: &[V::Scalar],
+        step: &Step<V>,
+    ) {
+        let place = place.start * self.lr.len()..place.end * self.lr.len();
         let mut buffers = self.buffers.iter_mut().map(|(_, buffer)| &mut buffer[place.clone()]);
         match &self.spec {
-            OptimizerSpec::Sgd(sgd) => descend(sgd, theta, buffers.next(), gradient, step.descent),
+            OptimizerSpec::Sgd(sgd) => match buffers.next() {
+                None => descend(sgd, theta, gradient, step.descent),
+                Some(velocity) => roll(sgd, theta, velocity, gradient, step.descent),
+            },
             OptimizerSpec::Adam(adam) => {
                 if let (Some(mean), Some(square)) = (buffers.next(), buffers.next()) {
                     adapt(adam, theta, [mean, square], gradient, step);
@@ -57,52 +67,93 @@ impl<V: Vector> Optimizer<V> {
             }
         }
         if let Some(noise) = &step.noise {
-            V::run(
+            each(
+                [theta],
+                &noise[place],
                 #[inline(always)]
-                || {
-                    for (theta, noise) in theta.iter_mut().zip(&noise[place]) {
-                        *theta = theta.add(*noise);
-                    }
-                },
+                |[theta]: [V; 1], noise| [theta.add(noise)],
             );
         }
     }
 }
 
-/// `optim/sgd.rs` has the formulas.
-fn descend<V: Vector>(sgd: &Sgd, theta: &mut [V], velocity: Option<&mut [V]>, gradient: &[V], descent: V) {
-    let (decay, momentum) = (V::of(sgd.weight_decay), V::of(sgd.momentum));
-    let Some(velocity) = velocity else {
-        return V::run(
-            #[inline(always)]
-            || {
-                for (theta, gradient) in theta.iter_mut().zip(gradient) {
-                    let gradient = theta.mul_add(decay, *gradient);
-                    *theta = descent.mul_add(gradient, *theta);
-                }
-            },
-        );
-    };
+/// Changes numbers of some slices of one length by those of another, a vector at a time.
+#[inline(always)]
+fn each<V: Vector, const N: usize>(
+    mut slices: [&mut [V::Scalar]; N],
+    by: &[V::Scalar],
+    f: impl Fn([V; N], V) -> [V; N],
+) {
+    let length = by.len();
+    assert!(slices.iter().all(|slice| slice.len() == length));
     V::run(
         #[inline(always)]
         || {
-            for ((theta, gradient), velocity) in theta.iter_mut().zip(gradient).zip(velocity) {
-                let gradient = theta.mul_add(decay, *gradient);
-                match sgd.form {
-                    Form::Pytorch => {
-                        *velocity = velocity.mul_add(momentum, gradient);
-                        let ahead =
-                            if sgd.nesterov { velocity.mul_add(momentum, gradient) } else { *velocity };
-                        *theta = descent.mul_add(ahead, *theta);
-                    }
-                    Form::Sutskever => {
-                        let push = descent.mul(gradient);
-                        *velocity = velocity.mul_add(momentum, push);
-                        let ahead = if sgd.nesterov { velocity.mul_add(momentum, push) } else { *velocity };
-                        *theta = theta.add(ahead);
+            let whole = length - length % V::LANES;
+            for start in (0..whole).step_by(V::LANES) {
+                // SAFETY: a vector's worth of scalars from `start` on, in slices of one length.
+                unsafe {
+                    let own: [V; N] = std::array::from_fn(
+                        #[inline(always)]
+                        |index| slices[index].as_ptr().add(start).cast::<V>().read_unaligned(),
+                    );
+                    let by = by.as_ptr().add(start).cast::<V>().read_unaligned();
+                    for (slice, value) in slices.iter_mut().zip(f(own, by)) {
+                        slice.as_mut_ptr().add(start).cast::<V>().write_unaligned(value);
                     }
                 }
             }
+            if whole < length {
+                let padded = |numbers: &[V::Scalar]| {
+                    let mut padded = [V::zero()];
+                    lanes_mut(&mut padded)[..length - whole].copy_from_slice(&numbers[whole..]);
+                    padded[0]
+                };
+                let own: [V; N] = std::array::from_fn(|index| padded(slices[index]));
+                for (slice, value) in slices.iter_mut().zip(f(own, padded(by))) {
+                    slice[whole..].copy_from_slice(&lanes(&[value])[..length - whole]);
+                }
+            }
+        },
+    );
+}
+
+/// `optim/sgd.rs` has the formulas.
+fn descend<V: Vector>(sgd: &Sgd, theta: &mut [V::Scalar], gradient: &[V::Scalar], descent: V) {
+    let decay = V::of(sgd.weight_decay);
+    each(
+        [theta],
+        gradient,
+        #[inline(always)]
+        |[theta]: [V; 1], gradient| [descent.mul_add(theta.mul_add(decay, gradient), theta)],
+    );
+}
+
+/// The same with momentum.
+fn roll<V: Vector>(
+    sgd: &Sgd,
+    theta: &mut [V::Scalar],
+    velocity: &mut [V::Scalar],
+    gradient: &[V::Scalar],
+    descent: V,
+) {
+    let (decay, momentum) = (V::of(sgd.weight_decay), V::of(sgd.momentum));
+    let (form, nesterov) = (sgd.form, sgd.nesterov);
+    each(
+        [theta, velocity],
+        gradient,
+        #[inline(always)]
+        |[theta, velocity]: [V; 2], gradient| {
+            let gradient = theta.mul_add(decay, gradient);
+            // What is added to the velocity, and what the update is times the step that comes after.
+            let push = if form == Form::Pytorch { gradient } else { descent.mul(gradient) };
+            let velocity = velocity.mul_add(momentum, push);
+            let ahead = if nesterov { velocity.mul_add(momentum, push) } else { velocity };
+            let theta = match form {
+                Form::Pytorch => descent.mul_add(ahead, theta),
+                Form::Sutskever => theta.add(ahead),
+            };
+            [theta, velocity]
         },
     );
 }
@@ -110,9 +161,9 @@ fn descend<V: Vector>(sgd: &Sgd, theta: &mut [V], velocity: Option<&mut [V]>, gr
 /// `optim/adam.rs` has the formulas.
 fn adapt<V: Vector>(
     adam: &Adam,
-    theta: &mut [V],
-    [mean, square]: [&mut [V]; 2],
-    gradient: &[V],
+    theta: &mut [V::Scalar],
+    [mean, square]: [&mut [V::Scalar]; 2],
+    gradient: &[V::Scalar],
     step: &Step<V>,
 ) {
     let t = step.done as f64 + 1.0;
@@ -121,21 +172,20 @@ fn adapt<V: Vector>(
     let [beta1, beta2] = [adam.beta1, adam.beta2];
     let descent = step.descent.mul(V::of(1.0 / (1.0 - beta1.powf(t))));
     let unbias = V::of(1.0 / (1.0 - beta2.powf(t)).sqrt());
-    V::run(
+    let (eps, decoupled) = (V::of(adam.eps), adam.decoupled);
+    each(
+        [theta, mean, square],
+        gradient,
         #[inline(always)]
-        || {
-            let moments = mean.iter_mut().zip(square);
-            for ((theta, gradient), (mean, square)) in theta.iter_mut().zip(gradient).zip(moments) {
-                let mut gradient = *gradient;
-                match adam.decoupled {
-                    true => *theta = theta.mul(kept),
-                    false => gradient = theta.mul_add(decay, gradient),
-                }
-                *mean = mean.mul_add(V::of(beta1), gradient.mul(V::of(1.0 - beta1)));
-                *square = square.mul_add(V::of(beta2), gradient.mul(gradient).mul(V::of(1.0 - beta2)));
-                let spread = square.sqrt().mul_add(unbias, V::of(adam.eps));
-                *theta = descent.mul(*mean).div(spread).add(*theta);
-            }
+        |[theta, mean, square]: [V; 3], gradient| {
+            let (theta, gradient) = match decoupled {
+                true => (theta.mul(kept), gradient),
+                false => (theta, theta.mul_add(decay, gradient)),
+            };
+            let mean = mean.mul_add(V::of(beta1), gradient.mul(V::of(1.0 - beta1)));
+            let square = square.mul_add(V::of(beta2), gradient.mul(gradient).mul(V::of(1.0 - beta2)));
+            let spread = square.sqrt().mul_add(unbias, eps);
+            [descent.mul(mean).div(spread).add(theta), mean, square]
         },
     );
 }

@@ -1,9 +1,9 @@
-//! Vectors whose lanes are replicas.
+//! Vectors whose lanes are replicas, of one image or of several.
 //!
-//! A kernel is written once, for any [`Vector`], and compiled for each: it is `#[inline(always)]`, and
-//! [`Vector::run`] is where the processor's features begin. Lanes never mix, and every kernel does the same
-//! operations in the same order whatever the vector's length, so a replica's bits depend neither on its
-//! neighbours nor on the vector.
+//! Lane i + R·p is replica i, of R, at the p-th of the images that a vector holds. A kernel is written once, for any
+//! [`Vector`], and compiled for each: it is `#[inline(always)]`, and [`Vector::run`] is where the processor's features
+//! begin. Replicas never mix, and every kernel does the same operations in the same order whatever R and the
+//! processor, so a replica's bits depend on how many images a vector holds and on nothing else.
 
 /// A number of a lane.
 pub(super) trait Scalar: Copy + Default + PartialOrd + Send + Sync + 'static {
@@ -33,18 +33,27 @@ impl Scalar for f64 {
     }
 }
 
-/// One number of each of several replicas.
+/// A number in each lane.
 ///
 /// # Safety
 ///
 /// A value consists of `LANES` scalars and nothing else.
 pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     type Scalar: Scalar;
+    /// A power of two.
     const LANES: usize;
-    /// Output channels that a kernel computes together: as many as the registers hold.
+    /// Output channels that a kernel computes together for a slab: as many as the registers hold.
     const TILE: usize;
 
     fn splat(value: Self::Scalar) -> Self;
+    /// The `R` numbers at `from`, over and over.
+    ///
+    /// # Safety
+    ///
+    /// They can be read. `R` is a power of two, at most `LANES`.
+    unsafe fn repeat<const R: usize>(from: *const Self::Scalar) -> Self;
+    /// Adds to each lane the one whose number differs from its own by this power of two.
+    fn add_across(self, distance: usize) -> Self;
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
@@ -67,6 +76,33 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     fn of(value: f64) -> Self {
         Self::splat(Self::Scalar::of(value))
     }
+
+    /// The sum over the images of a vector, in all lanes of each of `replicas` replicas.
+    #[inline(always)]
+    fn fold(self, replicas: usize) -> Self {
+        let (mut sum, mut distance) = (self, Self::LANES / 2);
+        while distance >= replicas {
+            sum = sum.add_across(distance);
+            distance /= 2;
+        }
+        sum
+    }
+
+    /// The numbers at the beginning of a slice, one for each of `replicas` replicas, over and over.
+    #[inline(always)]
+    fn repeated(from: &[Self::Scalar], replicas: usize) -> Self {
+        assert!(from.len() >= replicas && replicas <= Self::LANES);
+        // SAFETY: so many can be read.
+        unsafe {
+            match replicas {
+                1 => Self::repeat::<1>(from.as_ptr()),
+                2 => Self::repeat::<2>(from.as_ptr()),
+                4 => Self::repeat::<4>(from.as_ptr()),
+                8 => Self::repeat::<8>(from.as_ptr()),
+                _ => Self::repeat::<16>(from.as_ptr()),
+            }
+        }
+    }
 }
 
 /// The lanes of vectors, one vector after another.
@@ -79,6 +115,106 @@ pub(super) fn lanes<V: Vector>(vectors: &[V]) -> &[V::Scalar] {
 pub(super) fn lanes_mut<V: Vector>(vectors: &mut [V]) -> &mut [V::Scalar] {
     // SAFETY: a vector is `LANES` scalars and nothing else, and any scalars make a vector.
     unsafe { std::slice::from_raw_parts_mut(vectors.as_mut_ptr().cast(), vectors.len() * V::LANES) }
+}
+
+/// As a slice of numbers that begins where a vector may.
+pub(super) struct Numbers<V: Vector> {
+    vectors: Vec<V>,
+    length: usize,
+}
+
+impl<V: Vector> Numbers<V> {
+    /// So many zeros.
+    pub(super) fn zeros(length: usize) -> Self {
+        Self { vectors: vec![V::zero(); length.div_ceil(V::LANES)], length }
+    }
+}
+
+impl<V: Vector> std::ops::Deref for Numbers<V> {
+    type Target = [V::Scalar];
+
+    fn deref(&self) -> &[V::Scalar] {
+        &lanes(&self.vectors)[..self.length]
+    }
+}
+
+impl<V: Vector> std::ops::DerefMut for Numbers<V> {
+    fn deref_mut(&mut self) -> &mut [V::Scalar] {
+        &mut lanes_mut(&mut self.vectors)[..self.length]
+    }
+}
+
+/// Two vectors as one of twice as many lanes.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Pair<V>(V, V);
+
+// SAFETY: twice `LANES` scalars; the size of a vector is a multiple of its alignment.
+unsafe impl<V: Vector> Vector for Pair<V> {
+    type Scalar = V::Scalar;
+    const LANES: usize = 2 * V::LANES;
+    const TILE: usize = if V::TILE > 1 { V::TILE / 2 } else { 1 };
+
+    #[inline(always)]
+    fn splat(value: V::Scalar) -> Self {
+        Self(V::splat(value), V::splat(value))
+    }
+    #[inline(always)]
+    unsafe fn repeat<const R: usize>(from: *const V::Scalar) -> Self {
+        // SAFETY: the caller's `R` numbers; where they are `LANES`, each half has its own.
+        unsafe {
+            if R < Self::LANES {
+                let half = V::repeat::<R>(from);
+                return Self(half, half);
+            }
+            let half = |at: usize| from.add(at).cast::<V>().read_unaligned();
+            Self(half(0), half(V::LANES))
+        }
+    }
+    #[inline(always)]
+    fn add_across(self, distance: usize) -> Self {
+        if distance == V::LANES {
+            let sum = self.0.add(self.1);
+            return Self(sum, sum);
+        }
+        Self(self.0.add_across(distance), self.1.add_across(distance))
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(self.0.add(other.0), self.1.add(other.1))
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.sub(other.0), self.1.sub(other.1))
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(self.0.mul(other.0), self.1.mul(other.1))
+    }
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        Self(self.0.div(other.0), self.1.div(other.1))
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        Self(self.0.sqrt(), self.1.sqrt())
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, term: Self) -> Self {
+        Self(self.0.mul_add(factor.0, term.0), self.1.mul_add(factor.1, term.1))
+    }
+    #[inline(always)]
+    fn relu(self) -> Self {
+        Self(self.0.relu(), self.1.relu())
+    }
+    #[inline(always)]
+    fn where_positive(self, other: Self) -> Self {
+        Self(self.0.where_positive(other.0), self.1.where_positive(other.1))
+    }
+    #[inline(always)]
+    fn run<R>(kernel: impl FnOnce() -> R) -> R {
+        V::run(kernel)
+    }
 }
 
 /// What any processor can do.
@@ -97,6 +233,15 @@ macro_rules! plain {
             #[inline(always)]
             fn splat(value: $scalar) -> Self {
                 Self([value; $lanes])
+            }
+            #[inline(always)]
+            unsafe fn repeat<const R: usize>(from: *const $scalar) -> Self {
+                // SAFETY: the caller's `R` numbers.
+                Self(std::array::from_fn(|lane| unsafe { *from.add(lane % R) }))
+            }
+            #[inline(always)]
+            fn add_across(self, distance: usize) -> Self {
+                Self(std::array::from_fn(|lane| self.0[lane] + self.0[lane ^ distance]))
             }
             #[inline(always)]
             fn add(self, other: Self) -> Self {
@@ -154,7 +299,9 @@ mod x86 {
         (
             $name:ident($raw:ty): [$scalar:ty; $lanes:literal], tile $tile:literal, features $features:literal,
             $splat:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident, $fma:ident, $max:ident,
-            |$value:ident, $other:ident, $zero:ident| $mask:expr
+            |$value:ident, $other:ident, $zero:ident| $mask:expr,
+            repeat |$from:ident| { $($replicas:literal => $load:expr),+ },
+            across |$own:ident| { $($distance:literal => $across:expr),+ }
         ) => {
             #[derive(Clone, Copy)]
             #[repr(transparent)]
@@ -171,6 +318,28 @@ mod x86 {
                 fn splat(value: $scalar) -> Self {
                     // SAFETY: see above; the same holds for all that follow.
                     Self(unsafe { $splat(value) })
+                }
+                #[inline(always)]
+                unsafe fn repeat<const R: usize>($from: *const $scalar) -> Self {
+                    // SAFETY: the caller's `R` numbers.
+                    Self(unsafe {
+                        match R {
+                            $($replicas => $load,)+
+                            _ => $splat(*$from),
+                        }
+                    })
+                }
+                #[inline(always)]
+                fn add_across(self, distance: usize) -> Self {
+                    let $own = self.0;
+                    // SAFETY: see above.
+                    let across = unsafe {
+                        match distance {
+                            $($distance => $across,)+
+                            _ => $own,
+                        }
+                    };
+                    self.add(Self(across))
                 }
                 #[inline(always)]
                 fn add(self, other: Self) -> Self {
@@ -234,24 +403,64 @@ mod x86 {
         Avx512F32(__m512): [f32; 16], tile 4, features "avx512f,avx2,fma",
         _mm512_set1_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_sqrt_ps,
         _mm512_fmadd_ps, _mm512_max_ps,
-        |value, other, zero| _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(value, zero), other)
+        |value, other, zero| _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(value, zero), other),
+        repeat |from| {
+            16 => _mm512_loadu_ps(from),
+            8 => _mm512_castpd_ps(_mm512_broadcast_f64x4(_mm256_loadu_pd(from.cast()))),
+            4 => _mm512_broadcast_f32x4(_mm_loadu_ps(from)),
+            2 => _mm512_castpd_ps(_mm512_set1_pd(from.cast::<f64>().read_unaligned()))
+        },
+        across |own| {
+            8 => _mm512_shuffle_f32x4::<0b01_00_11_10>(own, own),
+            4 => _mm512_shuffle_f32x4::<0b10_11_00_01>(own, own),
+            2 => _mm512_permute_ps::<0b01_00_11_10>(own),
+            1 => _mm512_permute_ps::<0b10_11_00_01>(own)
+        }
     );
     vector!(
         Avx512F64(__m512d): [f64; 8], tile 4, features "avx512f,avx2,fma",
         _mm512_set1_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_sqrt_pd,
         _mm512_fmadd_pd, _mm512_max_pd,
-        |value, other, zero| _mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(value, zero), other)
+        |value, other, zero| _mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(value, zero), other),
+        repeat |from| {
+            8 => _mm512_loadu_pd(from),
+            4 => _mm512_broadcast_f64x4(_mm256_loadu_pd(from)),
+            2 => _mm512_castps_pd(_mm512_broadcast_f32x4(_mm_loadu_ps(from.cast())))
+        },
+        across |own| {
+            4 => _mm512_shuffle_f64x2::<0b01_00_11_10>(own, own),
+            2 => _mm512_shuffle_f64x2::<0b10_11_00_01>(own, own),
+            1 => _mm512_permute_pd::<0b0101_0101>(own)
+        }
     );
     vector!(
         Avx2F32(__m256): [f32; 8], tile 2, features "avx2,fma",
         _mm256_set1_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_sqrt_ps,
         _mm256_fmadd_ps, _mm256_max_ps,
-        |value, other, zero| _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(value, zero), other)
+        |value, other, zero| _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(value, zero), other),
+        repeat |from| {
+            8 => _mm256_loadu_ps(from),
+            4 => _mm256_broadcast_ps(&_mm_loadu_ps(from)),
+            2 => _mm256_castpd_ps(_mm256_set1_pd(from.cast::<f64>().read_unaligned()))
+        },
+        across |own| {
+            4 => _mm256_permute2f128_ps::<1>(own, own),
+            2 => _mm256_permute_ps::<0b01_00_11_10>(own),
+            1 => _mm256_permute_ps::<0b10_11_00_01>(own)
+        }
     );
     vector!(
         Avx2F64(__m256d): [f64; 4], tile 2, features "avx2,fma",
         _mm256_set1_pd, _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_sqrt_pd,
         _mm256_fmadd_pd, _mm256_max_pd,
-        |value, other, zero| _mm256_and_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(value, zero), other)
+        |value, other, zero| _mm256_and_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(value, zero), other),
+        repeat |from| {
+            4 => _mm256_loadu_pd(from),
+            2 => _mm256_broadcast_pd(&_mm_loadu_pd(from))
+        },
+        across |own| {
+            2 => _mm256_permute2f128_pd::<1>(own, own),
+            1 => _mm256_permute_pd::<0b0101>(own)
+        }
     );
 }

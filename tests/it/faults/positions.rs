@@ -140,7 +140,8 @@ fn a_run_goes_on_from_every_update_of_every_way_to_train() {
             .map(|seed| RunSpec { lr: 0.01 * seed as f64, seeds: Seeds::all(seed), ..way.clone() })
             .collect();
         let steps = way.steps_per_epoch();
-        for choice in [Choice::torch(1, 1), Choice::torch(3, 1), Choice::lanes(way.precision)] {
+        let lanes = [1, 2].map(|images| Choice::lanes(way.precision, images));
+        for choice in [Choice::torch(1, 1), Choice::torch(3, 1)].into_iter().chain(lanes) {
             // Stacks of float64 depend on their size, and lanes compute no bfloat16; no plan has either.
             let impossible = match choice.backend {
                 Backend::Torch => choice.stack > 1 && way.precision == Precision::Float64,
