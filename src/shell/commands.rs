@@ -319,7 +319,7 @@ fn show_run(store: &Store, id: &str) -> Result<()> {
         "{} parameters; trained in stacks of at most {} runs ({}); torch threads of a stack: {}",
         run.parameters,
         run.choice.largest(run.spec.precision, tch::Device::Cpu),
-        run.choice.backend.name(),
+        run.choice.way(),
         run.choice.threads
     ));
     let attempts = store.attempts(&run.id)?;

@@ -82,6 +82,14 @@ impl Choice {
         Self { stack: lanes::most(precision) / images, threads: 1, backend: Backend::Lanes, images }
     }
 
+    /// What computes, for people: `torch`, or `lanes, 4 images in a vector`.
+    pub fn way(self) -> String {
+        match self.images {
+            1 => self.backend.name().to_owned(),
+            images => format!("{}, {images} images in a vector", self.backend.name()),
+        }
+    }
+
     /// What computes on this device.
     pub(super) fn backend_on(self, device: Device) -> Backend {
         if device == Device::Cpu { self.backend } else { Backend::Torch }

@@ -277,7 +277,7 @@ if arg("slurm", false) {
 }
 let rows = sweep(#{
     data: digits(), train: 400, test: 200, model: resnet(#{ width: 4 }), lr: [0.05, 0.1], batch: 8, seed: 1..=4,
-    optimizer: sgd(#{ momentum: 0.9 }), epochs: arg("epochs", 12),
+    optimizer: sgd(#{ momentum: 0.9 }), epochs: arg("epochs", 60),
 }).run(arg("dir"), #{ executor: executor, checkpoint_every: arg("every", 60.0) });
 print(rows.len);
 "#;
@@ -310,7 +310,7 @@ struct Sweep {
 }
 
 /// Epochs of [`SCRIPT`], long enough for things to happen to it.
-const EPOCHS: u32 = 12;
+const EPOCHS: u32 = 60;
 
 impl Sweep {
     fn new(lab: Lab, script: &str, epochs: u32, every: f64) -> Self {
