@@ -104,7 +104,7 @@ impl Choice {
             (Backend::Lanes, Device::Cpu) => self.stack.min(lanes::most(precision) / self.images),
             // In float64 libtorch's stacks of different sizes round differently.
             (Backend::Lanes, _) if precision == Precision::Float64 => 1,
-            (Backend::Lanes, _) => self.stack,
+            (Backend::Lanes, _) => self.stack * self.images,
         }
     }
 

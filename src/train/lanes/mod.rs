@@ -658,6 +658,60 @@ mod tests {
         assert_eq!(seen.len(), 9);
     }
 
+    /// Losses, gradients, updates and scores are libtorch's, with a last pack that is not full.
+    #[test]
+    fn lanes_compute_what_libtorch_does() {
+        let data = Dataset::load(Source::Digits).unwrap();
+        let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, tch::Kind::Double);
+        let momentum = OptimizerSpec::Sgd(Sgd { momentum: 0.9, weight_decay: 0.1, ..Sgd::default() });
+        for images in [1, 4] {
+            let specs: Vec<RunSpec> = (1..=2)
+                .map(|seed| RunSpec {
+                    model: ModelSpec::Resnet { width: 3 },
+                    batch: 8,
+                    lr: 0.01 * seed as f64,
+                    seeds: crate::train::Seeds::all(seed),
+                    optimizer: momentum.clone(),
+                    precision: Precision::Float64,
+                    ..crate::train::spec::example()
+                })
+                .collect();
+            let model = || specs[0].model.build(data.shape(), data.classes()).unwrap();
+            let mut both: [Box<dyn Replicas>; 2] = [
+                build(&specs, &model(), store.share(), images).unwrap(),
+                Box::new(crate::train::tensors::Tensors::new(&specs, model(), store.share(), tch::Device::Cpu)),
+            ];
+            let mut gradients = [Vec::new(), Vec::new()];
+            for (replicas, gradients) in both.iter_mut().zip(&mut gradients) {
+                let (steps, n) = (3, 3 * 8 * 2);
+                let starts = (0..n).map(|view| (view % 97) * 64).collect();
+                let labels = (0..n).map(|view| view % 10).collect();
+                let factors = vec![1.0; steps];
+                let epoch = Epoch { starts, flips: Vec::new(), labels, factors };
+                replicas.begin(epoch, Some(vec![[0.0; 3]; 2]));
+                for index in 0..steps - 1 {
+                    replicas.update(Step { index, done: index as u64, factor: 1.0, noise: None });
+                }
+                replicas.gradients(steps - 1, gradients);
+            }
+            let close = |a: f64, b: f64| (a - b).abs() < 1e-10 * (1.0 + b.abs());
+            for (a, b) in gradients[0].iter().zip(&gradients[1]) {
+                assert!(a.len() == b.len() && a.iter().zip(b).all(|(a, b)| close(*a, *b)), "gradients");
+            }
+            let [some, others] = both.each_mut().map(|replicas| replicas.sums().unwrap());
+            assert!(some.iter().flatten().zip(others.iter().flatten()).all(|(a, b)| close(*a, *b)), "sums");
+            let examples =
+                Examples { rows: data.rows()[..37].to_vec(), labels: data.labels()[..37].to_vec() };
+            let [some, others] = both.each_mut().map(|replicas| {
+                let sets = (0..2).map(|seed| (&examples, Rng::new(seed, crate::rng::Stream::Augment, 0))).collect();
+                replicas.evaluate(sets, &mut || Ok(())).unwrap()
+            });
+            for (a, b) in some.iter().zip(&others) {
+                assert!(close(a.loss, b.loss) && close(a.loss_std, b.loss_std) && a.accuracy == b.accuracy);
+            }
+        }
+    }
+
     #[test]
     fn vectors_hold_as_many_images_as_leave_no_lane_empty() {
         let float = |batch, cohort, cores| images(Precision::Float32, batch, cohort, cores);
