@@ -169,9 +169,14 @@ fn main() -> Outcome<()> {
     }
     let machine = compare::machine(&mut bench)?;
     bench.say(&machine);
+    let mut failed = Vec::new();
     for (name, part) in all {
         if parts.is_empty() || parts.iter().any(|part| part == name) {
-            part(&mut bench)?;
+            // What was measured is kept whatever comes after it.
+            if let Err(error) = part(&mut bench) {
+                bench.say(&format!("\nPart `{name}` failed: {error}\n"));
+                failed.push(name);
+            }
         }
     }
     write(&bench.rows)?;
@@ -181,7 +186,7 @@ fn main() -> Outcome<()> {
     } else {
         std::fs::write("results/bench.md", &bench.page)?;
     }
-    Ok(())
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
 }
 
 /// Every measurement, as a table for other tools.

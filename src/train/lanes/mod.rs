@@ -679,7 +679,12 @@ mod tests {
             let model = || specs[0].model.build(data.shape(), data.classes()).unwrap();
             let mut both: [Box<dyn Replicas>; 2] = [
                 build(&specs, &model(), store.share(), images).unwrap(),
-                Box::new(crate::train::tensors::Tensors::new(&specs, model(), store.share(), tch::Device::Cpu)),
+                Box::new(crate::train::tensors::Tensors::new(
+                    &specs,
+                    model(),
+                    store.share(),
+                    tch::Device::Cpu,
+                )),
             ];
             let mut gradients = [Vec::new(), Vec::new()];
             for (replicas, gradients) in both.iter_mut().zip(&mut gradients) {
@@ -703,7 +708,8 @@ mod tests {
             let examples =
                 Examples { rows: data.rows()[..37].to_vec(), labels: data.labels()[..37].to_vec() };
             let [some, others] = both.each_mut().map(|replicas| {
-                let sets = (0..2).map(|seed| (&examples, Rng::new(seed, crate::rng::Stream::Augment, 0))).collect();
+                let sets =
+                    (0..2).map(|seed| (&examples, Rng::new(seed, crate::rng::Stream::Augment, 0))).collect();
                 replicas.evaluate(sets, &mut || Ok(())).unwrap()
             });
             for (a, b) in some.iter().zip(&others) {
