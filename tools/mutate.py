@@ -3,6 +3,7 @@
 
     tools/mutate.py [TEXT]           the mutations below, or those whose file or text holds TEXT
     tools/mutate.py --network        what is measured along networks, in a copy of the checkout: minutes each
+    tools/mutate.py --lanes          the kernels that train replicas in vector lanes, in the same way
     tools/mutate.py --each FILE…     every + - * / of a file (FILE:LINE: from a line on) the other way round, every sign left out,
                                      every number 1.3 times as large, every power one higher, one at a time
 
@@ -161,9 +162,26 @@ NETWORK = [
     ("analysis/stationarity.rs", "(variance / m).sqrt()", "variance.sqrt()", REST),
 ]
 
+# The same for the kernels of vector lanes.
+KERNELS = ["--lib", "lanes"]
+LANES = [
+    ("train/lanes/conv.rs", "(row * stride + tap / kernel).wrapping_sub", "(row * stride + tap % kernel).wrapping_sub", KERNELS),
+    ("train/lanes/conv.rs", "let sum = [sum.fold(R)];", "let sum = [*sum];", KERNELS),
+    ("train/lanes/conv.rs", "*weight = weight.add(*sum);", "*weight = *sum;", KERNELS),
+    ("train/lanes/norm.rs", "V::of(count * own / total)", "V::of(own / total)", KERNELS),
+    ("train/lanes/norm.rs", "V::of(1.0 / (self.count - 1.0))", "V::of(1.0 / self.count)", KERNELS),
+    ("train/lanes/norm.rs", "total(products).fold(replicas)", "total(products)", KERNELS),
+    ("train/lanes/norm.rs", ".mul(inverse).mul(inverse).mul(share)", ".mul(inverse).mul(share)", KERNELS),
+    ("train/lanes/norm.rs", "gradient.sub(shift).sub(", "gradient.sub(", KERNELS),
+    ("train/lanes/update.rs", "let gradient = theta.mul_add(decay, gradient);", "let gradient = theta.mul_add(momentum, gradient);", KERNELS),
+    ("train/lanes/loss.rs", "(exponential / sum - hit)", "(exponential / sum)", KERNELS),
+    ("train/lanes/network.rs", "dy, input, slab.packs, true);", "dy, input, slab.packs, false);", KERNELS),
+    ("train/lanes/mod.rs", "Some((slopes, 1.0 / batch as f64))", "Some((slopes, 1.0 / (batch / pack) as f64))", KERNELS),
+]
 
-def network():
-    """The mutations of NETWORK, in a copy of the files that git knows."""
+
+def network(mutations):
+    """Mutations of NETWORK's kind, in a copy of the files that git knows."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         known = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -172,7 +190,8 @@ def network():
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, copy / name)
         seen = survivors = 0
-        for name, old, new, tests in [("", "", "", MEASURE), ("", "", "", REST), *NETWORK]:
+        whole = [tests for index, (*_, tests) in enumerate(mutations) if tests not in [other for *_, other in mutations[:index]]]
+        for name, old, new, tests in [*(("", "", "", tests) for tests in whole), *mutations]:
             path = copy / "src" / name
             if name:
                 source = path.read_text()
@@ -254,8 +273,8 @@ def mutations(wanted):
 
 def main():
     wanted = sys.argv[1:]
-    if wanted == ["--network"]:
-        network()
+    if wanted in (["--network"], ["--lanes"]):
+        network(NETWORK if wanted == ["--network"] else LANES)
     with tempfile.TemporaryDirectory() as folder:
         crate = Path(folder)
         (crate / "src").mkdir()

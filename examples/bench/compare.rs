@@ -12,8 +12,11 @@ use super::cases::{Case, Files};
 use super::pytorch::{EAGER, PyTorch, Way};
 use super::{Bench, Outcome, REPEATS, Timed, median, short};
 
-/// Seconds that a measurement should take, at least.
-const SECONDS: f64 = 2.0;
+/// Seconds that a measurement should take, at least: of wide nets so many that getting memory from the system, once per
+/// sweep, weighs little.
+fn seconds(case: Case) -> f64 {
+    if case.colour { 8.0 } else { 2.0 }
+}
 
 fn cases(device: Device) -> Vec<Case> {
     let mut cases = Vec::new();
@@ -125,7 +128,7 @@ fn ways(case: Case, device: Device) -> Vec<Way> {
 
 /// Updates that fill the time at this speed, a whole epoch at least where epochs are short.
 fn steps(case: Case, speed: f64, runs: usize) -> usize {
-    (SECONDS * speed / (case.batch * runs) as f64).ceil().clamp(1.0, 10_000.0) as usize
+    (seconds(case) * speed / (case.batch * runs) as f64).ceil().clamp(1.0, 10_000.0) as usize
 }
 
 /// The fastest of several ways for a case, each tried shortly.
@@ -173,7 +176,7 @@ pub fn train(bench: &mut Bench) -> Outcome<()> {
         let _images = Dataset::open(&case.spec(0, 1, 2).data)?;
         let images = |epochs: u32| (case.runs * case.steps() * case.batch) as f64 * f64::from(epochs);
         let warmup = kelvin(case, choice, device, |seed| case.spec(seed, 1, 2))?;
-        let epochs = (SECONDS * images(1) / warmup / images(1)).ceil().clamp(1.0, 500.0) as u32;
+        let epochs = (seconds(case) / warmup).ceil().clamp(1.0, 500.0) as u32;
         let eager = pytorch.measure(case, &files, EAGER, "train", 1, steps(case, 60.0, 1))?;
         let runs = case.runs.min(2);
         let eager_steps = steps(case, eager.speed(), runs);
@@ -270,7 +273,7 @@ pub fn evaluate(bench: &mut Bench) -> Outcome<()> {
         };
         let images = |epochs: u32| (case.runs * spec(0, 1).test) as f64 * f64::from(epochs);
         let warmup = kelvin(case, choice, device, |seed| spec(seed, 1))?;
-        let epochs = (SECONDS / warmup).ceil().clamp(1.0, 500.0) as u32;
+        let epochs = (seconds(case) / warmup).ceil().clamp(1.0, 500.0) as u32;
         let (mut own, mut others) = (Vec::new(), Vec::new());
         for repeat in 1..=REPEATS {
             // The updates between evaluations are not PyTorch's to make: their time is taken off.
