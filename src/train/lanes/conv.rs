@@ -213,13 +213,16 @@ impl Conv {
                 let wide = tile(self.to - output, V::TILE);
                 let mut input = 0;
                 while input < self.from {
-                    let deep = if self.from - input >= 4 { 4 } else { 1 };
+                    let deep = tile(self.from - input, V::PACKS);
                     match (wide, deep) {
                         (4, 4) => self.gradient_tile::<V, N, 4, 4>(x, dy, gradient, run, output, input),
+                        (4, 2) => self.gradient_tile::<V, N, 4, 2>(x, dy, gradient, run, output, input),
                         (4, _) => self.gradient_tile::<V, N, 4, 1>(x, dy, gradient, run, output, input),
                         (2, 4) => self.gradient_tile::<V, N, 2, 4>(x, dy, gradient, run, output, input),
+                        (2, 2) => self.gradient_tile::<V, N, 2, 2>(x, dy, gradient, run, output, input),
                         (2, _) => self.gradient_tile::<V, N, 2, 1>(x, dy, gradient, run, output, input),
                         (_, 4) => self.gradient_tile::<V, N, 1, 4>(x, dy, gradient, run, output, input),
+                        (_, 2) => self.gradient_tile::<V, N, 1, 2>(x, dy, gradient, run, output, input),
                         (_, _) => self.gradient_tile::<V, N, 1, 1>(x, dy, gradient, run, output, input),
                     }
                     input += deep;
@@ -353,22 +356,23 @@ impl<V: Vector> Side<'_, V> {
         let mut channel = 0;
         while channel < self.channels[1] {
             // A slab of few packs leaves registers for more channels.
-            let most = if N > SLAB / 2 { V::TILE } else { 2 * V::TILE };
+            let most = if N > V::PACKS / 2 { V::TILE } else { 2 * V::TILE };
             let wide = tile(self.channels[1] - channel, most);
             for pixel in 0..self.links.of.len() {
                 match wide {
-                    8 => self.tile::<R, N, 8>(x, y, channel, pixel, add),
-                    4 => self.tile::<R, N, 4>(x, y, channel, pixel, add),
-                    2 => self.tile::<R, N, 2>(x, y, channel, pixel, add),
-                    _ => self.tile::<R, N, 1>(x, y, channel, pixel, add),
+                    8 => self.packs::<R, N, 8>(x, y, channel, pixel, add),
+                    4 => self.packs::<R, N, 4>(x, y, channel, pixel, add),
+                    2 => self.packs::<R, N, 2>(x, y, channel, pixel, add),
+                    _ => self.packs::<R, N, 1>(x, y, channel, pixel, add),
                 }
             }
             channel += wide;
         }
     }
 
+    /// All packs of a pixel and some channels, as many packs at a time as the registers hold.
     #[inline(always)]
-    fn tile<const R: usize, const N: usize, const O: usize>(
+    fn packs<const R: usize, const N: usize, const O: usize>(
         &self,
         x: &[V],
         y: &mut [V],
@@ -376,16 +380,36 @@ impl<V: Vector> Side<'_, V> {
         pixel: usize,
         add: bool,
     ) {
+        if N <= V::PACKS {
+            return self.tile::<R, N, N, O>(x, y, [channel, pixel, 0], add);
+        }
+        for first in (0..N).step_by(2) {
+            match N - first {
+                1 => self.tile::<R, N, 1, O>(x, y, [channel, pixel, first], add),
+                _ => self.tile::<R, N, 2, O>(x, y, [channel, pixel, first], add),
+            }
+        }
+    }
+
+    /// `M` packs from `first` on, of `N`.
+    #[inline(always)]
+    fn tile<const R: usize, const N: usize, const M: usize, const O: usize>(
+        &self,
+        x: &[V],
+        y: &mut [V],
+        [channel, pixel, first]: [usize; 3],
+        add: bool,
+    ) {
         let [inner, outer] = self.strides;
         let pixels = self.links.of.len();
-        let mut sums = [[V::zero(); O]; N];
+        let mut sums = [[V::zero(); O]; M];
         for c in 0..self.channels[0] {
             let (weight, inputs) = (channel * outer + c * inner, c * self.links.others);
             for link in &self.links.of[pixel] {
-                let input = (inputs + link.pixel as usize) * N;
+                let input = (inputs + link.pixel as usize) * N + first;
                 let weight = (weight + link.tap as usize) * R;
                 // SAFETY: channel + O and c are channels and a link's tap and pixel are its sides', so these
-                // are weights, R of each, and below N inputs, of slices whose lengths were checked.
+                // are weights, R of each, and M inputs of N, of slices whose lengths were checked.
                 let weights: [V; O] = std::array::from_fn(
                     #[inline(always)]
                     |o| unsafe { V::repeat::<R>(self.weights.as_ptr().add(weight + o * outer * R)) },
@@ -400,7 +424,7 @@ impl<V: Vector> Side<'_, V> {
             }
         }
         for o in 0..O {
-            let own = &mut y[((channel + o) * pixels + pixel) * N..][..N];
+            let own = &mut y[((channel + o) * pixels + pixel) * N + first..][..M];
             for (value, sums) in own.iter_mut().zip(&sums) {
                 *value = if add { value.add(sums[o]) } else { sums[o] };
             }

@@ -42,8 +42,10 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     type Scalar: Scalar;
     /// A power of two.
     const LANES: usize;
-    /// Output channels that a kernel computes together for a slab: as many as the registers hold.
+    /// Output channels that a kernel computes together for [`Vector::PACKS`]: as many as the registers hold.
     const TILE: usize;
+    /// Packs that a kernel computes together.
+    const PACKS: usize = 4;
 
     fn splat(value: Self::Scalar) -> Self;
     /// The `R` numbers at `from`, over and over.
@@ -153,7 +155,8 @@ pub(super) struct Pair<V>(V, V);
 unsafe impl<V: Vector> Vector for Pair<V> {
     type Scalar = V::Scalar;
     const LANES: usize = 2 * V::LANES;
-    const TILE: usize = if V::TILE > 1 { V::TILE / 2 } else { 1 };
+    const TILE: usize = V::TILE;
+    const PACKS: usize = V::PACKS / 2;
 
     #[inline(always)]
     fn splat(value: V::Scalar) -> Self {
