@@ -32,8 +32,8 @@ pub struct Choice {
     /// What computes. Plans of before there was a choice were libtorch's.
     #[serde(default, skip_serializing_if = "Backend::is_torch")]
     pub backend: Backend,
-    /// Images of a replica's batch that a vector of lanes holds: a power of two that divides the batch. It decides
-    /// rounding, as a stack's size does in libtorch.
+    /// Images of a replica's batch that a vector of lanes holds, a power of two. It decides rounding, as a stack's size
+    /// does in libtorch.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub images: usize,
 }
@@ -118,8 +118,8 @@ impl Choice {
 /// Stacks this near to the fastest one's speed count as equally fast.
 const ENOUGH: f64 = 0.95;
 
-/// Seconds that an update in lanes may be expected to take: it cannot be interrupted, and its memory grows with the
-/// batch.
+/// Seconds that an update in lanes may be expected to take, unless libtorch's takes longer: none can be interrupted, and in
+/// lanes all replicas of a stack take theirs together.
 const LONGEST_UPDATE: f64 = 0.5;
 
 /// One measured case.
@@ -135,6 +135,12 @@ struct Case {
 }
 
 impl Case {
+    /// Seconds that an update of a stack of `replicas` is expected to take.
+    fn update(&self, spec: &RunSpec, shape: [usize; 3], replicas: usize) -> f64 {
+        let images = replicas as f64 * spec.batch as f64;
+        images * self.ratio(spec, shape) / self.images_per_second
+    }
+
     /// Work per image of a run, in units of this case's. It grows with the pixels and, for convolutions, with the
     /// square of the width.
     fn ratio(&self, spec: &RunSpec, shape: [usize; 3]) -> f64 {
@@ -220,11 +226,12 @@ impl Choice {
         let (stack, torch) = fastest(cases, spec, shape, cohort, cores);
         let images = lanes::images(spec.precision, spec.batch, cohort, cores);
         let lanes = Self::lanes(spec.precision, images);
-        if lanes::can(spec) && lanes_duration(cases, spec, shape, (cohort, lanes.stack), cores) < torch {
+        // Wide nets that leave cores idle share them within operations; lanes cannot.
+        let threads = if stack == 1 { (cores / runs.max(1)).max(1) } else { 1 };
+        let torch = torch / threads as f64;
+        if lanes::can(spec) && lanes_duration(cases, spec, shape, (cohort, lanes), cores) < torch {
             return Ok(lanes);
         }
-        // Wide nets that leave cores idle share them within operations.
-        let threads = if stack == 1 { (cores / runs.max(1)).max(1) } else { 1 };
         Ok(Self::torch(stack, threads))
     }
 }
@@ -237,22 +244,24 @@ fn duration(cohort: usize, largest: usize, cores: usize, each: impl Fn(usize) ->
     sizes.len().div_ceil(cores.max(1)) as f64 * longest
 }
 
-/// How long a cohort takes in lanes, in stacks of this size at most, in seconds per image of a run; for ever where an
-/// update would take so long that nobody could interrupt it. Empty lanes take their time, too.
+/// How long a cohort takes in lanes, in seconds per image of a run; for ever where nobody would wait for an update to
+/// end. Empty lanes take their time, too.
 fn lanes_duration(
     cases: &[Case],
     spec: &RunSpec,
     shape: [usize; 3],
-    (cohort, stack): (usize, usize),
+    (cohort, lanes): (usize, Choice),
     cores: usize,
 ) -> f64 {
     let near = nearest(cases, Backend::Lanes, spec, shape);
     let Some(case) = near.first() else { return f64::INFINITY };
-    let seconds = stack as f64 / case.images_per_second;
-    if seconds * case.ratio(spec, shape) * spec.batch as f64 > LONGEST_UPDATE {
+    let torch = nearest(cases, Backend::Torch, spec, shape);
+    let alone = torch.iter().find(|case| case.stack == 1).map_or(0.0, |case| case.update(spec, shape, 1));
+    let full = spec.batch as f64 / spec.batch.next_multiple_of(lanes.images) as f64;
+    if case.update(spec, shape, lanes.stack) / full > alone.max(LONGEST_UPDATE) {
         return f64::INFINITY;
     }
-    duration(cohort, stack, cores, |_| seconds)
+    duration(cohort, lanes.stack, cores, |_| lanes.stack as f64 / (full * case.images_per_second))
 }
 
 /// The rows of the measured case nearest to a run.
@@ -319,14 +328,21 @@ mod tests {
         assert_eq!(fastest(spec(32, 100), [3, 32, 32], 16, 1).0, 1);
         // A lone run, padded to two, is no faster stacked.
         assert_eq!(fastest(spec(5, 16), [1, 8, 8], 1, 1), (1, 1.0 / 100.0));
+        let eight = Choice::lanes(Precision::Float32, 2);
         let lanes =
-            |cohort, cores, batch| lanes_duration(&cases, &spec(4, batch), [1, 8, 8], (cohort, 8), cores);
+            |cohort, cores, batch| lanes_duration(&cases, &spec(4, batch), [1, 8, 8], (cohort, eight), cores);
         // A stack of eight in 5 ms per image, whoever is in it.
         assert_eq!(
             [(1, 1), (8, 1), (9, 1), (9, 2)].map(|(n, cores)| lanes(n, cores, 8)),
             [0.005, 0.005, 0.01, 0.005]
         );
-        assert_eq!(lanes(8, 1, 101), f64::INFINITY);
+        // Half of the last vector is empty.
+        assert_eq!(lanes(8, 1, 9), 0.005 * 10.0 / 9.0);
+        // libtorch's update takes a second, the stack's half of that.
+        assert_eq!(lanes(8, 1, 102), 0.005);
+        let fast = parse("torch,resnet,4,8,8,1,1000\nlanes,resnet,4,8,8,8,1600\n").unwrap();
+        let long = |batch| lanes_duration(&fast, &spec(4, batch), [1, 8, 8], (8, eight), 1);
+        assert_eq!([98, 102].map(long), [0.005, f64::INFINITY]);
         assert!(parse("torch,resnet,4\n").is_err());
         assert!(parse("other,resnet,4,8,8,1,100\n").is_err());
     }

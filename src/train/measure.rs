@@ -631,16 +631,22 @@ fn twins(choice: Choice, device: Device) -> Choice {
 }
 
 /// Bytes that measuring needs besides training: float64 replicas, and vectors of all parameters.
-pub(super) fn bytes(spec: &RunSpec, model: &Model, choice: Choice, replicas: usize, device: Device) -> u64 {
-    let Some(measure) = &spec.measure else { return 0 };
+pub(super) fn bytes(
+    spec: &RunSpec,
+    model: &Model,
+    choice: Choice,
+    replicas: usize,
+    device: Device,
+) -> Result<u64> {
+    let Some(measure) = &spec.measure else { return Ok(0) };
     let vectors = if measure.groups.contains(&Group::Spectrum) { 16 } else { 12 };
     let twin = RunSpec { precision: Precision::Float64, ..spec.clone() };
     let parameters = model.layout.parameters() as u64;
     let twins = twins(choice, device);
     if twins.backend == Backend::Lanes {
         let together = replicas.min(twins.stack);
-        return lanes::bytes(&twin, model, together, twins.images)
-            + 8 * vectors * parameters * together as u64;
+        let training = lanes::bytes(&twin, model, together, twins.images)?;
+        return Ok(training + 8 * vectors * parameters * together as u64);
     }
-    8 * (vectors + 4) * parameters + 8 * spec.batch as u64 * spec.model.activations(model.shape)
+    Ok(8 * (vectors + 4) * parameters + 8 * spec.batch as u64 * spec.model.activations(model.shape))
 }

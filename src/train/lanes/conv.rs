@@ -2,102 +2,22 @@
 //!
 //! A vector holds a number of one image or of several, each replica's in a lane of its own; what it holds of its images
 //! is a *pack*. Numbers of a few packs (a *slab*, at most [`SLAB`]) lie as channel, pixel, pack; weights as output,
-//! input, tap, which is PyTorch's order, and replica. A pixel and a pixel are linked by a tap where the kernel, laid on
-//! the output pixel, sees the input pixel; padding is the links that are missing, so nothing is multiplied by zero.
-//! One loop contracts weights with inputs over the links of an output pixel; the gradient with respect to the inputs is
-//! the same loop over the links seen from the other side.
+//! input, tap, which is PyTorch's order, and replica. There are two ways to convolve, tap by tap ([`direct`](super::direct)) and,
+//! where it is less work, by tiles of pixels ([`winograd`](super::winograd)).
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::vector::{Vector, lanes};
+use super::direct::{Direct, Geometry};
+use super::vector::Vector;
+use super::winograd::{Room, Tiles};
 
 /// Packs that are computed together at most. Measured: with six the inputs of a pixel outgrow the first-level cache, with
 /// two or three weights are loaded too often.
 pub(super) const SLAB: usize = 4;
 
-/// Terms of a weight's gradient that are added in registers before they reach memory: few enough that
-/// what they are made of stays in the first-level cache.
-const RUN: usize = 64;
-
 /// Parameters whose gradients are handed on together: few enough to stay in the first-level cache.
-const PART: usize = 512;
-
-/// A tap with the pixel on its other side.
-#[derive(Clone, Copy)]
-struct Link {
-    tap: u32,
-    pixel: u32,
-}
-
-/// The links of each pixel of one side.
-struct Links {
-    of: Vec<Vec<Link>>,
-    /// Pixels of the other side: every link's pixel is below.
-    others: usize,
-}
-
-/// Pairs of output and input pixel that share a tap, within a run of output pixels.
-struct Pairs {
-    /// The tap's place among the live ones.
-    live: usize,
-    pairs: Vec<(u32, u32)>,
-}
-
-/// What a kernel sees of images of one size, whatever the channels.
-pub(super) struct Geometry {
-    /// Pixels of the output.
-    pixels: usize,
-    taps: usize,
-    /// Taps with any link; on an image of one pixel only the middle one.
-    live: Vec<usize>,
-    inputs: Links,
-    outputs: Links,
-    /// For slabs of one pack, two, … [`SLAB`]; empty for those that do not come up.
-    pairs: [Vec<Pairs>; SLAB],
-}
-
-impl Geometry {
-    /// Kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this height and width.
-    /// Gradients come up for slabs of `slabs` packs.
-    pub(super) fn new(kernel: usize, stride: usize, [height, width]: [usize; 2], slabs: &[usize]) -> Self {
-        let padding = kernel / 2;
-        let [rows, columns] = [height.div_ceil(stride), width.div_ceil(stride)];
-        let (pixels, before) = (rows * columns, height * width);
-        let mut inputs = vec![Vec::new(); pixels];
-        let mut outputs = vec![Vec::new(); before];
-        let mut linked = Vec::new();
-        for row in 0..rows {
-            for column in 0..columns {
-                for tap in 0..kernel * kernel {
-                    let y = (row * stride + tap / kernel).wrapping_sub(padding);
-                    let x = (column * stride + tap % kernel).wrapping_sub(padding);
-                    if y < height && x < width {
-                        let (output, input) = (row * columns + column, y * width + x);
-                        inputs[output].push(Link { tap: tap as u32, pixel: input as u32 });
-                        outputs[input].push(Link { tap: tap as u32, pixel: output as u32 });
-                        linked.push((tap, output as u32, input as u32));
-                    }
-                }
-            }
-        }
-        let taps = kernel * kernel;
-        let live: Vec<usize> =
-            (0..taps).filter(|tap| linked.iter().any(|(linked, ..)| linked == tap)).collect();
-        let pairs = std::array::from_fn(|slab| match slabs.contains(&(slab + 1)) {
-            true => runs(&linked, &live, pixels, RUN.div_ceil(slab + 1)),
-            false => Vec::new(),
-        });
-        Self {
-            pixels,
-            taps,
-            live,
-            inputs: Links { of: inputs, others: before },
-            outputs: Links { of: outputs, others: pixels },
-            pairs,
-        }
-    }
-}
+pub(super) const PART: usize = 512;
 
 /// A convolution without bias on images of one size; a linear layer is one on images of one pixel.
 pub(super) struct Conv {
@@ -106,76 +26,127 @@ pub(super) struct Conv {
     /// Channels of the output.
     pub(super) to: usize,
     /// Where its weights are among all parameters.
-    pub(super) weights: Range<usize>,
+    weights: Range<usize>,
+    way: Way,
+}
+
+enum Way {
+    Direct(Direct),
+    Tiles(Arc<Tiles>),
+}
+
+/// What kernels of one size, at one stride, see of images of one size.
+#[derive(Clone)]
+pub(super) struct Sight {
+    taps: usize,
     geometry: Arc<Geometry>,
+    /// Where there can be tiles, with the height and width of the images.
+    tiles: Option<(Arc<Tiles>, [usize; 2])>,
+}
+
+impl Sight {
+    /// Kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this height and width.
+    /// Gradients come up for slabs of `slabs` packs.
+    pub(super) fn new(kernel: usize, stride: usize, sides: [usize; 2], slabs: &[usize]) -> Self {
+        Self {
+            taps: kernel * kernel,
+            geometry: Arc::new(Geometry::new(kernel, stride, sides, slabs)),
+            tiles: ([kernel, stride] == [3, 1]).then(|| (Arc::new(Tiles::new(sides)), sides)),
+        }
+    }
 }
 
 impl Conv {
     /// Its weights begin at `start`.
-    pub(super) fn new(from: usize, to: usize, start: usize, geometry: Arc<Geometry>) -> Self {
-        Self { from, to, weights: start..start + to * from * geometry.taps, geometry }
+    pub(super) fn new(channels: [usize; 2], start: usize, sight: &Sight) -> Self {
+        let [from, to] = channels;
+        let geometry = &sight.geometry;
+        let way = match &sight.tiles {
+            Some((tiles, sides)) if Tiles::pay(*sides, geometry.links(), channels) => {
+                Way::Tiles(Arc::clone(tiles))
+            }
+            _ => Way::Direct(Direct::new(channels, Arc::clone(geometry))),
+        };
+        Self { from, to, weights: start..start + to * from * sight.taps, way }
     }
 
     /// Pixels of the output.
     pub(super) fn pixels(&self) -> usize {
-        self.geometry.pixels
+        match &self.way {
+            Way::Direct(direct) => direct.pixels(),
+            Way::Tiles(tiles) => tiles.pixels(),
+        }
     }
 
-    /// Weights that can have a gradient.
-    pub(super) fn live(&self) -> usize {
-        self.to * self.from * self.geometry.live.len()
+    /// Vectors that gather its gradient.
+    pub(super) fn sums<V: Vector>(&self, replicas: usize) -> usize {
+        match &self.way {
+            Way::Direct(direct) => direct.live(),
+            Way::Tiles(_) => Tiles::sums::<V>(self.from * self.to, replicas),
+        }
     }
 
-    /// Output channels of `packs` packs, or their sum with what `y` holds. `theta` has `replicas` numbers for each parameter.
+    /// Kernels that are computed by tiles.
+    pub(super) fn tiled(&self) -> usize {
+        match &self.way {
+            Way::Direct(_) => 0,
+            Way::Tiles(_) => self.from * self.to,
+        }
+    }
+
+    /// Makes room ready for it, until its weights change or another one is made ready. `theta` has `replicas` numbers for each parameter.
+    pub(super) fn prepare<V: Vector>(&self, own: (&[V::Scalar], usize), room: &mut Room<V>) {
+        if let Way::Tiles(_) = self.way {
+            Tiles::prepare(self.own(own), own.1, room);
+        }
+    }
+
+    /// Output channels of `packs` packs, or their sum with what `y` holds.
     pub(super) fn forward<V: Vector>(
         &self,
-        (theta, replicas): (&[V::Scalar], usize),
+        own: (&[V::Scalar], usize),
         x: &[V],
         y: &mut [V],
         packs: usize,
         add: bool,
+        room: &mut Room<V>,
     ) {
-        let side = Side::<V> {
-            weights: &theta[self.weights.start * replicas..self.weights.end * replicas],
-            channels: [self.from, self.to],
-            strides: [self.geometry.taps, self.from * self.geometry.taps],
-            links: &self.geometry.inputs,
-        };
-        side.contract(replicas, x, y, packs, add);
+        match &self.way {
+            Way::Direct(direct) => direct.forward((self.own(own), own.1), x, y, packs, add),
+            Way::Tiles(tiles) => tiles.contract([self.from, self.to], false, own.1, (x, y), add, room),
+        }
     }
 
     /// The gradient with respect to the input, or its sum with what `dx` holds.
     pub(super) fn backward<V: Vector>(
         &self,
-        (theta, replicas): (&[V::Scalar], usize),
+        own: (&[V::Scalar], usize),
         dy: &[V],
         dx: &mut [V],
         packs: usize,
         add: bool,
+        room: &mut Room<V>,
     ) {
-        let side = Side::<V> {
-            weights: &theta[self.weights.start * replicas..self.weights.end * replicas],
-            channels: [self.to, self.from],
-            strides: [self.from * self.geometry.taps, self.geometry.taps],
-            links: &self.geometry.outputs,
-        };
-        side.contract(replicas, dy, dx, packs, add);
+        match &self.way {
+            Way::Direct(direct) => direct.backward((self.own(own), own.1), dy, dx, packs, add),
+            Way::Tiles(tiles) => tiles.contract([self.to, self.from], true, own.1, (dy, dx), add, room),
+        }
     }
 
-    /// Adds the gradient with respect to the live weights to `gradient`, image by image of a pack apart.
-    pub(super) fn gradient<V: Vector>(&self, x: &[V], dy: &[V], gradient: &mut [V], packs: usize) {
-        assert_eq!(x.len(), self.from * self.geometry.inputs.others * packs);
-        assert_eq!(dy.len(), self.to * self.geometry.pixels * packs);
-        assert_eq!(gradient.len(), self.live());
-        V::run(
-            #[inline(always)]
-            || match packs {
-                1 => self.gradient_of::<V, 1>(x, dy, gradient),
-                2 => self.gradient_of::<V, 2>(x, dy, gradient),
-                3 => self.gradient_of::<V, 3>(x, dy, gradient),
-                _ => self.gradient_of::<V, 4>(x, dy, gradient),
-            },
-        );
+    /// Adds the gradient with respect to the weights to `gradient`, which [`Conv::hand_on`] reads.
+    pub(super) fn gradient<V: Vector>(
+        &self,
+        replicas: usize,
+        x: &[V],
+        dy: &[V],
+        gradient: &mut [V],
+        packs: usize,
+        room: &mut Room<V>,
+    ) {
+        match &self.way {
+            Way::Direct(direct) => direct.gradient(x, dy, gradient, packs),
+            Way::Tiles(tiles) => tiles.gradient([self.from, self.to], replicas, (x, dy), gradient, room),
+        }
     }
 
     /// Hands on what [`Conv::gradient`] gathered, some parameters after the other: where they are among all, and the
@@ -186,248 +157,130 @@ impl Conv {
         replicas: usize,
         mut change: impl FnMut(Range<usize>, &[V::Scalar]),
     ) {
-        let (taps, live) = (self.geometry.taps, &self.geometry.live);
-        let rows = (PART / taps).max(1);
-        // The other taps' gradients stay zero.
-        let mut part = vec![V::Scalar::default(); rows * taps * replicas];
-        let mut start = self.weights.start;
-        for gradient in gradient.chunks(rows * live.len()) {
-            match replicas {
-                1 => fold_rows::<V, 1>(gradient, live, taps, &mut part),
-                2 => fold_rows::<V, 2>(gradient, live, taps, &mut part),
-                4 => fold_rows::<V, 4>(gradient, live, taps, &mut part),
-                8 => fold_rows::<V, 8>(gradient, live, taps, &mut part),
-                _ => fold_rows::<V, 16>(gradient, live, taps, &mut part),
-            }
-            let parameters = gradient.len() / live.len() * taps;
-            change(start..start + parameters, &part[..parameters * replicas]);
-            start += parameters;
+        let change = |first: usize, gradient: &[V::Scalar]| {
+            let start = self.weights.start + first;
+            change(start..start + gradient.len() / replicas, gradient);
+        };
+        match &self.way {
+            Way::Direct(direct) => direct.hand_on(gradient, replicas, change),
+            Way::Tiles(_) => Tiles::hand_on(self.from * self.to, gradient, replicas, change),
         }
     }
 
-    #[inline(always)]
-    fn gradient_of<V: Vector, const N: usize>(&self, x: &[V], dy: &[V], gradient: &mut [V]) {
-        for run in &self.geometry.pairs[N - 1] {
-            let mut output = 0;
-            while output < self.to {
-                let wide = tile(self.to - output, V::TILE);
-                let mut input = 0;
-                while input < self.from {
-                    let deep = tile(self.from - input, V::PACKS);
-                    match (wide, deep) {
-                        (4, 4) => self.gradient_tile::<V, N, 4, 4>(x, dy, gradient, run, output, input),
-                        (4, 2) => self.gradient_tile::<V, N, 4, 2>(x, dy, gradient, run, output, input),
-                        (4, _) => self.gradient_tile::<V, N, 4, 1>(x, dy, gradient, run, output, input),
-                        (2, 4) => self.gradient_tile::<V, N, 2, 4>(x, dy, gradient, run, output, input),
-                        (2, 2) => self.gradient_tile::<V, N, 2, 2>(x, dy, gradient, run, output, input),
-                        (2, _) => self.gradient_tile::<V, N, 2, 1>(x, dy, gradient, run, output, input),
-                        (_, 4) => self.gradient_tile::<V, N, 1, 4>(x, dy, gradient, run, output, input),
-                        (_, 2) => self.gradient_tile::<V, N, 1, 2>(x, dy, gradient, run, output, input),
-                        (_, _) => self.gradient_tile::<V, N, 1, 1>(x, dy, gradient, run, output, input),
+    /// Its weights.
+    fn own<'a, S>(&self, (theta, replicas): (&'a [S], usize)) -> &'a [S] {
+        &theta[self.weights.start * replicas..self.weights.end * replicas]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::vector::{Numbers, Pair, Plain, lanes, lanes_mut};
+    use super::*;
+
+    type Long = Pair<Plain<f64, 4>>;
+
+    /// Numbers without a pattern.
+    fn some(numbers: &mut [f64], seed: u64) {
+        let mut rng = crate::rng::Rng::new(seed as i64, crate::rng::Stream::Init, 0);
+        numbers.iter_mut().for_each(|number| *number = rng.uniform() - 0.5);
+    }
+
+    /// Output, and both gradients for a given gradient of the output, by the definition: [output][input] kernels of 3 x 3
+    /// taps on channels of height x width pixels.
+    fn defined(
+        [from, to]: [usize; 2],
+        [height, width]: [usize; 2],
+        weights: &[f64],
+        x: &[f64],
+        dy: &[f64],
+    ) -> [Vec<f64>; 3] {
+        let pixels = height * width;
+        let [mut y, mut dx, mut dw] = [dy, x, weights].map(|like| vec![0.0; like.len()]);
+        for (k, c) in (0..to).flat_map(|k| (0..from).map(move |c| (k, c))) {
+            for (pixel, tap) in (0..pixels).flat_map(|pixel| (0..9).map(move |tap| (pixel, tap))) {
+                let row = (pixel / width + tap / 3).wrapping_sub(1);
+                let column = (pixel % width + tap % 3).wrapping_sub(1);
+                if row < height && column < width {
+                    let weight = (k * from + c) * 9 + tap;
+                    let [own, seen] = [k * pixels + pixel, c * pixels + row * width + column];
+                    y[own] += weights[weight] * x[seen];
+                    dx[seen] += weights[weight] * dy[own];
+                    dw[weight] += x[seen] * dy[own];
+                }
+            }
+        }
+        [y, dx, dw]
+    }
+
+    /// Both ways are the definition, whatever sides, packs and replicas.
+    #[test]
+    fn convolutions_are_what_they_are_defined_to_be() {
+        let mut tiled = 0;
+        for (channels, sides, packs, replicas) in [
+            ([3, 8], [5, 4], 3, 4),
+            ([16, 16], [9, 8], 1, 8),
+            ([16, 20], [7, 9], 2, 4),
+            ([12, 16], [8, 10], 3, 2),
+            ([16, 12], [8, 8], 4, 1),
+        ] {
+            let [from, to] = channels;
+            let conv = Conv::new(channels, 2, &Sight::new(3, 1, sides, &[packs]));
+            tiled += usize::from(conv.tiled() > 0);
+            let (pixels, kernels) = (sides[0] * sides[1], from * to);
+            let mut theta = Numbers::<Long>::zeros((2 + 9 * kernels) * replicas);
+            some(&mut theta, 1);
+            let vectors = |length, seed| {
+                let mut vectors = vec![Long::zero(); length];
+                some(lanes_mut(&mut vectors), seed);
+                vectors
+            };
+            let x = vectors(from * pixels * packs, 2);
+            // Both are added to.
+            let (dy, first) = (vectors(to * pixels * packs, 3), vectors(to * pixels * packs, 4));
+            let mut room = Room::new([kernels, from.max(to)], replicas);
+            let own: (&[f64], usize) = (&theta, replicas);
+            conv.prepare(own, &mut room);
+            let (mut y, mut dx) = (first.clone(), vec![Long::zero(); x.len()]);
+            conv.forward(own, &x, &mut y, packs, true, &mut room);
+            conv.backward(own, &dy, &mut dx, packs, false, &mut room);
+            let mut sums = vec![Long::zero(); conv.sums::<Long>(replicas)];
+            for _ in 0..2 {
+                conv.gradient(replicas, &x, &dy, &mut sums, packs, &mut room);
+            }
+            let mut gradient = vec![0.0; 9 * kernels * replicas];
+            conv.hand_on(&sums, replicas, |place, part| {
+                gradient[(place.start - 2) * replicas..(place.end - 2) * replicas].copy_from_slice(part);
+            });
+            let image = |vectors: &[Long], pack: usize, lane: usize| -> Vec<f64> {
+                let numbers = lanes(vectors).chunks(8 * packs);
+                numbers.map(|numbers| numbers[8 * pack + lane]).collect()
+            };
+            let close = |a: &[f64], b: &[f64]| {
+                assert_eq!(a.len(), b.len());
+                assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{channels:?} {sides:?}");
+            };
+            for replica in 0..replicas {
+                let of_replica = |numbers: &[f64]| -> Vec<f64> {
+                    numbers.iter().skip(replica).step_by(replicas).copied().collect()
+                };
+                let weights = of_replica(&theta[2 * replicas..]);
+                let mut total = vec![0.0; weights.len()];
+                for (pack, lane) in (0..packs).flat_map(|pack| (0..8).map(move |lane| (pack, lane))) {
+                    if lane % replicas != replica {
+                        continue;
                     }
-                    input += deep;
+                    let [expected_y, expected_dx, dw] =
+                        defined(channels, sides, &weights, &image(&x, pack, lane), &image(&dy, pack, lane));
+                    let added: Vec<f64> =
+                        image(&first, pack, lane).iter().zip(&expected_y).map(|(a, b)| a + b).collect();
+                    close(&image(&y, pack, lane), &added);
+                    close(&image(&dx, pack, lane), &expected_dx);
+                    total.iter_mut().zip(dw).for_each(|(sum, value)| *sum += 2.0 * value);
                 }
-                output += wide;
+                close(&of_replica(&gradient), &total);
             }
         }
-    }
-
-    #[inline(always)]
-    fn gradient_tile<V: Vector, const N: usize, const O: usize, const I: usize>(
-        &self,
-        x: &[V],
-        dy: &[V],
-        gradient: &mut [V],
-        run: &Pairs,
-        output: usize,
-        input: usize,
-    ) {
-        let (before, after) = (self.geometry.inputs.others * N, self.geometry.pixels * N);
-        let mut sums = [[V::zero(); I]; O];
-        for &(to, from) in &run.pairs {
-            let (to, from) = (output * after + to as usize * N, input * before + from as usize * N);
-            for pack in 0..N {
-                // SAFETY: output + O and input + I are channels, the pairs hold pixels of their sides, and the
-                // slices' lengths were checked.
-                let inputs: [V; I] = std::array::from_fn(
-                    #[inline(always)]
-                    |i| unsafe { *x.get_unchecked(from + i * before + pack) },
-                );
-                for (o, sums) in sums.iter_mut().enumerate() {
-                    // SAFETY: as above.
-                    let change = unsafe { *dy.get_unchecked(to + o * after + pack) };
-                    for (sum, input) in sums.iter_mut().zip(inputs) {
-                        *sum = input.mul_add(change, *sum);
-                    }
-                }
-            }
-        }
-        let live = self.geometry.live.len();
-        for (o, sums) in sums.iter().enumerate() {
-            for (i, sum) in sums.iter().enumerate() {
-                let weight = &mut gradient[((output + o) * self.from + input + i) * live + run.live];
-                *weight = weight.add(*sum);
-            }
-        }
-    }
-}
-
-/// Adds up the images of a vector, and puts the sums of each `live` tap to its place among all `taps`.
-fn fold_rows<V: Vector, const R: usize>(gradient: &[V], live: &[usize], taps: usize, part: &mut [V::Scalar]) {
-    V::run(
-        #[inline(always)]
-        || {
-            let rows = part.chunks_exact_mut(taps * R);
-            for (gradient, row) in gradient.chunks_exact(live.len()).zip(rows) {
-                for (sum, tap) in gradient.iter().zip(live) {
-                    let sum = [sum.fold(R)];
-                    row[tap * R..][..R].copy_from_slice(&lanes(&sum)[..R]);
-                }
-            }
-        },
-    );
-}
-
-/// Cuts output pixels into runs of `length`, and lists the pairs of each live tap within each. `linked` holds taps with
-/// their output and input pixels.
-fn runs(linked: &[(usize, u32, u32)], live: &[usize], pixels: usize, length: usize) -> Vec<Pairs> {
-    let mut all: Vec<Pairs> = (0..pixels.div_ceil(length) * live.len())
-        .map(|index| Pairs { live: index % live.len(), pairs: Vec::new() })
-        .collect();
-    for &(tap, output, input) in linked {
-        let place = live.partition_point(|live| *live < tap);
-        all[output as usize / length * live.len() + place].pairs.push((output, input));
-    }
-    all.retain(|run| !run.pairs.is_empty());
-    all
-}
-
-/// Channels of the next tile, of those that are left: a power of two, at most `size`.
-#[inline(always)]
-fn tile(left: usize, size: usize) -> usize {
-    match left {
-        8.. if size >= 8 => 8,
-        4.. if size >= 4 => 4,
-        2.. if size >= 2 => 2,
-        _ => 1,
-    }
-}
-
-/// A convolution seen from one of its sides.
-struct Side<'a, V: Vector> {
-    weights: &'a [V::Scalar],
-    /// Channels contracted over, and channels computed.
-    channels: [usize; 2],
-    /// From one such channel's weights to the next one's.
-    strides: [usize; 2],
-    /// The links of the pixels that are computed.
-    links: &'a Links,
-}
-
-impl<V: Vector> Side<'_, V> {
-    fn contract(&self, replicas: usize, x: &[V], y: &mut [V], packs: usize, add: bool) {
-        assert_eq!(x.len(), self.channels[0] * self.links.others * packs);
-        assert_eq!(y.len(), self.channels[1] * self.links.of.len() * packs);
-        assert!(replicas <= V::LANES);
-        match replicas {
-            1 => self.contract_with::<1>(x, y, packs, add),
-            2 => self.contract_with::<2>(x, y, packs, add),
-            4 => self.contract_with::<4>(x, y, packs, add),
-            8 => self.contract_with::<8>(x, y, packs, add),
-            _ => self.contract_with::<16>(x, y, packs, add),
-        }
-    }
-
-    fn contract_with<const R: usize>(&self, x: &[V], y: &mut [V], packs: usize, add: bool) {
-        V::run(
-            #[inline(always)]
-            || match packs {
-                1 => self.contract_of::<R, 1>(x, y, add),
-                2 => self.contract_of::<R, 2>(x, y, add),
-                3 => self.contract_of::<R, 3>(x, y, add),
-                _ => self.contract_of::<R, 4>(x, y, add),
-            },
-        );
-    }
-
-    #[inline(always)]
-    fn contract_of<const R: usize, const N: usize>(&self, x: &[V], y: &mut [V], add: bool) {
-        // A tile's weights stay in the first-level cache while the pixels pass.
-        let mut channel = 0;
-        while channel < self.channels[1] {
-            // A slab of few packs leaves registers for more channels.
-            let most = if N > V::PACKS / 2 { V::TILE } else { 2 * V::TILE };
-            let wide = tile(self.channels[1] - channel, most);
-            for pixel in 0..self.links.of.len() {
-                match wide {
-                    8 => self.packs::<R, N, 8>(x, y, channel, pixel, add),
-                    4 => self.packs::<R, N, 4>(x, y, channel, pixel, add),
-                    2 => self.packs::<R, N, 2>(x, y, channel, pixel, add),
-                    _ => self.packs::<R, N, 1>(x, y, channel, pixel, add),
-                }
-            }
-            channel += wide;
-        }
-    }
-
-    /// All packs of a pixel and some channels, as many packs at a time as the registers hold.
-    #[inline(always)]
-    fn packs<const R: usize, const N: usize, const O: usize>(
-        &self,
-        x: &[V],
-        y: &mut [V],
-        channel: usize,
-        pixel: usize,
-        add: bool,
-    ) {
-        if N <= V::PACKS {
-            return self.tile::<R, N, N, O>(x, y, [channel, pixel, 0], add);
-        }
-        for first in (0..N).step_by(2) {
-            match N - first {
-                1 => self.tile::<R, N, 1, O>(x, y, [channel, pixel, first], add),
-                _ => self.tile::<R, N, 2, O>(x, y, [channel, pixel, first], add),
-            }
-        }
-    }
-
-    /// `M` packs from `first` on, of `N`.
-    #[inline(always)]
-    fn tile<const R: usize, const N: usize, const M: usize, const O: usize>(
-        &self,
-        x: &[V],
-        y: &mut [V],
-        [channel, pixel, first]: [usize; 3],
-        add: bool,
-    ) {
-        let [inner, outer] = self.strides;
-        let pixels = self.links.of.len();
-        let mut sums = [[V::zero(); O]; M];
-        for c in 0..self.channels[0] {
-            let (weight, inputs) = (channel * outer + c * inner, c * self.links.others);
-            for link in &self.links.of[pixel] {
-                let input = (inputs + link.pixel as usize) * N + first;
-                let weight = (weight + link.tap as usize) * R;
-                // SAFETY: channel + O and c are channels and a link's tap and pixel are its sides', so these
-                // are weights, R of each, and M inputs of N, of slices whose lengths were checked.
-                let weights: [V; O] = std::array::from_fn(
-                    #[inline(always)]
-                    |o| unsafe { V::repeat::<R>(self.weights.as_ptr().add(weight + o * outer * R)) },
-                );
-                for (pack, sums) in sums.iter_mut().enumerate() {
-                    // SAFETY: as above.
-                    let input = unsafe { *x.get_unchecked(input + pack) };
-                    for (sum, weight) in sums.iter_mut().zip(weights) {
-                        *sum = input.mul_add(weight, *sum);
-                    }
-                }
-            }
-        }
-        for o in 0..O {
-            let own = &mut y[((channel + o) * pixels + pixel) * N + first..][..M];
-            for (value, sums) in own.iter_mut().zip(&sums) {
-                *value = if add { value.add(sums[o]) } else { sums[o] };
-            }
-        }
+        assert_eq!(tiled, 4);
     }
 }

@@ -7,11 +7,13 @@
 //! neither on the other replicas nor on how long the processor's vectors are (exp, ln and powers are the C library's).
 
 mod conv;
+mod direct;
 mod loss;
 mod network;
 mod norm;
 mod update;
 mod vector;
+mod winograd;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -116,14 +118,12 @@ pub(super) fn most(precision: Precision) -> usize {
 /// How many images of a batch a vector should hold for `cohort` runs on `cores` cores: so many that they take the
 /// fewest vectors.
 pub(super) fn images(precision: Precision, batch: usize, cohort: usize, cores: usize) -> usize {
-    let possible = (0..)
-        .map(|power| 1 << power)
-        .take_while(|&images| images <= most(precision) && batch.is_multiple_of(images));
+    let possible = (0..).map(|power| 1 << power).take_while(|&images| images <= most(precision));
     // Packs of an update that the busiest core computes, and what an update costs besides, which is about one more.
     // Of equally few those with more replicas, which share updates.
     let vectors = |&images: &usize| {
         let stacks = super::cohort::stacks(cohort, most(precision) / images, cores).len();
-        stacks.div_ceil(cores.max(1)) * (batch / images + 1)
+        stacks.div_ceil(cores.max(1)) * (batch.div_ceil(images) + 1)
     };
     possible.min_by_key(vectors).unwrap_or(1)
 }
@@ -155,13 +155,7 @@ pub(super) fn build(
             first.precision.name()
         )));
     }
-    if !first.batch.is_multiple_of(images) {
-        return Err(Error::invalid(format!(
-            "vector lanes of {images} images train batches of a multiple of that, found {}",
-            first.batch
-        )));
-    }
-    let network = network(model, first.batch / images)?;
+    let network = network(model, first.batch, images)?;
     let lanes = lanes_of(first.precision, specs.len(), images);
     Ok(
         with_vector!(first.precision, lanes, V => Box::new(Lanes::<V>::new(specs, model, network, store, images))),
@@ -175,20 +169,23 @@ fn lanes_of(precision: Precision, replicas: usize, images: usize) -> usize {
 }
 
 /// Bytes that training this many replicas needs, with `images` images in a vector.
-pub(super) fn bytes(spec: &RunSpec, model: &Model, replicas: usize, images: usize) -> u64 {
+pub(super) fn bytes(spec: &RunSpec, model: &Model, replicas: usize, images: usize) -> Result<u64> {
     let parameters = model.layout.parameters() as u64;
     let lanes = lanes_of(spec.precision, replicas, images) as u64;
     let noise = if spec.optimizer.noise() > 0.0 { 3 } else { 0 };
     let numbers = parameters * (1 + spec.optimizer.buffers() + noise) * (lanes / images as u64);
-    let packs = spec.batch.div_ceil(images);
-    let vectors = network::vectors(model.shape, spec.model.width() as usize, packs) as u64;
+    let network = network(model, spec.batch, images)?;
+    let vectors = with_vector!(spec.precision, lanes as usize, V => {
+        network.vectors::<V>(spec.batch.div_ceil(images), V::LANES / images)
+    });
     let size = if spec.precision == Precision::Float64 { 8 } else { 4 };
-    (numbers + vectors * lanes) * size
+    Ok((numbers + vectors as u64 * lanes) * size)
 }
 
-/// For batches of this many packs.
-fn network(model: &Model, packs: usize) -> Result<Network> {
-    Network::new(model.layout.as_ref(), model.shape, packs)
+/// For batches of so many images, `pack` of which a vector holds.
+fn network(model: &Model, batch: usize, pack: usize) -> Result<Network> {
+    let slabs: Vec<usize> = Slab::cut(batch, pack).into_iter().map(|slab| slab.packs).collect();
+    Network::new(model.layout.as_ref(), model.shape, &slabs)
         .ok_or_else(|| Error::invalid(format!("vector lanes train no {}", model.spec.info().name)))
 }
 
@@ -228,7 +225,7 @@ struct Lanes<V: Vector> {
 impl<V: Vector> Lanes<V> {
     fn new(specs: &[RunSpec], model: &Model, network: Network, store: ImageStore, images: usize) -> Self {
         let (first, replicas) = (&specs[0], specs.len());
-        let (places, packs) = (V::LANES / images, first.batch / images);
+        let places = V::LANES / images;
         let parameters = model.layout.parameters() as usize;
         let lr = (0..places).map(|place| specs[own(place, replicas)].lr).collect();
         let mut lanes = Self {
@@ -241,9 +238,9 @@ impl<V: Vector> Lanes<V> {
             },
             batches: 0,
             optimizer: Optimizer::new(&first.optimizer, lr, parameters),
-            work: network.work(packs, places),
+            work: network.work(first.batch.div_ceil(images), places),
             images: Images::new(store),
-            slabs: Slab::cut(packs),
+            slabs: Slab::cut(first.batch, images),
             replicas,
             epoch: Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new(), factors: Vec::new() },
             sums: None,
@@ -302,11 +299,11 @@ impl<V: Vector> Lanes<V> {
     fn forward(&mut self, index: usize) {
         let pack = self.pack();
         let Self { network, weights, work, images, epoch, replicas, .. } = self;
-        let batch = self.slabs.iter().map(|slab| slab.packs).sum::<usize>() * pack;
+        let batch = self.slabs.last().map_or(0, |slab| slab.images(pack).end);
         let first = index * batch * *replicas;
         let of = |slab: &Slab| {
-            let start = first + slab.start * pack * *replicas;
-            start..start + slab.packs * pack * *replicas
+            let images = slab.images(pack);
+            first + images.start * *replicas..first + images.end * *replicas
         };
         let places = [*replicas, weights.replicas];
         let numbers = images.numbers();
@@ -406,11 +403,12 @@ impl<V: Vector> Replicas for Lanes<V> {
         let (pack, places) = (self.pack(), [replicas, self.places()]);
         let mut losses = vec![Vec::with_capacity(length); replicas];
         let mut hits = vec![0usize; replicas];
-        let most = conv::SLAB * pack;
+        // As many as in training, so that kernels are transformed as rarely.
+        let most = self.work.logits.len() / classes * pack;
         for start in (0..length).step_by(most) {
             poll()?;
             let images = most.min(length - start);
-            let slab = Slab { start: 0, packs: images.div_ceil(pack) };
+            let slabs = Slab::cut(images, pack);
             let mut views =
                 Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new(), factors: Vec::new() };
             for image in start..start + images {
@@ -422,20 +420,28 @@ impl<V: Vector> Replicas for Lanes<V> {
                     views.labels.push(i64::from(examples.labels[image]));
                 }
             }
-            self.images.load(&views.starts, &views.flips, places, &mut self.work.images[slab.of(numbers)]);
-            self.network.forward(&mut self.weights, &mut self.work, &[slab], false);
-            let logits = &self.work.logits[slab.of(classes)];
-            loss::cross_entropy(
-                logits,
-                &views.labels,
-                places,
-                slab.packs,
-                None,
-                &mut |replica, loss, hit| {
-                    losses[replica].push(loss);
-                    hits[replica] += usize::from(hit);
-                },
-            );
+            let of = |slab: &Slab| {
+                let images = slab.images(pack);
+                images.start * replicas..images.end * replicas
+            };
+            for slab in &slabs {
+                let [starts, flips] = [&views.starts, &views.flips].map(|all| &all[of(slab)]);
+                self.images.load(starts, flips, places, &mut self.work.images[slab.of(numbers)]);
+            }
+            self.network.forward(&mut self.weights, &mut self.work, &slabs, false);
+            for slab in &slabs {
+                loss::cross_entropy(
+                    &self.work.logits[slab.of(classes)],
+                    &views.labels[of(slab)],
+                    places,
+                    slab.packs,
+                    None,
+                    &mut |replica, loss, hit| {
+                        losses[replica].push(loss);
+                        hits[replica] += usize::from(hit);
+                    },
+                );
+            }
         }
         let n = length as f64;
         let scores = |(losses, hits): (&Vec<f64>, usize)| {
@@ -528,8 +534,8 @@ impl<V: Vector> Images<V> {
         self.offsets[0].len()
     }
 
-    /// Fills a slab with views, given by image and replica; a vector has `places` for replicas. What views are missing
-    /// of the last pack is the first one's again.
+    /// Fills a slab with views, given by image and replica; a vector has `places` for replicas. Images that the last pack
+    /// lacks are the first one again.
     fn load(&self, starts: &[i64], flips: &[i64], [replicas, places]: [usize; 2], slab: &mut [V]) {
         let bytes = self.store.bytes();
         let pixels = self.numbers() / self.values.len();
@@ -563,7 +569,7 @@ mod tests {
         let model = first.model.build(data.shape(), data.classes()).unwrap();
         let kind = first.precision.master();
         let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, kind);
-        let network = network(&model, first.batch / images).unwrap();
+        let network = network(&model, first.batch, images).unwrap();
         let mut lanes = Lanes::<V>::new(specs, &model, network, store, images);
         let (steps, n) = (3, 3 * first.batch * specs.len());
         let starts = (0..n as i64).map(|view| (view % 97) * 64).collect();
@@ -575,14 +581,18 @@ mod tests {
         (0..specs.len()).map(|replica| every(&lanes.weights.theta, replica, lanes.places())).collect()
     }
 
-    /// What is reserved is what is taken, to a hundredth.
+    /// What is reserved is what is taken.
     #[test]
     fn memory_is_counted() {
-        for (width, shape, batch) in [(4, [1, 8, 8], 1), (8, [1, 8, 8], 128), (3, [3, 32, 20], 20)] {
+        for (width, shape, batch) in
+            [(4, [1, 8, 8], 1), (8, [1, 8, 8], 128), (3, [3, 32, 20], 20), (16, [1, 9, 8], 5)]
+        {
             let model = ModelSpec::Resnet { width }.build(shape, 10).unwrap();
-            let taken = network(&model, batch).unwrap().work::<Plain<f32, 8>>(batch, 8).vectors();
-            let counted = network::vectors(shape, width as usize, batch);
-            assert!((taken as f64 / counted as f64 - 1.0).abs() < 0.02, "{taken} {counted}");
+            for replicas in [1, 8] {
+                let network = network(&model, batch, 1).unwrap();
+                let taken = network.work::<Plain<f32, 8>>(batch, replicas).vectors();
+                assert_eq!(taken, network.vectors::<Plain<f32, 8>>(batch, replicas));
+            }
         }
     }
 
@@ -597,11 +607,13 @@ mod tests {
                 if images > most(precision) {
                     continue;
                 }
-                // Three packs, and one of them alone in a slab.
+                // Convolutions tap by tap, and by tiles.
+                let width = if images % 3 == 1 { 3 } else { 12 };
+                // Five packs, the last one perhaps not full.
                 let specs: Vec<RunSpec> = (1..=3.min(most(precision) / images))
                     .map(|seed| RunSpec {
-                        model: ModelSpec::Resnet { width: 3 },
-                        batch: 4 * images,
+                        model: ModelSpec::Resnet { width },
+                        batch: 5 * images - images / 3,
                         lr: 0.01 * seed as f64,
                         seeds: crate::train::Seeds::all(seed as i64),
                         optimizer: optimizer.clone(),
@@ -658,17 +670,18 @@ mod tests {
         assert_eq!(seen.len(), 9);
     }
 
-    /// Losses, gradients, updates and scores are libtorch's, with a last pack that is not full.
+    /// Losses, gradients, updates and scores are libtorch's, with last packs that are not full.
     #[test]
     fn lanes_compute_what_libtorch_does() {
         let data = Dataset::load(Source::Digits).unwrap();
         let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, tch::Kind::Double);
         let momentum = OptimizerSpec::Sgd(Sgd { momentum: 0.9, weight_decay: 0.1, ..Sgd::default() });
-        for images in [1, 4] {
+        // Convolutions tap by tap, and by tiles.
+        for (images, width, batch) in [(1, 3, 8), (4, 3, 8), (4, 3, 7), (1, 16, 8), (4, 16, 18)] {
             let specs: Vec<RunSpec> = (1..=2)
                 .map(|seed| RunSpec {
-                    model: ModelSpec::Resnet { width: 3 },
-                    batch: 8,
+                    model: ModelSpec::Resnet { width },
+                    batch,
                     lr: 0.01 * seed as f64,
                     seeds: crate::train::Seeds::all(seed),
                     optimizer: momentum.clone(),
@@ -688,7 +701,7 @@ mod tests {
             ];
             let mut gradients = [Vec::new(), Vec::new()];
             for (replicas, gradients) in both.iter_mut().zip(&mut gradients) {
-                let (steps, n) = (3, 3 * 8 * 2);
+                let (steps, n) = (3, 3 * batch as i64 * 2);
                 let starts = (0..n).map(|view| (view % 97) * 64).collect();
                 let labels = (0..n).map(|view| view % 10).collect();
                 let factors = vec![1.0; steps];
@@ -726,8 +739,9 @@ mod tests {
         assert_eq!(float(128, 48, 2), 2);
         assert_eq!(float(8, 32, 2), 1);
         assert_eq!(float(128, 1, 2), 16);
-        assert_eq!(float(20, 1, 2), 4);
-        assert_eq!(float(7, 1, 2), 1);
+        assert_eq!(float(20, 1, 2), 16);
+        assert_eq!(float(7, 1, 2), 8);
+        assert_eq!(float(1, 1, 2), 1);
         assert_eq!(images(Precision::Float64, 128, 1, 1), 8);
     }
 }

@@ -7,11 +7,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 
-use super::conv::{Conv, Geometry, SLAB};
+use super::conv::{Conv, SLAB, Sight};
 use super::norm::{Norm, Running, State};
 use super::vector::{Numbers, Vector, lanes};
+use super::winograd::Room;
 
 /// A residual block.
 struct Block {
@@ -53,14 +53,27 @@ pub(super) struct Weights<V: Vector> {
 pub(super) struct Slab {
     pub(super) start: usize,
     pub(super) packs: usize,
+    /// Images that its last pack lacks.
+    pub(super) missing: usize,
 }
 
 impl Slab {
-    /// Cuts a batch of this many packs evenly.
-    pub(super) fn cut(batch: usize) -> Vec<Self> {
-        let slabs = batch.div_ceil(SLAB).max(1);
-        let start = |slab: usize| batch * slab / slabs;
-        (0..slabs).map(|slab| Self { start: start(slab), packs: start(slab + 1) - start(slab) }).collect()
+    /// Cuts a batch of this many images evenly, `pack` of which a vector holds.
+    pub(super) fn cut(images: usize, pack: usize) -> Vec<Self> {
+        let packs = images.div_ceil(pack);
+        let slabs = packs.div_ceil(SLAB).max(1);
+        let start = |slab: usize| packs * slab / slabs;
+        let slab = |slab| Self {
+            start: start(slab),
+            packs: start(slab + 1) - start(slab),
+            missing: if slab + 1 == slabs { packs * pack - images } else { 0 },
+        };
+        (0..slabs).map(slab).collect()
+    }
+
+    /// Its images of a batch of so many, `pack` of which a vector holds.
+    pub(super) fn images(self, pack: usize) -> Range<usize> {
+        self.start * pack..(self.start + self.packs) * pack - self.missing
     }
 
     /// Its part of a buffer with this many numbers per image.
@@ -70,12 +83,12 @@ impl Slab {
 }
 
 /// Everything that a forward and a backward pass leave behind.
-pub(super) struct Work<V> {
+pub(super) struct Work<V: Vector> {
     /// Normalised images; each slab as channel, pixel, pack.
     pub(super) images: Vec<V>,
     /// Each slab as class, pack.
     pub(super) logits: Vec<V>,
-    /// The loss's gradient with respect to the logits.
+    /// The loss's gradient with respect to the logits; zero for images that the last pack lacks.
     pub(super) slopes: Vec<V>,
     /// The input of each block, and the last one's output.
     inputs: Vec<Vec<V>>,
@@ -91,16 +104,17 @@ pub(super) struct Work<V> {
     middle: Vec<V>,
     input: Vec<V>,
     gradient: Vec<V>,
+    room: Room<V>,
 }
 
 #[cfg(test)]
-impl<V> Work<V> {
+impl<V: Vector> Work<V> {
     /// Vectors of all buffers whose length grows with the batch or with the network.
     pub(super) fn vectors(&self) -> usize {
         let Self { images, logits, slopes, pooled, activated, output, middle, input, gradient, .. } = self;
         let kept: usize = self.inputs.iter().chain(&self.middles).map(Vec::len).sum();
         let others = [images, logits, slopes, pooled, activated, output, middle, input, gradient];
-        kept + others.iter().map(|buffer| buffer.len()).sum::<usize>()
+        kept + others.iter().map(|buffer| buffer.len()).sum::<usize>() + self.room.len()
     }
 }
 
@@ -109,25 +123,24 @@ pub(super) type Updates<'a, V> =
     &'a mut dyn FnMut(&mut [<V as Vector>::Scalar], Range<usize>, &[<V as Vector>::Scalar]);
 
 impl Network {
-    /// The network of a layout, for images of these channels, height and width in batches of `batch` packs; none where
-    /// the layout is not a ResNet's.
+    /// The network of a layout, for images of these channels, height and width, and gradients of slabs of `slabs` packs; none
+    /// where the layout is not a ResNet's.
     pub(super) fn new(
         places: &dyn Places,
         [channels, height, width]: [usize; 3],
-        batch: usize,
+        slabs: &[usize],
     ) -> Option<Self> {
-        let slabs: Vec<usize> = Slab::cut(batch).into_iter().map(|slab| slab.packs).collect();
         let mut sides = [height, width];
         // Most convolutions of a stage see the same.
-        let mut known: HashMap<(usize, usize, [usize; 2]), Arc<Geometry>> = HashMap::new();
-        let mut geometry = |kernel: usize, stride: usize, sides: [usize; 2]| {
-            let new = || Arc::new(Geometry::new(kernel, stride, sides, &slabs));
-            Arc::clone(known.entry((kernel, stride, sides)).or_insert_with(new))
+        let mut known: HashMap<(usize, usize, [usize; 2]), Sight> = HashMap::new();
+        let mut sight = |kernel: usize, stride: usize, sides: [usize; 2]| {
+            let new = || Sight::new(kernel, stride, sides, slabs);
+            known.entry((kernel, stride, sides)).or_insert_with(new).clone()
         };
         let mut conv = |name: &str, stride: usize, sides: [usize; 2]| {
             let (range, shape) = places.place(&format!("{name}.weight"))?;
             let [to, from, kernel, _] = shape[..] else { return None };
-            Some(Conv::new(from, to, range.start, geometry(kernel, stride, sides)))
+            Some(Conv::new([from, to], range.start, &sight(kernel, stride, sides)))
         };
         let mut index = 0;
         let mut norm = |name: &str| {
@@ -155,7 +168,7 @@ impl Network {
         }
         let (range, shape) = places.place("linear.weight")?;
         let [classes, features] = shape[..] else { return None };
-        let linear = Conv::new(features, classes, range.start, geometry(1, 1, [1, 1]));
+        let linear = Conv::new([features, classes], range.start, &sight(1, 1, [1, 1]));
         let (biases, _) = places.place("linear.bias")?;
         Some(Self { stem, blocks, linear, biases, image: [channels, height * width] })
     }
@@ -180,10 +193,21 @@ impl Network {
         [before.to * before.pixels(), own.to * own.pixels()]
     }
 
-    /// Weights of a tensor that can have a gradient, at most.
-    fn largest_tensor(&self) -> usize {
-        let blocks = self.blocks.iter().map(|block| block.conv1.live().max(block.conv2.live()));
-        blocks.chain([self.stem.live(), self.linear.live()]).max().unwrap_or(0)
+    fn convs(&self) -> impl Iterator<Item = &Conv> {
+        let blocks = self.blocks.iter().flat_map(|block| [&block.conv1, &block.conv2]);
+        [&self.stem, &self.linear].into_iter().chain(blocks)
+    }
+
+    /// Vectors that gather the gradient of a tensor, at most.
+    fn largest_tensor<V: Vector>(&self, replicas: usize) -> usize {
+        self.convs().map(|conv| conv.sums::<V>(replicas)).max().unwrap_or(0)
+    }
+
+    /// Kernels and channels of the largest convolution by tiles.
+    fn largest_tiled(&self) -> [usize; 2] {
+        let tiled = || self.convs().filter(|conv| conv.tiled() > 0);
+        let channels = tiled().map(|conv| conv.from.max(conv.to)).max();
+        [tiled().map(Conv::tiled).max().unwrap_or(0), channels.unwrap_or(0)]
     }
 
     /// Memory for batches of this many packs with `replicas` replicas, and for a slab.
@@ -206,8 +230,21 @@ impl Network {
             output: zeros(batch * largest),
             middle: zeros(batch * largest),
             input: zeros(batch * largest),
-            gradient: zeros(self.largest_tensor()),
+            gradient: zeros(self.largest_tensor::<V>(replicas)),
+            room: Room::new(self.largest_tiled(), replicas),
         }
+    }
+
+    /// Vectors that [`Network::work`] takes, but for what the norms need.
+    pub(super) fn vectors<V: Vector>(&self, batch: usize, replicas: usize) -> usize {
+        let batch = batch.max(SLAB);
+        let sizes: Vec<[usize; 2]> = (0..self.blocks.len()).map(|block| self.sizes(block)).collect();
+        let largest = sizes.iter().flatten().copied().max().unwrap_or(0);
+        let last = sizes.last().map_or(0, |[_, output]| *output);
+        let kept = sizes.iter().flatten().sum::<usize>() + last;
+        let ends = self.image.iter().product::<usize>() + 2 * self.linear.to + self.linear.from;
+        let room = Room::<V>::vectors(self.largest_tiled(), replicas);
+        batch * (kept + ends + 3 * largest) + SLAB * largest + self.largest_tensor::<V>(replicas) + room
     }
 
     /// From `work.images` to `work.logits`. In training every norm goes by its batch, else by its running
@@ -222,7 +259,7 @@ impl Network {
         let Weights { theta, replicas, running } = weights;
         let (theta, replicas): (&[V::Scalar], usize) = (theta, *replicas);
         let own = (theta, replicas);
-        let Work { norms, activated, inputs, middles, .. } = work;
+        let Work { norms, activated, inputs, middles, room, .. } = work;
         if training {
             norms.iter_mut().for_each(State::clear);
         }
@@ -231,11 +268,12 @@ impl Network {
             false => state.use_running(norm, theta, &running[norm.index]),
         };
         let numbers = self.image[0] * self.image[1];
+        self.stem.prepare(own, room);
         for slab in slabs {
             let x = &mut inputs[0][slab.of(self.sizes(0)[0])];
-            self.stem.forward(own, &work.images[slab.of(numbers)], x, slab.packs, false);
+            self.stem.forward(own, &work.images[slab.of(numbers)], x, slab.packs, false, room);
             if training {
-                norms[0].observe(x);
+                norms[0].observe(x, *slab);
             }
         }
         for (index, block) in self.blocks.iter().enumerate() {
@@ -243,27 +281,29 @@ impl Network {
             let (head, tail) = inputs.split_at_mut(index + 1);
             let (x, next) = (&head[index], &mut tail[0]);
             settle(&block.bn1, &mut norms[2 * index]);
+            block.conv1.prepare(own, room);
             for slab in slabs {
                 let (x, middle) = (&x[slab.of(before)], &mut middles[index][slab.of(after)]);
                 let (next, activated) = (&mut next[slab.of(after)], &mut activated[..x.len()]);
                 norms[2 * index].activate(x, activated);
-                block.conv1.forward(own, activated, middle, slab.packs, false);
+                block.conv1.forward(own, activated, middle, slab.packs, false, room);
                 match &block.shortcut {
-                    Some(shortcut) => shortcut.forward(own, activated, next, slab.packs, false),
+                    Some(shortcut) => shortcut.forward(own, activated, next, slab.packs, false, room),
                     None => next.copy_from_slice(x),
                 }
                 if training {
-                    norms[2 * index + 1].observe(middle);
+                    norms[2 * index + 1].observe(middle, *slab);
                 }
             }
             settle(&block.bn2, &mut norms[2 * index + 1]);
+            block.conv2.prepare(own, room);
             for slab in slabs {
                 let (middle, next) = (&middles[index][slab.of(after)], &mut next[slab.of(after)]);
                 let activated = &mut activated[..middle.len()];
                 norms[2 * index + 1].activate(middle, activated);
-                block.conv2.forward(own, activated, next, slab.packs, true);
+                block.conv2.forward(own, activated, next, slab.packs, true, room);
                 if training && index + 1 < self.blocks.len() {
-                    norms[2 * index + 2].observe(next);
+                    norms[2 * index + 2].observe(next, *slab);
                 }
             }
         }
@@ -276,7 +316,7 @@ impl Network {
             for (class, logits) in logits.chunks_exact_mut(slab.packs).enumerate() {
                 logits.fill(V::repeated(&theta[(self.biases.start + class) * replicas..], replicas));
             }
-            self.linear.forward(own, pooled, logits, slab.packs, true);
+            self.linear.forward(own, pooled, logits, slab.packs, true, room);
         }
     }
 
@@ -290,23 +330,23 @@ impl Network {
     ) {
         let Weights { theta, replicas, .. } = weights;
         let (theta, replicas): (&mut [V::Scalar], usize) = (theta, *replicas);
-        let Work { inputs, middles, norms, activated, output, middle, input, gradient, .. } = work;
+        let Work { inputs, middles, norms, activated, output, middle, input, gradient, room, .. } = work;
         let mut change = |theta: &mut [V::Scalar], place: Range<usize>, gradient: &[V::Scalar]| {
             update(&mut theta[place.start * replicas..place.end * replicas], place, gradient);
         };
         let (features, classes) = (self.linear.from, self.linear.to);
-        let linear = &mut gradient[..self.linear.live()];
+        let linear = &mut gradient[..self.linear.sums::<V>(replicas)];
         linear.fill(V::zero());
         let mut biases = vec![V::zero(); classes];
         let last = self.sizes(self.blocks.len() - 1)[1];
         for slab in slabs {
             let (pooled, slopes) = (&mut work.pooled[slab.of(features)], &work.slopes[slab.of(classes)]);
-            self.linear.gradient(pooled, slopes, linear, slab.packs);
+            self.linear.gradient(replicas, pooled, slopes, linear, slab.packs, room);
             for (bias, slopes) in biases.iter_mut().zip(slopes.chunks_exact(slab.packs)) {
                 *bias = slopes.iter().fold(*bias, |sum, slope| sum.add(*slope));
             }
             // What the average was made of is not wanted any more; its gradient takes the place.
-            self.linear.backward((&*theta, replicas), slopes, pooled, slab.packs, false);
+            self.linear.backward((&*theta, replicas), slopes, pooled, slab.packs, false, room);
             spread(pooled, &mut output[slab.of(last)], slab.packs);
         }
         self.linear.hand_on(linear, replicas, |place, gradient| change(theta, place, gradient));
@@ -320,14 +360,15 @@ impl Network {
             let (first, second) = norms.split_at_mut(2 * index + 1);
             let (bn1, bn2) = (&mut first[2 * index], &mut second[0]);
 
-            let own = &mut gradient[..block.conv2.live()];
+            let own = &mut gradient[..block.conv2.sums::<V>(replicas)];
             own.fill(V::zero());
+            block.conv2.prepare((&*theta, replicas), room);
             for slab in slabs {
                 let (x, dy) = (&middles[index][slab.of(after)], &output[slab.of(after)]);
                 let (middle, activated) = (&mut middle[slab.of(after)], &mut activated[..x.len()]);
                 bn2.activate(x, activated);
-                block.conv2.gradient(activated, dy, own, slab.packs);
-                block.conv2.backward((&*theta, replicas), dy, middle, slab.packs, false);
+                block.conv2.gradient(replicas, activated, dy, own, slab.packs, room);
+                block.conv2.backward((&*theta, replicas), dy, middle, slab.packs, false, room);
                 bn2.gather(x, activated, middle);
             }
             block.conv2.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
@@ -335,20 +376,22 @@ impl Network {
             change(theta, block.bn2.weights.clone(), &weights);
             change(theta, block.bn2.biases.clone(), &biases);
 
-            let own = &mut gradient[..block.conv1.live()];
+            let own = &mut gradient[..block.conv1.sums::<V>(replicas)];
             own.fill(V::zero());
-            let mut projection = vec![V::zero(); block.shortcut.as_ref().map_or(0, Conv::live)];
+            block.conv1.prepare((&*theta, replicas), room);
+            let mut projection =
+                vec![V::zero(); block.shortcut.as_ref().map_or(0, |shortcut| shortcut.sums::<V>(replicas))];
             for slab in slabs {
                 let (x, dy) = (&inputs[index][slab.of(before)], &output[slab.of(after)]);
                 let (middle, input) = (&mut middle[slab.of(after)], &mut input[slab.of(before)]);
                 let activated = &mut activated[..x.len()];
-                bn2.backward(&middles[index][slab.of(after)], middle);
+                bn2.backward(&middles[index][slab.of(after)], middle, *slab);
                 bn1.activate(x, activated);
-                block.conv1.gradient(activated, middle, own, slab.packs);
-                block.conv1.backward((&*theta, replicas), middle, input, slab.packs, false);
+                block.conv1.gradient(replicas, activated, middle, own, slab.packs, room);
+                block.conv1.backward((&*theta, replicas), middle, input, slab.packs, false, room);
                 if let Some(shortcut) = &block.shortcut {
-                    shortcut.gradient(activated, dy, &mut projection, slab.packs);
-                    shortcut.backward((&*theta, replicas), dy, input, slab.packs, true);
+                    shortcut.gradient(replicas, activated, dy, &mut projection, slab.packs, room);
+                    shortcut.backward((&*theta, replicas), dy, input, slab.packs, true, room);
                 }
                 bn1.gather(x, activated, input);
             }
@@ -362,7 +405,7 @@ impl Network {
 
             for slab in slabs {
                 let input = &mut input[slab.of(before)];
-                bn1.backward(&inputs[index][slab.of(before)], input);
+                bn1.backward(&inputs[index][slab.of(before)], input, *slab);
                 if block.shortcut.is_none() {
                     add(&output[slab.of(before)], input);
                 }
@@ -370,32 +413,15 @@ impl Network {
             std::mem::swap(output, input);
         }
 
-        let own = &mut gradient[..self.stem.live()];
+        let own = &mut gradient[..self.stem.sums::<V>(replicas)];
         own.fill(V::zero());
         let numbers = self.image[0] * self.image[1];
         for slab in slabs {
             let dy = &output[slab.of(self.sizes(0)[0])];
-            self.stem.gradient(&work.images[slab.of(numbers)], dy, own, slab.packs);
+            self.stem.gradient(replicas, &work.images[slab.of(numbers)], dy, own, slab.packs, room);
         }
         self.stem.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
     }
-}
-
-/// Vectors that training a ResNet of this width in batches of `batch` packs needs besides parameters: those of
-/// [`Network::work`], but for what the last layer and the norms need.
-pub(super) fn vectors([channels, height, width]: [usize; 3], filters: usize, batch: usize) -> usize {
-    let size = |stage: usize| (filters << stage) * height.div_ceil(1 << stage) * width.div_ceil(1 << stage);
-    // Two blocks of each stage: their inputs and middles; the first one's input is the stage before's output.
-    let kept: usize = (0..4).map(|stage| size(usize::saturating_sub(stage, 1)) + 3 * size(stage)).sum();
-    let largest = (0..4).map(size).max().unwrap_or(0);
-    let batch = batch.max(SLAB);
-    // Taps with links.
-    let live = |stage: usize| {
-        let along = |side: usize| if side.div_ceil(1 << stage) == 1 { 1 } else { 3 };
-        along(height) * along(width)
-    };
-    let tensor = (0..4).map(|stage| live(stage) * (filters << stage).pow(2)).max().unwrap_or(0);
-    batch * (kept + size(3) + 3 * largest + channels * height * width) + SLAB * largest + tensor
 }
 
 /// Averages over the pixels.

@@ -1,12 +1,14 @@
 //! Batch norm and ReLU, with PyTorch's defaults (momentum 0.1, ε = 1e-5), replicas and images in the vector lanes.
 //!
 //! Numbers lie as in a slab of a convolution: each channel's pixels and packs are contiguous. Statistics are the same in
-//! all lanes of a replica. Only what batch
-//! norm is given is kept; what it and ReLU make of that is computed again where the backward pass wants it.
+//! all lanes of a replica. Only what batch norm is given is kept; what it and ReLU make of that is computed again where
+//! the backward pass wants it. Images that a batch's last pack lacks take part in nothing: they are left out of the
+//! statistics, and their gradients are zero.
 
 use std::ops::Range;
 
-use super::vector::{Vector, lanes};
+use super::network::Slab;
+use super::vector::{Scalar, Vector, lanes, lanes_mut};
 
 const EPSILON: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
@@ -83,16 +85,19 @@ impl<V: Vector> State<V> {
     }
 
     /// Adds a slab to the batch's mean and variance, its own taken first (Chan, Golub and LeVeque 1979).
-    pub(super) fn observe(&mut self, x: &[V]) {
+    pub(super) fn observe(&mut self, x: &[V], slab: Slab) {
         let (length, replicas) = (x.len() / self.mean.len(), self.replicas);
-        let (count, own) = (self.count, (length * (V::LANES / replicas)) as f64);
+        let images = slab.packs * (V::LANES / replicas) - slab.missing;
+        let (count, own) = (self.count, (length / slab.packs * images) as f64);
         let total = count + own;
+        let last = slab.last::<V>(replicas);
         V::run(
             #[inline(always)]
             || {
                 for (channel, x) in x.chunks_exact(length).enumerate() {
                     let mean = sum(
                         x,
+                        last,
                         #[inline(always)]
                         |value| value,
                     )
@@ -100,6 +105,7 @@ impl<V: Vector> State<V> {
                     .mul(V::of(1.0 / own));
                     let squares = sum(
                         x,
+                        last,
                         #[inline(always)]
                         |value| {
                             let deviation = value.sub(mean);
@@ -200,9 +206,10 @@ impl<V: Vector> State<V> {
     }
 
     /// Turns the gradient of what the norm gave into that of its input.
-    pub(super) fn backward(&self, x: &[V], gradient: &mut [V]) {
+    pub(super) fn backward(&self, x: &[V], gradient: &mut [V], slab: Slab) {
         let length = x.len() / self.mean.len();
         let share = V::of(1.0 / self.count);
+        let last = slab.last::<V>(self.replicas);
         V::run(
             #[inline(always)]
             || {
@@ -211,9 +218,15 @@ impl<V: Vector> State<V> {
                     let (mean, scale) = (self.mean[channel], self.scale[channel]);
                     let shift = self.sums[channel].mul(share);
                     let slope = self.products[channel].mul(inverse).mul(inverse).mul(share);
-                    for (x, gradient) in x.iter().zip(&mut gradient[channel * length..][..length]) {
+                    let gradient = &mut gradient[channel * length..][..length];
+                    for (x, gradient) in x.iter().zip(&mut *gradient) {
                         let centred = gradient.sub(shift).sub(x.sub(mean).mul(slope));
                         *gradient = centred.mul(scale);
+                    }
+                    if let Some((packs, there)) = last {
+                        for gradient in gradient.iter_mut().skip(packs - 1).step_by(packs) {
+                            *gradient = there.where_positive(*gradient);
+                        }
                     }
                 }
             },
@@ -231,10 +244,29 @@ impl<V: Vector> State<V> {
     }
 }
 
-/// The sum of f over values.
+impl Slab {
+    /// Where the last pack lacks images: how many packs there are, and 1 in each lane of the last one that holds an image.
+    fn last<V: Vector>(self, replicas: usize) -> Option<(usize, V)> {
+        let there = V::LANES - self.missing * replicas;
+        let mut mask = [V::zero()];
+        lanes_mut(&mut mask)[..there].fill(V::Scalar::of(1.0));
+        (self.missing > 0).then_some((self.packs, mask[0]))
+    }
+}
+
+/// The sum of f over values; `last` is [`Slab::last`]'s.
 #[inline(always)]
-fn sum<V: Vector>(values: &[V], f: impl Fn(V) -> V) -> V {
+fn sum<V: Vector>(values: &[V], last: Option<(usize, V)>, f: impl Fn(V) -> V) -> V {
     let mut sums = [V::zero(); PARTS];
+    if let Some((packs, there)) = last {
+        for (index, value) in values.iter().enumerate() {
+            let value = f(*value);
+            let whole = index % packs < packs - 1;
+            let own = if whole { value } else { there.where_positive(value) };
+            sums[index % PARTS] = sums[index % PARTS].add(own);
+        }
+        return total(sums);
+    }
     for (index, value) in values.iter().enumerate() {
         sums[index % PARTS] = sums[index % PARTS].add(f(*value));
     }

@@ -5,8 +5,30 @@
 //! begin. Replicas never mix, and every kernel does the same operations in the same order whatever R and the
 //! processor, so a replica's bits depend on how many images a vector holds and on nothing else.
 
+use std::ops::AddAssign;
+
+/// Runs the expression with the constant `$count` as that many replicas, a power of two that vectors have lanes for.
+macro_rules! with_replicas {
+    ($replicas:expr, $count:ident => $value:expr) => {{
+        macro_rules! with {
+            ($number:literal) => {{
+                const $count: usize = $number;
+                $value
+            }};
+        }
+        match $replicas {
+            1 => with!(1),
+            2 => with!(2),
+            4 => with!(4),
+            8 => with!(8),
+            _ => with!(16),
+        }
+    }};
+}
+pub(super) use with_replicas;
+
 /// A number of a lane.
-pub(super) trait Scalar: Copy + Default + PartialOrd + Send + Sync + 'static {
+pub(super) trait Scalar: Copy + Default + PartialOrd + AddAssign + Send + Sync + 'static {
     /// The nearest number.
     fn of(value: f64) -> Self;
     /// The same number.
@@ -56,6 +78,10 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     unsafe fn repeat<const R: usize>(from: *const Self::Scalar) -> Self;
     /// Adds to each lane the one whose number differs from its own by this power of two.
     fn add_across(self, distance: usize) -> Self;
+    /// The sum of the first vector's halves, and that of the second one's.
+    fn halves(first: Self, second: Self) -> Self;
+    /// The sum of the first two quarters of the first vector, that of the other two, and the same of the second one.
+    fn quarters(first: Self, second: Self) -> Self;
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
@@ -95,15 +121,7 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     fn repeated(from: &[Self::Scalar], replicas: usize) -> Self {
         assert!(from.len() >= replicas && replicas <= Self::LANES);
         // SAFETY: so many can be read.
-        unsafe {
-            match replicas {
-                1 => Self::repeat::<1>(from.as_ptr()),
-                2 => Self::repeat::<2>(from.as_ptr()),
-                4 => Self::repeat::<4>(from.as_ptr()),
-                8 => Self::repeat::<8>(from.as_ptr()),
-                _ => Self::repeat::<16>(from.as_ptr()),
-            }
-        }
+        unsafe { with_replicas!(replicas, R => Self::repeat::<R>(from.as_ptr())) }
     }
 }
 
@@ -183,6 +201,14 @@ unsafe impl<V: Vector> Vector for Pair<V> {
         Self(self.0.add_across(distance), self.1.add_across(distance))
     }
     #[inline(always)]
+    fn halves(first: Self, second: Self) -> Self {
+        Self(first.0.add(first.1), second.0.add(second.1))
+    }
+    #[inline(always)]
+    fn quarters(first: Self, second: Self) -> Self {
+        Self(V::halves(first.0, first.1), V::halves(second.0, second.1))
+    }
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         Self(self.0.add(other.0), self.1.add(other.1))
     }
@@ -225,6 +251,19 @@ unsafe impl<V: Vector> Vector for Pair<V> {
 #[repr(C, align(32))]
 pub(super) struct Plain<T, const N: usize>([T; N]);
 
+/// Sums of each run of so many numbers and the next run, in two arrays one after the other.
+fn runs<T: Copy + std::ops::Add<Output = T>, const N: usize>(
+    first: [T; N],
+    second: [T; N],
+    run: usize,
+) -> [T; N] {
+    std::array::from_fn(|lane| {
+        let place = lane / run * 2 * run + lane % run;
+        let own = if place < N { &first } else { &second };
+        own[place % N] + own[place % N + run]
+    })
+}
+
 macro_rules! plain {
     ($scalar:ty, $lanes:literal) => {
         // SAFETY: an array of `LANES` scalars, whose size is a multiple of the alignment.
@@ -245,6 +284,14 @@ macro_rules! plain {
             #[inline(always)]
             fn add_across(self, distance: usize) -> Self {
                 Self(std::array::from_fn(|lane| self.0[lane] + self.0[lane ^ distance]))
+            }
+            #[inline(always)]
+            fn halves(first: Self, second: Self) -> Self {
+                Self(runs(first.0, second.0, $lanes / 2))
+            }
+            #[inline(always)]
+            fn quarters(first: Self, second: Self) -> Self {
+                Self(runs(first.0, second.0, $lanes / 4))
             }
             #[inline(always)]
             fn add(self, other: Self) -> Self {
@@ -304,7 +351,8 @@ mod x86 {
             $splat:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident, $fma:ident, $max:ident,
             |$value:ident, $other:ident, $zero:ident| $mask:expr,
             repeat |$from:ident| { $($replicas:literal => $load:expr),+ },
-            across |$own:ident| { $($distance:literal => $across:expr),+ }
+            across |$own:ident| { $($distance:literal => $across:expr),+ },
+            runs |$first:ident, $second:ident| { halves $halves:expr, quarters $quarters:expr }
         ) => {
             #[derive(Clone, Copy)]
             #[repr(transparent)]
@@ -343,6 +391,18 @@ mod x86 {
                         }
                     };
                     self.add(Self(across))
+                }
+                #[inline(always)]
+                fn halves(first: Self, second: Self) -> Self {
+                    let ($first, $second) = (first.0, second.0);
+                    // SAFETY: see above.
+                    Self(unsafe { $halves })
+                }
+                #[inline(always)]
+                fn quarters(first: Self, second: Self) -> Self {
+                    let ($first, $second) = (first.0, second.0);
+                    // SAFETY: see above.
+                    Self(unsafe { $quarters })
                 }
                 #[inline(always)]
                 fn add(self, other: Self) -> Self {
@@ -418,6 +478,16 @@ mod x86 {
             4 => _mm512_shuffle_f32x4::<0b10_11_00_01>(own, own),
             2 => _mm512_permute_ps::<0b01_00_11_10>(own),
             1 => _mm512_permute_ps::<0b10_11_00_01>(own)
+        },
+        runs |a, b| {
+            halves _mm512_add_ps(
+                _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b),
+                _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b)
+            ),
+            quarters _mm512_add_ps(
+                _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b),
+                _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b)
+            )
         }
     );
     vector!(
@@ -434,6 +504,16 @@ mod x86 {
             4 => _mm512_shuffle_f64x2::<0b01_00_11_10>(own, own),
             2 => _mm512_shuffle_f64x2::<0b10_11_00_01>(own, own),
             1 => _mm512_permute_pd::<0b0101_0101>(own)
+        },
+        runs |a, b| {
+            halves _mm512_add_pd(
+                _mm512_shuffle_f64x2::<0b01_00_01_00>(a, b),
+                _mm512_shuffle_f64x2::<0b11_10_11_10>(a, b)
+            ),
+            quarters _mm512_add_pd(
+                _mm512_shuffle_f64x2::<0b10_00_10_00>(a, b),
+                _mm512_shuffle_f64x2::<0b11_01_11_01>(a, b)
+            )
         }
     );
     vector!(
@@ -450,6 +530,17 @@ mod x86 {
             4 => _mm256_permute2f128_ps::<1>(own, own),
             2 => _mm256_permute_ps::<0b01_00_11_10>(own),
             1 => _mm256_permute_ps::<0b10_11_00_01>(own)
+        },
+        runs |a, b| {
+            halves _mm256_add_ps(
+                _mm256_permute2f128_ps::<0b0010_0000>(a, b),
+                _mm256_permute2f128_ps::<0b0011_0001>(a, b)
+            ),
+            quarters {
+                let (a, b) = (_mm256_castps_pd(a), _mm256_castps_pd(b));
+                let [low, high] = [_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b)].map(|v| _mm256_castpd_ps(v));
+                _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(_mm256_add_ps(low, high))))
+            }
         }
     );
     vector!(
@@ -464,6 +555,13 @@ mod x86 {
         across |own| {
             2 => _mm256_permute2f128_pd::<1>(own, own),
             1 => _mm256_permute_pd::<0b0101>(own)
+        },
+        runs |a, b| {
+            halves _mm256_add_pd(
+                _mm256_permute2f128_pd::<0b0010_0000>(a, b),
+                _mm256_permute2f128_pd::<0b0011_0001>(a, b)
+            ),
+            quarters _mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_hadd_pd(a, b))
         }
     );
 }

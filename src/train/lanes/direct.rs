@@ -1,0 +1,415 @@
+//! Convolutions tap by tap.
+//!
+//! A pixel and a pixel are linked by a tap where the kernel, laid on
+//! the output pixel, sees the input pixel; padding is the links that are missing, so nothing is multiplied by zero.
+//! One loop contracts weights with inputs over the links of an output pixel; the gradient with respect to the inputs is
+//! the same loop over the links seen from the other side.
+
+use std::sync::Arc;
+
+use super::conv::{PART, SLAB};
+use super::vector::{Vector, lanes, with_replicas};
+
+/// Terms of a weight's gradient that are added in registers before they reach memory: few enough that
+/// what they are made of stays in the first-level cache.
+const RUN: usize = 64;
+
+/// A tap with the pixel on its other side.
+#[derive(Clone, Copy)]
+struct Link {
+    tap: u32,
+    pixel: u32,
+}
+
+/// The links of each pixel of one side.
+struct Links {
+    of: Vec<Vec<Link>>,
+    /// Pixels of the other side: every link's pixel is below.
+    others: usize,
+}
+
+/// Pairs of output and input pixel that share a tap, within a run of output pixels.
+struct Pairs {
+    /// The tap's place among the live ones.
+    live: usize,
+    pairs: Vec<(u32, u32)>,
+}
+
+/// What a kernel sees of images of one size, whatever the channels.
+pub(super) struct Geometry {
+    /// Pixels of the output.
+    pixels: usize,
+    taps: usize,
+    /// Taps with any link; on an image of one pixel only the middle one.
+    live: Vec<usize>,
+    inputs: Links,
+    outputs: Links,
+    /// For slabs of one pack, two, … [`SLAB`]; empty for those that do not come up.
+    pairs: [Vec<Pairs>; SLAB],
+}
+
+impl Geometry {
+    /// Pairs of pixels that are linked.
+    pub(super) fn links(&self) -> usize {
+        self.inputs.of.iter().map(Vec::len).sum()
+    }
+
+    /// Kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this height and width.
+    /// Gradients come up for slabs of `slabs` packs.
+    pub(super) fn new(kernel: usize, stride: usize, [height, width]: [usize; 2], slabs: &[usize]) -> Self {
+        let padding = kernel / 2;
+        let [rows, columns] = [height.div_ceil(stride), width.div_ceil(stride)];
+        let (pixels, before) = (rows * columns, height * width);
+        let mut inputs = vec![Vec::new(); pixels];
+        let mut outputs = vec![Vec::new(); before];
+        let mut linked = Vec::new();
+        for row in 0..rows {
+            for column in 0..columns {
+                for tap in 0..kernel * kernel {
+                    let y = (row * stride + tap / kernel).wrapping_sub(padding);
+                    let x = (column * stride + tap % kernel).wrapping_sub(padding);
+                    if y < height && x < width {
+                        let (output, input) = (row * columns + column, y * width + x);
+                        inputs[output].push(Link { tap: tap as u32, pixel: input as u32 });
+                        outputs[input].push(Link { tap: tap as u32, pixel: output as u32 });
+                        linked.push((tap, output as u32, input as u32));
+                    }
+                }
+            }
+        }
+        let taps = kernel * kernel;
+        let live: Vec<usize> =
+            (0..taps).filter(|tap| linked.iter().any(|(linked, ..)| linked == tap)).collect();
+        let pairs = std::array::from_fn(|slab| match slabs.contains(&(slab + 1)) {
+            true => runs(&linked, &live, pixels, RUN.div_ceil(slab + 1)),
+            false => Vec::new(),
+        });
+        Self {
+            pixels,
+            taps,
+            live,
+            inputs: Links { of: inputs, others: before },
+            outputs: Links { of: outputs, others: pixels },
+            pairs,
+        }
+    }
+}
+
+/// A convolution tap by tap.
+pub(super) struct Direct {
+    /// Channels of the input.
+    from: usize,
+    /// Channels of the output.
+    to: usize,
+    geometry: Arc<Geometry>,
+}
+
+impl Direct {
+    /// From so many channels to so many.
+    pub(super) fn new([from, to]: [usize; 2], geometry: Arc<Geometry>) -> Self {
+        Self { from, to, geometry }
+    }
+
+    /// Pixels of the output.
+    pub(super) fn pixels(&self) -> usize {
+        self.geometry.pixels
+    }
+
+    /// Weights that can have a gradient.
+    pub(super) fn live(&self) -> usize {
+        self.to * self.from * self.geometry.live.len()
+    }
+
+    /// Output channels of `packs` packs, or their sum with what `y` holds. There are `replicas` numbers for each weight.
+    pub(super) fn forward<V: Vector>(
+        &self,
+        (weights, replicas): (&[V::Scalar], usize),
+        x: &[V],
+        y: &mut [V],
+        packs: usize,
+        add: bool,
+    ) {
+        let side = Side::<V> {
+            weights,
+            channels: [self.from, self.to],
+            strides: [self.geometry.taps, self.from * self.geometry.taps],
+            links: &self.geometry.inputs,
+        };
+        side.contract(replicas, x, y, packs, add);
+    }
+
+    /// The gradient with respect to the input, or its sum with what `dx` holds.
+    pub(super) fn backward<V: Vector>(
+        &self,
+        (weights, replicas): (&[V::Scalar], usize),
+        dy: &[V],
+        dx: &mut [V],
+        packs: usize,
+        add: bool,
+    ) {
+        let side = Side::<V> {
+            weights,
+            channels: [self.to, self.from],
+            strides: [self.from * self.geometry.taps, self.geometry.taps],
+            links: &self.geometry.outputs,
+        };
+        side.contract(replicas, dy, dx, packs, add);
+    }
+
+    /// Adds the gradient with respect to the live weights to `gradient`, image by image of a pack apart.
+    pub(super) fn gradient<V: Vector>(&self, x: &[V], dy: &[V], gradient: &mut [V], packs: usize) {
+        assert_eq!(x.len(), self.from * self.geometry.inputs.others * packs);
+        assert_eq!(dy.len(), self.to * self.geometry.pixels * packs);
+        assert_eq!(gradient.len(), self.live());
+        V::run(
+            #[inline(always)]
+            || match packs {
+                1 => self.gradient_of::<V, 1>(x, dy, gradient),
+                2 => self.gradient_of::<V, 2>(x, dy, gradient),
+                3 => self.gradient_of::<V, 3>(x, dy, gradient),
+                _ => self.gradient_of::<V, 4>(x, dy, gradient),
+            },
+        );
+    }
+
+    /// Hands on what [`Direct::gradient`] gathered, some weights after the other: the first one's number, and the
+    /// gradient of each of `replicas` replicas.
+    pub(super) fn hand_on<V: Vector>(
+        &self,
+        gradient: &[V],
+        replicas: usize,
+        mut change: impl FnMut(usize, &[V::Scalar]),
+    ) {
+        let (taps, live) = (self.geometry.taps, &self.geometry.live);
+        let rows = (PART / taps).max(1);
+        // The other taps' gradients stay zero.
+        let mut part = vec![V::Scalar::default(); rows * taps * replicas];
+        let mut start = 0;
+        for gradient in gradient.chunks(rows * live.len()) {
+            with_replicas!(replicas, R => fold_rows::<V, R>(gradient, live, taps, &mut part));
+            let parameters = gradient.len() / live.len() * taps;
+            change(start, &part[..parameters * replicas]);
+            start += parameters;
+        }
+    }
+
+    #[inline(always)]
+    fn gradient_of<V: Vector, const N: usize>(&self, x: &[V], dy: &[V], gradient: &mut [V]) {
+        for run in &self.geometry.pairs[N - 1] {
+            let mut output = 0;
+            while output < self.to {
+                let wide = tile(self.to - output, V::TILE);
+                let mut input = 0;
+                while input < self.from {
+                    let deep = tile(self.from - input, V::PACKS);
+                    match (wide, deep) {
+                        (4, 4) => self.gradient_tile::<V, N, 4, 4>(x, dy, gradient, run, output, input),
+                        (4, 2) => self.gradient_tile::<V, N, 4, 2>(x, dy, gradient, run, output, input),
+                        (4, _) => self.gradient_tile::<V, N, 4, 1>(x, dy, gradient, run, output, input),
+                        (2, 4) => self.gradient_tile::<V, N, 2, 4>(x, dy, gradient, run, output, input),
+                        (2, 2) => self.gradient_tile::<V, N, 2, 2>(x, dy, gradient, run, output, input),
+                        (2, _) => self.gradient_tile::<V, N, 2, 1>(x, dy, gradient, run, output, input),
+                        (_, 4) => self.gradient_tile::<V, N, 1, 4>(x, dy, gradient, run, output, input),
+                        (_, 2) => self.gradient_tile::<V, N, 1, 2>(x, dy, gradient, run, output, input),
+                        (_, _) => self.gradient_tile::<V, N, 1, 1>(x, dy, gradient, run, output, input),
+                    }
+                    input += deep;
+                }
+                output += wide;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn gradient_tile<V: Vector, const N: usize, const O: usize, const I: usize>(
+        &self,
+        x: &[V],
+        dy: &[V],
+        gradient: &mut [V],
+        run: &Pairs,
+        output: usize,
+        input: usize,
+    ) {
+        let (before, after) = (self.geometry.inputs.others * N, self.geometry.pixels * N);
+        let mut sums = [[V::zero(); I]; O];
+        for &(to, from) in &run.pairs {
+            let (to, from) = (output * after + to as usize * N, input * before + from as usize * N);
+            for pack in 0..N {
+                // SAFETY: output + O and input + I are channels, the pairs hold pixels of their sides, and the
+                // slices' lengths were checked.
+                let inputs: [V; I] = std::array::from_fn(
+                    #[inline(always)]
+                    |i| unsafe { *x.get_unchecked(from + i * before + pack) },
+                );
+                for (o, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: as above.
+                    let change = unsafe { *dy.get_unchecked(to + o * after + pack) };
+                    for (sum, input) in sums.iter_mut().zip(inputs) {
+                        *sum = input.mul_add(change, *sum);
+                    }
+                }
+            }
+        }
+        let live = self.geometry.live.len();
+        for (o, sums) in sums.iter().enumerate() {
+            for (i, sum) in sums.iter().enumerate() {
+                let weight = &mut gradient[((output + o) * self.from + input + i) * live + run.live];
+                *weight = weight.add(*sum);
+            }
+        }
+    }
+}
+
+/// Adds up the images of a vector, and puts the sums of each `live` tap to its place among all `taps`.
+fn fold_rows<V: Vector, const R: usize>(gradient: &[V], live: &[usize], taps: usize, part: &mut [V::Scalar]) {
+    V::run(
+        #[inline(always)]
+        || {
+            let rows = part.chunks_exact_mut(taps * R);
+            for (gradient, row) in gradient.chunks_exact(live.len()).zip(rows) {
+                for (sum, tap) in gradient.iter().zip(live) {
+                    let sum = [sum.fold(R)];
+                    row[tap * R..][..R].copy_from_slice(&lanes(&sum)[..R]);
+                }
+            }
+        },
+    );
+}
+
+/// Cuts output pixels into runs of `length`, and lists the pairs of each live tap within each. `linked` holds taps with
+/// their output and input pixels.
+fn runs(linked: &[(usize, u32, u32)], live: &[usize], pixels: usize, length: usize) -> Vec<Pairs> {
+    let mut all: Vec<Pairs> = (0..pixels.div_ceil(length) * live.len())
+        .map(|index| Pairs { live: index % live.len(), pairs: Vec::new() })
+        .collect();
+    for &(tap, output, input) in linked {
+        let place = live.partition_point(|live| *live < tap);
+        all[output as usize / length * live.len() + place].pairs.push((output, input));
+    }
+    all.retain(|run| !run.pairs.is_empty());
+    all
+}
+
+/// Channels of the next tile, of those that are left: a power of two, at most `size`.
+#[inline(always)]
+fn tile(left: usize, size: usize) -> usize {
+    match left {
+        8.. if size >= 8 => 8,
+        4.. if size >= 4 => 4,
+        2.. if size >= 2 => 2,
+        _ => 1,
+    }
+}
+
+/// A convolution seen from one of its sides.
+struct Side<'a, V: Vector> {
+    weights: &'a [V::Scalar],
+    /// Channels contracted over, and channels computed.
+    channels: [usize; 2],
+    /// From one such channel's weights to the next one's.
+    strides: [usize; 2],
+    /// The links of the pixels that are computed.
+    links: &'a Links,
+}
+
+impl<V: Vector> Side<'_, V> {
+    fn contract(&self, replicas: usize, x: &[V], y: &mut [V], packs: usize, add: bool) {
+        assert_eq!(x.len(), self.channels[0] * self.links.others * packs);
+        assert_eq!(y.len(), self.channels[1] * self.links.of.len() * packs);
+        assert!(replicas <= V::LANES);
+        with_replicas!(replicas, R => self.contract_with::<R>(x, y, packs, add));
+    }
+
+    fn contract_with<const R: usize>(&self, x: &[V], y: &mut [V], packs: usize, add: bool) {
+        V::run(
+            #[inline(always)]
+            || match packs {
+                1 => self.contract_of::<R, 1>(x, y, add),
+                2 => self.contract_of::<R, 2>(x, y, add),
+                3 => self.contract_of::<R, 3>(x, y, add),
+                _ => self.contract_of::<R, 4>(x, y, add),
+            },
+        );
+    }
+
+    #[inline(always)]
+    fn contract_of<const R: usize, const N: usize>(&self, x: &[V], y: &mut [V], add: bool) {
+        // A tile's weights stay in the first-level cache while the pixels pass.
+        let mut channel = 0;
+        while channel < self.channels[1] {
+            // A slab of few packs leaves registers for more channels.
+            let most = if N > V::PACKS / 2 { V::TILE } else { 2 * V::TILE };
+            let wide = tile(self.channels[1] - channel, most);
+            for pixel in 0..self.links.of.len() {
+                match wide {
+                    8 => self.packs::<R, N, 8>(x, y, channel, pixel, add),
+                    4 => self.packs::<R, N, 4>(x, y, channel, pixel, add),
+                    2 => self.packs::<R, N, 2>(x, y, channel, pixel, add),
+                    _ => self.packs::<R, N, 1>(x, y, channel, pixel, add),
+                }
+            }
+            channel += wide;
+        }
+    }
+
+    /// All packs of a pixel and some channels, as many packs at a time as the registers hold.
+    #[inline(always)]
+    fn packs<const R: usize, const N: usize, const O: usize>(
+        &self,
+        x: &[V],
+        y: &mut [V],
+        channel: usize,
+        pixel: usize,
+        add: bool,
+    ) {
+        if N <= V::PACKS {
+            return self.tile::<R, N, N, O>(x, y, [channel, pixel, 0], add);
+        }
+        for first in (0..N).step_by(2) {
+            match N - first {
+                1 => self.tile::<R, N, 1, O>(x, y, [channel, pixel, first], add),
+                _ => self.tile::<R, N, 2, O>(x, y, [channel, pixel, first], add),
+            }
+        }
+    }
+
+    /// `M` packs from `first` on, of `N`.
+    #[inline(always)]
+    fn tile<const R: usize, const N: usize, const M: usize, const O: usize>(
+        &self,
+        x: &[V],
+        y: &mut [V],
+        [channel, pixel, first]: [usize; 3],
+        add: bool,
+    ) {
+        let [inner, outer] = self.strides;
+        let pixels = self.links.of.len();
+        let mut sums = [[V::zero(); O]; M];
+        for c in 0..self.channels[0] {
+            let (weight, inputs) = (channel * outer + c * inner, c * self.links.others);
+            for link in &self.links.of[pixel] {
+                let input = (inputs + link.pixel as usize) * N + first;
+                let weight = (weight + link.tap as usize) * R;
+                // SAFETY: channel + O and c are channels and a link's tap and pixel are its sides', so these
+                // are weights, R of each, and M inputs of N, of slices whose lengths were checked.
+                let weights: [V; O] = std::array::from_fn(
+                    #[inline(always)]
+                    |o| unsafe { V::repeat::<R>(self.weights.as_ptr().add(weight + o * outer * R)) },
+                );
+                for (pack, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: as above.
+                    let input = unsafe { *x.get_unchecked(input + pack) };
+                    for (sum, weight) in sums.iter_mut().zip(weights) {
+                        *sum = input.mul_add(weight, *sum);
+                    }
+                }
+            }
+        }
+        for o in 0..O {
+            let own = &mut y[((channel + o) * pixels + pixel) * N + first..][..M];
+            for (value, sums) in own.iter_mut().zip(&sums) {
+                *value = if add { value.add(sums[o]) } else { sums[o] };
+            }
+        }
+    }
+}

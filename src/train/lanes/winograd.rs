@@ -1,0 +1,605 @@
+//! Convolutions of 3 x 3 taps by minimal filtering (Winograd's; Lavin and Gray 2016, arXiv:1509.09308).
+//!
+//! A *tile* is 2 x 2 pixels of the output; they see 4 x 4 of the input. Input d, kernel g and output y of a tile are
+//! transformed so that convolving is multiplying at 16 *points*, where taps make 36 products:
+//! y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. Sums over channels are taken at the points, so a transform costs as much as a few
+//! channels. The gradient with respect to the input is the same with the kernel turned around, which is the kernel at
+//! other points; the one with respect to the kernel is Gᵀ[(Bᵀ d B) ⊙ (A dy Aᵀ)]G. All of it is sums and halves of a few
+//! numbers: rounding is as in other orders of summation.
+
+use super::vector::{Numbers, Vector, lanes, lanes_mut, with_replicas};
+
+/// Points of a tile.
+const POINTS: usize = 16;
+
+const TAPS: usize = 9;
+
+/// Where the points of a kernel that is turned around are in a row or column.
+const TURNED: [usize; 4] = [3, 1, 2, 0];
+
+/// Channels are computed so many at a time, or fewer; [`Tiles`] are for multiples of it.
+const WIDE: usize = 4;
+
+/// Vectors of a channel that are computed together, at least those of one tile: at each point all channels' should
+/// stay in the first-level cache, and every weight that is loaded should be used often.
+const COLUMNS: usize = 16;
+
+/// Kernels whose transforms are taken together: whole vectors, whatever the replicas.
+const BLOCK: usize = 16;
+
+/// What lies at one point, and bytes between it and the next, so that they do not all fall on the same lines of a cache.
+const GAP: usize = 64;
+
+/// Not a pixel: padding, or beyond an edge.
+const NONE: u32 = u32::MAX;
+
+/// 2 x 2 pixels and the 4 x 4 around them, row by row.
+struct Tile {
+    own: [u32; 4],
+    seen: [u32; POINTS],
+}
+
+/// The tiles of images of one size.
+pub(super) struct Tiles {
+    tiles: Vec<Tile>,
+    pixels: usize,
+}
+
+/// What a convolution of some channels by tiles needs besides its input and output.
+pub(super) struct Room<V: Vector> {
+    /// G g Gᵀ of each kernel, as point, output, input, replica.
+    kernels: Numbers<V>,
+    /// Transforms, as point, channel, tile, pack: of what is convolved, and of what it gives.
+    points: [Vec<V>; 2],
+}
+
+impl<V: Vector> Room<V> {
+    /// For convolutions of so many kernels, and channels on either side, at most.
+    pub(super) fn new(sizes: [usize; 2], replicas: usize) -> Self {
+        let [kernels, points] = Self::sizes(sizes, replicas);
+        Self { kernels: Numbers::zeros(kernels), points: [(); 2].map(|()| vec![V::zero(); points]) }
+    }
+
+    /// The vectors that it takes.
+    pub(super) fn vectors(sizes: [usize; 2], replicas: usize) -> usize {
+        let [kernels, points] = Self::sizes(sizes, replicas);
+        kernels.div_ceil(V::LANES) + 2 * points
+    }
+
+    fn sizes([kernels, channels]: [usize; 2], replicas: usize) -> [usize; 2] {
+        match kernels {
+            0 => [0, 0],
+            _ => [POINTS * plane::<V>(kernels * replicas), POINTS * (channels * COLUMNS + gap::<V>())],
+        }
+    }
+
+    /// The vectors that it takes.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.kernels.len().div_ceil(V::LANES) + self.points.iter().map(Vec::len).sum::<usize>()
+    }
+}
+
+/// Vectors from one point to the next begin this much later than the last one ends.
+fn gap<V: Vector>() -> usize {
+    GAP.div_ceil(size_of::<V>())
+}
+
+/// Scalars from one point of kernels to the next.
+fn plane<V: Vector>(kernels: usize) -> usize {
+    kernels + gap::<V>() * V::LANES
+}
+
+/// A transform of rows, then of columns, of a square.
+macro_rules! transform {
+    ($name:ident, $from:literal to $to:literal, |$values:pat_param| $new:expr) => {
+        #[inline(always)]
+        fn $name<V: Vector>(values: [[V; $from]; $from]) -> [[V; $to]; $to] {
+            #[inline(always)]
+            fn along<V: Vector>($values: [V; $from]) -> [V; $to] {
+                $new
+            }
+            let mut rows = [[V::zero(); $to]; $from];
+            for (row, values) in rows.iter_mut().zip(values) {
+                *row = along(values);
+            }
+            let mut all = [[V::zero(); $to]; $to];
+            for j in 0..$to {
+                let mut column = [V::zero(); $from];
+                for (value, row) in column.iter_mut().zip(&rows) {
+                    *value = row[j];
+                }
+                for (row, value) in all.iter_mut().zip(along(column)) {
+                    row[j] = value;
+                }
+            }
+            all
+        }
+    };
+}
+
+transform!(input, 4 to 4, |[a, b, c, d]| [a.sub(c), b.add(c), c.sub(b), b.sub(d)]);
+transform!(output, 4 to 2, |[a, b, c, d]| [a.add(b).add(c), b.sub(c).sub(d)]);
+transform!(change, 2 to 4, |[a, b]| [a, a.add(b), a.sub(b), V::zero().sub(b)]);
+transform!(kernel, 3 to 4, |[a, b, c]| {
+    let (half, outer) = (V::of(0.5), a.add(c));
+    [a, outer.add(b).mul(half), outer.sub(b).mul(half), c]
+});
+transform!(slope, 4 to 3, |[a, b, c, d]| {
+    let (half, inner) = (V::of(0.5), b.add(c));
+    [inner.mul_add(half, a), b.sub(c).mul(half), inner.mul_add(half, d)]
+});
+
+impl Tiles {
+    /// Whether convolving with `links` links by tiles is less work than by taps.
+    pub(super) fn pay([height, width]: [usize; 2], links: usize, [from, to]: [usize; 2]) -> bool {
+        let tiles = height.div_ceil(2) * width.div_ceil(2);
+        // Transforms are counted as multiplications of so many channels.
+        let channels = 64;
+        let work = tiles * (POINTS * from * to + channels * (from + to));
+        from.is_multiple_of(WIDE) && to.is_multiple_of(WIDE) && work < links * from * to
+    }
+
+    /// Of images of this height and width.
+    pub(super) fn new([height, width]: [usize; 2]) -> Self {
+        // A pixel before the first one has a number beyond all.
+        let pixel = |y: usize, x: usize| match y < height && x < width {
+            true => (y * width + x) as u32,
+            false => NONE,
+        };
+        let corners = (0..height).step_by(2).flat_map(|y| (0..width).step_by(2).map(move |x| (y, x)));
+        let tiles = corners
+            .map(|(y, x)| Tile {
+                own: std::array::from_fn(|i| pixel(y + i / 2, x + i % 2)),
+                seen: std::array::from_fn(|i| {
+                    pixel((y + i / 4).wrapping_sub(1), (x + i % 4).wrapping_sub(1))
+                }),
+            })
+            .collect();
+        Self { tiles, pixels: height * width }
+    }
+
+    /// Pixels of an image.
+    pub(super) fn pixels(&self) -> usize {
+        self.pixels
+    }
+
+    /// Vectors that gather the gradient of so many kernels.
+    pub(super) fn sums<V: Vector>(kernels: usize, replicas: usize) -> usize {
+        (POINTS * plane::<V>(kernels * replicas)).div_ceil(V::LANES)
+    }
+
+    /// Transforms kernels, each of nine taps of `replicas` numbers.
+    pub(super) fn prepare<V: Vector>(weights: &[V::Scalar], replicas: usize, room: &mut Room<V>) {
+        with_replicas!(replicas, R => Self::prepare_with::<V, R>(weights, room));
+    }
+
+    fn prepare_with<V: Vector, const R: usize>(weights: &[V::Scalar], room: &mut Room<V>) {
+        let kernels = weights.len() / (TAPS * R);
+        let plane = plane::<V>(kernels * R);
+        assert!(kernels.is_multiple_of(BLOCK) && room.kernels.len() >= POINTS * plane);
+        V::run(
+            #[inline(always)]
+            || {
+                for (block, weights) in weights.chunks_exact(V::LANES * TAPS).enumerate() {
+                    let mut taps = [[V::zero(); 3]; 3];
+                    let lanes_of = lanes_mut(taps.as_flattened_mut());
+                    for (kernel, weights) in weights.chunks_exact(TAPS * R).enumerate() {
+                        for (tap, weights) in weights.chunks_exact(R).enumerate() {
+                            lanes_of[tap * V::LANES + kernel * R..][..R].copy_from_slice(weights);
+                        }
+                    }
+                    for (i, row) in kernel(taps).iter().enumerate() {
+                        for (j, value) in row.iter().enumerate() {
+                            store(&mut room.kernels[(4 * i + j) * plane + block * V::LANES..], *value);
+                        }
+                    }
+                }
+            },
+        );
+    }
+
+    /// From channels to channels, with kernels as [`Tiles::prepare`] left them: the output, or its sum with what `y`
+    /// holds. `turned` is from what was the output back to what was the input, with every kernel turned around.
+    pub(super) fn contract<V: Vector>(
+        &self,
+        [from, to]: [usize; 2],
+        turned: bool,
+        replicas: usize,
+        (x, y): (&[V], &mut [V]),
+        add: bool,
+        room: &mut Room<V>,
+    ) {
+        with_replicas!(replicas, R => self.contract_with::<V, R>([from, to], turned, x, y, add, room));
+    }
+
+    fn contract_with<V: Vector, const R: usize>(
+        &self,
+        [from, to]: [usize; 2],
+        turned: bool,
+        x: &[V],
+        y: &mut [V],
+        add: bool,
+        room: &mut Room<V>,
+    ) {
+        let packs = x.len() / (from * self.pixels);
+        assert_eq!(y.len(), to * self.pixels * packs);
+        let [inputs, outputs] = &mut room.points;
+        let kernels = from * to * R;
+        // From an input's kernel to the next one's, and from an output's.
+        let strides = if turned { [to * R, R] } else { [R, from * R] };
+        V::run(
+            #[inline(always)]
+            || {
+                for tiles in self.tiles.chunks((COLUMNS / packs).max(1)) {
+                    let columns = tiles.len() * packs;
+                    self.see(tiles, from, x, inputs);
+                    for point in 0..POINTS {
+                        let own = if turned { 4 * TURNED[point / 4] + TURNED[point % 4] } else { point };
+                        let start = own * plane::<V>(kernels);
+                        multiply::<V, R>(
+                            (&room.kernels[start..start + kernels], strides),
+                            &inputs[point * (from * columns + gap::<V>())..][..from * columns],
+                            &mut outputs[point * (to * columns + gap::<V>())..][..to * columns],
+                            columns,
+                        );
+                    }
+                    self.give(tiles, to, outputs, y, add);
+                }
+            },
+        );
+    }
+
+    /// Adds the gradient with respect to the kernels to `gradient`, point by point.
+    pub(super) fn gradient<V: Vector>(
+        &self,
+        [from, to]: [usize; 2],
+        replicas: usize,
+        (x, dy): (&[V], &[V]),
+        gradient: &mut [V],
+        room: &mut Room<V>,
+    ) {
+        let gradient = lanes_mut(gradient);
+        with_replicas!(replicas, R => self.gradient_with::<V, R>([from, to], x, dy, gradient, room));
+    }
+
+    fn gradient_with<V: Vector, const R: usize>(
+        &self,
+        [from, to]: [usize; 2],
+        x: &[V],
+        dy: &[V],
+        gradient: &mut [V::Scalar],
+        room: &mut Room<V>,
+    ) {
+        let packs = x.len() / (from * self.pixels);
+        assert_eq!(dy.len(), to * self.pixels * packs);
+        let [inputs, changes] = &mut room.points;
+        let kernels = from * to * R;
+        V::run(
+            #[inline(always)]
+            || {
+                for tiles in self.tiles.chunks((COLUMNS / packs).max(1)) {
+                    let columns = tiles.len() * packs;
+                    self.see(tiles, from, x, inputs);
+                    self.change(tiles, to, dy, changes);
+                    for point in 0..POINTS {
+                        let start = point * plane::<V>(kernels);
+                        accumulate::<V, R>(
+                            &inputs[point * (from * columns + gap::<V>())..][..from * columns],
+                            &changes[point * (to * columns + gap::<V>())..][..to * columns],
+                            &mut gradient[start..start + kernels],
+                            columns,
+                        );
+                    }
+                }
+            },
+        );
+    }
+
+    /// Hands on what [`Tiles::gradient`] gathered, some weights after the other: the first one's number, and the
+    /// gradient of each of `replicas` replicas.
+    pub(super) fn hand_on<V: Vector>(
+        kernels: usize,
+        gradient: &[V],
+        replicas: usize,
+        mut change: impl FnMut(usize, &[V::Scalar]),
+    ) {
+        let (gradient, plane) = (lanes(gradient), plane::<V>(kernels * replicas));
+        assert!(kernels.is_multiple_of(BLOCK) && gradient.len() >= POINTS * plane);
+        let mut part = vec![V::Scalar::default(); BLOCK * TAPS * replicas];
+        for block in (0..kernels).step_by(BLOCK) {
+            let gradient = &gradient[block * replicas..];
+            with_replicas!(replicas, R => Self::slopes::<V, R>(gradient, plane, &mut part));
+            change(block * TAPS, &part);
+        }
+    }
+
+    /// From points, `plane` scalars apart, to taps, as many as there is room for.
+    fn slopes<V: Vector, const R: usize>(gradient: &[V::Scalar], plane: usize, part: &mut [V::Scalar]) {
+        V::run(
+            #[inline(always)]
+            || {
+                for (index, part) in part.chunks_exact_mut(V::LANES * TAPS).enumerate() {
+                    let mut points = [[V::zero(); 4]; 4];
+                    for (i, row) in points.iter_mut().enumerate() {
+                        for (j, value) in row.iter_mut().enumerate() {
+                            *value = load(&gradient[(4 * i + j) * plane + index * V::LANES..]);
+                        }
+                    }
+                    let taps = slope(points);
+                    let lanes_of = lanes(taps.as_flattened());
+                    for (kernel, part) in part.chunks_exact_mut(TAPS * R).enumerate() {
+                        for (tap, part) in part.chunks_exact_mut(R).enumerate() {
+                            part.copy_from_slice(&lanes_of[tap * V::LANES + kernel * R..][..R]);
+                        }
+                    }
+                }
+            },
+        );
+    }
+
+    /// Bᵀ d B of the pixels that tiles see.
+    #[inline(always)]
+    fn see<V: Vector>(&self, tiles: &[Tile], channels: usize, x: &[V], points: &mut [V]) {
+        self.spread(
+            tiles,
+            channels,
+            x,
+            points,
+            #[inline(always)]
+            |tile| &tile.seen,
+            #[inline(always)]
+            |values| input(values),
+        );
+    }
+
+    /// A dy Aᵀ of the gradient of tiles' own pixels.
+    #[inline(always)]
+    fn change<V: Vector>(&self, tiles: &[Tile], channels: usize, dy: &[V], points: &mut [V]) {
+        self.spread(
+            tiles,
+            channels,
+            dy,
+            points,
+            #[inline(always)]
+            |tile| &tile.own,
+            #[inline(always)]
+            |values| change(values),
+        );
+    }
+
+    /// Transforms S x S pixels of each tile to points.
+    #[inline(always)]
+    fn spread<V: Vector, const S: usize, const PIXELS: usize>(
+        &self,
+        tiles: &[Tile],
+        channels: usize,
+        x: &[V],
+        points: &mut [V],
+        pixels: impl Fn(&Tile) -> &[u32; PIXELS],
+        transform: impl Fn([[V; S]; S]) -> [[V; 4]; 4],
+    ) {
+        let packs = x.len() / (channels * self.pixels);
+        let columns = tiles.len() * packs;
+        let plane = channels * columns + gap::<V>();
+        assert!(points.len() >= POINTS * plane);
+        for (channel, x) in x.chunks_exact(self.pixels * packs).enumerate() {
+            for (index, tile) in tiles.iter().enumerate() {
+                let pixels = pixels(tile);
+                for pack in 0..packs {
+                    let mut values = [[V::zero(); S]; S];
+                    for (i, row) in values.iter_mut().enumerate() {
+                        for (j, value) in row.iter_mut().enumerate() {
+                            let pixel = pixels[S * i + j];
+                            if pixel != NONE {
+                                // SAFETY: a pixel of the image.
+                                *value = unsafe { *x.get_unchecked(pixel as usize * packs + pack) };
+                            }
+                        }
+                    }
+                    let start = channel * columns + index * packs + pack;
+                    for (i, row) in transform(values).iter().enumerate() {
+                        for (j, value) in row.iter().enumerate() {
+                            // SAFETY: a column of the channel at a point; the length was checked.
+                            unsafe { *points.get_unchecked_mut((4 * i + j) * plane + start) = *value };
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Aᵀ m A of what is at the points of tiles, or its sum with what `y` holds.
+    #[inline(always)]
+    fn give<V: Vector>(&self, tiles: &[Tile], channels: usize, points: &[V], y: &mut [V], add: bool) {
+        let packs = y.len() / (channels * self.pixels);
+        let columns = tiles.len() * packs;
+        let plane = channels * columns + gap::<V>();
+        assert!(points.len() >= POINTS * plane);
+        for (channel, y) in y.chunks_exact_mut(self.pixels * packs).enumerate() {
+            for (index, tile) in tiles.iter().enumerate() {
+                for pack in 0..packs {
+                    let start = channel * columns + index * packs + pack;
+                    let mut values = [[V::zero(); 4]; 4];
+                    for (i, row) in values.iter_mut().enumerate() {
+                        for (j, value) in row.iter_mut().enumerate() {
+                            // SAFETY: a column of the channel at a point; the length was checked.
+                            *value = unsafe { *points.get_unchecked((4 * i + j) * plane + start) };
+                        }
+                    }
+                    for (i, row) in output(values).iter().enumerate() {
+                        for (j, &value) in row.iter().enumerate() {
+                            let pixel = tile.own[2 * i + j];
+                            if pixel != NONE {
+                                // SAFETY: a pixel of the image.
+                                let own = unsafe { y.get_unchecked_mut(pixel as usize * packs + pack) };
+                                *own = if add { own.add(value) } else { value };
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is at a point of every output channel: kernels times what is there of the inputs.
+#[inline(always)]
+fn multiply<V: Vector, const R: usize>(
+    kernels: (&[V::Scalar], [usize; 2]),
+    x: &[V],
+    y: &mut [V],
+    columns: usize,
+) {
+    for channel in (0..y.len() / columns).step_by(V::TILE) {
+        let mut column = 0;
+        while column < columns {
+            let place = [channel, column];
+            let left = (columns - column).min(V::PACKS);
+            match (V::TILE, left) {
+                (4, 4) => multiply_tile::<V, R, 4, 4>(kernels, x, y, columns, place),
+                (4, 2..) => multiply_tile::<V, R, 4, 2>(kernels, x, y, columns, place),
+                (4, _) => multiply_tile::<V, R, 4, 1>(kernels, x, y, columns, place),
+                (_, 4) => multiply_tile::<V, R, 2, 4>(kernels, x, y, columns, place),
+                (_, 2..) => multiply_tile::<V, R, 2, 2>(kernels, x, y, columns, place),
+                (_, _) => multiply_tile::<V, R, 2, 1>(kernels, x, y, columns, place),
+            }
+            column += if left == 3 { 2 } else { left };
+        }
+    }
+}
+
+/// For `O` output channels and `M` columns.
+#[inline(always)]
+fn multiply_tile<V: Vector, const R: usize, const O: usize, const M: usize>(
+    (kernels, [inner, outer]): (&[V::Scalar], [usize; 2]),
+    x: &[V],
+    y: &mut [V],
+    columns: usize,
+    [channel, column]: [usize; 2],
+) {
+    let mut sums = [[V::zero(); O]; M];
+    for c in 0..x.len() / columns {
+        let kernel = channel * outer + c * inner;
+        // SAFETY: kernels of channels of both sides, R numbers of each.
+        let weights: [V; O] = std::array::from_fn(
+            #[inline(always)]
+            |o| unsafe { V::repeat::<R>(kernels.as_ptr().add(kernel + o * outer)) },
+        );
+        for (m, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: M columns of a channel, from `column` on.
+            let input = unsafe { *x.get_unchecked(c * columns + column + m) };
+            for (sum, weight) in sums.iter_mut().zip(weights) {
+                *sum = input.mul_add(weight, *sum);
+            }
+        }
+    }
+    for o in 0..O {
+        for (m, sums) in sums.iter().enumerate() {
+            y[(channel + o) * columns + column + m] = sums[o];
+        }
+    }
+}
+
+/// Adds the products of changes of outputs and inputs at a point, summed over columns and images, to a gradient.
+#[inline(always)]
+fn accumulate<V: Vector, const R: usize>(x: &[V], dy: &[V], gradient: &mut [V::Scalar], columns: usize) {
+    let [from, to] = [x, dy].map(|side| side.len() / columns);
+    for output in (0..to).step_by(V::TILE) {
+        for input in (0..from).step_by(WIDE) {
+            let place = [output, input];
+            match (V::TILE, V::PACKS) {
+                (4, _) => accumulate_tile::<V, R, 4, 4>(x, dy, gradient, columns, place),
+                (_, 4) => accumulate_tile::<V, R, 2, 4>(x, dy, gradient, columns, place),
+                (_, _) => accumulate_tile::<V, R, 2, 2>(x, dy, gradient, columns, place),
+            }
+        }
+    }
+}
+
+/// For `O` output and [`WIDE`] input channels, `I` of them at a time.
+#[inline(always)]
+fn accumulate_tile<V: Vector, const R: usize, const O: usize, const I: usize>(
+    x: &[V],
+    dy: &[V],
+    gradient: &mut [V::Scalar],
+    columns: usize,
+    [output, input]: [usize; 2],
+) {
+    let mut all = [[V::zero(); WIDE]; O];
+    for first in (0..WIDE).step_by(I) {
+        let mut sums = [[V::zero(); I]; O];
+        for column in 0..columns {
+            let inputs: [V; I] = std::array::from_fn(
+                #[inline(always)]
+                // SAFETY: a column of channels of the input.
+                |i| unsafe { *x.get_unchecked((input + first + i) * columns + column) },
+            );
+            for (o, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: a column of channels of the output.
+                let change = unsafe { *dy.get_unchecked((output + o) * columns + column) };
+                for (sum, input) in sums.iter_mut().zip(inputs) {
+                    *sum = input.mul_add(change, *sum);
+                }
+            }
+        }
+        for (all, sums) in all.iter_mut().zip(sums) {
+            all[first..first + I].copy_from_slice(&sums);
+        }
+    }
+    let from = x.len() / columns;
+    for (o, sums) in all.into_iter().enumerate() {
+        let start = ((output + o) * from + input) * R;
+        add_folded::<V, R>(sums, &mut gradient[start..start + WIDE * R]);
+    }
+}
+
+/// Adds up the images of each vector, and adds the sums, `R` of each, to numbers.
+#[inline(always)]
+fn add_folded<V: Vector, const R: usize>([a, b, c, d]: [V; WIDE], to: &mut [V::Scalar]) {
+    if R == V::LANES {
+        for (own, sum) in to.chunks_exact_mut(R).zip([a, b, c, d]) {
+            store(own, load::<V>(own).add(sum));
+        }
+        return;
+    }
+    let [first, second] = [V::halves(a, b), V::halves(c, d)];
+    if 2 * R == V::LANES {
+        for (own, sum) in to.chunks_exact_mut(2 * R).zip([first, second]) {
+            store(own, load::<V>(own).add(sum));
+        }
+        return;
+    }
+    let mut sums = V::quarters(first, second);
+    if 4 * R == V::LANES {
+        store(to, load::<V>(to).add(sums));
+        return;
+    }
+    let mut distance = V::LANES / 8;
+    while distance >= R {
+        sums = sums.add_across(distance);
+        distance /= 2;
+    }
+    let sums = [sums];
+    for (own, sums) in to.chunks_exact_mut(R).zip(lanes(&sums).chunks_exact(V::LANES / 4)) {
+        for (own, sum) in own.iter_mut().zip(sums) {
+            *own += *sum;
+        }
+    }
+}
+
+/// The vector at the beginning of a slice.
+#[inline(always)]
+fn load<V: Vector>(from: &[V::Scalar]) -> V {
+    assert!(from.len() >= V::LANES);
+    // SAFETY: so many scalars are a vector.
+    unsafe { from.as_ptr().cast::<V>().read_unaligned() }
+}
+
+/// Puts a vector at the beginning of a slice.
+#[inline(always)]
+fn store<V: Vector>(to: &mut [V::Scalar], value: V) {
+    assert!(to.len() >= V::LANES);
+    // SAFETY: a vector is so many scalars.
+    unsafe { to.as_mut_ptr().cast::<V>().write_unaligned(value) };
+}
