@@ -165,9 +165,24 @@ NETWORK = [
 # The same for the kernels of vector lanes.
 KERNELS = ["--lib", "lanes"]
 LANES = [
-    ("train/lanes/conv.rs", "(row * stride + tap / kernel).wrapping_sub", "(row * stride + tap % kernel).wrapping_sub", KERNELS),
-    ("train/lanes/conv.rs", "let sum = [sum.fold(R)];", "let sum = [*sum];", KERNELS),
-    ("train/lanes/conv.rs", "*weight = weight.add(*sum);", "*weight = *sum;", KERNELS),
+    ("train/lanes/direct.rs", "(row * stride + tap / kernel).wrapping_sub", "(row * stride + tap % kernel).wrapping_sub", KERNELS),
+    ("train/lanes/direct.rs", "let sum = [sum.fold(R)];", "let sum = [*sum];", KERNELS),
+    ("train/lanes/direct.rs", "*weight = weight.add(*sum);", "*weight = *sum;", KERNELS),
+    ("train/lanes/winograd.rs", "c.sub(b), b.sub(d)]", "b.sub(c), b.sub(d)]", KERNELS),
+    ("train/lanes/winograd.rs", "b.sub(c).sub(d)]", "b.sub(c).add(d)]", KERNELS),
+    ("train/lanes/winograd.rs", "a.sub(b), V::zero().sub(b)]", "a.sub(b), b]", KERNELS),
+    ("train/lanes/winograd.rs", "outer.sub(b).mul(half), c]", "outer.sub(b), c]", KERNELS),
+    ("train/lanes/winograd.rs", "b.sub(c).mul(half), inner.mul_add(half, d)]", "b.sub(c).mul(half), inner.mul_add(half, a)]", KERNELS),
+    ("train/lanes/winograd.rs", "[usize; 4] = [3, 1, 2, 0];", "[usize; 4] = [3, 2, 1, 0];", KERNELS),
+    ("train/lanes/winograd.rs", "if turned { [to * R, R] }", "if turned { [R, to * R] }", KERNELS),
+    ("train/lanes/winograd.rs", "*own = if add { own.add(value) } else { value };", "*own = value;", KERNELS),
+    ("train/lanes/winograd.rs", "let mut distance = V::LANES / 8;", "let mut distance = V::LANES / 16;", KERNELS),
+    ("train/lanes/winograd.rs", "*own += *sum;", "*own = *sum;", KERNELS),
+    ("train/lanes/vector.rs", "Self(V::halves(first.0, first.1), V::halves(second.0, second.1))",
+     "Self(V::halves(first.0, second.1), V::halves(second.0, first.1))", KERNELS),
+    ("train/lanes/norm.rs", "let own = if whole { value } else { there.where_positive(value) };", "let own = value;", KERNELS),
+    ("train/lanes/norm.rs", "*gradient = there.where_positive(*gradient);", "*gradient = *gradient;", KERNELS),
+    ("train/lanes/norm.rs", "(V::LANES / replicas) - slab.missing;", "(V::LANES / replicas);", KERNELS),
     ("train/lanes/norm.rs", "V::of(count * own / total)", "V::of(own / total)", KERNELS),
     ("train/lanes/norm.rs", "V::of(1.0 / (self.count - 1.0))", "V::of(1.0 / self.count)", KERNELS),
     ("train/lanes/norm.rs", "total(products).fold(replicas)", "total(products)", KERNELS),
@@ -175,7 +190,7 @@ LANES = [
     ("train/lanes/norm.rs", "gradient.sub(shift).sub(", "gradient.sub(", KERNELS),
     ("train/lanes/update.rs", "let gradient = theta.mul_add(decay, gradient);", "let gradient = theta.mul_add(momentum, gradient);", KERNELS),
     ("train/lanes/loss.rs", "(exponential / sum - hit)", "(exponential / sum)", KERNELS),
-    ("train/lanes/network.rs", "dy, input, slab.packs, true);", "dy, input, slab.packs, false);", KERNELS),
+    ("train/lanes/network.rs", "dy, input, slab.packs, true, room);", "dy, input, slab.packs, false, room);", KERNELS),
     ("train/lanes/mod.rs", "Some((slopes, 1.0 / batch as f64))", "Some((slopes, 1.0 / (batch / pack) as f64))", KERNELS),
 ]
 

@@ -108,6 +108,11 @@ impl Choice {
         }
     }
 
+    /// The share of lanes that hold an image of a batch, where all hold replicas. Empty ones take their time, too.
+    fn full(self, spec: &RunSpec) -> f64 {
+        spec.batch as f64 / spec.batch.next_multiple_of(self.images) as f64
+    }
+
     /// Replicas that train in a stack of this many runs.
     pub(super) fn replicas(self, runs: usize, precision: Precision, device: Device) -> usize {
         let pads = self.backend_on(device) == Backend::Torch && self.largest(precision, device) > 1;
@@ -191,10 +196,9 @@ impl Cost {
         let Some(case) = near.iter().min_by_key(|case| case.stack.abs_diff(choice.stack)) else {
             return Err(Error::invalid("stacks.csv holds no measured case"));
         };
-        // Empty lanes take their time, too.
         let full = match choice.backend {
             Backend::Torch => 1.0,
-            Backend::Lanes => (replicas as f64 / choice.stack as f64).min(1.0),
+            Backend::Lanes => choice.full(spec) * (replicas as f64 / choice.stack as f64).min(1.0),
         };
         let images = spec.images() as f64;
         let evaluations = f64::from(spec.epochs.div_ceil(spec.evaluate_every)) / f64::from(spec.epochs);
@@ -245,7 +249,7 @@ fn duration(cohort: usize, largest: usize, cores: usize, each: impl Fn(usize) ->
 }
 
 /// How long a cohort takes in lanes, in seconds per image of a run; for ever where nobody would wait for an update to
-/// end. Empty lanes take their time, too.
+/// end.
 fn lanes_duration(
     cases: &[Case],
     spec: &RunSpec,
@@ -257,7 +261,7 @@ fn lanes_duration(
     let Some(case) = near.first() else { return f64::INFINITY };
     let torch = nearest(cases, Backend::Torch, spec, shape);
     let alone = torch.iter().find(|case| case.stack == 1).map_or(0.0, |case| case.update(spec, shape, 1));
-    let full = spec.batch as f64 / spec.batch.next_multiple_of(lanes.images) as f64;
+    let full = lanes.full(spec);
     if case.update(spec, shape, lanes.stack) / full > alone.max(LONGEST_UPDATE) {
         return f64::INFINITY;
     }
@@ -363,14 +367,16 @@ mod tests {
     }
 
     #[test]
-    fn the_measured_table_takes_lanes_for_small_nets_and_libtorch_for_wide_ones() {
+    fn the_measured_table_takes_lanes_but_for_lone_wide_nets() {
         let digits = |spec: &RunSpec, cohort| Choice::measured(spec, [1, 8, 8], cohort, cohort, 2).unwrap();
         assert_eq!(digits(&spec(4, 8), 12), Choice::lanes(Precision::Float32, 2));
         // Nothing else computes bfloat16.
         let bf16 = RunSpec { precision: Precision::Bf16, ..spec(4, 8) };
         let choice = digits(&bf16, 12);
         assert!(choice.stack >= 6 && choice.backend == Backend::Torch);
-        let wide = Choice::measured(&spec(32, 128), [3, 32, 32], 1, 1, 2).unwrap();
-        assert_eq!(wide, Choice::torch(1, 2));
+        let wide = |runs| Choice::measured(&spec(32, 128), [3, 32, 32], runs, runs, 2).unwrap();
+        assert_eq!(wide(2), Choice::lanes(Precision::Float32, 16));
+        // Only libtorch shares the cores within a run.
+        assert_eq!(wide(1), Choice::torch(1, 2));
     }
 }

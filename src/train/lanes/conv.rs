@@ -178,8 +178,6 @@ mod tests {
     use super::super::vector::{Numbers, Pair, Plain, lanes, lanes_mut};
     use super::*;
 
-    type Long = Pair<Plain<f64, 4>>;
-
     /// Numbers without a pattern.
     fn some(numbers: &mut [f64], seed: u64) {
         let mut rng = crate::rng::Rng::new(seed as i64, crate::rng::Stream::Init, 0);
@@ -213,13 +211,18 @@ mod tests {
         [y, dx, dw]
     }
 
-    /// Both ways are the definition, whatever sides, packs and replicas.
+    /// Both ways are the definition, whatever sides, packs, replicas and vector.
     #[test]
     fn convolutions_are_what_they_are_defined_to_be() {
+        compare::<Plain<f64, 4>>();
+        compare::<Pair<Plain<f64, 4>>>();
+    }
+
+    fn compare<V: Vector<Scalar = f64>>() {
         let mut tiled = 0;
         for (channels, sides, packs, replicas) in [
             ([3, 8], [5, 4], 3, 4),
-            ([16, 16], [9, 8], 1, 8),
+            ([16, 16], [9, 8], 1, V::LANES),
             ([16, 20], [7, 9], 2, 4),
             ([12, 16], [8, 10], 3, 2),
             ([16, 12], [8, 8], 4, 1),
@@ -228,10 +231,10 @@ mod tests {
             let conv = Conv::new(channels, 2, &Sight::new(3, 1, sides, &[packs]));
             tiled += usize::from(conv.tiled() > 0);
             let (pixels, kernels) = (sides[0] * sides[1], from * to);
-            let mut theta = Numbers::<Long>::zeros((2 + 9 * kernels) * replicas);
+            let mut theta = Numbers::<V>::zeros((2 + 9 * kernels) * replicas);
             some(&mut theta, 1);
             let vectors = |length, seed| {
-                let mut vectors = vec![Long::zero(); length];
+                let mut vectors = vec![V::zero(); length];
                 some(lanes_mut(&mut vectors), seed);
                 vectors
             };
@@ -241,10 +244,10 @@ mod tests {
             let mut room = Room::new([kernels, from.max(to)], replicas);
             let own: (&[f64], usize) = (&theta, replicas);
             conv.prepare(own, &mut room);
-            let (mut y, mut dx) = (first.clone(), vec![Long::zero(); x.len()]);
+            let (mut y, mut dx) = (first.clone(), vec![V::zero(); x.len()]);
             conv.forward(own, &x, &mut y, packs, true, &mut room);
             conv.backward(own, &dy, &mut dx, packs, false, &mut room);
-            let mut sums = vec![Long::zero(); conv.sums::<Long>(replicas)];
+            let mut sums = vec![V::zero(); conv.sums::<V>(replicas)];
             for _ in 0..2 {
                 conv.gradient(replicas, &x, &dy, &mut sums, packs, &mut room);
             }
@@ -252,9 +255,9 @@ mod tests {
             conv.hand_on(&sums, replicas, |place, part| {
                 gradient[(place.start - 2) * replicas..(place.end - 2) * replicas].copy_from_slice(part);
             });
-            let image = |vectors: &[Long], pack: usize, lane: usize| -> Vec<f64> {
-                let numbers = lanes(vectors).chunks(8 * packs);
-                numbers.map(|numbers| numbers[8 * pack + lane]).collect()
+            let image = |vectors: &[V], pack: usize, lane: usize| -> Vec<f64> {
+                let numbers = lanes(vectors).chunks(V::LANES * packs);
+                numbers.map(|numbers| numbers[V::LANES * pack + lane]).collect()
             };
             let close = |a: &[f64], b: &[f64]| {
                 assert_eq!(a.len(), b.len());
@@ -266,7 +269,7 @@ mod tests {
                 };
                 let weights = of_replica(&theta[2 * replicas..]);
                 let mut total = vec![0.0; weights.len()];
-                for (pack, lane) in (0..packs).flat_map(|pack| (0..8).map(move |lane| (pack, lane))) {
+                for (pack, lane) in (0..packs).flat_map(|pack| (0..V::LANES).map(move |lane| (pack, lane))) {
                     if lane % replicas != replica {
                         continue;
                     }
