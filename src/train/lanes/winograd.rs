@@ -2,7 +2,7 @@
 //!
 //! A *tile* is 2 x 2 pixels of the output; they see 4 x 4 of the input. Input d, kernel g and output y of a tile are
 //! transformed so that convolving is multiplying at 16 *points*, where taps make 36 products:
-//! y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. Sums over channels are taken at the points, so a transform costs as much as a few
+//! y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. Sums over channels are taken at the points, so transforms cost as much as a few more
 //! channels. The gradient with respect to the input is the same with the kernel turned around, which is the kernel at
 //! other points; the one with respect to the kernel is Gᵀ[(Bᵀ d B) ⊙ (A dy Aᵀ)]G. All of it is sums and halves of a few
 //! numbers: rounding is as in other orders of summation.
@@ -27,7 +27,7 @@ const COLUMNS: usize = 16;
 /// Kernels whose transforms are taken together: whole vectors, whatever the replicas.
 const BLOCK: usize = 16;
 
-/// What lies at one point, and bytes between it and the next, so that they do not all fall on the same lines of a cache.
+/// Bytes between what lies at one point and at the next, so that they do not all fall on the same lines of a cache.
 const GAP: usize = 64;
 
 /// Not a pixel: padding, or beyond an edge.
@@ -134,9 +134,9 @@ impl Tiles {
     /// Whether convolving with `links` links by tiles is less work than by taps.
     pub(super) fn pay([height, width]: [usize; 2], links: usize, [from, to]: [usize; 2]) -> bool {
         let tiles = height.div_ceil(2) * width.div_ceil(2);
-        // Transforms are counted as multiplications of so many channels.
-        let channels = 64;
-        let work = tiles * (POINTS * from * to + channels * (from + to));
+        // Multiplications that take as long as the transforms of a tile's channel; measured (`docs/speed.md`).
+        let transforms = 64;
+        let work = tiles * (POINTS * from * to + transforms * (from + to));
         from.is_multiple_of(WIDE) && to.is_multiple_of(WIDE) && work < links * from * to
     }
 
