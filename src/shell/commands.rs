@@ -316,7 +316,7 @@ fn show_run(store: &Store, id: &str) -> Result<()> {
     let spec = serde_json::to_string_pretty(&run.spec).map_err(|error| Error::invalid(error.to_string()))?;
     print(&format!("\nspecification {spec}"));
     print(&format!(
-        "{} parameters; trained in stacks of at most {} runs ({}); torch threads of a stack: {}",
+        "{} parameters; trained in stacks of at most {} runs ({}); threads of a stack: {}",
         run.parameters,
         run.choice.largest(run.spec.precision, tch::Device::Cpu),
         run.choice.way(),

@@ -27,7 +27,7 @@ pub struct Choice {
     /// Replicas of one stack, at most. In libtorch, 1: one run after another, without grouped operations; more: a
     /// lone replica is padded to two, because stacks of two or more round alike.
     pub stack: usize,
-    /// Torch threads of one stack.
+    /// Threads of one stack. In lanes each adds up its own part of a batch, so it decides rounding, too.
     pub threads: usize,
     /// What computes. Plans of before there was a choice were libtorch's.
     #[serde(default, skip_serializing_if = "Backend::is_torch")]
@@ -126,6 +126,10 @@ const ENOUGH: f64 = 0.95;
 /// Seconds that an update in lanes may be expected to take, unless libtorch's takes longer: none can be interrupted, and in
 /// lanes all replicas of a stack take theirs together.
 const LONGEST_UPDATE: f64 = 0.5;
+
+/// Seconds that an update in lanes must be expected to take for several threads to be worth their start: some sixty times
+/// an update, which takes 5 ms.
+const SHARED_UPDATE: f64 = 0.05;
 
 /// One measured case.
 #[derive(Clone, Debug)]
@@ -228,11 +232,15 @@ impl Choice {
     ) -> Result<Self> {
         let cases = CASES.as_ref().map_err(|error| Error::invalid(error.to_string()))?;
         let (stack, torch) = fastest(cases, spec, shape, cohort, cores);
-        let images = lanes::images(spec.precision, spec.batch, cohort, cores);
-        let lanes = Self::lanes(spec.precision, images);
-        // Wide nets that leave cores idle share them within operations; lanes cannot.
-        let threads = if stack == 1 { (cores / runs.max(1)).max(1) } else { 1 };
+        // Runs that leave cores idle share them within operations, as far as that pays.
+        let idle = (cores / runs.max(1)).max(1);
+        let threads = if stack == 1 { idle } else { 1 };
         let torch = torch / threads as f64;
+        let images = lanes::images(spec.precision, spec.batch, cohort, cores);
+        let mut lanes = Self::lanes(spec.precision, images);
+        if lanes_update(cases, spec, shape, lanes) >= SHARED_UPDATE {
+            lanes.threads = idle.min(spec.batch.div_ceil(images));
+        }
         if lanes::can(spec) && lanes_duration(cases, spec, shape, (cohort, lanes), cores) < torch {
             return Ok(lanes);
         }
@@ -248,6 +256,12 @@ fn duration(cohort: usize, largest: usize, cores: usize, each: impl Fn(usize) ->
     sizes.len().div_ceil(cores.max(1)) as f64 * longest
 }
 
+/// Seconds that an update of a stack in lanes is expected to take in one thread; for ever where nothing was measured.
+fn lanes_update(cases: &[Case], spec: &RunSpec, shape: [usize; 3], lanes: Choice) -> f64 {
+    let near = nearest(cases, Backend::Lanes, spec, shape);
+    near.first().map_or(f64::INFINITY, |case| case.update(spec, shape, lanes.stack) / lanes.full(spec))
+}
+
 /// How long a cohort takes in lanes, in seconds per image of a run; for ever where nobody would wait for an update to
 /// end.
 fn lanes_duration(
@@ -261,11 +275,14 @@ fn lanes_duration(
     let Some(case) = near.first() else { return f64::INFINITY };
     let torch = nearest(cases, Backend::Torch, spec, shape);
     let alone = torch.iter().find(|case| case.stack == 1).map_or(0.0, |case| case.update(spec, shape, 1));
-    let full = lanes.full(spec);
-    if case.update(spec, shape, lanes.stack) / full > alone.max(LONGEST_UPDATE) {
+    if lanes_update(cases, spec, shape, lanes) > alone.max(LONGEST_UPDATE) {
         return f64::INFINITY;
     }
-    duration(cohort, lanes.stack, cores, |_| lanes.stack as f64 / (full * case.images_per_second))
+    // The thread with the most packs is the last one.
+    let packs = spec.batch.div_ceil(lanes.images);
+    let threads = packs as f64 / packs.div_ceil(lanes.threads) as f64;
+    let speed = case.images_per_second * lanes.full(spec) * threads;
+    duration(cohort, lanes.stack, cores, |_| lanes.stack as f64 / speed)
 }
 
 /// The rows of the measured case nearest to a run.
@@ -367,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn the_measured_table_takes_lanes_but_for_lone_wide_nets() {
+    fn the_measured_table_takes_lanes() {
         let digits = |spec: &RunSpec, cohort| Choice::measured(spec, [1, 8, 8], cohort, cohort, 2).unwrap();
         assert_eq!(digits(&spec(4, 8), 12), Choice::lanes(Precision::Float32, 2));
         // Nothing else computes bfloat16.
@@ -376,7 +393,9 @@ mod tests {
         assert!(choice.stack >= 6 && choice.backend == Backend::Torch);
         let wide = |runs| Choice::measured(&spec(32, 128), [3, 32, 32], runs, runs, 2).unwrap();
         assert_eq!(wide(2), Choice::lanes(Precision::Float32, 16));
-        // Only libtorch shares the cores within a run.
-        assert_eq!(wide(1), Choice::torch(1, 2));
+        // A lone run shares the cores, unless its updates are short.
+        assert_eq!(wide(1), Choice { threads: 2, ..Choice::lanes(Precision::Float32, 16) });
+        let small = Choice::measured(&spec(4, 128), [1, 8, 8], 1, 1, 2).unwrap();
+        assert_eq!(small, Choice::lanes(Precision::Float32, 16));
     }
 }

@@ -252,7 +252,7 @@ impl<'a> Instrument<'a> {
             .collect();
         let layout = Arc::clone(&model.layout);
         let mut numbers: Box<dyn Replicas> = match choice.backend {
-            Backend::Lanes => lanes::build(&specs, model, store.share(), choice.images)?,
+            Backend::Lanes => lanes::build(&specs, model, store.share(), choice)?,
             Backend::Torch => {
                 let [first, ..] = specs.as_slice() else { return Err(Error::invalid("nothing to measure")) };
                 let model = first.model.build(model.shape, model.classes)?;
@@ -645,7 +645,7 @@ pub(super) fn bytes(
     let twins = twins(choice, device);
     if twins.backend == Backend::Lanes {
         let together = replicas.min(twins.stack);
-        let training = lanes::bytes(&twin, model, together, twins.images)?;
+        let training = lanes::bytes(&twin, model, together, twins)?;
         return Ok(training + 8 * vectors * parameters * together as u64);
     }
     Ok(8 * (vectors + 4) * parameters + 8 * spec.batch as u64 * spec.model.activations(model.shape))

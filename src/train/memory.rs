@@ -29,7 +29,7 @@ pub fn needed(
     let replicas = choice.replicas(runs, spec.precision, device);
     let measuring = measure::bytes(spec, &model, choice, replicas, device)?;
     if choice.backend_on(device) == Backend::Lanes {
-        return Ok(lanes::bytes(spec, &model, replicas, choice.images)? + measuring);
+        return Ok(lanes::bytes(spec, &model, replicas, choice)? + measuring);
     }
     let size = |kind: Kind| kind.elt_size_in_bytes() as u64;
     let (master, compute) = (size(spec.precision.master()), size(spec.precision.compute()));

@@ -1,7 +1,7 @@
 //! Replicas that train in step, wherever their numbers lie: what a [`Stack`](super::stack::Stack) drives.
 //!
 //! There are two kinds: libtorch's tensors ([`super::tensors`]) train any model on any device, vector lanes
-//! ([`super::lanes`]) train small ResNets on a CPU.
+//! ([`super::lanes`]) train ResNets on a CPU.
 
 use super::evaluate::Examples;
 use crate::error::Result;

@@ -92,7 +92,7 @@ impl Stack {
                 let model = first.model.build(data.shape(), data.classes())?;
                 Box::new(Tensors::new(&specs, model, store.share(), device))
             }
-            Backend::Lanes => lanes::build(&specs, &model, store.share(), choice.images)?,
+            Backend::Lanes => lanes::build(&specs, &model, store.share(), choice)?,
         };
         let position = starts.first().map_or(Position::default(), |start| start.position);
         if starts.is_empty() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::direct::{Direct, Geometry};
 use super::vector::Vector;
-use super::winograd::{Room, Tiles};
+use super::winograd::{Kernels, Points, Tiles};
 
 /// Packs that are computed together at most. Measured: with six the inputs of a pixel outgrow the first-level cache, with
 /// two or three weights are loaded too often.
@@ -34,6 +34,23 @@ enum Way {
     Direct(Direct),
     Tiles(Arc<Tiles>),
 }
+
+/// What convolutions compute with.
+pub(super) struct Own<'a, V: Vector> {
+    /// All parameters, `replicas` numbers of each.
+    pub(super) theta: &'a [V::Scalar],
+    pub(super) replicas: usize,
+    /// As [`Conv::prepare`] left them.
+    pub(super) kernels: &'a Kernels<V>,
+}
+
+impl<V: Vector> Clone for Own<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V: Vector> Copy for Own<'_, V> {}
 
 /// What kernels of one size, at one stride, see of images of one size.
 #[derive(Clone)]
@@ -94,42 +111,52 @@ impl Conv {
         }
     }
 
-    /// Makes room ready for it, until its weights change or another one is made ready. `theta` has `replicas` numbers for each parameter.
-    pub(super) fn prepare<V: Vector>(&self, own: (&[V::Scalar], usize), room: &mut Room<V>) {
+    /// Makes kernels ready for it, until its weights change or another one's are made ready.
+    pub(super) fn prepare<V: Vector>(&self, theta: &[V::Scalar], replicas: usize, kernels: &mut Kernels<V>) {
         if let Way::Tiles(_) = self.way {
-            Tiles::prepare(self.own(own), own.1, room);
+            Tiles::prepare(self.own(theta, replicas), replicas, kernels);
         }
     }
 
     /// Output channels of `packs` packs, or their sum with what `y` holds.
     pub(super) fn forward<V: Vector>(
         &self,
-        own: (&[V::Scalar], usize),
+        own: Own<V>,
         x: &[V],
         y: &mut [V],
         packs: usize,
         add: bool,
-        room: &mut Room<V>,
+        points: &mut Points<V>,
     ) {
+        let channels = [self.from, self.to];
         match &self.way {
-            Way::Direct(direct) => direct.forward((self.own(own), own.1), x, y, packs, add),
-            Way::Tiles(tiles) => tiles.contract([self.from, self.to], false, own.1, (x, y), add, room),
+            Way::Direct(direct) => {
+                direct.forward((self.own(own.theta, own.replicas), own.replicas), x, y, packs, add);
+            }
+            Way::Tiles(tiles) => {
+                tiles.contract((own.kernels, own.replicas), false, channels, (x, y), add, points);
+            }
         }
     }
 
     /// The gradient with respect to the input, or its sum with what `dx` holds.
     pub(super) fn backward<V: Vector>(
         &self,
-        own: (&[V::Scalar], usize),
+        own: Own<V>,
         dy: &[V],
         dx: &mut [V],
         packs: usize,
         add: bool,
-        room: &mut Room<V>,
+        points: &mut Points<V>,
     ) {
+        let channels = [self.to, self.from];
         match &self.way {
-            Way::Direct(direct) => direct.backward((self.own(own), own.1), dy, dx, packs, add),
-            Way::Tiles(tiles) => tiles.contract([self.to, self.from], true, own.1, (dy, dx), add, room),
+            Way::Direct(direct) => {
+                direct.backward((self.own(own.theta, own.replicas), own.replicas), dy, dx, packs, add);
+            }
+            Way::Tiles(tiles) => {
+                tiles.contract((own.kernels, own.replicas), true, channels, (dy, dx), add, points);
+            }
         }
     }
 
@@ -141,11 +168,11 @@ impl Conv {
         dy: &[V],
         gradient: &mut [V],
         packs: usize,
-        room: &mut Room<V>,
+        points: &mut Points<V>,
     ) {
         match &self.way {
             Way::Direct(direct) => direct.gradient(x, dy, gradient, packs),
-            Way::Tiles(tiles) => tiles.gradient([self.from, self.to], replicas, (x, dy), gradient, room),
+            Way::Tiles(tiles) => tiles.gradient([self.from, self.to], replicas, (x, dy), gradient, points),
         }
     }
 
@@ -168,7 +195,7 @@ impl Conv {
     }
 
     /// Its weights.
-    fn own<'a, S>(&self, (theta, replicas): (&'a [S], usize)) -> &'a [S] {
+    fn own<'a, S>(&self, theta: &'a [S], replicas: usize) -> &'a [S] {
         &theta[self.weights.start * replicas..self.weights.end * replicas]
     }
 }
@@ -176,6 +203,7 @@ impl Conv {
 #[cfg(test)]
 mod tests {
     use super::super::vector::{Numbers, Pair, Plain, lanes, lanes_mut};
+    use super::super::winograd;
     use super::*;
 
     /// Numbers without a pattern.
@@ -241,9 +269,10 @@ mod tests {
             let x = vectors(from * pixels * packs, 2);
             // Both are added to.
             let (dy, first) = (vectors(to * pixels * packs, 3), vectors(to * pixels * packs, 4));
-            let mut room = Room::new([kernels, from.max(to)], replicas);
-            let own: (&[f64], usize) = (&theta, replicas);
-            conv.prepare(own, &mut room);
+            let mut ready = Kernels::<V>::new(kernels, replicas);
+            let mut room = [(); 2].map(|()| vec![V::zero(); winograd::points::<V>(from.max(to))]);
+            conv.prepare(&theta, replicas, &mut ready);
+            let own = Own { theta: &theta, replicas, kernels: &ready };
             let (mut y, mut dx) = (first.clone(), vec![V::zero(); x.len()]);
             conv.forward(own, &x, &mut y, packs, true, &mut room);
             conv.backward(own, &dy, &mut dx, packs, false, &mut room);

@@ -1,16 +1,18 @@
-//! Replicas in the lanes of the processor's vectors: small ResNets on a CPU.
+//! Replicas in the lanes of the processor's vectors: ResNets on a CPU.
 //!
 //! A vector holds the same number of several replicas, at several images of each one's batch where there are fewer
 //! replicas than lanes, so a vector instruction does useful work in every lane however few channels a layer has.
 //! [`vector`] is the vector, [`conv`], [`norm`], [`loss`] and [`update`] the operations, [`network`] the ResNet, forward
-//! and backward. A replica's bits depend on how many images a vector holds, which a plan decides ([`images`]), and
-//! neither on the other replicas nor on how long the processor's vectors are (exp, ln and powers are the C library's).
+//! and backward. A replica's bits depend on how many images a vector holds and on how many threads share its batch, which a
+//! plan decides ([`Choice`]), and neither on the other replicas nor on how long the processor's vectors are (exp, ln and
+//! powers are the C library's).
 
 mod conv;
 mod direct;
 mod loss;
 mod network;
 mod norm;
+mod share;
 mod update;
 mod vector;
 mod winograd;
@@ -23,6 +25,7 @@ use self::network::{Network, Places, Slab, Weights, Work};
 use self::norm::Running;
 use self::update::Optimizer;
 use self::vector::{Numbers, Pair, Plain, Scalar, Vector, lanes, lanes_mut};
+use super::choice::Choice;
 use super::evaluate::Examples;
 use super::replicas::{Epoch, Replicas, Step, Sums};
 use super::spec::RunSpec;
@@ -138,14 +141,14 @@ fn fits(spec: &RunSpec) -> bool {
     matches!(spec.model, ModelSpec::Resnet { .. }) && spec.precision != Precision::Bf16
 }
 
-/// Replicas with drawn weights, one per spec, all of one cohort, with `images` images in a vector.
+/// Replicas with drawn weights, one per spec, all of one cohort.
 pub(super) fn build(
     specs: &[RunSpec],
     model: &Model,
     store: ImageStore,
-    images: usize,
+    choice: Choice,
 ) -> Result<Box<dyn Replicas>> {
-    let first = &specs[0];
+    let (first, images) = (&specs[0], choice.images);
     let largest = most(first.precision) / images;
     if !fits(first) || specs.len() > largest {
         return Err(Error::invalid(format!(
@@ -155,10 +158,10 @@ pub(super) fn build(
             first.precision.name()
         )));
     }
-    let network = network(model, first.batch, images)?;
+    let network = network(model, first.batch, choice)?;
     let lanes = lanes_of(first.precision, specs.len(), images);
     Ok(
-        with_vector!(first.precision, lanes, V => Box::new(Lanes::<V>::new(specs, model, network, store, images))),
+        with_vector!(first.precision, lanes, V => Box::new(Lanes::<V>::new(specs, model, network, store, choice))),
     )
 }
 
@@ -168,23 +171,25 @@ fn lanes_of(precision: Precision, replicas: usize, images: usize) -> usize {
     (replicas.next_power_of_two() * images).max(shortest)
 }
 
-/// Bytes that training this many replicas needs, with `images` images in a vector.
-pub(super) fn bytes(spec: &RunSpec, model: &Model, replicas: usize, images: usize) -> Result<u64> {
+/// Bytes that training this many replicas needs.
+pub(super) fn bytes(spec: &RunSpec, model: &Model, replicas: usize, choice: Choice) -> Result<u64> {
+    let images = choice.images;
     let parameters = model.layout.parameters() as u64;
     let lanes = lanes_of(spec.precision, replicas, images) as u64;
     let noise = if spec.optimizer.noise() > 0.0 { 3 } else { 0 };
     let numbers = parameters * (1 + spec.optimizer.buffers() + noise) * (lanes / images as u64);
-    let network = network(model, spec.batch, images)?;
+    let network = network(model, spec.batch, choice)?;
     let vectors = with_vector!(spec.precision, lanes as usize, V => {
-        network.vectors::<V>(spec.batch.div_ceil(images), V::LANES / images)
+        network.vectors::<V>(spec.batch.div_ceil(images), V::LANES / images, choice.threads)
     });
     let size = if spec.precision == Precision::Float64 { 8 } else { 4 };
     Ok((numbers + vectors as u64 * lanes) * size)
 }
 
-/// For batches of so many images, `pack` of which a vector holds.
-fn network(model: &Model, batch: usize, pack: usize) -> Result<Network> {
-    let slabs: Vec<usize> = Slab::cut(batch, pack).into_iter().map(|slab| slab.packs).collect();
+/// For batches of so many images.
+fn network(model: &Model, batch: usize, choice: Choice) -> Result<Network> {
+    let slabs = Slab::cut(batch, choice.images, choice.threads);
+    let slabs: Vec<usize> = slabs.into_iter().map(|slab| slab.packs).collect();
     Network::new(model.layout.as_ref(), model.shape, &slabs)
         .ok_or_else(|| Error::invalid(format!("vector lanes train no {}", model.spec.info().name)))
 }
@@ -215,6 +220,7 @@ struct Lanes<V: Vector> {
     work: Work<V>,
     images: Images<V>,
     slabs: Vec<Slab>,
+    threads: usize,
     replicas: usize,
     epoch: Epoch,
     sums: Option<Vec<Sums>>,
@@ -223,8 +229,9 @@ struct Lanes<V: Vector> {
 }
 
 impl<V: Vector> Lanes<V> {
-    fn new(specs: &[RunSpec], model: &Model, network: Network, store: ImageStore, images: usize) -> Self {
+    fn new(specs: &[RunSpec], model: &Model, network: Network, store: ImageStore, choice: Choice) -> Self {
         let (first, replicas) = (&specs[0], specs.len());
+        let Choice { images, threads, .. } = choice;
         let places = V::LANES / images;
         let parameters = model.layout.parameters() as usize;
         let lr = (0..places).map(|place| specs[own(place, replicas)].lr).collect();
@@ -238,9 +245,10 @@ impl<V: Vector> Lanes<V> {
             },
             batches: 0,
             optimizer: Optimizer::new(&first.optimizer, lr, parameters),
-            work: network.work(first.batch.div_ceil(images), places),
+            work: network.work(first.batch.div_ceil(images), places, threads),
             images: Images::new(store),
-            slabs: Slab::cut(first.batch, images),
+            slabs: Slab::cut(first.batch, images, threads),
+            threads,
             replicas,
             epoch: Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new(), factors: Vec::new() },
             sums: None,
@@ -408,7 +416,7 @@ impl<V: Vector> Replicas for Lanes<V> {
         for start in (0..length).step_by(most) {
             poll()?;
             let images = most.min(length - start);
-            let slabs = Slab::cut(images, pack);
+            let slabs = Slab::cut(images, pack, self.threads);
             let mut views =
                 Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new(), factors: Vec::new() };
             for image in start..start + images {
@@ -565,12 +573,13 @@ mod tests {
     /// The weights of every replica after a few updates on the first digits.
     fn train<V: Vector>(specs: &[RunSpec], images: usize) -> Vec<Vec<f64>> {
         let first = &specs[0];
+        let choice = Choice { threads: images.min(2), ..Choice::lanes(first.precision, images) };
         let data = Dataset::load(Source::Digits).unwrap();
         let model = first.model.build(data.shape(), data.classes()).unwrap();
         let kind = first.precision.master();
         let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, kind);
-        let network = network(&model, first.batch, images).unwrap();
-        let mut lanes = Lanes::<V>::new(specs, &model, network, store, images);
+        let network = network(&model, first.batch, choice).unwrap();
+        let mut lanes = Lanes::<V>::new(specs, &model, network, store, choice);
         let (steps, n) = (3, 3 * first.batch * specs.len());
         let starts = (0..n as i64).map(|view| (view % 97) * 64).collect();
         let labels = (0..n as i64).map(|view| view % 10).collect();
@@ -588,10 +597,10 @@ mod tests {
             [(4, [1, 8, 8], 1), (8, [1, 8, 8], 128), (3, [3, 32, 20], 20), (16, [1, 9, 8], 5)]
         {
             let model = ModelSpec::Resnet { width }.build(shape, 10).unwrap();
-            for replicas in [1, 8] {
-                let network = network(&model, batch, 1).unwrap();
-                let taken = network.work::<Plain<f32, 8>>(batch, replicas).vectors();
-                assert_eq!(taken, network.vectors::<Plain<f32, 8>>(batch, replicas));
+            let network = network(&model, batch, Choice::lanes(Precision::Float32, 1)).unwrap();
+            for (replicas, threads) in [(1, 1), (8, 1), (1, 3)] {
+                let taken = network.work::<Plain<f32, 8>>(batch, replicas, threads).vectors();
+                assert_eq!(taken, network.vectors::<Plain<f32, 8>>(batch, replicas, threads));
             }
         }
     }
@@ -676,8 +685,10 @@ mod tests {
         let data = Dataset::load(Source::Digits).unwrap();
         let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, tch::Kind::Double);
         let momentum = OptimizerSpec::Sgd(Sgd { momentum: 0.9, weight_decay: 0.1, ..Sgd::default() });
-        // Convolutions tap by tap, and by tiles.
-        for (images, width, batch) in [(1, 3, 8), (4, 3, 8), (4, 3, 7), (1, 16, 8), (4, 16, 18)] {
+        // Convolutions tap by tap, and by tiles; in more than one thread, too.
+        for (images, width, batch, threads) in
+            [(1, 3, 8, 1), (4, 3, 8, 2), (4, 3, 7, 1), (1, 16, 8, 3), (4, 16, 18, 1), (4, 16, 18, 2)]
+        {
             let specs: Vec<RunSpec> = (1..=2)
                 .map(|seed| RunSpec {
                     model: ModelSpec::Resnet { width },
@@ -691,7 +702,13 @@ mod tests {
                 .collect();
             let model = || specs[0].model.build(data.shape(), data.classes()).unwrap();
             let mut both: [Box<dyn Replicas>; 2] = [
-                build(&specs, &model(), store.share(), images).unwrap(),
+                build(
+                    &specs,
+                    &model(),
+                    store.share(),
+                    Choice { threads, ..Choice::lanes(Precision::Float64, images) },
+                )
+                .unwrap(),
                 Box::new(crate::train::tensors::Tensors::new(
                     &specs,
                     model(),

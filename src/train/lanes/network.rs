@@ -3,15 +3,17 @@
 //! A batch is cut into slabs of a few packs. Between two batch norms everything is done slab by slab: one pass
 //! normalises, convolves and gathers the next norm's statistics while the numbers are near the core. Only the
 //! inputs of the norms are kept for the backward pass. A tensor is updated as soon as its gradient is known, so
-//! there is one gradient buffer, of the largest tensor's size.
+//! there is one gradient buffer, of the largest tensor's size. Slabs are shared out to threads where there is more than
+//! one ([`share`]).
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::conv::{Conv, SLAB, Sight};
-use super::norm::{Norm, Running, State};
+use super::conv::{Conv, Own, SLAB, Sight};
+use super::norm::{Norm, Part, Running, State};
+use super::share::{parts, parts_mut, share};
 use super::vector::{Numbers, Vector, lanes};
-use super::winograd::Room;
+use super::winograd::{self, Kernels, Points};
 
 /// A residual block.
 struct Block {
@@ -58,10 +60,10 @@ pub(super) struct Slab {
 }
 
 impl Slab {
-    /// Cuts a batch of this many images evenly, `pack` of which a vector holds.
-    pub(super) fn cut(images: usize, pack: usize) -> Vec<Self> {
+    /// Cuts a batch of this many images evenly, `pack` of which a vector holds, for so many threads.
+    pub(super) fn cut(images: usize, pack: usize, threads: usize) -> Vec<Self> {
         let packs = images.div_ceil(pack);
-        let slabs = packs.div_ceil(SLAB).max(1);
+        let slabs = packs.div_ceil(SLAB).max(threads.min(packs));
         let start = |slab: usize| packs * slab / slabs;
         let slab = |slab| Self {
             start: start(slab),
@@ -97,24 +99,40 @@ pub(super) struct Work<V: Vector> {
     norms: Vec<State<V>>,
     /// Averages over the last block's pixels.
     pooled: Vec<V>,
-    /// One slab's activations.
-    activated: Vec<V>,
     /// Gradients of the whole batch: of a block's output, of its middle, of its input.
     output: Vec<V>,
     middle: Vec<V>,
     input: Vec<V>,
+    /// Of the convolution at hand.
+    kernels: Kernels<V>,
+    /// What each slab adds to the norm at hand.
+    added: Vec<Part<V>>,
+    /// One for each thread.
+    desks: Vec<Desk<V>>,
+}
+
+/// What a thread needs for itself.
+struct Desk<V> {
+    /// One slab's activations.
+    activated: Vec<V>,
+    points: Points<V>,
+    /// Its slabs' gradient of a convolution, and of a shortcut.
     gradient: Vec<V>,
-    room: Room<V>,
+    projection: Vec<V>,
 }
 
 #[cfg(test)]
 impl<V: Vector> Work<V> {
     /// Vectors of all buffers whose length grows with the batch or with the network.
     pub(super) fn vectors(&self) -> usize {
-        let Self { images, logits, slopes, pooled, activated, output, middle, input, gradient, .. } = self;
-        let kept: usize = self.inputs.iter().chain(&self.middles).map(Vec::len).sum();
-        let others = [images, logits, slopes, pooled, activated, output, middle, input, gradient];
-        kept + others.iter().map(|buffer| buffer.len()).sum::<usize>() + self.room.len()
+        let Self { images, logits, slopes, pooled, output, middle, input, .. } = self;
+        let kept = self.inputs.iter().chain(&self.middles);
+        let desks = self.desks.iter().flat_map(|desk| {
+            let Desk { activated, points: [before, after], gradient, projection } = desk;
+            [activated, before, after, gradient, projection]
+        });
+        let others = [images, logits, slopes, pooled, output, middle, input];
+        kept.chain(desks).chain(others).map(Vec::len).sum::<usize>() + self.kernels.len()
     }
 }
 
@@ -193,14 +211,18 @@ impl Network {
         [before.to * before.pixels(), own.to * own.pixels()]
     }
 
+    /// All convolutions but the shortcuts.
     fn convs(&self) -> impl Iterator<Item = &Conv> {
         let blocks = self.blocks.iter().flat_map(|block| [&block.conv1, &block.conv2]);
         [&self.stem, &self.linear].into_iter().chain(blocks)
     }
 
-    /// Vectors that gather the gradient of a tensor, at most.
-    fn largest_tensor<V: Vector>(&self, replicas: usize) -> usize {
-        self.convs().map(|conv| conv.sums::<V>(replicas)).max().unwrap_or(0)
+    /// Vectors that gather the gradient of a convolution, and of a shortcut, at most.
+    fn largest_gradients<V: Vector>(&self, replicas: usize) -> [usize; 2] {
+        let shortcuts = self.blocks.iter().filter_map(|block| block.shortcut.as_ref());
+        let largest =
+            |convs: &mut dyn Iterator<Item = &Conv>| convs.map(|conv| conv.sums::<V>(replicas)).max();
+        [largest(&mut self.convs()), largest(&mut { shortcuts })].map(Option::unwrap_or_default)
     }
 
     /// Kernels and channels of the largest convolution by tiles.
@@ -210,14 +232,22 @@ impl Network {
         [tiled().map(Conv::tiled).max().unwrap_or(0), channels.unwrap_or(0)]
     }
 
-    /// Memory for batches of this many packs with `replicas` replicas, and for a slab.
-    pub(super) fn work<V: Vector>(&self, batch: usize, replicas: usize) -> Work<V> {
+    /// Memory for batches of this many packs with `replicas` replicas, and for slabs of `threads` threads.
+    pub(super) fn work<V: Vector>(&self, batch: usize, replicas: usize, threads: usize) -> Work<V> {
         let batch = batch.max(SLAB);
         let zeros = |numbers: usize| vec![V::zero(); numbers];
         let sizes: Vec<[usize; 2]> = (0..self.blocks.len()).map(|block| self.sizes(block)).collect();
         let largest = sizes.iter().flatten().copied().max().unwrap_or(0);
         let last = sizes.last().map_or(0, |[_, output]| *output);
         let inputs = sizes.iter().map(|[input, _]| *input).chain([last]);
+        let [kernels, channels] = self.largest_tiled();
+        let [gradient, projection] = self.largest_gradients::<V>(replicas);
+        let desk = |_| Desk {
+            activated: zeros(SLAB * largest),
+            points: [(); 2].map(|()| zeros(winograd::points::<V>(channels))),
+            gradient: zeros(gradient),
+            projection: zeros(projection),
+        };
         Work {
             images: zeros(batch * self.image.iter().product::<usize>()),
             logits: zeros(batch * self.linear.to),
@@ -226,25 +256,27 @@ impl Network {
             middles: sizes.iter().map(|[_, output]| zeros(batch * output)).collect(),
             norms: self.norms().into_iter().map(|channels| State::new(channels, replicas)).collect(),
             pooled: zeros(batch * self.linear.from),
-            activated: zeros(SLAB * largest),
             output: zeros(batch * largest),
             middle: zeros(batch * largest),
             input: zeros(batch * largest),
-            gradient: zeros(self.largest_tensor::<V>(replicas)),
-            room: Room::new(self.largest_tiled(), replicas),
+            kernels: Kernels::new(kernels, replicas),
+            added: vec![Part::new(self.norms().into_iter().max().unwrap_or(0)); batch],
+            desks: (0..threads).map(desk).collect(),
         }
     }
 
     /// Vectors that [`Network::work`] takes, but for what the norms need.
-    pub(super) fn vectors<V: Vector>(&self, batch: usize, replicas: usize) -> usize {
+    pub(super) fn vectors<V: Vector>(&self, batch: usize, replicas: usize, threads: usize) -> usize {
         let batch = batch.max(SLAB);
         let sizes: Vec<[usize; 2]> = (0..self.blocks.len()).map(|block| self.sizes(block)).collect();
         let largest = sizes.iter().flatten().copied().max().unwrap_or(0);
         let last = sizes.last().map_or(0, |[_, output]| *output);
         let kept = sizes.iter().flatten().sum::<usize>() + last;
         let ends = self.image.iter().product::<usize>() + 2 * self.linear.to + self.linear.from;
-        let room = Room::<V>::vectors(self.largest_tiled(), replicas);
-        batch * (kept + ends + 3 * largest) + SLAB * largest + self.largest_tensor::<V>(replicas) + room
+        let [kernels, channels] = self.largest_tiled();
+        let gradients = self.largest_gradients::<V>(replicas).iter().sum::<usize>();
+        let desk = SLAB * largest + 2 * winograd::points::<V>(channels) + gradients;
+        batch * (kept + ends + 3 * largest) + Kernels::<V>::vectors(kernels, replicas) + threads * desk
     }
 
     /// From `work.images` to `work.logits`. In training every norm goes by its batch, else by its running
@@ -258,8 +290,9 @@ impl Network {
     ) {
         let Weights { theta, replicas, running } = weights;
         let (theta, replicas): (&[V::Scalar], usize) = (theta, *replicas);
-        let own = (theta, replicas);
-        let Work { norms, activated, inputs, middles, room, .. } = work;
+        let Work { norms, inputs, middles, kernels, added, desks, .. } = work;
+        let (added, threads) = (&mut added[..slabs.len()], desks.len().min(slabs.len()));
+        let desks = &mut desks[..threads];
         if training {
             norms.iter_mut().for_each(State::clear);
         }
@@ -267,46 +300,60 @@ impl Network {
             true => state.use_batch(norm, theta, &mut running[norm.index]),
             false => state.use_running(norm, theta, &running[norm.index]),
         };
-        let numbers = self.image[0] * self.image[1];
-        self.stem.prepare(own, room);
-        for slab in slabs {
-            let x = &mut inputs[0][slab.of(self.sizes(0)[0])];
-            self.stem.forward(own, &work.images[slab.of(numbers)], x, slab.packs, false, room);
+        self.stem.prepare(theta, replicas, kernels);
+        let own = Own { theta, replicas, kernels };
+        let images = parts(&work.images, slabs, self.image[0] * self.image[1]);
+        let x = parts_mut(&mut inputs[0], slabs, self.sizes(0)[0]);
+        share(slabs.iter().zip(images).zip(x).zip(&mut *added), desks, |(((slab, image), x), part), desk| {
+            self.stem.forward(own, image, x, slab.packs, false, &mut desk.points);
             if training {
-                norms[0].observe(x, *slab);
+                norms[0].observe(x, *slab, part);
             }
-        }
+        });
         for (index, block) in self.blocks.iter().enumerate() {
             let [before, after] = self.sizes(index);
             let (head, tail) = inputs.split_at_mut(index + 1);
             let (x, next) = (&head[index], &mut tail[0]);
+            if training {
+                added.iter().for_each(|part| norms[2 * index].add_observed(part));
+            }
             settle(&block.bn1, &mut norms[2 * index]);
-            block.conv1.prepare(own, room);
-            for slab in slabs {
-                let (x, middle) = (&x[slab.of(before)], &mut middles[index][slab.of(after)]);
-                let (next, activated) = (&mut next[slab.of(after)], &mut activated[..x.len()]);
+            block.conv1.prepare(theta, replicas, kernels);
+            let own = Own { theta, replicas, kernels };
+            let middle = parts_mut(&mut middles[index], slabs, after);
+            let sides = parts(x, slabs, before).zip(parts_mut(next, slabs, after));
+            let items = slabs.iter().zip(sides).zip(middle).zip(&mut *added);
+            share(items, desks, |(((slab, (x, next)), middle), part), desk| {
+                let activated = &mut desk.activated[..x.len()];
                 norms[2 * index].activate(x, activated);
-                block.conv1.forward(own, activated, middle, slab.packs, false, room);
+                block.conv1.forward(own, activated, middle, slab.packs, false, &mut desk.points);
                 match &block.shortcut {
-                    Some(shortcut) => shortcut.forward(own, activated, next, slab.packs, false, room),
+                    Some(shortcut) => {
+                        shortcut.forward(own, activated, next, slab.packs, false, &mut desk.points);
+                    }
                     None => next.copy_from_slice(x),
                 }
                 if training {
-                    norms[2 * index + 1].observe(middle, *slab);
+                    norms[2 * index + 1].observe(middle, *slab, part);
                 }
+            });
+            if training {
+                added.iter().for_each(|part| norms[2 * index + 1].add_observed(part));
             }
             settle(&block.bn2, &mut norms[2 * index + 1]);
-            block.conv2.prepare(own, room);
-            for slab in slabs {
-                let (middle, next) = (&middles[index][slab.of(after)], &mut next[slab.of(after)]);
-                let activated = &mut activated[..middle.len()];
+            block.conv2.prepare(theta, replicas, kernels);
+            let own = Own { theta, replicas, kernels };
+            let sides = parts(&middles[index], slabs, after).zip(parts_mut(next, slabs, after));
+            share(slabs.iter().zip(sides).zip(&mut *added), desks, |((slab, (middle, next)), part), desk| {
+                let activated = &mut desk.activated[..middle.len()];
                 norms[2 * index + 1].activate(middle, activated);
-                block.conv2.forward(own, activated, next, slab.packs, true, room);
-                if training && index + 1 < self.blocks.len() {
-                    norms[2 * index + 2].observe(next, *slab);
+                block.conv2.forward(own, activated, next, slab.packs, true, &mut desk.points);
+                if let (true, Some(norm)) = (training, norms.get(2 * index + 2)) {
+                    norm.observe(next, *slab, part);
                 }
-            }
+            });
         }
+        let own = Own { theta, replicas, kernels };
         let (features, classes) = (self.linear.from, self.linear.to);
         let last = &inputs[self.blocks.len()];
         for slab in slabs {
@@ -316,7 +363,7 @@ impl Network {
             for (class, logits) in logits.chunks_exact_mut(slab.packs).enumerate() {
                 logits.fill(V::repeated(&theta[(self.biases.start + class) * replicas..], replicas));
             }
-            self.linear.forward(own, pooled, logits, slab.packs, true, room);
+            self.linear.forward(own, pooled, logits, slab.packs, true, &mut desks[0].points);
         }
     }
 
@@ -330,23 +377,27 @@ impl Network {
     ) {
         let Weights { theta, replicas, .. } = weights;
         let (theta, replicas): (&mut [V::Scalar], usize) = (theta, *replicas);
-        let Work { inputs, middles, norms, activated, output, middle, input, gradient, room, .. } = work;
+        let Work { inputs, middles, norms, output, middle, input, kernels, added, desks, .. } = work;
+        let (added, threads) = (&mut added[..slabs.len()], desks.len().min(slabs.len()));
+        let desks = &mut desks[..threads];
         let mut change = |theta: &mut [V::Scalar], place: Range<usize>, gradient: &[V::Scalar]| {
             update(&mut theta[place.start * replicas..place.end * replicas], place, gradient);
         };
         let (features, classes) = (self.linear.from, self.linear.to);
-        let linear = &mut gradient[..self.linear.sums::<V>(replicas)];
-        linear.fill(V::zero());
         let mut biases = vec![V::zero(); classes];
         let last = self.sizes(self.blocks.len() - 1)[1];
+        let Desk { gradient, points, .. } = &mut desks[0];
+        let linear = &mut gradient[..self.linear.sums::<V>(replicas)];
+        linear.fill(V::zero());
+        let own = Own { theta: &*theta, replicas, kernels };
         for slab in slabs {
             let (pooled, slopes) = (&mut work.pooled[slab.of(features)], &work.slopes[slab.of(classes)]);
-            self.linear.gradient(replicas, pooled, slopes, linear, slab.packs, room);
+            self.linear.gradient(replicas, pooled, slopes, linear, slab.packs, points);
             for (bias, slopes) in biases.iter_mut().zip(slopes.chunks_exact(slab.packs)) {
                 *bias = slopes.iter().fold(*bias, |sum, slope| sum.add(*slope));
             }
             // What the average was made of is not wanted any more; its gradient takes the place.
-            self.linear.backward((&*theta, replicas), slopes, pooled, slab.packs, false, room);
+            self.linear.backward(own, slopes, pooled, slab.packs, false, points);
             spread(pooled, &mut output[slab.of(last)], slab.packs);
         }
         self.linear.hand_on(linear, replicas, |place, gradient| change(theta, place, gradient));
@@ -360,68 +411,115 @@ impl Network {
             let (first, second) = norms.split_at_mut(2 * index + 1);
             let (bn1, bn2) = (&mut first[2 * index], &mut second[0]);
 
-            let own = &mut gradient[..block.conv2.sums::<V>(replicas)];
-            own.fill(V::zero());
-            block.conv2.prepare((&*theta, replicas), room);
-            for slab in slabs {
-                let (x, dy) = (&middles[index][slab.of(after)], &output[slab.of(after)]);
-                let (middle, activated) = (&mut middle[slab.of(after)], &mut activated[..x.len()]);
+            block.conv2.prepare(theta, replicas, kernels);
+            let own = Own { theta: &*theta, replicas, kernels };
+            let length = clear(desks, block.conv2.sums::<V>(replicas), |desk| &mut desk.gradient);
+            let sides = parts(&middles[index], slabs, after).zip(parts(output, slabs, after));
+            let items = slabs.iter().zip(sides).zip(parts_mut(middle, slabs, after)).zip(&mut *added);
+            share(items, desks, |(((slab, (x, dy)), middle), part), desk| {
+                let Desk { activated, points, gradient, .. } = desk;
+                let activated = &mut activated[..x.len()];
                 bn2.activate(x, activated);
-                block.conv2.gradient(replicas, activated, dy, own, slab.packs, room);
-                block.conv2.backward((&*theta, replicas), dy, middle, slab.packs, false, room);
-                bn2.gather(x, activated, middle);
-            }
+                block.conv2.gradient(replicas, activated, dy, &mut gradient[..length], slab.packs, points);
+                block.conv2.backward(own, dy, middle, slab.packs, false, points);
+                bn2.gather(x, activated, middle, part);
+            });
+            added.iter().for_each(|part| bn2.add_gathered(part));
+            let own = total(desks, length, |desk| &mut desk.gradient);
             block.conv2.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
             let [weights, biases] = bn2.gradients();
             change(theta, block.bn2.weights.clone(), &weights);
             change(theta, block.bn2.biases.clone(), &biases);
 
-            let own = &mut gradient[..block.conv1.sums::<V>(replicas)];
-            own.fill(V::zero());
-            block.conv1.prepare((&*theta, replicas), room);
-            let mut projection =
-                vec![V::zero(); block.shortcut.as_ref().map_or(0, |shortcut| shortcut.sums::<V>(replicas))];
-            for slab in slabs {
-                let (x, dy) = (&inputs[index][slab.of(before)], &output[slab.of(after)]);
-                let (middle, input) = (&mut middle[slab.of(after)], &mut input[slab.of(before)]);
+            block.conv1.prepare(theta, replicas, kernels);
+            let own = Own { theta: &*theta, replicas, kernels };
+            let length = clear(desks, block.conv1.sums::<V>(replicas), |desk| &mut desk.gradient);
+            let shortcut = block.shortcut.as_ref().map_or(0, |shortcut| shortcut.sums::<V>(replicas));
+            clear(desks, shortcut, |desk| &mut desk.projection);
+            let sides = parts(&inputs[index], slabs, before).zip(parts(output, slabs, after));
+            let inner = parts(&middles[index], slabs, after).zip(parts_mut(middle, slabs, after));
+            let items =
+                slabs.iter().zip(sides).zip(inner).zip(parts_mut(input, slabs, before)).zip(&mut *added);
+            share(items, desks, |((((slab, (x, dy)), (between, middle)), input), part), desk| {
+                let Desk { activated, points, gradient, projection } = desk;
                 let activated = &mut activated[..x.len()];
-                bn2.backward(&middles[index][slab.of(after)], middle, *slab);
+                bn2.backward(between, middle, *slab);
                 bn1.activate(x, activated);
-                block.conv1.gradient(replicas, activated, middle, own, slab.packs, room);
-                block.conv1.backward((&*theta, replicas), middle, input, slab.packs, false, room);
-                if let Some(shortcut) = &block.shortcut {
-                    shortcut.gradient(replicas, activated, dy, &mut projection, slab.packs, room);
-                    shortcut.backward((&*theta, replicas), dy, input, slab.packs, true, room);
+                block.conv1.gradient(
+                    replicas,
+                    activated,
+                    middle,
+                    &mut gradient[..length],
+                    slab.packs,
+                    points,
+                );
+                block.conv1.backward(own, middle, input, slab.packs, false, points);
+                if let Some(conv) = &block.shortcut {
+                    let projection = &mut projection[..shortcut];
+                    conv.gradient(replicas, activated, dy, projection, slab.packs, points);
+                    conv.backward(own, dy, input, slab.packs, true, points);
                 }
-                bn1.gather(x, activated, input);
-            }
+                bn1.gather(x, activated, input, part);
+            });
+            added.iter().for_each(|part| bn1.add_gathered(part));
+            let own = total(desks, length, |desk| &mut desk.gradient);
             block.conv1.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
-            if let Some(shortcut) = &block.shortcut {
-                shortcut.hand_on(&projection, replicas, |place, gradient| change(theta, place, gradient));
+            if let Some(conv) = &block.shortcut {
+                let own = total(desks, shortcut, |desk| &mut desk.projection);
+                conv.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
             }
             let [weights, biases] = bn1.gradients();
             change(theta, block.bn1.weights.clone(), &weights);
             change(theta, block.bn1.biases.clone(), &biases);
 
-            for slab in slabs {
-                let input = &mut input[slab.of(before)];
-                bn1.backward(&inputs[index][slab.of(before)], input, *slab);
-                if block.shortcut.is_none() {
-                    add(&output[slab.of(before)], input);
-                }
-            }
+            let sides = parts(&inputs[index], slabs, before).zip(parts(output, slabs, after));
+            share(
+                slabs.iter().zip(sides).zip(parts_mut(input, slabs, before)),
+                desks,
+                |((slab, (x, dy)), input), _| {
+                    bn1.backward(x, input, *slab);
+                    if block.shortcut.is_none() {
+                        add(dy, input);
+                    }
+                },
+            );
             std::mem::swap(output, input);
         }
 
-        let own = &mut gradient[..self.stem.sums::<V>(replicas)];
-        own.fill(V::zero());
-        let numbers = self.image[0] * self.image[1];
-        for slab in slabs {
-            let dy = &output[slab.of(self.sizes(0)[0])];
-            self.stem.gradient(replicas, &work.images[slab.of(numbers)], dy, own, slab.packs, room);
-        }
+        let length = clear(desks, self.stem.sums::<V>(replicas), |desk| &mut desk.gradient);
+        let images = parts(&work.images, slabs, self.image[0] * self.image[1]);
+        let sides = images.zip(parts(output, slabs, self.sizes(0)[0]));
+        share(slabs.iter().zip(sides), desks, |(slab, (x, dy)), desk| {
+            let Desk { points, gradient, .. } = desk;
+            self.stem.gradient(replicas, x, dy, &mut gradient[..length], slab.packs, points);
+        });
+        let own = total(desks, length, |desk| &mut desk.gradient);
         self.stem.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
     }
+}
+
+/// Sets the beginning of a buffer of each desk to zeros, and gives its length again.
+fn clear<V: Vector>(
+    desks: &mut [Desk<V>],
+    length: usize,
+    buffer: impl Fn(&mut Desk<V>) -> &mut Vec<V>,
+) -> usize {
+    desks.iter_mut().for_each(|desk| buffer(desk)[..length].fill(V::zero()));
+    length
+}
+
+/// The sum over desks of the beginning of a buffer, at the first one.
+fn total<V: Vector>(
+    desks: &mut [Desk<V>],
+    length: usize,
+    buffer: impl Fn(&mut Desk<V>) -> &mut Vec<V>,
+) -> &[V] {
+    let (first, others) = desks.split_at_mut(1);
+    let sum = &mut buffer(&mut first[0])[..length];
+    for desk in others {
+        add(&buffer(desk)[..length], sum);
+    }
+    sum
 }
 
 /// Averages over the pixels.

@@ -53,6 +53,22 @@ pub(super) struct State<V> {
     products: Vec<V>,
 }
 
+/// What a slab adds to that.
+#[derive(Clone)]
+pub(super) struct Part<V> {
+    /// Numbers seen per channel.
+    count: f64,
+    /// Of each channel.
+    pairs: Vec<[V; 2]>,
+}
+
+impl<V: Vector> Part<V> {
+    /// Of norms of so many channels at most.
+    pub(super) fn new(channels: usize) -> Self {
+        Self { count: 0.0, pairs: vec![[V::zero(); 2]; channels] }
+    }
+}
+
 impl<V: Vector> Running<V> {
     /// PyTorch's start: mean 0, variance 1.
     pub(super) fn new(channels: usize) -> Self {
@@ -84,39 +100,54 @@ impl<V: Vector> State<V> {
         }
     }
 
-    /// Adds a slab to the batch's mean and variance, its own taken first (Chan, Golub and LeVeque 1979).
-    pub(super) fn observe(&mut self, x: &[V], slab: Slab) {
+    /// A slab's mean, and sum of squared deviations from it.
+    pub(super) fn observe(&self, x: &[V], slab: Slab, part: &mut Part<V>) {
         let (length, replicas) = (x.len() / self.mean.len(), self.replicas);
         let images = slab.packs * (V::LANES / replicas) - slab.missing;
-        let (count, own) = (self.count, (length / slab.packs * images) as f64);
-        let total = count + own;
-        let last = slab.last::<V>(replicas);
+        part.count = (length / slab.packs * images) as f64;
+        let (share, last) = (V::of(1.0 / part.count), slab.last::<V>(replicas));
         V::run(
             #[inline(always)]
             || {
-                for (channel, x) in x.chunks_exact(length).enumerate() {
-                    let mean = sum(
+                for (x, [mean, squares]) in x.chunks_exact(length).zip(&mut part.pairs) {
+                    let own = sum(
                         x,
                         last,
                         #[inline(always)]
                         |value| value,
                     )
                     .fold(replicas)
-                    .mul(V::of(1.0 / own));
-                    let squares = sum(
+                    .mul(share);
+                    *mean = own;
+                    *squares = sum(
                         x,
                         last,
                         #[inline(always)]
                         |value| {
-                            let deviation = value.sub(mean);
+                            let deviation = value.sub(own);
                             deviation.mul(deviation)
                         },
                     )
                     .fold(replicas);
-                    let step = mean.sub(self.mean[channel]);
-                    self.mean[channel] = step.mul_add(V::of(own / total), self.mean[channel]);
-                    let between = step.mul(step).mul(V::of(count * own / total));
-                    self.squares[channel] = self.squares[channel].add(squares).add(between);
+                }
+            },
+        );
+    }
+
+    /// Adds what was observed of a slab to the batch's (Chan, Golub and LeVeque 1979).
+    pub(super) fn add_observed(&mut self, part: &Part<V>) {
+        let (count, own) = (self.count, part.count);
+        let total = count + own;
+        let (to_mean, to_squares) = (V::of(own / total), V::of(count * own / total));
+        V::run(
+            #[inline(always)]
+            || {
+                let batch = self.mean.iter_mut().zip(&mut self.squares);
+                for ((mean, squares), [own_mean, own_squares]) in batch.zip(&part.pairs) {
+                    let step = own_mean.sub(*mean);
+                    *mean = step.mul_add(to_mean, *mean);
+                    let between = step.mul(step).mul(to_squares);
+                    *squares = squares.add(*own_squares).add(between);
                 }
             },
         );
@@ -180,9 +211,8 @@ impl<V: Vector> State<V> {
         );
     }
 
-    /// Turns the gradient of what ReLU gave, which was `activated`, into that of what the norm gave, and adds it
-    /// to the sums over the batch.
-    pub(super) fn gather(&mut self, x: &[V], activated: &[V], gradient: &mut [V]) {
+    /// Turns the gradient of what ReLU gave, which was `activated`, into that of what the norm gave, and sums it up.
+    pub(super) fn gather(&self, x: &[V], activated: &[V], gradient: &mut [V], part: &mut Part<V>) {
         let (length, replicas) = (x.len() / self.mean.len(), self.replicas);
         V::run(
             #[inline(always)]
@@ -198,8 +228,20 @@ impl<V: Vector> State<V> {
                         sums[part] = sums[part].add(*gradient);
                         products[part] = x[index].sub(mean).mul_add(*gradient, products[part]);
                     }
-                    self.sums[channel] = self.sums[channel].add(total(sums).fold(replicas));
-                    self.products[channel] = self.products[channel].add(total(products).fold(replicas));
+                    part.pairs[channel] = [total(sums).fold(replicas), total(products).fold(replicas)];
+                }
+            },
+        );
+    }
+
+    /// Adds what was gathered of a slab to the batch's.
+    pub(super) fn add_gathered(&mut self, part: &Part<V>) {
+        let batch = self.sums.iter_mut().zip(&mut self.products);
+        V::run(
+            #[inline(always)]
+            || {
+                for ((sum, product), [own_sum, own_product]) in batch.zip(&part.pairs) {
+                    (*sum, *product) = (sum.add(*own_sum), product.add(*own_product));
                 }
             },
         );

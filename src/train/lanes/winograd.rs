@@ -45,39 +45,37 @@ pub(super) struct Tiles {
     pixels: usize,
 }
 
-/// What a convolution of some channels by tiles needs besides its input and output.
-pub(super) struct Room<V: Vector> {
-    /// G g Gᵀ of each kernel, as point, output, input, replica.
-    kernels: Numbers<V>,
-    /// Transforms, as point, channel, tile, pack: of what is convolved, and of what it gives.
-    points: [Vec<V>; 2],
-}
+/// G g Gᵀ of each kernel of a convolution, as point, output, input, replica.
+pub(super) struct Kernels<V: Vector>(Numbers<V>);
 
-impl<V: Vector> Room<V> {
-    /// For convolutions of so many kernels, and channels on either side, at most.
-    pub(super) fn new(sizes: [usize; 2], replicas: usize) -> Self {
-        let [kernels, points] = Self::sizes(sizes, replicas);
-        Self { kernels: Numbers::zeros(kernels), points: [(); 2].map(|()| vec![V::zero(); points]) }
+impl<V: Vector> Kernels<V> {
+    /// Room for so many.
+    pub(super) fn new(kernels: usize, replicas: usize) -> Self {
+        Self(Numbers::zeros(Self::scalars(kernels, replicas)))
     }
 
-    /// The vectors that it takes.
-    pub(super) fn vectors(sizes: [usize; 2], replicas: usize) -> usize {
-        let [kernels, points] = Self::sizes(sizes, replicas);
-        kernels.div_ceil(V::LANES) + 2 * points
+    /// The vectors that they take.
+    pub(super) fn vectors(kernels: usize, replicas: usize) -> usize {
+        Self::scalars(kernels, replicas).div_ceil(V::LANES)
     }
 
-    fn sizes([kernels, channels]: [usize; 2], replicas: usize) -> [usize; 2] {
-        match kernels {
-            0 => [0, 0],
-            _ => [POINTS * plane::<V>(kernels * replicas), POINTS * (channels * COLUMNS + gap::<V>())],
-        }
-    }
-
-    /// The vectors that it takes.
+    /// The vectors that they take.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.kernels.len().div_ceil(V::LANES) + self.points.iter().map(Vec::len).sum::<usize>()
+        self.0.len().div_ceil(V::LANES)
     }
+
+    fn scalars(kernels: usize, replicas: usize) -> usize {
+        if kernels == 0 { 0 } else { POINTS * plane::<V>(kernels * replicas) }
+    }
+}
+
+/// Transforms of a few tiles, as point, channel, tile, pack: of what is convolved, and of what it gives.
+pub(super) type Points<V> = [Vec<V>; 2];
+
+/// Vectors on each side of [`Points`] of so many channels at most.
+pub(super) fn points<V: Vector>(channels: usize) -> usize {
+    if channels == 0 { 0 } else { POINTS * (channels * COLUMNS + gap::<V>()) }
 }
 
 /// Vectors from one point to the next begin this much later than the last one ends.
@@ -170,14 +168,14 @@ impl Tiles {
     }
 
     /// Transforms kernels, each of nine taps of `replicas` numbers.
-    pub(super) fn prepare<V: Vector>(weights: &[V::Scalar], replicas: usize, room: &mut Room<V>) {
-        with_replicas!(replicas, R => Self::prepare_with::<V, R>(weights, room));
+    pub(super) fn prepare<V: Vector>(weights: &[V::Scalar], replicas: usize, to: &mut Kernels<V>) {
+        with_replicas!(replicas, R => Self::prepare_with::<V, R>(weights, &mut to.0));
     }
 
-    fn prepare_with<V: Vector, const R: usize>(weights: &[V::Scalar], room: &mut Room<V>) {
+    fn prepare_with<V: Vector, const R: usize>(weights: &[V::Scalar], to: &mut [V::Scalar]) {
         let kernels = weights.len() / (TAPS * R);
         let plane = plane::<V>(kernels * R);
-        assert!(kernels.is_multiple_of(BLOCK) && room.kernels.len() >= POINTS * plane);
+        assert!(kernels.is_multiple_of(BLOCK) && to.len() >= POINTS * plane);
         V::run(
             #[inline(always)]
             || {
@@ -191,7 +189,7 @@ impl Tiles {
                     }
                     for (i, row) in kernel(taps).iter().enumerate() {
                         for (j, value) in row.iter().enumerate() {
-                            store(&mut room.kernels[(4 * i + j) * plane + block * V::LANES..], *value);
+                            store(&mut to[(4 * i + j) * plane + block * V::LANES..], *value);
                         }
                     }
                 }
@@ -203,29 +201,28 @@ impl Tiles {
     /// holds. `turned` is from what was the output back to what was the input, with every kernel turned around.
     pub(super) fn contract<V: Vector>(
         &self,
-        [from, to]: [usize; 2],
+        kernels: (&Kernels<V>, usize),
         turned: bool,
-        replicas: usize,
+        channels: [usize; 2],
         (x, y): (&[V], &mut [V]),
         add: bool,
-        room: &mut Room<V>,
+        points: &mut Points<V>,
     ) {
-        with_replicas!(replicas, R => self.contract_with::<V, R>([from, to], turned, x, y, add, room));
+        let (Kernels(kernels), replicas) = kernels;
+        with_replicas!(replicas, R => self.contract_with::<V, R>((kernels, turned), channels, (x, y), add, points));
     }
 
     fn contract_with<V: Vector, const R: usize>(
         &self,
+        (kernels, turned): (&[V::Scalar], bool),
         [from, to]: [usize; 2],
-        turned: bool,
-        x: &[V],
-        y: &mut [V],
+        (x, y): (&[V], &mut [V]),
         add: bool,
-        room: &mut Room<V>,
+        [inputs, outputs]: &mut Points<V>,
     ) {
         let packs = x.len() / (from * self.pixels);
         assert_eq!(y.len(), to * self.pixels * packs);
-        let [inputs, outputs] = &mut room.points;
-        let kernels = from * to * R;
+        let length = from * to * R;
         // From an input's kernel to the next one's, and from an output's.
         let strides = if turned { [to * R, R] } else { [R, from * R] };
         V::run(
@@ -236,9 +233,9 @@ impl Tiles {
                     self.see(tiles, from, x, inputs);
                     for point in 0..POINTS {
                         let own = if turned { 4 * TURNED[point / 4] + TURNED[point % 4] } else { point };
-                        let start = own * plane::<V>(kernels);
+                        let start = own * plane::<V>(length);
                         multiply::<V, R>(
-                            (&room.kernels[start..start + kernels], strides),
+                            (&kernels[start..start + length], strides),
                             &inputs[point * (from * columns + gap::<V>())..][..from * columns],
                             &mut outputs[point * (to * columns + gap::<V>())..][..to * columns],
                             columns,
@@ -253,27 +250,25 @@ impl Tiles {
     /// Adds the gradient with respect to the kernels to `gradient`, point by point.
     pub(super) fn gradient<V: Vector>(
         &self,
-        [from, to]: [usize; 2],
+        channels: [usize; 2],
         replicas: usize,
         (x, dy): (&[V], &[V]),
         gradient: &mut [V],
-        room: &mut Room<V>,
+        points: &mut Points<V>,
     ) {
         let gradient = lanes_mut(gradient);
-        with_replicas!(replicas, R => self.gradient_with::<V, R>([from, to], x, dy, gradient, room));
+        with_replicas!(replicas, R => self.gradient_with::<V, R>(channels, (x, dy), gradient, points));
     }
 
     fn gradient_with<V: Vector, const R: usize>(
         &self,
         [from, to]: [usize; 2],
-        x: &[V],
-        dy: &[V],
+        (x, dy): (&[V], &[V]),
         gradient: &mut [V::Scalar],
-        room: &mut Room<V>,
+        [inputs, changes]: &mut Points<V>,
     ) {
         let packs = x.len() / (from * self.pixels);
         assert_eq!(dy.len(), to * self.pixels * packs);
-        let [inputs, changes] = &mut room.points;
         let kernels = from * to * R;
         V::run(
             #[inline(always)]
