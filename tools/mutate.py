@@ -190,7 +190,8 @@ LANES = [
     ("train/lanes/norm.rs", "gradient.sub(shift).sub(", "gradient.sub(", KERNELS),
     ("train/lanes/update.rs", "let gradient = theta.mul_add(decay, gradient);", "let gradient = theta.mul_add(momentum, gradient);", KERNELS),
     ("train/lanes/loss.rs", "(exponential / sum - hit)", "(exponential / sum)", KERNELS),
-    ("train/lanes/network.rs", "dy, input, slab.packs, true, room);", "dy, input, slab.packs, false, room);", KERNELS),
+    ("train/lanes/network.rs", "dy, input, slab.packs, true, points);", "dy, input, slab.packs, false, points);", KERNELS),
+    ("train/lanes/network.rs", "add(&buffer(desk)[..length], sum);", "let _ = buffer(desk);", KERNELS),
     ("train/lanes/mod.rs", "Some((slopes, 1.0 / batch as f64))", "Some((slopes, 1.0 / (batch / pack) as f64))", KERNELS),
 ]
 
