@@ -212,6 +212,9 @@ pub fn train(bench: &mut Bench) -> Outcome<()> {
         let [own, eager, strong] = &speeds;
         let ratios = |others: &[f64]| {
             let each: Vec<f64> = own.iter().zip(others).map(|(own, other)| own / other).collect();
+            if each.is_empty() {
+                return "–".to_owned();
+            }
             let list: Vec<String> = each.iter().map(|ratio| short(*ratio)).collect();
             format!("**{}** ({})", short(median(&each)), list.join(", "))
         };
@@ -226,7 +229,7 @@ pub fn train(bench: &mut Bench) -> Outcome<()> {
             ratios(eager),
             short(median(strong)),
             ratios(strong),
-            way.map_or_else(String::new, Way::name)
+            way.map_or_else(|| "–".to_owned(), Way::name)
         ));
     }
     bench.say("");
