@@ -259,7 +259,7 @@ mod tests {
             let conv = Conv::new(channels, 2, &Sight::new(3, 1, sides, &[packs]));
             tiled += usize::from(conv.tiled() > 0);
             let (pixels, kernels) = (sides[0] * sides[1], from * to);
-            let mut theta = Numbers::<V>::zeros((2 + 9 * kernels) * replicas);
+            let mut theta = Numbers::<V>::zeros((2 + 9 * kernels) * replicas).unwrap();
             some(&mut theta, 1);
             let vectors = |length, seed| {
                 let mut vectors = vec![V::zero(); length];
@@ -269,7 +269,7 @@ mod tests {
             let x = vectors(from * pixels * packs, 2);
             // Both are added to.
             let (dy, first) = (vectors(to * pixels * packs, 3), vectors(to * pixels * packs, 4));
-            let mut ready = Kernels::<V>::new(kernels, replicas);
+            let mut ready = Kernels::<V>::new(kernels, replicas).unwrap();
             let mut room = [(); 2].map(|()| vec![V::zero(); winograd::points::<V>(from.max(to))]);
             conv.prepare(&theta, replicas, &mut ready);
             let own = Own { theta: &theta, replicas, kernels: &ready };

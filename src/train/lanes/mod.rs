@@ -161,7 +161,7 @@ pub(super) fn build(
     let network = network(model, first.batch, choice)?;
     let lanes = lanes_of(first.precision, specs.len(), images);
     Ok(
-        with_vector!(first.precision, lanes, V => Box::new(Lanes::<V>::new(specs, model, network, store, choice))),
+        with_vector!(first.precision, lanes, V => Box::new(Lanes::<V>::new(specs, model, network, store, choice)?)),
     )
 }
 
@@ -229,7 +229,13 @@ struct Lanes<V: Vector> {
 }
 
 impl<V: Vector> Lanes<V> {
-    fn new(specs: &[RunSpec], model: &Model, network: Network, store: ImageStore, choice: Choice) -> Self {
+    fn new(
+        specs: &[RunSpec],
+        model: &Model,
+        network: Network,
+        store: ImageStore,
+        choice: Choice,
+    ) -> Result<Self> {
         let (first, replicas) = (&specs[0], specs.len());
         let Choice { images, threads, .. } = choice;
         let places = V::LANES / images;
@@ -239,13 +245,13 @@ impl<V: Vector> Lanes<V> {
             layout: Arc::clone(&model.layout),
             precision: first.precision,
             weights: Weights {
-                theta: Numbers::zeros(parameters * places),
+                theta: Numbers::zeros(parameters * places)?,
                 replicas: places,
                 running: network.norms().into_iter().map(Running::new).collect(),
             },
             batches: 0,
-            optimizer: Optimizer::new(&first.optimizer, lr, parameters),
-            work: network.work(first.batch.div_ceil(images), places, threads),
+            optimizer: Optimizer::new(&first.optimizer, lr, parameters)?,
+            work: network.work(first.batch.div_ceil(images), places, threads)?,
             images: Images::new(store),
             slabs: Slab::cut(first.batch, images, threads),
             threads,
@@ -260,7 +266,7 @@ impl<V: Vector> Lanes<V> {
             let drawn = model::Weights::draw(&model.layout, &seeds, first.precision, tch::Device::Cpu);
             lanes.set_weights(replica, &drawn);
         }
-        lanes
+        Ok(lanes)
     }
 
     /// Replicas for which a vector has places.
@@ -352,7 +358,7 @@ impl<V: Vector> Replicas for Lanes<V> {
         let Self { network, weights, work, replicas, .. } = self;
         let mut own = self.optimizer.step(step.done, step.factor);
         own.noise = step.noise.map(|noise| {
-            let mut numbers = Numbers::zeros(weights.theta.len());
+            let mut numbers = vec![V::Scalar::default(); weights.theta.len()];
             for (replica, noise) in noise.iter().enumerate() {
                 set_every(&mut numbers, &own_places(replica, *replicas, places), places, noise);
             }
@@ -579,7 +585,7 @@ mod tests {
         let kind = first.precision.master();
         let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, kind);
         let network = network(&model, first.batch, choice).unwrap();
-        let mut lanes = Lanes::<V>::new(specs, &model, network, store, choice);
+        let mut lanes = Lanes::<V>::new(specs, &model, network, store, choice).unwrap();
         let (steps, n) = (3, 3 * first.batch * specs.len());
         let starts = (0..n as i64).map(|view| (view % 97) * 64).collect();
         let labels = (0..n as i64).map(|view| view % 10).collect();
@@ -599,7 +605,7 @@ mod tests {
             let model = ModelSpec::Resnet { width }.build(shape, 10).unwrap();
             let network = network(&model, batch, Choice::lanes(Precision::Float32, 1)).unwrap();
             for (replicas, threads) in [(1, 1), (8, 1), (1, 3)] {
-                let taken = network.work::<Plain<f32, 8>>(batch, replicas, threads).vectors();
+                let taken = network.work::<Plain<f32, 8>>(batch, replicas, threads).unwrap().vectors();
                 assert_eq!(taken, network.vectors::<Plain<f32, 8>>(batch, replicas, threads));
             }
         }

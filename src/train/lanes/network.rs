@@ -12,8 +12,9 @@ use std::ops::Range;
 use super::conv::{Conv, Own, SLAB, Sight};
 use super::norm::{Norm, Part, Running, State};
 use super::share::{parts, parts_mut, share};
-use super::vector::{Numbers, Vector, lanes};
+use super::vector::{Numbers, Vector, lanes, zeros};
 use super::winograd::{self, Kernels, Points};
+use crate::error::Result;
 
 /// A residual block.
 struct Block {
@@ -233,36 +234,38 @@ impl Network {
     }
 
     /// Memory for batches of this many packs with `replicas` replicas, and for slabs of `threads` threads.
-    pub(super) fn work<V: Vector>(&self, batch: usize, replicas: usize, threads: usize) -> Work<V> {
+    pub(super) fn work<V: Vector>(&self, batch: usize, replicas: usize, threads: usize) -> Result<Work<V>> {
         let batch = batch.max(SLAB);
-        let zeros = |numbers: usize| vec![V::zero(); numbers];
         let sizes: Vec<[usize; 2]> = (0..self.blocks.len()).map(|block| self.sizes(block)).collect();
         let largest = sizes.iter().flatten().copied().max().unwrap_or(0);
         let last = sizes.last().map_or(0, |[_, output]| *output);
         let inputs = sizes.iter().map(|[input, _]| *input).chain([last]);
         let [kernels, channels] = self.largest_tiled();
         let [gradient, projection] = self.largest_gradients::<V>(replicas);
-        let desk = |_| Desk {
-            activated: zeros(SLAB * largest),
-            points: [(); 2].map(|()| zeros(winograd::points::<V>(channels))),
-            gradient: zeros(gradient),
-            projection: zeros(projection),
+        let desk = |_| {
+            let points = winograd::points::<V>(channels);
+            Ok(Desk {
+                activated: zeros(SLAB * largest)?,
+                points: [zeros(points)?, zeros(points)?],
+                gradient: zeros(gradient)?,
+                projection: zeros(projection)?,
+            })
         };
-        Work {
-            images: zeros(batch * self.image.iter().product::<usize>()),
-            logits: zeros(batch * self.linear.to),
-            slopes: zeros(batch * self.linear.to),
-            inputs: inputs.map(|numbers| zeros(batch * numbers)).collect(),
-            middles: sizes.iter().map(|[_, output]| zeros(batch * output)).collect(),
+        Ok(Work {
+            images: zeros(batch * self.image.iter().product::<usize>())?,
+            logits: zeros(batch * self.linear.to)?,
+            slopes: zeros(batch * self.linear.to)?,
+            inputs: inputs.map(|numbers| zeros(batch * numbers)).collect::<Result<_>>()?,
+            middles: sizes.iter().map(|[_, output]| zeros(batch * output)).collect::<Result<_>>()?,
             norms: self.norms().into_iter().map(|channels| State::new(channels, replicas)).collect(),
-            pooled: zeros(batch * self.linear.from),
-            output: zeros(batch * largest),
-            middle: zeros(batch * largest),
-            input: zeros(batch * largest),
-            kernels: Kernels::new(kernels, replicas),
+            pooled: zeros(batch * self.linear.from)?,
+            output: zeros(batch * largest)?,
+            middle: zeros(batch * largest)?,
+            input: zeros(batch * largest)?,
+            kernels: Kernels::new(kernels, replicas)?,
             added: vec![Part::new(self.norms().into_iter().max().unwrap_or(0)); batch],
-            desks: (0..threads).map(desk).collect(),
-        }
+            desks: (0..threads).map(desk).collect::<Result<_>>()?,
+        })
     }
 
     /// Vectors that [`Network::work`] takes, but for what the norms need.

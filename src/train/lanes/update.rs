@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::vector::{Numbers, Scalar, Vector, lanes, lanes_mut};
+use crate::error::Result;
 use crate::optim::{Adam, Form, OptimizerSpec, Sgd};
 
 /// An optimizer with what it remembers.
@@ -21,19 +22,20 @@ pub(super) struct Step<V: Vector> {
     /// Updates done before.
     done: u64,
     /// β √(λT) w per number, if there is noise.
-    pub(super) noise: Option<Numbers<V>>,
+    pub(super) noise: Option<Vec<V::Scalar>>,
 }
 
 impl<V: Vector> Optimizer<V> {
     /// At rest.
-    pub(super) fn new(spec: &OptimizerSpec, lr: Vec<f64>, parameters: usize) -> Self {
+    pub(super) fn new(spec: &OptimizerSpec, lr: Vec<f64>, parameters: usize) -> Result<Self> {
         let names: &[&'static str] = match spec {
             OptimizerSpec::Sgd(sgd) if sgd.momentum > 0.0 => &["momentum"],
             OptimizerSpec::Sgd(_) => &[],
             OptimizerSpec::Adam(_) => &["exp_avg", "exp_avg_sq"],
         };
-        let buffers = names.iter().map(|name| (*name, Numbers::zeros(parameters * lr.len()))).collect();
-        Self { spec: spec.clone(), lr, buffers }
+        let buffer = |name: &&'static str| Ok((*name, Numbers::zeros(parameters * lr.len())?));
+        let buffers = names.iter().map(buffer).collect::<Result<_>>()?;
+        Ok(Self { spec: spec.clone(), lr, buffers })
     }
 
     /// The update after `done` others, with learning rates of `factor` times the initial ones.

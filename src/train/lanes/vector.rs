@@ -7,6 +7,8 @@
 
 use std::ops::AddAssign;
 
+use crate::error::{Error, Result};
+
 /// Runs the expression with the constant `$count` as that many replicas, a power of two that vectors have lanes for.
 macro_rules! with_replicas {
     ($replicas:expr, $count:ident => $value:expr) => {{
@@ -145,9 +147,22 @@ pub(super) struct Numbers<V: Vector> {
 
 impl<V: Vector> Numbers<V> {
     /// So many zeros.
-    pub(super) fn zeros(length: usize) -> Self {
-        Self { vectors: vec![V::zero(); length.div_ceil(V::LANES)], length }
+    pub(super) fn zeros(length: usize) -> Result<Self> {
+        Ok(Self { vectors: zeros(length.div_ceil(V::LANES))?, length })
     }
+}
+
+/// So many vectors of zeros; an error where there is no memory for them, which would end the process otherwise.
+pub(super) fn zeros<V: Vector>(length: usize) -> Result<Vec<V>> {
+    let mut vectors = Vec::new();
+    vectors.try_reserve_exact(length).map_err(|_| {
+        let megabytes = (length * size_of::<V>()) as f64 / 1e6;
+        Error::invalid(format!(
+            "the system has no memory for {megabytes:.0} MB more; make batch or width smaller, or run fewer at once (jobs)"
+        ))
+    })?;
+    vectors.resize(length, V::zero());
+    Ok(vectors)
 }
 
 impl<V: Vector> std::ops::Deref for Numbers<V> {

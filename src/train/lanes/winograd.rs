@@ -8,6 +8,7 @@
 //! numbers: rounding is as in other orders of summation.
 
 use super::vector::{Numbers, Vector, lanes, lanes_mut, with_replicas};
+use crate::error::Result;
 
 /// Points of a tile.
 const POINTS: usize = 16;
@@ -50,8 +51,8 @@ pub(super) struct Kernels<V: Vector>(Numbers<V>);
 
 impl<V: Vector> Kernels<V> {
     /// Room for so many.
-    pub(super) fn new(kernels: usize, replicas: usize) -> Self {
-        Self(Numbers::zeros(Self::scalars(kernels, replicas)))
+    pub(super) fn new(kernels: usize, replicas: usize) -> Result<Self> {
+        Ok(Self(Numbers::zeros(Self::scalars(kernels, replicas))?))
     }
 
     /// The vectors that they take.
