@@ -47,6 +47,18 @@ impl From<tch::TchError> for Error {
     }
 }
 
+/// What a panic said; libtorch's own errors arrive as panics too.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("panic");
+    // tch unwraps: `called Result::unwrap() on an Err value: Torch("the message\nC++ trace`.
+    let message = text.split_once("Torch(\"").map_or(text, |(_, message)| message);
+    first_line(&message.replace("\\n", "\n"))
+}
+
 /// The first line of a message: libtorch appends a C++ back trace to its own.
 pub(crate) fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().to_owned()

@@ -4,6 +4,7 @@ use std::sync::Once;
 
 use tch::{Cuda, Device, Kind};
 
+use crate::cuda;
 use crate::error::{Error, Result};
 
 /// The version of libtorch that kelvin is built against.
@@ -29,12 +30,20 @@ fn load_cuda() {
         return;
     }
     // libtorch computes float32 convolutions in TF32 by default; `float32` means what it says.
-    if std::env::var_os("NVIDIA_TF32_OVERRIDE").is_none() {
-        // SAFETY: this runs before any thread that reads the environment is started.
-        unsafe { std::env::set_var("NVIDIA_TF32_OVERRIDE", "0") };
+    let forbid = || {
+        if std::env::var_os("NVIDIA_TF32_OVERRIDE").is_none() {
+            // SAFETY: this runs before any thread that reads the environment is started.
+            unsafe { std::env::set_var("NVIDIA_TF32_OVERRIDE", "0") };
+        }
+    };
+    if !cuda::is_there() {
+        forbid();
     }
     // SAFETY: the name is a C string, and loading a library of libtorch runs only its own initialisers.
     unsafe { libc::dlopen(c"libtorch_cuda.so".as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+    if cuda::is_there() && !cuda::forbid_tf32() {
+        forbid();
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -84,8 +93,8 @@ pub fn device_name(device: Device) -> String {
 pub enum Precision {
     /// 32-bit floats.
     Float32,
-    /// 32-bit floats whose products may be rounded to TF32 on a GPU, if NVIDIA_TF32_OVERRIDE=1 lets them; the
-    /// same as `float32` on a CPU.
+    /// 32-bit floats whose products are rounded to TF32 on a GPU (without kelvin's CUDA library only if
+    /// NVIDIA_TF32_OVERRIDE=1 lets them); the same as `float32` on a CPU.
     Tf32,
     /// bfloat16 convolutions and products on float32 master weights; batch norm and loss in float32.
     Bf16,

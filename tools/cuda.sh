@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds libkelvin_cuda.so, which records training steps as CUDA graphs: tools/cuda.sh [FOLDER], by default beside the program.
+# Builds libkelvin_cuda.so, with which runs on a GPU are recorded as CUDA graphs: tools/cuda.sh [FOLDER], by default beside the program.
 #
 # Needs g++ and the libtorch that `make setup` fetched, whose wheels have the headers but for the compiler's, which are fetched (0.1 MB);
 # no CUDA toolkit and no GPU.
@@ -19,7 +19,7 @@ if [ ! -d "$crt" ]; then
 fi
 out=${1:-target/release}
 mkdir -p "$out"
-g++ -std=c++20 -O2 -shared -fPIC -o "$out/libkelvin_cuda.so" src/train/cuda/graphs.cpp \
+g++ -std=c++20 -O2 -shared -fPIC -o "$out/libkelvin_cuda.so" src/cuda/libtorch.cpp \
     -isystem "$site/torch/include" -isystem "$site/torch/include/torch/csrc/api/include" \
     -isystem "$site/nvidia/cu13/include" -isystem "$crt/nvidia/cu13/include" \
     -L"$site/torch/lib" -Wl,--no-as-needed -ltorch_cuda -lc10_cuda -lc10 -Wl,--allow-shlib-undefined

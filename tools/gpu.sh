@@ -15,7 +15,7 @@ pack() {
     tools/cuda.sh gpu
     for program in target/release/kelvin target/release/examples/bench; do
         strip -o "gpu/$(basename "$program")" "$program"
-        zstd --quiet -19 --rm "gpu/$(basename "$program")"
+        xz -9 --threads=0 "gpu/$(basename "$program")"
     done
     if [ -n "${1:-}" ]; then
         cp -r "$1" gpu/cifar10
@@ -27,36 +27,23 @@ run() {
     local out=${1:-gpu/out}
     mkdir -p "$out" results
     out=$(cd "$out" && pwd)
-    for program in gpu/*.zst; do
-        zstd --quiet --force -d "$program" -o "${program%.zst}" || python3 - "$program" <<'END'
-import sys, zstandard
-name = sys.argv[1]
-with open(name, "rb") as packed, open(name[:-4], "wb") as plain:
-    zstandard.ZstdDecompressor().copy_stream(packed, plain)
-END
-        chmod +x "${program%.zst}"
+    for program in gpu/*.xz; do
+        python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), open(sys.argv[1][:-3], "wb"))' "$program"
+        chmod +x "${program%.xz}"
     done
     LD_LIBRARY_PATH=$(python3 -c 'import torch; print(torch.__path__[0] + "/lib")')
     export LD_LIBRARY_PATH
     nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv | tee "$out/gpu.csv"
 
-    # The same losses as on a CPU and as PyTorch's, then the comparison of speeds.
-    gpu/bench "$(command -v python3)" --device cuda losses train 2>&1 | tee "$out/bench.txt"
+    # The same losses as PyTorch's, then the comparison of speeds.
+    gpu/bench "$(command -v python3)" --device cuda --no-compile losses train 2>&1 | tee "$out/bench.txt"
     cp results/bench*.parquet results/bench.md "$out"
 
-    # One epoch at the paper's scale beside its 28 s (batch 20) and 2 s (batch 2,000) on an RTX 3080, then a
-    # short sweep of figure 1.
+    # Epochs at the paper's scale beside its 28 s (batch 20) and 2 s (batch 2,000) on an RTX 3080, then a short sweep of figure 1.
     if [ -d gpu/cifar10 ]; then
-        for batch in 20 128 2000; do
-            gpu/kelvin run --allow-write "$out" - -D batch=$batch -D dir="$out/epoch-$batch" <<'END'
-let dir = arg("dir");
-let runs = sweep(#{ data: cifar10("gpu/cifar10"), sampling: "split", augment: true, model: resnet(#{ width: 32 }), optimizer: sgd(),
-    lr: 0.01, batch: arg("batch"), seed: 1, epochs: 2 }).run(dir);
-print(runs.select(["batch", "epoch", "seconds", "train_loss", "test_accuracy"]));
-END
-        done 2>&1 | tee "$out/epochs.txt"
-        gpu/kelvin run --allow-write "$out" scripts/figure01.rhai -D scale=paper -D data=gpu/cifar10 -D epochs=3 -D seeds=1 \
-            -D dir="$out/figure01" 2>&1 | tee "$out/figure01.txt" || true
+        gpu/kelvin run --allow-write "$out" tools/gpu-epochs.rhai -D data=gpu/cifar10 -D dir="$out/epochs" -D epochs=2 2>&1 | tee "$out/epochs.txt"
+        gpu/kelvin run --allow-write "$out" scripts/figure01.rhai -D scale=paper -D data=gpu/cifar10 -D precision=tf32 -D epochs=2 \
+            -D seeds=1 -D dir="$out/figure01" 2>&1 | tee "$out/figure01.txt"
     fi
 }
 

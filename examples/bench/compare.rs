@@ -14,11 +14,18 @@ use super::{Bench, Outcome, REPEATS, Timed, median, short};
 
 /// Seconds that a measurement should take, at least: of wide nets so many that getting memory from the system, once per
 /// sweep, weighs little.
-fn seconds(case: Case) -> f64 {
-    if case.colour { 8.0 } else { 2.0 }
+fn seconds(case: Case, device: Device) -> f64 {
+    match (device, case.colour) {
+        (Device::Cpu, true) => 8.0,
+        (Device::Cpu, false) => 2.0,
+        _ => 1.0,
+    }
 }
 
 fn cases(device: Device) -> Vec<Case> {
+    if device != Device::Cpu {
+        return gpu_cases();
+    }
     let mut cases = Vec::new();
     for width in [4, 8] {
         for batch in [8, 32, 128] {
@@ -27,14 +34,26 @@ fn cases(device: Device) -> Vec<Case> {
             }
         }
     }
-    // A CPU trains sixteen of the wide runs a core's worth at a time: as many as it has cores show it.
-    let many = if device == Device::Cpu { cores().max(2) } else { 16 };
+    // Sixteen of the wide runs train a core's worth at a time: as many as there are cores show it.
+    let many = cores().max(2);
     for batch in [20, 128, 500, 2000] {
         for runs in [1, many] {
             cases.push(Case::colour(batch, runs));
         }
     }
     cases.push(Case { precision: Precision::Bf16, ..Case::colour(128, many) });
+    cases
+}
+
+/// TF32 is PyTorch's default for convolutions there.
+fn gpu_cases() -> Vec<Case> {
+    let of = |precision: Precision, cases: &[(usize, usize)]| -> Vec<Case> {
+        cases.iter().map(|&(batch, runs)| Case { precision, ..Case::colour(batch, runs) }).collect()
+    };
+    let mut cases = of(Precision::Tf32, &[(20, 1), (20, 16), (128, 1), (128, 16), (2000, 1), (2000, 16)]);
+    cases.extend(of(Precision::Bf16, &[(20, 1), (20, 16), (128, 1), (128, 16), (2000, 1)]));
+    cases.extend(of(Precision::Float32, &[(20, 1), (20, 16), (128, 16), (2000, 1)]));
+    cases.extend([Case::digits(4, 8, 48), Case::digits(8, 32, 48)]);
     cases
 }
 
@@ -101,13 +120,29 @@ fn kelvin(case: Case, choice: Choice, device: Device, spec: impl Fn(i64) -> RunS
     Ok(start.elapsed().as_secs_f64())
 }
 
+/// Seconds of a first training, and epochs that take as long as a measurement should. On a GPU, whose graphs are recorded with the
+/// first updates and again for the last epoch's sums, the training is of two epochs, and its time is taken off.
+fn warm_up(case: Case, choice: Choice, device: Device) -> Outcome<(f64, u32)> {
+    let train = |epochs| kelvin(case, choice, device, |seed| case.spec(seed, epochs, 2));
+    if device == Device::Cpu {
+        let warmup = train(1)?;
+        return Ok((warmup, (seconds(case, device) / warmup).ceil().clamp(1.0, 500.0) as u32));
+    }
+    // The first of all prepares the device, too.
+    train(2)?;
+    let warmup = train(2)?;
+    let updates = 200u32.div_ceil(case.steps() as u32);
+    let each = (train(2 + updates)? - warmup).max(1e-3) / f64::from(updates);
+    Ok((warmup, (seconds(case, device) / each).ceil().clamp(1.0, 5000.0) as u32))
+}
+
 /// The ways that may be the strongest.
 fn ways(case: Case, device: Device) -> Vec<Way> {
     let best = Way { channels_last: true, fused: true, compile: false, processes: 1, threads: None };
     if device != Device::Cpu {
         let mut ways = vec![best, Way { compile: true, ..best }];
         if case.runs > 1 {
-            ways.extend([4, 8].map(|processes| Way { processes, ..best }));
+            ways.push(Way { processes: 8, ..best });
         }
         return ways;
     }
@@ -127,8 +162,8 @@ fn ways(case: Case, device: Device) -> Vec<Way> {
 }
 
 /// Updates that fill the time at this speed, a whole epoch at least where epochs are short.
-fn steps(case: Case, speed: f64, runs: usize) -> usize {
-    (seconds(case) * speed / (case.batch * runs) as f64).ceil().clamp(1.0, 10_000.0) as usize
+fn steps(case: Case, speed: f64, runs: usize, device: Device) -> usize {
+    (seconds(case, device) * speed / (case.batch * runs) as f64).ceil().clamp(1.0, 10_000.0) as usize
 }
 
 /// The fastest of several ways for a case, each tried shortly.
@@ -145,7 +180,7 @@ fn strongest(
     }
     let mut best: Option<(f64, Way)> = None;
     for &way in ways {
-        let steps = steps(case, speed / 2.0, 1);
+        let steps = steps(case, speed / 2.0, 1, pytorch.device());
         match pytorch.measure(case, files, way, "train", way.processes, steps) {
             Ok(timed) if best.is_none_or(|(speed, _)| timed.speed() > speed) => {
                 best = Some((timed.speed(), way));
@@ -175,11 +210,10 @@ pub fn train(bench: &mut Bench) -> Outcome<()> {
         // Both sides have the images in memory.
         let _images = Dataset::open(&case.spec(0, 1, 2).data)?;
         let images = |epochs: u32| (case.runs * case.steps() * case.batch) as f64 * f64::from(epochs);
-        let warmup = kelvin(case, choice, device, |seed| case.spec(seed, 1, 2))?;
-        let epochs = (seconds(case) / warmup).ceil().clamp(1.0, 500.0) as u32;
-        let eager = pytorch.measure(case, &files, EAGER, "train", 1, steps(case, 60.0, 1))?;
+        let (warmup, epochs) = warm_up(case, choice, device)?;
+        let eager = pytorch.measure(case, &files, EAGER, "train", 1, steps(case, 60.0, 1, device))?;
         let runs = case.runs.min(2);
-        let eager_steps = steps(case, eager.speed(), runs);
+        let eager_steps = steps(case, eager.speed(), runs, device);
         // The same ways are there whether twelve runs are left or forty-eight.
         let same =
             |other: &Case| Case { runs: case.runs, ..*other } == case && (other.runs > 1) == (case.runs > 1);
@@ -194,7 +228,10 @@ pub fn train(bench: &mut Bench) -> Outcome<()> {
         known = Some((case, way));
         let mut speeds = [Vec::new(), Vec::new(), Vec::new()];
         for repeat in 1..=REPEATS {
-            let seconds = kelvin(case, choice, device, |seed| case.spec(seed, epochs, 2))?;
+            let seconds = match device {
+                Device::Cpu => kelvin(case, choice, device, |seed| case.spec(seed, epochs, 2))?,
+                _ => kelvin(case, choice, device, |seed| case.spec(seed, epochs + 2, 2))? - warmup,
+            };
             let own = Timed { images: images(epochs), seconds, warmup };
             bench.push("train", Some(case), "kelvin", repeat, own);
             speeds[0].push(own.speed());
@@ -218,7 +255,10 @@ pub fn train(bench: &mut Bench) -> Outcome<()> {
             let list: Vec<String> = each.iter().map(|ratio| short(*ratio)).collect();
             format!("**{}** ({})", short(median(&each)), list.join(", "))
         };
-        let precision = if case.precision == Precision::Float32 { "" } else { ", bf16" };
+        let precision = match case.precision {
+            Precision::Float32 => String::new(),
+            precision => format!(", {}", precision.name()),
+        };
         bench.say(&format!(
             "| {}{precision} | {} | {} | {:.0} % | {} | {} | {} | {} | {} |",
             case.shape(),
@@ -235,6 +275,12 @@ pub fn train(bench: &mut Bench) -> Outcome<()> {
     bench.say("");
     for failure in failed {
         bench.say(&format!("Failed in PyTorch: {failure}.\n"));
+    }
+    if device != Device::Cpu {
+        bench.say(
+            "kelvin's start (drawing data and weights, recording the graphs), timed with two epochs, is taken off, as PyTorch's is.\n",
+        );
+        return Ok(());
     }
     let bf16 = |row: &&super::Row| row.case.is_some_and(|case| case.precision == Precision::Bf16);
     let own: Vec<f64> =
@@ -276,7 +322,7 @@ pub fn evaluate(bench: &mut Bench) -> Outcome<()> {
         };
         let images = |epochs: u32| (case.runs * spec(0, 1).test) as f64 * f64::from(epochs);
         let warmup = kelvin(case, choice, device, |seed| spec(seed, 1))?;
-        let epochs = (seconds(case) / warmup).ceil().clamp(1.0, 500.0) as u32;
+        let epochs = (seconds(case, device) / warmup).ceil().clamp(1.0, 500.0) as u32;
         let (mut own, mut others) = (Vec::new(), Vec::new());
         for repeat in 1..=REPEATS {
             // The updates between evaluations are not PyTorch's to make: their time is taken off.

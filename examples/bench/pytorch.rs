@@ -54,6 +54,8 @@ impl Process {
     fn start(python: &str) -> Outcome<Self> {
         let mut child = Command::new(python)
             .arg(root().join("bench/pytorch.py"))
+            // Where kelvin has no other way to forbid TF32, it does so for all of a process and its children.
+            .env_remove("NVIDIA_TF32_OVERRIDE")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -93,6 +95,11 @@ impl PyTorch {
     pub fn new(python: &str, device: tch::Device) -> Self {
         let device = if device == tch::Device::Cpu { "cpu" } else { "cuda" };
         Self { python: python.to_owned(), device, processes: Vec::new() }
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> tch::Device {
+        if self.device == "cpu" { tch::Device::Cpu } else { tch::Device::Cuda(0) }
     }
 
     fn request(&self, case: Case, files: &Files, way: Way, what: &str, runs: usize, steps: usize) -> Value {

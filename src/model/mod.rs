@@ -87,12 +87,11 @@ const LARGEST_SIZE: usize = 65_536;
 const MOST_PARAMETERS: i64 = 1 << 29;
 
 /// Images as a model wants them, from batch · replicas x channels x height x width: batch x (replicas · channels) x
-/// height x width. On a CPU a lone replica's channels are innermost in memory (its convolutions are faster so),
-/// and everything computed from them follows.
-pub(crate) fn arrange(images: &Tensor, batch: i64, replicas: i64) -> Tensor {
+/// height x width. Where the weights want it, channels are innermost in memory, and everything computed from them follows.
+pub(crate) fn arrange(images: &Tensor, batch: i64, weights: &Weights) -> Tensor {
     let [_, channels, height, width] = images.size4().unwrap_or_default().into();
-    let images = images.view([batch, replicas * channels, height, width]);
-    match replicas == 1 && images.device() == tch::Device::Cpu {
+    let images = images.view([batch, weights.replicas() * channels, height, width]);
+    match weights.want_channels_last() {
         true => images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]),
         false => images,
     }

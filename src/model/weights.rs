@@ -1,7 +1,8 @@
 //! The weights of stacked replicas: one flat buffer, and a view of it per tensor.
 //!
 //! The buffer is ordered by tensor, then by replica, so that every tensor's stack is contiguous: a
-//! convolution's filters lie as grouped convolution wants them.
+//! convolution's filters lie as grouped convolution wants them. Where a GPU's tensor cores multiply, a lone replica's filters lie
+//! with their channels innermost, as those want them.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use tch::{Device, Tensor};
 
-use super::layout::{Init, Layout};
+use super::layout::{Init, Layout, TensorInfo};
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
 use crate::torch::Precision;
@@ -18,6 +19,8 @@ use crate::torch::Precision;
 pub struct Weights {
     layout: Arc<Layout>,
     replicas: i64,
+    /// Whether the channels of filters are innermost in `flat` and in everything that is ordered like it.
+    channels_last: bool,
     /// All parameters in the master precision, ordered by tensor, then replica.
     flat: Tensor,
     /// The same in bfloat16, where products are computed in it.
@@ -37,6 +40,17 @@ impl Weights {
     /// Draws initial weights, one seed per replica, as PyTorch draws them by default (its ranges, our
     /// generator).
     pub fn draw(layout: &Arc<Layout>, seeds: &[i64], precision: Precision, device: Device) -> Self {
+        let tensor_cores = matches!(precision, Precision::Tf32 | Precision::Bf16) && device != Device::Cpu;
+        Self::draw_ordered(layout, seeds, precision, device, tensor_cores && seeds.len() == 1)
+    }
+
+    fn draw_ordered(
+        layout: &Arc<Layout>,
+        seeds: &[i64],
+        precision: Precision,
+        device: Device,
+        channels_last: bool,
+    ) -> Self {
         let mut values = Vec::with_capacity(seeds.len() * layout.parameters() as usize);
         for (index, tensor) in layout.tensors.iter().enumerate() {
             for &seed in seeds {
@@ -49,8 +63,9 @@ impl Weights {
                 }
             }
         }
-        let flat = Tensor::from_slice(&values).to_kind(precision.master()).to_device(device);
         let replicas = seeds.len() as i64;
+        let flat = ordered(layout, replicas, channels_last, &values);
+        let flat = flat.to_kind(precision.master()).to_device(device);
         let running = layout
             .norms
             .iter()
@@ -60,12 +75,13 @@ impl Weights {
                 (Tensor::zeros(channels, options), Tensor::ones(channels, options))
             })
             .collect();
-        Self::new(Arc::clone(layout), replicas, flat, running, precision)
+        Self::new(Arc::clone(layout), replicas, channels_last, flat, running, precision)
     }
 
     fn new(
         layout: Arc<Layout>,
         replicas: i64,
+        channels_last: bool,
         flat: Tensor,
         running: Vec<(Tensor, Tensor)>,
         precision: Precision,
@@ -81,10 +97,11 @@ impl Weights {
             };
             let mut shape = tensor.shape.clone();
             shape[0] *= replicas;
-            leaves.push(buffer.narrow(0, start, length).view(&shape[..]).detach().set_requires_grad(true));
+            let view = shaped(channels_last, &buffer.narrow(0, start, length), &shape);
+            leaves.push(view.detach().set_requires_grad(true));
             start += length;
         }
-        Self { layout, replicas, flat, low, leaves, running, batches: 0 }
+        Self { layout, replicas, channels_last, flat, low, leaves, running, batches: 0 }
     }
 
     /// One replica on the CPU with these parameters, and running mean and variance of each norm.
@@ -97,7 +114,7 @@ impl Weights {
     ) -> Self {
         let tensor = |values: &[f64]| Tensor::from_slice(values).to_kind(precision.master());
         let running = running.iter().map(|[mean, variance]| (tensor(mean), tensor(variance))).collect();
-        Self { batches, ..Self::new(Arc::clone(layout), 1, tensor(flat), running, precision) }
+        Self { batches, ..Self::new(Arc::clone(layout), 1, false, tensor(flat), running, precision) }
     }
 
     /// The parameters, and running mean and variance of each norm, as [`Weights::of_one`] takes them.
@@ -106,12 +123,19 @@ impl Weights {
             Vec::try_from(tensor.detach().to_kind(tch::Kind::Double)).unwrap_or_default()
         };
         let running = self.running.iter().map(|(mean, variance)| [values(mean), values(variance)]).collect();
-        (values(&self.flat), running)
+        let tensors = (0..self.replicas).flat_map(|replica| self.split(&self.flat, replica));
+        (tensors.flat_map(|(_, tensor)| values(&tensor.reshape([-1]))).collect(), running)
     }
 
     /// How many replicas.
     pub fn replicas(&self) -> i64 {
         self.replicas
+    }
+
+    /// Whether images should come with their channels innermost in memory: on a CPU, too, a lone replica's convolutions
+    /// are faster so.
+    pub(crate) fn want_channels_last(&self) -> bool {
+        self.channels_last || self.replicas == 1 && self.flat.device() == Device::Cpu
     }
 
     /// The tensors of one replica.
@@ -148,7 +172,7 @@ impl Weights {
         let gradients = Tensor::run_backward(&[loss], &self.leaves, false, false);
         let kind = self.flat.kind();
         let flat: Vec<Tensor> =
-            gradients.iter().map(|gradient| gradient.reshape([-1]).to_kind(kind)).collect();
+            gradients.iter().map(|gradient| line(self.channels_last, gradient).to_kind(kind)).collect();
         Tensor::cat(&flat, 0)
     }
 
@@ -174,7 +198,8 @@ impl Weights {
             }
             start = end;
         }
-        Tensor::from_slice(&values).to_kind(self.flat.kind()).to_device(self.flat.device())
+        let values = ordered(&self.layout, self.replicas, self.channels_last, &values);
+        values.to_kind(self.flat.kind()).to_device(self.flat.device())
     }
 
     /// One replica's part of a buffer ordered as [`Weights::flat`], copied to the CPU, with PyTorch's names.
@@ -185,9 +210,10 @@ impl Weights {
             .iter()
             .map(|tensor| {
                 let length = tensor.numel();
-                let own = buffer.narrow(0, start + replica * length, length);
+                let own = buffer.narrow(0, start + replica * length, length).detach();
                 start += self.replicas * length;
-                (tensor.name.clone(), own.detach().to_device(Device::Cpu).copy().view(&tensor.shape[..]))
+                let own = shaped(self.channels_last, &own, &tensor.shape).to_device(Device::Cpu);
+                (tensor.name.clone(), own.copy().contiguous())
             })
             .collect()
     }
@@ -198,7 +224,8 @@ impl Weights {
             let mut start = 0;
             for (info, tensor) in self.layout.tensors.iter().zip(tensors) {
                 let length = info.numel();
-                buffer.narrow(0, start + replica * length, length).copy_(&tensor.reshape([-1]));
+                let tensor = line(self.channels_last, tensor);
+                buffer.narrow(0, start + replica * length, length).copy_(&tensor);
                 start += self.replicas * length;
             }
         });
@@ -267,6 +294,41 @@ impl Weights {
     }
 }
 
+/// A tensor of this shape, of numbers as they lie in a buffer.
+fn shaped(channels_last: bool, numbers: &Tensor, shape: &[i64]) -> Tensor {
+    match *shape {
+        [to, from, height, width] if channels_last => {
+            numbers.view([to, height, width, from]).permute([0, 3, 1, 2])
+        }
+        _ => numbers.view(shape),
+    }
+}
+
+/// A tensor's numbers as they lie in a buffer.
+fn line(channels_last: bool, tensor: &Tensor) -> Tensor {
+    match tensor.dim() {
+        4 if channels_last => tensor.permute([0, 2, 3, 1]).reshape([-1]),
+        _ => tensor.reshape([-1]),
+    }
+}
+
+/// Numbers of all replicas, by tensor, then replica, each as PyTorch has it, as they lie in a buffer.
+fn ordered(layout: &Layout, replicas: i64, channels_last: bool, values: &[f64]) -> Tensor {
+    let values = Tensor::from_slice(values);
+    if !channels_last {
+        return values;
+    }
+    let mut start = 0;
+    let of = |tensor: &TensorInfo| {
+        let mut shape = tensor.shape.clone();
+        shape[0] *= replicas;
+        let own = values.narrow(0, start, replicas * tensor.numel()).view(&shape[..]);
+        start += replicas * tensor.numel();
+        line(true, &own)
+    };
+    Tensor::cat(&layout.tensors.iter().map(of).collect::<Vec<_>>(), 0)
+}
+
 /// Tensors by name, taken one by one.
 struct Given(HashMap<String, Tensor>);
 
@@ -322,4 +384,48 @@ pub(crate) fn load_state(path: &Path) -> Result<State> {
         let message = crate::error::first_line(&error.to_string());
         Error::invalid(format!("{}: not a readable safetensors file: {message}", path.display()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelSpec;
+    use tch::Kind;
+
+    /// With the channels of filters innermost everything means the same: states, gradients, noise, what is set.
+    #[test]
+    fn the_order_of_channels_shows_nowhere() {
+        let model = ModelSpec::Resnet { width: 2 }.build([3, 8, 8], 10).unwrap();
+        let draw = |last| Weights::draw_ordered(&model.layout, &[3], Precision::Float64, Device::Cpu, last);
+        let (mut plain, mut last) = (draw(false), draw(true));
+        let same = |a: State, b: State| {
+            assert_eq!(a.len(), b.len());
+            for ((name, a), (other, b)) in a.iter().zip(&b) {
+                assert_eq!((name, a.size()), (other, b.size()));
+                let difference = (a - b).abs().max().to_kind(Kind::Double).double_value(&[]);
+                assert!(difference < 1e-12, "{name}: {difference}");
+            }
+        };
+        let check = |plain: &Weights, last: &Weights| {
+            same(plain.state(0), last.state(0));
+            assert_eq!(plain.numbers().0, last.numbers().0);
+            assert_ne!(plain.flat, last.flat);
+            let images = Tensor::arange(4 * 192, (Kind::Double, Device::Cpu)).cos().view([4, 3, 8, 8]);
+            let loss = |weights: &Weights| model.net.forward(weights, &images, true).square().mean(None);
+            let gradient = |weights: &Weights| weights.split(&weights.gradient(&loss(weights)), 0);
+            same(gradient(plain), gradient(last));
+        };
+        check(&plain, &last);
+        let noise: Vec<f64> = (0..model.layout.parameters()).map(|i| (i as f64).sin()).collect();
+        for weights in [&mut plain, &mut last] {
+            let noise = weights.interleave(std::slice::from_ref(&noise));
+            weights.update(|theta| {
+                let _ = theta.g_add_(&noise);
+            });
+        }
+        check(&plain, &last);
+        let other = Weights::draw(&model.layout, &[4], Precision::Float64, Device::Cpu);
+        last.set_state(0, other.state(0)).unwrap();
+        check(&other, &last);
+    }
 }

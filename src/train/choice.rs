@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::cohort::stacks;
-use super::cuda;
 use super::lanes;
 use super::spec::RunSpec;
+use crate::cuda;
 use crate::error::{Error, Result};
 use crate::torch::Precision;
 

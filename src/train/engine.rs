@@ -16,12 +16,12 @@ use tch::Device;
 
 use super::choice::Choice;
 use super::cohort::{cohorts, stacks};
-use super::cuda;
 use super::memory::{self, Memory};
 use super::record::{EpochRecord, Status};
 use super::snapshot::{Position, Snapshot, weights_digest};
 use super::spec::RunSpec;
 use super::stack::{Advance, Signal, Stack};
+use crate::cuda;
 use crate::data::{Augmentation, Dataset, ImageStore};
 use crate::error::{Error, Result};
 use crate::model::State;
@@ -34,6 +34,10 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Events that may wait for the caller; then workers wait, too. Few, because a checkpoint holds weights.
 const BACKLOG: usize = 32;
+
+/// Runs that train at once on a GPU, each on its stream. Eight reach what sixteen do on ResNets of width 32; smaller ones
+/// gain (`docs/speed.md`).
+const STREAMS: usize = 16;
 
 /// Images trained on since the program began, of what the user waits for.
 static IMAGES: AtomicU64 = AtomicU64::new(0);
@@ -82,7 +86,7 @@ impl Settings {
     pub fn on(device: Device) -> Self {
         let workers = match device {
             Device::Cpu => cores(),
-            device if cuda::available(device) => cuda::STREAMS,
+            device if cuda::available(device) => STREAMS,
             _ => 1,
         };
         let patience = Duration::from_millis(500);
@@ -237,7 +241,10 @@ pub fn resume(
         queue: Mutex::new(pieces.into()),
         datasets: Mutex::default(),
         settings,
-        memory: Memory::of(if settings.device == Device::Cpu { crate::memory::available() } else { None }),
+        memory: Memory::of(match settings.device {
+            Device::Cpu => crate::memory::available(),
+            device => cuda::free_memory(device),
+        }),
         cancelled: AtomicBool::new(false),
         images: AtomicU64::new(0),
     });
@@ -397,7 +404,7 @@ fn work(shared: &Shared, events: &SyncSender<Message>) {
                 return;
             }
             Ok(Err(Stop::Failed(error))) => error.to_string(),
-            Err(panic) => panic_message(panic.as_ref()),
+            Err(panic) => crate::error::panic_message(panic.as_ref()),
         };
         if let [run] = open[..] {
             let outcome = Outcome {
@@ -420,18 +427,6 @@ fn work(shared: &Shared, events: &SyncSender<Message>) {
             }
         }
     }
-}
-
-/// What a panic said; libtorch's own errors arrive as panics too.
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("panic");
-    // tch unwraps: `called Result::unwrap() on an Err value: Torch("the message\nC++ trace`.
-    let message = text.split_once("Torch(\"").map_or(text, |(_, message)| message);
-    crate::error::first_line(&message.replace("\\n", "\n"))
 }
 
 /// Trains one piece; removes from `open` the runs that have ended.

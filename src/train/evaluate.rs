@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Reduction, Tensor};
 
+use crate::cuda;
 use crate::data::{Augmentation, Dataset, ImageStore};
 use crate::error::{Error, Result};
 use crate::model::{Model, Network, Scores, Weights, arrange};
@@ -20,11 +21,14 @@ impl Examples {
     }
 }
 
+/// Examples per forward pass on a GPU, at most.
+pub(super) const CHUNK: usize = 2000;
+
 /// Examples per forward pass: as many as keep the activations near the cores, and the same whatever the
 /// stack, so that a replica's numbers do not depend on its neighbours. A GPU wants many at once.
 fn chunk(model: &Model, device: Device) -> usize {
     if device != Device::Cpu {
-        return 2000;
+        return CHUNK;
     }
     let [_, height, width] = model.shape;
     let activations = model.spec.width().max(1) as usize * height * width;
@@ -61,10 +65,10 @@ pub(super) fn evaluate(
                 labels[r * count + b] = i64::from(examples.labels[start + b]);
             }
         }
-        tch::no_grad(|| {
+        let launch = || {
             let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(device);
             let images = store.gather(&tensor(&starts), &tensor(&flips));
-            let images = arrange(&images, count as i64, replicas as i64).to_kind(precision.compute());
+            let images = arrange(&images, count as i64, weights).to_kind(precision.compute());
             let logits = model.net.forward(weights, &images, false).to_kind(precision.master()).flatten(0, 1);
             let labels = tensor(&labels);
             let each = logits.cross_entropy_loss(&labels, None::<&Tensor>, Reduction::None, -100, 0.0);
@@ -72,7 +76,8 @@ pub(super) fn evaluate(
             hits.push(
                 logits.argmax(-1, false).eq_tensor(&labels).to_kind(Kind::Double).view([replicas as i64, -1]),
             );
-        });
+        };
+        cuda::rounding(device, precision, || tch::no_grad(launch));
     }
     if losses.is_empty() {
         return Err(Error::invalid("an empty data set has no loss; expected at least one example"));

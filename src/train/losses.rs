@@ -5,12 +5,17 @@ use tch::Device;
 use super::choice::Choice;
 use super::spec::{RunSpec, TrainMetrics};
 use super::stack::{Advance, Signal, Stack};
+use crate::cuda;
 use crate::data::{Augmentation, Dataset, ImageStore};
 use crate::error::{Error, Result};
 
 /// The mean loss of each of the first `steps` batches, each before its update.
 pub fn losses(spec: &RunSpec, choice: Choice, steps: usize, device: Device) -> Result<Vec<f64>> {
     crate::torch::initialize();
+    cuda::on_own_stream(device, || follow(spec, choice, steps, device))
+}
+
+fn follow(spec: &RunSpec, choice: Choice, steps: usize, device: Device) -> Result<Vec<f64>> {
     let spec = RunSpec { train_metrics: TrainMetrics::Running, evaluate_every: 1, ..spec.clone() };
     let data = Dataset::open(&spec.data)?;
     let augmentation = if spec.augment { data.augmentation() } else { Augmentation::None };

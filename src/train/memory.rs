@@ -2,7 +2,8 @@
 //!
 //! On a CPU nobody refuses an allocation that the machine cannot hold: the kernel ends the whole process
 //! later. So stacks reserve what they need before they start; one that can never fit ends with an error, one
-//! that does not fit now waits for the others. A GPU refuses by itself.
+//! that does not fit now waits for the others. A GPU refuses by itself, but a run that is refused has failed: there, too,
+//! only as many train at once as fit.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use tch::{Device, Kind};
 
 use super::choice::{Backend, Choice};
+use super::evaluate::CHUNK;
 use super::lanes;
 use super::measure;
 use super::spec::RunSpec;
@@ -34,8 +36,15 @@ pub fn needed(
     let size = |kind: Kind| kind.elt_size_in_bytes() as u64;
     let (master, compute) = (size(spec.precision.master()), size(spec.precision.compute()));
     let buffers = 3 + spec.optimizer.buffers();
-    let per_replica = model.layout.parameters() as u64 * buffers * master
-        + spec.batch as u64 * spec.model.activations(shape) * compute;
+    let activations = spec.model.activations(shape) * compute;
+    let mut trained = spec.batch as u64 * activations;
+    if device != Device::Cpu {
+        // What was seen on a GPU (docs/speed.md): gradients of activations and the convolutions' workspaces come on top.
+        // An evaluation holds a third of that for each image, in the same memory.
+        let evaluated = spec.train.max(spec.test).min(CHUNK) as u64 * activations;
+        trained = (2 * trained).max(evaluated / 2);
+    }
+    let per_replica = model.layout.parameters() as u64 * buffers * master + trained;
     Ok(per_replica * replicas as u64 + measuring)
 }
 

@@ -7,7 +7,6 @@
 
 mod choice;
 pub mod cohort;
-mod cuda;
 pub mod engine;
 mod evaluate;
 mod lanes;
@@ -15,6 +14,7 @@ mod losses;
 mod measure;
 mod memory;
 mod record;
+mod recorded;
 mod replicas;
 mod snapshot;
 mod spec;

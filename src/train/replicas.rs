@@ -35,6 +35,12 @@ pub(super) struct Step {
 /// Sums over a replica's examples of loss, squared loss and hits.
 pub(super) type Sums = [f64; 3];
 
+/// Scores from sums over n examples.
+pub(super) fn mean([loss, square, hits]: Sums, n: f64) -> Scores {
+    let loss = loss / n;
+    Scores { loss, accuracy: hits / n, loss_std: (square / n - loss * loss).max(0.0).sqrt() }
+}
+
 /// Replicas of one shape with their own weights, batches and learning rates.
 pub(super) trait Replicas {
     /// Takes the batches of the next updates. Where `sums` holds each replica's sums over the epoch so far, losses

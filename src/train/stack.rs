@@ -9,7 +9,7 @@ use super::evaluate::Examples;
 use super::lanes;
 use super::measure::{Measured, Subject};
 use super::record::EpochRecord;
-use super::replicas::{Epoch, Replicas, Step, Sums};
+use super::replicas::{Epoch, Replicas, Step, Sums, mean};
 use super::snapshot::{Position, Snapshot};
 use super::spec::{Order, RunSpec, TrainMetrics};
 use super::tensors::Tensors;
@@ -346,10 +346,4 @@ impl Stack {
             .collect();
         Some(draws)
     }
-}
-
-/// Scores from sums over n examples.
-fn mean([loss, square, hits]: Sums, n: f64) -> Scores {
-    let loss = loss / n;
-    Scores { loss, accuracy: hits / n, loss_std: (square / n - loss * loss).max(0.0).sqrt() }
 }

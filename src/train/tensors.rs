@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::cuda::{self, Graph};
-use super::evaluate::{Examples, evaluate};
-use super::replicas::{Epoch, Replicas, Step, Sums};
+use super::evaluate::{CHUNK, Examples, evaluate};
+use super::recorded::{By, Recorded, Work};
+use super::replicas::{Epoch, Replicas, Step, Sums, mean};
 use super::spec::RunSpec;
+use crate::cuda;
 use crate::data::ImageStore;
 use crate::error::Result;
 use crate::model::{Model, Scores, State, Weights, arrange};
@@ -26,9 +27,13 @@ pub(super) struct Tensors {
     batches: Option<Batches>,
     /// Whether the optimizer's update can be recorded.
     recordable: bool,
-    recording: Recording,
+    recorded: Recorded,
     /// Three rows, of loss, squared loss and hits, kept on the device until the epoch ends.
-    sums: Option<Tensor>,
+    sums: Tensor,
+    /// Whether updates add to them.
+    counting: bool,
+    /// What an evaluation on a GPU reads, and its sums.
+    evaluation: Option<(Batches, Tensor)>,
 }
 
 impl Tensors {
@@ -50,95 +55,137 @@ impl Tensors {
             device,
             batches: None,
             recordable: first.optimizer.is_recordable(),
-            recording: Recording::Off,
-            sums: None,
+            recorded: Recorded::new(device),
+            sums: Tensor::zeros([3, specs.len() as i64], (Kind::Double, device)),
+            counting: false,
+            evaluation: None,
         }
     }
 
     /// The gradient of the sum over replicas of each one's mean loss on a batch: every replica gets its own.
     fn gradient(&mut self) -> Option<Tensor> {
         let batches = self.batches.as_ref()?;
-        let running = self.sums.is_some();
-        let (images, labels) = batches.here(&self.store);
+        let (images, labels) = batches.here(&self.store, &self.weights);
         let images = images.to_kind(self.precision.compute());
         let logits = self.model.net.forward(&self.weights, &images, true);
         let logits = logits.to_kind(self.precision.master()).flatten(0, 1);
-        let reduction = if running { Reduction::None } else { Reduction::Sum };
-        let losses = logits.cross_entropy_loss(&labels, None::<&Tensor>, reduction, -100, 0.0);
-        let total = if running { losses.sum(None::<Kind>) } else { losses.shallow_clone() };
+        let reduction = if self.counting { Reduction::None } else { Reduction::Sum };
+        let losses = logits.cross_entropy_loss(&labels, None::<&Tensor>, reduction, ABSENT, 0.0);
+        let total = if self.counting { losses.sum(None::<Kind>) } else { losses.shallow_clone() };
         let gradient = self.weights.gradient(&(total / self.batch as f64));
-        self.add_to_sums(&losses, &logits, &labels);
+        if self.counting {
+            add_to_sums(&mut self.sums, &losses, &logits, &labels);
+        }
         Some(gradient)
     }
 
     /// The update at the cursor, which goes on to the next. `host` is what the host says of it; what is recorded reads all from
     /// the device.
-    fn step(&mut self, host: Option<Step>) {
+    fn step(&mut self, host: Option<&Step>) {
         let Some(gradient) = self.gradient() else { return };
         let Some(batches) = &mut self.batches else { return };
         let factor_there = (host.is_none()).then(|| batches.factor());
-        let (done, factor, noise) = host.map_or((0, 1.0, None), |step| (step.done, step.factor, step.noise));
-        let noise = noise.map(|noise| self.weights.interleave(&noise));
+        let (done, factor) = host.map_or((0, 1.0), |step| (step.done, step.factor));
+        let noise = host.and_then(|step| step.noise.as_ref()).map(|noise| self.weights.interleave(noise));
         let optimizer = &mut self.optimizer;
         let update = Update { done, factor, factor_there, noise };
         self.weights.update(|theta| optimizer.step(theta, gradient, update));
         let _ = batches.cursor.g_add_scalar_(1);
     }
 
-    fn add_to_sums(&mut self, losses: &Tensor, logits: &Tensor, labels: &Tensor) {
-        let replicas = self.weights.replicas();
-        let Some(sums) = &mut self.sums else { return };
-        tch::no_grad(|| {
-            let losses = losses.detach().to_kind(Kind::Double).view([replicas, -1]);
-            let hits = logits.argmax(-1, false).eq_tensor(labels).to_kind(Kind::Double).view([replicas, -1]);
-            let sum = |values: &Tensor| values.sum_dim_intlist(&[1i64][..], false, Kind::Double);
-            let step = Tensor::stack(&[sum(&losses), sum(&losses.square()), sum(&hits)], 0);
-            let _ = sums.g_add_(&step);
-        });
+    /// Scores of every replica, a recorded chunk of examples after another.
+    fn evaluate_chunks(
+        &mut self,
+        mut sets: Vec<(&Examples, Rng)>,
+        poll: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Vec<Scores>> {
+        let (replicas, device) = (sets.len(), self.device);
+        let length = sets.first().map_or(0, |(examples, _)| examples.rows.len());
+        let chunk = self.evaluation.as_ref().map_or(CHUNK.min(length), |(batches, _)| batches.batch as usize);
+        let chunks = length.div_ceil(chunk);
+        let size = chunks * chunk * replicas;
+        let (mut starts, mut flips, mut labels) = (vec![0i64; size], Vec::new(), vec![ABSENT; size]);
+        flips.resize(if self.store.augments() { size } else { 0 }, 0i64);
+        for (replica, (examples, rng)) in sets.iter_mut().enumerate() {
+            for (index, (&row, &label)) in examples.rows.iter().zip(&examples.labels).enumerate() {
+                let view = self.store.draw(rng);
+                let (start, flip) = self.store.start(row, view);
+                let image = index * replicas + replica;
+                starts[image] = start;
+                labels[image] = label.into();
+                if let Some(place) = flips.get_mut(image) {
+                    *place = flip;
+                }
+            }
+        }
+        let epoch = Epoch { starts, flips, labels, factors: Vec::new() };
+        let fresh = Batches::new(epoch, chunk as i64, replicas as i64, &self.weights);
+        if !self.evaluation.as_mut().is_some_and(|(batches, _)| batches.take(&fresh)) {
+            self.recorded.renew(Work::Evaluation, true);
+            self.evaluation = Some((fresh.on(device), self.sums.zeros_like()));
+        }
+        let Some((batches, sums)) = &mut self.evaluation else { return Ok(Vec::new()) };
+        let _ = sums.zero_();
+        let (model, weights, store, precision) = (&self.model, &self.weights, &self.store, self.precision);
+        for index in 0..chunks {
+            poll()?;
+            batches.go_to(index);
+            batches.next = Some(index + 1);
+            self.recorded.run(Work::Evaluation, |_| {
+                let launch = || {
+                    let (images, labels) = batches.here(store, weights);
+                    let images = images.to_kind(precision.compute());
+                    let logits =
+                        model.net.forward(weights, &images, false).to_kind(precision.master()).flatten(0, 1);
+                    let losses =
+                        logits.cross_entropy_loss(&labels, None::<&Tensor>, Reduction::None, ABSENT, 0.0);
+                    add_to_sums(sums, &losses, &logits, &labels);
+                    let _ = batches.cursor.g_add_scalar_(1);
+                };
+                cuda::rounding(device, precision, || tch::no_grad(launch));
+            });
+        }
+        Ok(read(sums).into_iter().map(|sums| mean(sums, length as f64)).collect())
     }
+}
+
+/// The label of an example that is none: no loss, no hit.
+const ABSENT: i64 = -100;
+
+/// Adds losses, squared losses and hits of replicas · batch examples to three rows of sums.
+fn add_to_sums(sums: &mut Tensor, losses: &Tensor, logits: &Tensor, labels: &Tensor) {
+    let replicas = sums.size()[1];
+    tch::no_grad(|| {
+        let losses = losses.detach().to_kind(Kind::Double).view([replicas, -1]);
+        let hits = logits.argmax(-1, false).eq_tensor(labels).to_kind(Kind::Double).view([replicas, -1]);
+        let sum = |values: &Tensor| values.sum_dim_intlist(&[1i64][..], false, Kind::Double);
+        let step = Tensor::stack(&[sum(&losses), sum(&losses.square()), sum(&hits)], 0);
+        let _ = sums.g_add_(&step);
+    });
+}
+
+/// Each replica's sums.
+fn read(sums: &Tensor) -> Vec<Sums> {
+    let sums = sums.to_device(Device::Cpu);
+    let of = |replica| [0, 1, 2].map(|row| sums.double_value(&[row, replica]));
+    (0..sums.size()[1]).map(of).collect()
 }
 
 impl Replicas for Tensors {
     fn begin(&mut self, epoch: Epoch, sums: Option<Vec<Sums>>) {
-        let (replicas, device) = (self.weights.replicas(), self.device);
-        let steps = epoch.labels.len() as i64 / (self.batch * replicas);
-        let rows = |values: &[i64]| Tensor::from_slice(values).view([steps, -1]);
-        // The loss reads replica first.
-        let labels = Tensor::from_slice(&epoch.labels).view([steps, self.batch, replicas]).transpose(1, 2);
-        let factors = match epoch.factors.as_slice() {
-            [] => Tensor::ones([steps], (Kind::Double, Device::Cpu)),
-            factors => Tensor::from_slice(factors),
-        };
-        let fresh = [
-            rows(&epoch.starts),
-            if epoch.flips.is_empty() { Tensor::from_slice(&[0i64; 0]) } else { rows(&epoch.flips) },
-            labels.reshape([steps, -1]),
-            factors.to_kind(self.weights.flat().kind()),
-        ];
-        match &mut self.batches {
-            // What was recorded reads these places.
-            Some(batches) if batches.epoch.iter().zip(&fresh).all(|(old, new)| old.size() == new.size()) => {
-                batches.epoch.iter_mut().zip(&fresh).for_each(|(old, new)| old.copy_(new));
-                batches.next = None;
+        let replicas = self.weights.replicas();
+        let fresh = Batches::new(epoch, self.batch, replicas, &self.weights);
+        // What was recorded reads these places.
+        if !self.batches.as_mut().is_some_and(|batches| batches.take(&fresh)) {
+            for work in [Work::Update, Work::CountedUpdate] {
+                self.recorded.renew(work, self.recordable);
             }
-            _ => {
-                self.recording = Recording::begin(device, self.recordable);
-                self.batches = Some(Batches {
-                    epoch: fresh.map(|tensor| tensor.to_device(device)),
-                    cursor: Tensor::zeros([1], (Kind::Int64, device)),
-                    next: None,
-                    replicas,
-                    batch: self.batch,
-                });
-            }
+            self.batches = Some(fresh.on(self.device));
         }
-        let sums = sums.map(|sums| {
+        self.counting = sums.is_some();
+        if let Some(sums) = sums {
             let rows: Vec<f64> = (0..3).flat_map(|row| sums.iter().map(move |sums| sums[row])).collect();
-            Tensor::from_slice(&rows).view([3, replicas])
-        });
-        match (&mut self.sums, sums) {
-            (Some(own), Some(sums)) => own.copy_(&sums),
-            (own, sums) => *own = sums.map(|sums| sums.to_device(device)),
+            self.sums.copy_(&Tensor::from_slice(&rows).view([3, replicas]));
         }
     }
 
@@ -147,42 +194,21 @@ impl Replicas for Tensors {
         batches.go_to(step.index);
         batches.next = Some(step.index + 1);
         self.weights.batches += 1;
-        match &mut self.recording {
-            // A step with sums and one without are different ones.
-            Recording::Ready { graph, with_sums } if *with_sums == self.sums.is_some() => {
-                if let Err(error) = graph.replay() {
-                    // As libtorch's own errors come.
-                    panic!("{error}");
-                }
-                return;
-            }
-            Recording::Waiting(0) => {
-                let with_sums = self.sums.is_some();
-                match Graph::record(|| self.step(None)) {
-                    Ok(graph) => {
-                        if let Err(error) = graph.replay() {
-                            panic!("{error}");
-                        }
-                        self.recording = Recording::Ready { graph, with_sums };
-                        return;
-                    }
-                    Err(error) => {
-                        eprintln!("kelvin: no CUDA graph ({error}); training goes on without");
-                        self.recording = Recording::Off;
-                    }
-                }
-            }
-            Recording::Waiting(updates) => *updates -= 1,
-            Recording::Ready { .. } | Recording::Off => {}
-        }
-        self.step(Some(step));
+        let work = if self.counting { Work::CountedUpdate } else { Work::Update };
+        let mut recorded = std::mem::replace(&mut self.recorded, Recorded::new(self.device));
+        recorded.run(work, |by| {
+            let host = (by == By::Host).then_some(&step);
+            cuda::rounding(self.device, self.precision, || self.step(host));
+        });
+        self.recorded = recorded;
     }
 
     fn gradients(&mut self, index: usize, into: &mut Vec<Vec<f64>>) {
         into.clear();
         let Some(batches) = &mut self.batches else { return };
         batches.go_to(index);
-        let Some(gradient) = self.gradient() else { return };
+        let gradient = cuda::rounding(self.device, self.precision, || self.gradient());
+        let Some(gradient) = gradient else { return };
         let one = |replica| {
             let state = self.weights.split(&gradient, replica);
             let numbers = |tensor: Tensor| Vec::<f64>::try_from(&tensor.reshape([-1]).to_kind(Kind::Double));
@@ -198,9 +224,7 @@ impl Replicas for Tensors {
     }
 
     fn sums(&self) -> Option<Vec<Sums>> {
-        let sums = self.sums.as_ref()?;
-        let of = |replica| [0, 1, 2].map(|row| sums.double_value(&[row, replica]));
-        Some((0..self.weights.replicas()).map(of).collect())
+        self.counting.then(|| read(&self.sums))
     }
 
     fn evaluate(
@@ -208,6 +232,9 @@ impl Replicas for Tensors {
         sets: Vec<(&Examples, Rng)>,
         poll: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Vec<Scores>> {
+        if cuda::can_record(self.device) {
+            return self.evaluate_chunks(sets, poll);
+        }
         evaluate(&self.model, &self.weights, &self.store, self.precision, sets, poll)
     }
 
@@ -234,22 +261,6 @@ impl Replicas for Tensors {
     }
 }
 
-/// How far the recording of a step is.
-enum Recording {
-    /// A launch per operation.
-    Off,
-    /// So many updates are to come before, as on any other stream: libtorch prepares some things at their first use.
-    Waiting(u32),
-    /// Recorded, with the epoch's sums or without.
-    Ready { graph: Graph, with_sums: bool },
-}
-
-impl Recording {
-    fn begin(device: Device, recordable: bool) -> Self {
-        if recordable && cuda::available(device) { Self::Waiting(3) } else { Self::Off }
-    }
-}
-
 /// An epoch of batches on the device, and which of them is next.
 struct Batches {
     /// The first byte of each view, its flip, its label (replica first), and the schedule's factor: an update per row.
@@ -258,11 +269,48 @@ struct Batches {
     cursor: Tensor,
     /// The same on the host, if it is known.
     next: Option<usize>,
-    replicas: i64,
     batch: i64,
 }
 
 impl Batches {
+    /// On the CPU.
+    fn new(epoch: Epoch, batch: i64, replicas: i64, weights: &Weights) -> Self {
+        let steps = epoch.labels.len() as i64 / (batch * replicas);
+        let rows = |values: &[i64]| Tensor::from_slice(values).view([steps, -1]);
+        // The loss reads replica first.
+        let labels = Tensor::from_slice(&epoch.labels).view([steps, batch, replicas]).transpose(1, 2);
+        let factors = match epoch.factors.as_slice() {
+            [] => Tensor::ones([steps], (Kind::Double, Device::Cpu)),
+            factors => Tensor::from_slice(factors),
+        };
+        let epoch = [
+            rows(&epoch.starts),
+            if epoch.flips.is_empty() { Tensor::zeros([steps, 0], (Kind::Int64, Device::Cpu)) } else { rows(&epoch.flips) },
+            labels.reshape([steps, -1]),
+            factors.view([steps, 1]).to_kind(weights.flat().kind()),
+        ];
+        let cursor = Tensor::zeros([1], (Kind::Int64, Device::Cpu));
+        Self { epoch, cursor, next: None, batch }
+    }
+
+    /// On a device.
+    fn on(self, device: Device) -> Self {
+        let epoch = self.epoch.map(|tensor| tensor.to_device(device));
+        Self { epoch, cursor: self.cursor.to_device(device), ..self }
+    }
+
+    /// Takes what other batches hold in the places of its own, if those are enough.
+    fn take(&mut self, fresh: &Self) -> bool {
+        let pairs = || self.epoch.iter().zip(&fresh.epoch);
+        let rows = |tensor: &Tensor| tensor.size()[0];
+        if !pairs().all(|(old, new)| rows(old) >= rows(new) && old.size()[1..] == new.size()[1..]) {
+            return false;
+        }
+        pairs().for_each(|(old, new)| old.narrow(0, 0, rows(new)).copy_(new));
+        self.next = None;
+        true
+    }
+
     /// Puts the cursor at an update, if it is not there.
     fn go_to(&mut self, index: usize) {
         if self.next.take() != Some(index) {
@@ -279,9 +327,9 @@ impl Batches {
     }
 
     /// Images, batch x (replicas · channels) x height x width, and labels, replicas · batch, of the update at the cursor.
-    fn here(&self, store: &ImageStore) -> (Tensor, Tensor) {
+    fn here(&self, store: &ImageStore, weights: &Weights) -> (Tensor, Tensor) {
         let flips = if store.augments() { self.row(1) } else { self.epoch[1].shallow_clone() };
         let images = store.gather(&self.row(0), &flips);
-        (arrange(&images, self.batch, self.replicas), self.row(2))
+        (arrange(&images, self.batch, weights), self.row(2))
     }
 }

@@ -8,6 +8,7 @@ use super::choice::{Choice, Cost};
 use super::memory;
 use super::spec::RunSpec;
 use super::stack::{Advance, Signal, Stack};
+use crate::cuda;
 use crate::data::{Augmentation, Dataset, ImageStore};
 use crate::error::Result;
 
@@ -59,10 +60,11 @@ pub fn expected(
         let timed = scope.spawn(|| -> Result<f64> {
             tch::get_num_threads();
             tch::set_num_threads(choice.threads as i32);
+            cuda::own_stream(device)?;
             let store = ImageStore::new(data.images(), augmentation, device, spec.precision.master());
             let specs = vec![spec.clone(); replicas];
             let mut stack = Stack::new(specs, choice, Vec::new(), &data, store, device)?;
-            time(&mut stack, spec, budget).map(|seconds| seconds / replicas as f64 * choice.threads as f64)
+            time(&mut stack, spec, budget, device).map(|seconds| seconds / replicas as f64 * choice.threads as f64)
         });
         timed.join().unwrap_or(Ok(f64::NAN))
     })?;
@@ -72,20 +74,20 @@ pub fn expected(
 }
 
 /// Seconds of the whole run of a stack.
-fn time(stack: &mut Stack, spec: &RunSpec, budget: Duration) -> Result<f64> {
-    /// The first updates find everything cold.
-    const WARM_UP: u64 = 2;
+fn time(stack: &mut Stack, spec: &RunSpec, budget: Duration, device: Device) -> Result<f64> {
+    // The first updates find everything cold, or are recorded.
+    let warm_up = if cuda::can_record(device) { 5 } else { 2 };
     let begin = Instant::now();
     let (mut updates, mut warm, mut last) = (0u64, begin, begin);
     let advance = stack.advance(&mut |images| {
         last = Instant::now();
         if images > 0 {
             updates += 1;
-            if updates == WARM_UP + 1 {
+            if updates == warm_up + 1 {
                 warm = last;
             }
         }
-        let enough = updates > WARM_UP + 1 && begin.elapsed() >= budget;
+        let enough = updates > warm_up + 1 && begin.elapsed() >= budget;
         if enough || crate::interrupt::raised() { Signal::Stop } else { Signal::Go }
     })?;
     crate::interrupt::check()?;
@@ -99,7 +101,7 @@ fn time(stack: &mut Stack, spec: &RunSpec, budget: Duration) -> Result<f64> {
         };
         return Ok(begin.elapsed().as_secs_f64() * epochs * share);
     }
-    let timed = updates.saturating_sub(WARM_UP + 1).max(1) as f64;
+    let timed = updates.saturating_sub(warm_up + 1).max(1) as f64;
     let update = last.duration_since(warm).as_secs_f64() / timed;
     let evaluated = f64::from(spec.epochs.div_ceil(spec.evaluate_every));
     Ok(update * spec.steps() as f64 * (1.0 + evaluated / epochs * Cost::evaluation_share(spec)))

@@ -1,0 +1,99 @@
+// What libtorch has for GPUs and tch has not: a few functions with C names, in a library of their own that is loaded where
+// there is a GPU (`mod.rs`), so that one program serves machines with and without one. `tools/cuda.sh` builds it.
+//
+// Every function returns 0, or 1 where libtorch threw; kelvin_error() then says what.
+
+#include <exception>
+#include <string>
+
+#include <ATen/Context.h>
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAStream.h>
+
+namespace {
+
+thread_local std::string error;
+
+template <typename Work>
+int guarded(Work work) {
+    try {
+        work();
+        return 0;
+    } catch (const std::exception& thrown) {
+        error = thrown.what();
+        return 1;
+    }
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* kelvin_error() { return error.c_str(); }
+
+// The calling thread works on a stream of its own from now on: work of different threads overlaps, and a graph
+// can be captured.
+int kelvin_own_stream(int device) {
+    return guarded([&] {
+        c10::cuda::set_device(static_cast<c10::DeviceIndex>(device));
+        c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromPool(true, static_cast<c10::DeviceIndex>(device)));
+    });
+}
+
+// Waits for the calling thread's stream, asleep: many streams' threads would else keep as many cores busy.
+int kelvin_synchronize() {
+    return guarded([] {
+        c10::cuda::CUDAEvent event(cudaEventBlockingSync | cudaEventDisableTiming);
+        event.record(c10::cuda::getCurrentCUDAStream());
+        event.synchronize();
+    });
+}
+
+// Whether float32 products may be rounded to TF32, in the whole process.
+int kelvin_allow_tf32(int allowed) {
+    return guarded([&] {
+        at::globalContext().setAllowTF32CuDNN(allowed != 0);
+        at::globalContext().setAllowTF32CuBLAS(allowed != 0);
+    });
+}
+
+// Bytes that a device has left, once libtorch has given back what it keeps for later.
+int kelvin_free_memory(int device, size_t* bytes) {
+    return guarded([&] {
+        c10::cuda::CUDACachingAllocator::emptyCache();
+        *bytes = c10::cuda::CUDACachingAllocator::get()->getMemoryInfo(static_cast<c10::DeviceIndex>(device)).first;
+    });
+}
+
+// Begins to record what the calling thread's stream is given; nothing of it runs. `beside` is null or another graph that is never
+// replayed at the same time: both use the same memory. Other threads may go on: in this mode only this thread must not do what
+// a capture forbids.
+int kelvin_graph_begin(void** graph, void* beside) {
+    return guarded([&] {
+        auto made = new at::cuda::CUDAGraph();
+        *graph = made;
+        at::cuda::MempoolId_t pool{0, 0};
+        if (beside != nullptr) {
+            pool = static_cast<at::cuda::CUDAGraph*>(beside)->pool();
+        }
+        made->capture_begin(pool, cudaStreamCaptureModeThreadLocal);
+    });
+}
+
+int kelvin_graph_end(void* graph) {
+    return guarded([&] { static_cast<at::cuda::CUDAGraph*>(graph)->capture_end(); });
+}
+
+// Runs what was recorded, on the calling thread's stream.
+int kelvin_graph_replay(void* graph) {
+    return guarded([&] { static_cast<at::cuda::CUDAGraph*>(graph)->replay(); });
+}
+
+void kelvin_graph_free(void* graph) {
+    guarded([&] { delete static_cast<at::cuda::CUDAGraph*>(graph); });
+}
+
+}  // extern "C"
