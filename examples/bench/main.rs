@@ -1,8 +1,8 @@
 //! kelvin and PyTorch side by side: `make bench`.
 //!
-//!     bench PYTHON [--device cpu] [--only TEXT …] [--no-compile] [PART …]
+//!     bench PYTHON [--device cpu] [--only TEXT …] [--no-compile] [--seconds N] [PART …]
 //!
-//! PYTHON is one that has torch. With `--only`, of training and losses only the cases whose names contain one of the texts. Parts: losses, train, evaluate, load, memory, script, store; without any, all
+//! PYTHON is one that has torch. With `--only`, of training and losses only the cases whose names contain one of the texts; after `--seconds`, no case is begun. Parts: losses, train, evaluate, load, memory, script, store; without any, all
 //! of them. In each, the two sides take turns, three times; ratios are of the same turn. Every measurement is
 //! a row of `results/bench.parquet`, and the tables of `docs/speed.md` between its two marks are written anew.
 
@@ -48,6 +48,8 @@ struct Bench {
     only: Vec<String>,
     /// Whether torch.compile is among the ways; it takes minutes per case.
     compile: bool,
+    /// When no case is begun any more.
+    until: Option<std::time::Instant>,
     rows: Vec<Row>,
     losses: Vec<(Case, &'static str, usize, f64)>,
     /// The page's tables so far.
@@ -130,16 +132,21 @@ fn main() -> Outcome<()> {
     kelvin::memory::keep_freed();
     let mut arguments = std::env::args().skip(1);
     let python =
-        arguments.next().ok_or("usage: bench PYTHON [--device cpu] [--only TEXT] [--no-compile] [PART …]")?;
+        arguments.next().ok_or("usage: bench PYTHON [--device cpu] [--only TEXT] [--no-compile] [--seconds N] [PART …]")?;
     if python == "--child" {
         return script::child(arguments.collect());
     }
     let (mut device, mut parts, mut only, mut compile) = (tch::Device::Cpu, Vec::new(), Vec::new(), true);
+    let mut until = None;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--device" => device = kelvin::torch::device_named(&arguments.next().unwrap_or_default())?,
             "--only" => only.extend(arguments.next()),
             "--no-compile" => compile = false,
+            "--seconds" => {
+                let seconds: u64 = arguments.next().unwrap_or_default().parse()?;
+                until = Some(std::time::Instant::now() + std::time::Duration::from_secs(seconds));
+            }
             part => parts.push(part.to_owned()),
         }
     }
@@ -150,6 +157,7 @@ fn main() -> Outcome<()> {
         device,
         only,
         compile,
+        until,
         rows: Vec::new(),
         losses: Vec::new(),
         page: String::new(),
@@ -181,7 +189,7 @@ fn main() -> Outcome<()> {
     }
     write(&bench.rows)?;
     write_losses(&bench.losses)?;
-    if parts.is_empty() && bench.only.is_empty() && bench.compile && device == tch::Device::Cpu {
+    if parts.is_empty() && bench.only.is_empty() && bench.compile && until.is_none() && device == tch::Device::Cpu {
         page(&root().join("docs/speed.md"), &bench.page)?;
     } else {
         std::fs::write("results/bench.md", &bench.page)?;

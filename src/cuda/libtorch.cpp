@@ -83,8 +83,12 @@ int kelvin_graph_begin(void** graph, void* beside) {
     });
 }
 
+// What the same work took before, when it was not recorded, is given back: graphs have memory of their own.
 int kelvin_graph_end(void* graph) {
-    return guarded([&] { static_cast<at::cuda::CUDAGraph*>(graph)->capture_end(); });
+    return guarded([&] {
+        static_cast<at::cuda::CUDAGraph*>(graph)->capture_end();
+        c10::cuda::CUDACachingAllocator::emptyCache();
+    });
 }
 
 // Runs what was recorded, on the calling thread's stream.

@@ -39,6 +39,9 @@ const BACKLOG: usize = 32;
 /// gain (`docs/speed.md`).
 const STREAMS: usize = 16;
 
+/// What libtorch says where a GPU has no more memory.
+const OUT_OF_MEMORY: &str = "CUDA out of memory";
+
 /// Images trained on since the program began, of what the user waits for.
 static IMAGES: AtomicU64 = AtomicU64::new(0);
 
@@ -196,6 +199,8 @@ struct Piece {
     runs: Vec<usize>,
     choice: Choice,
     cost: f64,
+    /// Whether it was refused memory beside others: then it waits until it is alone.
+    alone: bool,
 }
 
 /// Everything that the workers share.
@@ -243,7 +248,8 @@ pub fn resume(
         settings,
         memory: Memory::of(match settings.device {
             Device::Cpu => crate::memory::available(),
-            device => cuda::free_memory(device),
+            // A part of it goes to pieces that are too small to be of use.
+            device => cuda::free_memory(device).map(|bytes| bytes / 20 * 19),
         }),
         cancelled: AtomicBool::new(false),
         images: AtomicU64::new(0),
@@ -342,7 +348,7 @@ fn pieces(tasks: &[Task], settings: &Settings) -> Vec<Piece> {
             let spec = &specs[runs[0]];
             let width = spec.model.width().max(1) as f64;
             let cost = spec.steps() as f64 * spec.batch as f64 * width * width * runs.len() as f64;
-            pieces.push(Piece { runs: runs.to_vec(), choice, cost });
+            pieces.push(Piece { runs: runs.to_vec(), choice, cost, alone: false });
         }
     }
     pieces.sort_by(|a, b| b.cost.total_cmp(&a.cost));
@@ -406,7 +412,13 @@ fn work(shared: &Shared, events: &SyncSender<Message>) {
             Ok(Err(Stop::Failed(error))) => error.to_string(),
             Err(panic) => crate::error::panic_message(panic.as_ref()),
         };
+        let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if error.contains(OUT_OF_MEMORY) && !piece.alone && shared.settings.device != Device::Cpu {
+            queue.push_back(Piece { runs: open, alone: true, ..piece });
+            continue;
+        }
         if let [run] = open[..] {
+            drop(queue);
             let outcome = Outcome {
                 status: Status::Failed,
                 error: Some(error),
@@ -420,10 +432,9 @@ fn work(shared: &Shared, events: &SyncSender<Message>) {
             }
         } else {
             let (first, second) = open.split_at(open.len() / 2);
-            let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
             for half in [second, first] {
                 let cost = piece.cost * half.len() as f64 / piece.runs.len() as f64;
-                queue.push_front(Piece { runs: half.to_vec(), choice: piece.choice, cost });
+                queue.push_front(Piece { runs: half.to_vec(), cost, ..piece });
             }
         }
     }
@@ -445,6 +456,7 @@ fn train(
     let device = shared.settings.device;
     let (choice, runs) = (piece.choice, piece.runs.len());
     let needed = memory::needed(first, data.shape(), data.classes(), choice, runs, device)?;
+    let needed = if piece.alone { shared.memory.all().max(needed) } else { needed };
     let _share = shared.memory.reserve(needed, cancelled)?;
     let mut starts: Vec<(usize, Option<Snapshot>)> = Vec::new();
     for &run in &piece.runs {

@@ -22,7 +22,7 @@ impl Examples {
 }
 
 /// Examples per forward pass on a GPU, at most.
-pub(super) const CHUNK: usize = 2000;
+pub(super) const CHUNK: usize = 1000;
 
 /// Examples per forward pass: as many as keep the activations near the cores, and the same whatever the
 /// stack, so that a replica's numbers do not depend on its neighbours. A GPU wants many at once.

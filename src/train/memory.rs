@@ -16,6 +16,7 @@ use super::lanes;
 use super::measure;
 use super::spec::RunSpec;
 use crate::error::{Error, Result};
+use crate::torch::Precision;
 
 /// Bytes that training `runs` runs together needs at least: weights, gradients (in libtorch twice: by tensor and
 /// flat) and momentum, and the activations that the backward pass wants.
@@ -37,14 +38,17 @@ pub fn needed(
     let (master, compute) = (size(spec.precision.master()), size(spec.precision.compute()));
     let buffers = 3 + spec.optimizer.buffers();
     let activations = spec.model.activations(shape) * compute;
-    let mut trained = spec.batch as u64 * activations;
-    if device != Device::Cpu {
-        // What was seen on a GPU (docs/speed.md): gradients of activations and the convolutions' workspaces come on top.
-        // An evaluation holds a third of that for each image, in the same memory.
-        let evaluated = spec.train.max(spec.test).min(CHUNK) as u64 * activations;
-        trained = (2 * trained).max(evaluated / 2);
-    }
-    let per_replica = model.layout.parameters() as u64 * buffers * master + trained;
+    let trained = spec.batch as u64 * activations;
+    let at_work = match (device, spec.precision) {
+        (Device::Cpu, _) => trained,
+        // What was seen on a GPU (docs/speed.md): gradients of activations and the convolutions' workspaces come on top. An
+        // evaluation uses the same memory.
+        (_, precision) => {
+            let workspaces = if matches!(precision, Precision::Float32 | Precision::Float64) { 5 } else { 3 };
+            (workspaces * trained).max(spec.train.max(spec.test).min(CHUNK) as u64 * activations)
+        }
+    };
+    let per_replica = model.layout.parameters() as u64 * buffers * master + at_work;
     Ok(per_replica * replicas as u64 + measuring)
 }
 
@@ -65,6 +69,11 @@ impl Memory {
     /// This many bytes; none: nobody counts.
     pub(super) fn of(total: Option<u64>) -> Self {
         Self { total, used: Mutex::new(0), freed: Condvar::new() }
+    }
+
+    /// All that there is.
+    pub(super) fn all(&self) -> u64 {
+        self.total.unwrap_or(0)
     }
 
     /// Takes a share; waits while others hold too much. An error where it is more than there is; `cancelled`

@@ -333,3 +333,40 @@ impl Batches {
         (arrange(&images, self.batch, weights), self.row(2))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Augmentation, Dataset, Source};
+    use crate::rng::Stream;
+
+    /// Scores by chunks, as a GPU's are recorded, are those of [`evaluate`]: whether a set fills its last chunk or not, and whether it
+    /// is longer or shorter than the one before.
+    #[test]
+    fn chunks_score_as_a_pass_does() {
+        let spec = crate::train::spec::example();
+        let data = Dataset::load(Source::Digits).unwrap();
+        let build = || spec.model.build(data.shape(), data.classes()).unwrap();
+        let store = ImageStore::new(data.images(), Augmentation::CropFlip, Device::Cpu, Kind::Float);
+        let specs = [spec.clone(), RunSpec { seeds: crate::train::Seeds::all(7), ..spec.clone() }];
+        let mut tensors = Tensors::new(&specs, build(), store.share(), Device::Cpu);
+        let of = |from: usize, n: usize| Examples {
+            rows: data.rows()[from..from + n].to_vec(),
+            labels: data.labels()[from..from + n].to_vec(),
+        };
+        for n in [30, 70, 60, 7] {
+            let examples = [of(0, n), of(100, n)];
+            let sets = || -> Vec<(&Examples, Rng)> {
+                let rng = |seed| Rng::new(seed, Stream::EvaluationAugment, 1);
+                examples.iter().zip([rng(1), rng(2)]).collect()
+            };
+            let found = tensors.evaluate_chunks(sets(), &mut || Ok(())).unwrap();
+            let wanted = tensors.evaluate(sets(), &mut || Ok(())).unwrap();
+            for (found, wanted) in found.iter().zip(&wanted) {
+                assert!((found.loss - wanted.loss).abs() < 1e-5 * wanted.loss, "{n}: {found:?}, {wanted:?}");
+                assert!((found.loss_std - wanted.loss_std).abs() < 1e-4, "{n}: {found:?}, {wanted:?}");
+                assert!((found.accuracy - wanted.accuracy).abs() < 1e-12, "{n}: {found:?}, {wanted:?}");
+            }
+        }
+    }
+}
