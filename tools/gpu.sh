@@ -4,8 +4,8 @@
 #   tools/gpu.sh pack [CIFAR10]         here: gpu/ (ignored by git) with the stripped, compressed programs, and CIFAR-10's
 #                                       Parquet files from the folder CIFAR10, if given
 #   tools/gpu.sh run [OUT] [SECONDS]    there, in this folder with gpu/ beside it: needs python3 with torch 2.11 (CUDA), no
-#                                       compiler; writes Parquet, a page and plots into OUT (default gpu/out); after SECONDS
-#                                       (default 900) of comparing speeds begins no other case
+#                                       compiler; writes Parquet, a page and plots into OUT (default gpu/out), and all of it
+#                                       into OUT.tar.gz; after SECONDS (default 900) of comparing speeds begins no other case
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -44,6 +44,8 @@ run() {
     # The same losses as PyTorch's, then the comparison of speeds.
     gpu/bench "$(command -v python3)" --device cuda --no-compile --seconds "$seconds" losses train 2>&1 | tee "$out/bench.txt"
     cp results/bench*.parquet results/bench.md "$out"
+    # In one file, whatever brings it back.
+    tar -C "$out" -czf "$out.tar.gz" .
 }
 
 case "${1:-}" in

@@ -131,8 +131,9 @@ fn short(value: f64) -> String {
 fn main() -> Outcome<()> {
     kelvin::memory::keep_freed();
     let mut arguments = std::env::args().skip(1);
-    let python =
-        arguments.next().ok_or("usage: bench PYTHON [--device cpu] [--only TEXT] [--no-compile] [--seconds N] [PART …]")?;
+    let python = arguments
+        .next()
+        .ok_or("usage: bench PYTHON [--device cpu] [--only TEXT] [--no-compile] [--seconds N] [PART …]")?;
     if python == "--child" {
         return script::child(arguments.collect());
     }
@@ -189,7 +190,12 @@ fn main() -> Outcome<()> {
     }
     write(&bench.rows)?;
     write_losses(&bench.losses)?;
-    if parts.is_empty() && bench.only.is_empty() && bench.compile && until.is_none() && device == tch::Device::Cpu {
+    if parts.is_empty()
+        && bench.only.is_empty()
+        && bench.compile
+        && until.is_none()
+        && device == tch::Device::Cpu
+    {
         page(&root().join("docs/speed.md"), &bench.page)?;
     } else {
         std::fs::write("results/bench.md", &bench.page)?;

@@ -8,17 +8,7 @@ use tch::Device;
 use super::library::Library;
 use crate::torch::Precision;
 
-struct Turns {
-    /// What libtorch was told.
-    tf32: bool,
-    /// Threads that are launching.
-    launching: usize,
-    /// Threads that wait, without and with TF32.
-    waiting: [usize; 2],
-}
-
-static TURNS: Mutex<Turns> = Mutex::new(Turns { tf32: false, launching: 0, waiting: [0; 2] });
-static CHANGED: Condvar = Condvar::new();
+static TURNS: Turns = Turns::new();
 
 /// Tells libtorch at the program's start, which would else round.
 pub(crate) fn forbid_tf32() -> bool {
@@ -29,38 +19,95 @@ pub(crate) fn forbid_tf32() -> bool {
 /// Launches some work on a device, rounded as the precision says. What is recorded of it remains so.
 pub(crate) fn rounding<T>(device: Device, precision: Precision, work: impl FnOnce() -> T) -> T {
     let Some(library) = Library::get().filter(|_| device != Device::Cpu) else { return work() };
-    let _turn = Turn::of(library, precision == Precision::Tf32);
+    let tell = |tf32: bool| {
+        // SAFETY: a plain call, which sets flags.
+        unsafe { (library.allow_tf32)(tf32.into()) };
+    };
+    let _turn = TURNS.take(precision == Precision::Tf32, tell);
     work()
 }
 
-/// While it is there, libtorch goes by what it was made for.
-struct Turn;
+/// Threads of two kinds, of which only those of one are at work at any time.
+struct Turns {
+    state: Mutex<State>,
+    changed: Condvar,
+}
 
-impl Turn {
-    fn of(library: &Library, wanted: bool) -> Self {
-        let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.waiting[usize::from(wanted)] += 1;
+struct State {
+    /// Whose turn it is: those with TF32, or those without.
+    tf32: bool,
+    /// Threads at work.
+    working: usize,
+    /// Threads that wait, without and with TF32.
+    waiting: [usize; 2],
+}
+
+/// A thread at work, until it is dropped.
+struct Turn<'a>(&'a Turns);
+
+impl Turns {
+    const fn new() -> Self {
+        let state = State { tf32: false, working: 0, waiting: [0; 2] };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Waits for this kind's turn; `tell` hears of a change before anyone of the new kind is at work.
+    fn take(&self, tf32: bool, tell: impl FnOnce(bool)) -> Turn<'_> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.waiting[usize::from(tf32)] += 1;
         // Those of the other kind that wait come first, so that none waits for ever.
-        let has_to_wait = |turns: &mut Turns| match turns.tf32 == wanted {
-            true => turns.waiting[usize::from(!wanted)] > 0,
-            false => turns.launching > 0,
+        let has_to_wait = |state: &mut State| match state.tf32 == tf32 {
+            true => state.waiting[usize::from(!tf32)] > 0,
+            false => state.working > 0,
         };
-        turns = CHANGED.wait_while(turns, has_to_wait).unwrap_or_else(PoisonError::into_inner);
-        turns.waiting[usize::from(wanted)] -= 1;
-        turns.launching += 1;
-        if turns.tf32 != wanted {
-            turns.tf32 = wanted;
-            // SAFETY: a plain call, which sets flags.
-            unsafe { (library.allow_tf32)(wanted.into()) };
-            CHANGED.notify_all();
+        state = self.changed.wait_while(state, has_to_wait).unwrap_or_else(PoisonError::into_inner);
+        state.waiting[usize::from(tf32)] -= 1;
+        state.working += 1;
+        if state.tf32 != tf32 {
+            state.tf32 = tf32;
+            tell(tf32);
+            self.changed.notify_all();
         }
-        Self
+        Turn(self)
     }
 }
 
-impl Drop for Turn {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        TURNS.lock().unwrap_or_else(PoisonError::into_inner).launching -= 1;
-        CHANGED.notify_all();
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).working -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    /// Whoever works finds its own kind told, all along; and everyone gets to work, though both kinds come without a pause.
+    #[test]
+    fn only_one_kind_works_at_a_time() {
+        let turns = Turns::new();
+        let (told, together) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let work = |tf32: bool| {
+            let mut most = 0;
+            for _ in 0..200 {
+                let _turn = turns.take(tf32, |now| told.store(now, Ordering::SeqCst));
+                most = most.max(together.fetch_add(1, Ordering::SeqCst) + 1);
+                for _ in 0..20 {
+                    assert_eq!(told.load(Ordering::SeqCst), tf32);
+                    std::thread::yield_now();
+                }
+                together.fetch_sub(1, Ordering::SeqCst);
+            }
+            most
+        };
+        let most = std::thread::scope(|scope| {
+            let work = &work;
+            let threads: Vec<_> = (0..6).map(|i| scope.spawn(move || work(i % 2 == 0))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).max()
+        });
+        // Those of one kind do work together.
+        assert!(most > Some(1), "{most:?}");
     }
 }

@@ -101,7 +101,7 @@ impl Tensors {
     ) -> Result<Vec<Scores>> {
         let (replicas, device) = (sets.len(), self.device);
         let length = sets.first().map_or(0, |(examples, _)| examples.rows.len());
-        let chunk = self.evaluation.as_ref().map_or(CHUNK.min(length), |(batches, _)| batches.batch as usize);
+        let chunk = self.evaluation.as_ref().map_or(CHUNK.min(length).max(1), |(batches, _)| batches.batch as usize);
         let chunks = length.div_ceil(chunk);
         let size = chunks * chunk * replicas;
         let (mut starts, mut flips, mut labels) = (vec![0i64; size], Vec::new(), vec![ABSENT; size]);
@@ -285,7 +285,11 @@ impl Batches {
         };
         let epoch = [
             rows(&epoch.starts),
-            if epoch.flips.is_empty() { Tensor::zeros([steps, 0], (Kind::Int64, Device::Cpu)) } else { rows(&epoch.flips) },
+            if epoch.flips.is_empty() {
+                Tensor::zeros([steps, 0], (Kind::Int64, Device::Cpu))
+            } else {
+                rows(&epoch.flips)
+            },
             labels.reshape([steps, -1]),
             factors.view([steps, 1]).to_kind(weights.flat().kind()),
         ];

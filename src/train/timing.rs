@@ -64,7 +64,8 @@ pub fn expected(
             let store = ImageStore::new(data.images(), augmentation, device, spec.precision.master());
             let specs = vec![spec.clone(); replicas];
             let mut stack = Stack::new(specs, choice, Vec::new(), &data, store, device)?;
-            time(&mut stack, spec, budget, device).map(|seconds| seconds / replicas as f64 * choice.threads as f64)
+            time(&mut stack, spec, budget, device)
+                .map(|seconds| seconds / replicas as f64 * choice.threads as f64)
         });
         timed.join().unwrap_or(Ok(f64::NAN))
     })?;

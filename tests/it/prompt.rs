@@ -213,16 +213,16 @@ fn checkpoints(lab: &Lab) -> usize {
 fn a_second_ctrl_c_drops_the_checkpoint() {
     let lab = Lab::new();
     lab.write("script.rhai", format!("sweep(#{{{SLOW_STEPS}}}).run(\"out\");"));
-    let start = || {
+    let start = |pause| {
         let run = lab.start(["script.rhai"]);
         run.wait_for("training");
         // Into the first step, as above.
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_secs(pause));
         run.signal(libc::SIGINT);
         run.wait_for("finishing the step");
         run
     };
-    let run = start();
+    let run = start(1);
     let sent = Instant::now();
     run.signal(libc::SIGINT);
     let ended = run.end();
@@ -231,9 +231,16 @@ fn a_second_ctrl_c_drops_the_checkpoint() {
     assert!(sent.elapsed() < Duration::from_secs(1), "{:?}", sent.elapsed());
     assert_eq!(checkpoints(&lab), 0);
 
-    let ended = start().end();
-    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
-    assert_eq!(checkpoints(&lab), 1, "{}", ended.stderr);
+    // Where the machine is slow to give memory, the first step has not begun after a second: then there is nothing to keep.
+    for pause in [1, 4, 16] {
+        let ended = start(pause).end();
+        assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+        if pause == 16 || !ended.stderr.contains(", 0 images/s") {
+            assert_eq!(checkpoints(&lab), 1, "{}", ended.stderr);
+            break;
+        }
+        assert_eq!(checkpoints(&lab), 0, "{}", ended.stderr);
+    }
 }
 
 #[test]
