@@ -101,7 +101,8 @@ impl Tensors {
     ) -> Result<Vec<Scores>> {
         let (replicas, device) = (sets.len(), self.device);
         let length = sets.first().map_or(0, |(examples, _)| examples.rows.len());
-        let chunk = self.evaluation.as_ref().map_or(CHUNK.min(length).max(1), |(batches, _)| batches.batch as usize);
+        let chunk =
+            self.evaluation.as_ref().map_or(CHUNK.min(length).max(1), |(batches, _)| batches.batch as usize);
         let chunks = length.div_ceil(chunk);
         let size = chunks * chunk * replicas;
         let (mut starts, mut flips, mut labels) = (vec![0i64; size], Vec::new(), vec![ABSENT; size]);
