@@ -193,6 +193,10 @@ LANES = [
     ("train/lanes/network.rs", "dy, input, slab.packs, true, points);", "dy, input, slab.packs, false, points);", KERNELS),
     ("train/lanes/network.rs", "add(&buffer(desk)[..length], sum);", "let _ = buffer(desk);", KERNELS),
     ("train/lanes/mod.rs", "Some((slopes, 1.0 / batch as f64))", "Some((slopes, 1.0 / (batch / pack) as f64))", KERNELS),
+    # What stacks of tensors do on a GPU, as far as a CPU can see it.
+    ("cuda/rounding.rs", "false => state.working > 0,", "false => false,", ["--lib", "only_one_kind"]),
+    ("train/tensors.rs", "Vec::new(), vec![ABSENT; size])", "Vec::new(), vec![0; size])", ["--lib", "chunks_score"]),
+    ("model/weights.rs", "tensor.permute([0, 2, 3, 1]).reshape", "tensor.permute([0, 3, 2, 1]).reshape", ["--lib", "the_order_of_channels"]),
 ]
 
 
