@@ -20,8 +20,10 @@ help:
 setup:
 	@$(PYTHON) tools/setup.py
 
+# Where there is an NVIDIA driver, also the library that records runs as CUDA graphs.
 build: setup
 	$(CARGO) build --release --locked
+	@test ! -e /proc/driver/nvidia/version || tools/cuda.sh
 
 demo: build
 	$(KELVIN) scripts/quickstart.rhai
