@@ -1,7 +1,7 @@
 //! What users of other languages write, and what Rhai wants instead.
 
 /// Names that other languages know, and what to write instead.
-const NAMES: [(&str, &str); 24] = [
+const NAMES: [(&str, &str); 30] = [
     ("pi", "it is written PI()"),
     ("numpy", "arrays have sum(), mean(), std(), min() and max(); tables have group and describe"),
     ("None", "nothing is written ()"),
@@ -26,6 +26,12 @@ const NAMES: [(&str, &str); 24] = [
     ("strip", "it is written trim"),
     ("append", "it is written push"),
     ("np", "arrays have sum(), mean(), std(), min() and max(); tables have group and describe"),
+    ("where", "a table's rows are chosen with filter: runs.filter(\"epoch = 3\")"),
+    ("query", "a table's rows are chosen with filter: runs.filter(\"epoch = 3\")"),
+    ("groupby", "it is written group: runs.group([\"batch\"], [\"mean(gap) as gap\"])"),
+    ("group_by", "it is written group: runs.group([\"batch\"], [\"mean(gap) as gap\"])"),
+    ("sort_values", "it is written sort: runs.sort([\"temperature\"])"),
+    ("order_by", "it is written sort: runs.sort([\"temperature\"])"),
 ];
 
 /// What to write instead of a name that is not known.
