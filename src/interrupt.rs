@@ -54,15 +54,16 @@ pub fn install() -> Result<()> {
             signal_hook::flag::register_conditional_shutdown(SIGTERM, TERMINATED, Arc::clone(when))?;
         }
         signal_hook::flag::register(SIGTERM, Arc::clone(&TERMINATING))?;
-        let count = || {
-            TERMINATIONS.fetch_add(1, Ordering::Relaxed);
-        };
-        // SAFETY: the handler only changes an atomic.
-        unsafe { signal_hook::low_level::register(SIGTERM, count) }?;
+        // Before it is counted: whoever sees that a job was ended by it finds the flag raised.
         for signal in [SIGINT, SIGTERM] {
             // SAFETY: the handler only changes atomics.
             unsafe { signal_hook::low_level::register(signal, raise) }?;
         }
+        let count = || {
+            TERMINATIONS.fetch_add(1, Ordering::Release);
+        };
+        // SAFETY: the handler only changes an atomic.
+        unsafe { signal_hook::low_level::register(SIGTERM, count) }?;
         for signal in [SIGUSR1, SIGUSR2] {
             let handle = move || {
                 CHECKPOINTS.fetch_add(1, Ordering::Relaxed);
@@ -177,7 +178,7 @@ impl Scope {
 
     /// Whether SIGTERM came since it began.
     fn terminated(&self) -> bool {
-        TERMINATIONS.load(Ordering::Relaxed) > self.0.terminations
+        TERMINATIONS.load(Ordering::Acquire) > self.0.terminations
     }
 }
 

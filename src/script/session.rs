@@ -12,7 +12,8 @@ use rhai::{Map, NativeCallContext};
 use super::arguments::Arguments;
 use super::handles::JobHandle;
 use crate::error::{Error, Result};
-use crate::sweep::{Job, Observer, Provenance, RunOptions, Script, Silent};
+use crate::interrupt;
+use crate::sweep::{Job, Observer, Provenance, RunOptions, Script, Silent, Stage};
 
 /// Whoever presses Ctrl-C at the prompt has it back within a second.
 const AT_THE_PROMPT: Duration = Duration::from_millis(500);
@@ -159,6 +160,10 @@ impl Session {
         let jobs = self.jobs();
         let waited = jobs.iter().try_for_each(|handle| {
             let progress = handle.job.wait()?;
+            // SIGTERM reaches a job directly, which may be over before whoever waits for it looks at the flag.
+            if progress.stage == Stage::Stopped {
+                interrupt::check()?;
+            }
             if let Some(problem) = super::bindings::problem(handle, &progress) {
                 self.note_problem(problem);
             }

@@ -121,7 +121,7 @@ fn a_function_of_every_epoch_sees_them_all_and_may_stop_the_sweep() {
     let lab = Lab::new();
     let sweep = |dir: &str, options: &str| {
         format!(
-            "sweep(#{{ data: digits().take(300), train: 200, test: 100, model: resnet(#{{ width: 2 }}), lr: [0.05, 0.1],\n\
+            "sweep(#{{ data: digits(), train: 1500, test: 100, model: resnet(#{{ width: 2 }}), lr: [0.05, 0.1],\n\
              batch: 20, epochs: 30 }}).run(\"{dir}\", {options});"
         )
     };
@@ -130,8 +130,11 @@ fn a_function_of_every_epoch_sees_them_all_and_may_stop_the_sweep() {
          let row = seen[0]; print(row.gap == row.test_loss - row.train_loss); print(row.steps);",
         sweep("whole", "#{ on_epoch: |row| seen.push(row) }")
     ));
-    assert_eq!((whole.code, whole.stdout.trim()), (Some(0), "60\n2\ntrue\n10"), "{}", whole.stderr);
-    let stopped = lab.script(&sweep("cut", "#{ on_epoch: |row| if row.epoch == 5 { throw \"enough\" } }"));
+    assert_eq!((whole.code, whole.stdout.trim()), (Some(0), "60\n2\ntrue\n75"), "{}", whole.stderr);
+    // Both runs have begun by then, and neither has ended.
+    let both = "let begun = #{}; let stop = |row| { begun[row.run_id] = true; \
+                if begun.len() == 2 && row.epoch > 4 { throw \"enough\" } };\n";
+    let stopped = lab.script(&format!("{both}{}", sweep("cut", "#{ on_epoch: stop }")));
     assert_eq!(stopped.code, Some(1));
     assert!(stopped.stderr.contains("enough"), "{}", stopped.stderr);
     let snapshots = walk(&lab.path("cut/state")).into_iter().filter(|name| name.ends_with(".safetensors"));
