@@ -14,6 +14,10 @@ use super::vector::{Vector, lanes, with_replicas};
 /// what they are made of stays in the first-level cache.
 const RUN: usize = 64;
 
+/// Bytes of inputs that pixels may see for the first time while all channels of theirs are computed: with those that they see again, they
+/// stay in the second-level cache.
+const SEEN: usize = 128 * 1024;
+
 /// A tap with the pixel on its other side.
 #[derive(Clone, Copy)]
 struct Link {
@@ -334,21 +338,27 @@ impl<V: Vector> Side<'_, V> {
 
     #[inline(always)]
     fn contract_of<const R: usize, const N: usize>(&self, x: &[V], y: &mut [V], add: bool) {
-        // A tile's weights stay in the first-level cache while the pixels pass.
-        let mut channel = 0;
-        while channel < self.channels[1] {
-            // A slab of few packs leaves registers for more channels.
-            let most = if N > V::PACKS / 2 { V::TILE } else { 2 * V::TILE };
-            let wide = tile(self.channels[1] - channel, most);
-            for pixel in 0..self.links.of.len() {
-                match wide {
-                    8 => self.packs::<R, N, 8>(x, y, channel, pixel, add),
-                    4 => self.packs::<R, N, 4>(x, y, channel, pixel, add),
-                    2 => self.packs::<R, N, 2>(x, y, channel, pixel, add),
-                    _ => self.packs::<R, N, 1>(x, y, channel, pixel, add),
+        let pixels = self.links.of.len();
+        let new = self.links.others.div_ceil(pixels) * self.channels[0] * N * size_of::<V>();
+        let block = (SEEN / new).max(1);
+        // A slab of few packs leaves registers for more channels.
+        let few = if N > V::PACKS / 2 { V::TILE } else { 2 * V::TILE };
+        let most = if block < pixels { few.max(V::channels(R)) } else { few };
+        for first in (0..pixels).step_by(block) {
+            // A tile's weights stay in the first-level cache while a block's pixels pass.
+            let mut channel = 0;
+            while channel < self.channels[1] {
+                let wide = tile(self.channels[1] - channel, most);
+                for pixel in first..(first + block).min(pixels) {
+                    match wide {
+                        8 => self.packs::<R, N, 8>(x, y, channel, pixel, add),
+                        4 => self.packs::<R, N, 4>(x, y, channel, pixel, add),
+                        2 => self.packs::<R, N, 2>(x, y, channel, pixel, add),
+                        _ => self.packs::<R, N, 1>(x, y, channel, pixel, add),
+                    }
                 }
+                channel += wide;
             }
-            channel += wide;
         }
     }
 
@@ -362,11 +372,13 @@ impl<V: Vector> Side<'_, V> {
         pixel: usize,
         add: bool,
     ) {
-        if N <= V::PACKS {
+        let most = (V::TILE * V::PACKS / O).clamp(1, V::PACKS);
+        if N <= most {
             return self.tile::<R, N, N, O>(x, y, [channel, pixel, 0], add);
         }
-        for first in (0..N).step_by(2) {
-            match N - first {
+        let step = most.min(2);
+        for first in (0..N).step_by(step) {
+            match (N - first).min(step) {
                 1 => self.tile::<R, N, 1, O>(x, y, [channel, pixel, first], add),
                 _ => self.tile::<R, N, 2, O>(x, y, [channel, pixel, first], add),
             }

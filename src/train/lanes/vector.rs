@@ -70,6 +70,8 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     const TILE: usize;
     /// Packs that a kernel computes together.
     const PACKS: usize = 4;
+    /// A register's share of it, for kernels that need many: a vector is one of them, or some one after the other.
+    type Part: Vector<Scalar = Self::Scalar>;
 
     fn splat(value: Self::Scalar) -> Self;
     /// The `R` numbers at `from`, over and over.
@@ -95,6 +97,13 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     fn relu(self) -> Self;
     /// `other` where self > 0, else 0.
     fn where_positive(self, other: Self) -> Self;
+    /// Output channels that a kernel computes together, with `TILE · PACKS` sums in all. A weight takes a load of its own in
+    /// each part of a vector where every lane is a replica, and one for all parts otherwise: then more weights
+    /// and fewer inputs are loaded, which may come from further away.
+    #[inline(always)]
+    fn channels(replicas: usize) -> usize {
+        if replicas == Self::LANES { Self::TILE } else { Self::TILE.max(4) }
+    }
     /// Runs a kernel with the processor's features that the vector needs.
     fn run<R>(kernel: impl FnOnce() -> R) -> R;
 
@@ -137,6 +146,20 @@ pub(super) fn lanes<V: Vector>(vectors: &[V]) -> &[V::Scalar] {
 pub(super) fn lanes_mut<V: Vector>(vectors: &mut [V]) -> &mut [V::Scalar] {
     // SAFETY: a vector is `LANES` scalars and nothing else, and any scalars make a vector.
     unsafe { std::slice::from_raw_parts_mut(vectors.as_mut_ptr().cast(), vectors.len() * V::LANES) }
+}
+
+/// The parts of vectors, one vector after another.
+pub(super) fn parts<V: Vector>(vectors: &[V]) -> &[V::Part] {
+    let length = size_of_val(vectors) / size_of::<V::Part>();
+    // SAFETY: a vector is its parts and nothing else.
+    unsafe { std::slice::from_raw_parts(vectors.as_ptr().cast(), length) }
+}
+
+/// The parts of vectors, one vector after another.
+pub(super) fn parts_mut<V: Vector>(vectors: &mut [V]) -> &mut [V::Part] {
+    let length = size_of_val(vectors) / size_of::<V::Part>();
+    // SAFETY: a vector is its parts and nothing else.
+    unsafe { std::slice::from_raw_parts_mut(vectors.as_mut_ptr().cast(), length) }
 }
 
 /// As a slice of numbers that begins where a vector may.
@@ -190,6 +213,7 @@ unsafe impl<V: Vector> Vector for Pair<V> {
     const LANES: usize = 2 * V::LANES;
     const TILE: usize = V::TILE;
     const PACKS: usize = V::PACKS / 2;
+    type Part = V;
 
     #[inline(always)]
     fn splat(value: V::Scalar) -> Self {
@@ -286,6 +310,7 @@ macro_rules! plain {
             type Scalar = $scalar;
             const LANES: usize = $lanes;
             const TILE: usize = 2;
+            type Part = Self;
 
             #[inline(always)]
             fn splat(value: $scalar) -> Self {
@@ -379,6 +404,7 @@ mod x86 {
                 type Scalar = $scalar;
                 const LANES: usize = $lanes;
                 const TILE: usize = $tile;
+                type Part = Self;
 
                 #[inline(always)]
                 fn splat(value: $scalar) -> Self {

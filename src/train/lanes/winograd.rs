@@ -7,7 +7,7 @@
 //! other points; the one with respect to the kernel is Gᵀ[(Bᵀ d B) ⊙ (A dy Aᵀ)]G. All of it is sums and halves of a few
 //! numbers: rounding is as in other orders of summation.
 
-use super::vector::{Numbers, Vector, lanes, lanes_mut, with_replicas};
+use super::vector::{Numbers, Vector, lanes, lanes_mut, parts, parts_mut, with_replicas};
 use crate::error::Result;
 
 /// Points of a tile.
@@ -24,6 +24,10 @@ const WIDE: usize = 4;
 /// Vectors of a channel that are computed together, at least those of one tile: at each point all channels' should
 /// stay in the first-level cache, and every weight that is loaded should be used often.
 const COLUMNS: usize = 16;
+
+/// Columns, as such vectors are called, of a channel that lie together, followed by the next channel's: what a kernel
+/// multiplies channel by channel is then read from end to end, and stays in the first-level cache. A last group may be smaller.
+const GROUP: usize = 4;
 
 /// Kernels whose transforms are taken together: whole vectors, whatever the replicas.
 const BLOCK: usize = 16;
@@ -71,12 +75,19 @@ impl<V: Vector> Kernels<V> {
     }
 }
 
-/// Transforms of a few tiles, as point, channel, tile, pack: of what is convolved, and of what it gives.
+/// Transforms of a few tiles, as point, group of columns, channel, column: of what is convolved, and of what it gives.
 pub(super) type Points<V> = [Vec<V>; 2];
 
 /// Vectors on each side of [`Points`] of so many channels at most.
 pub(super) fn points<V: Vector>(channels: usize) -> usize {
     if channels == 0 { 0 } else { POINTS * (channels * COLUMNS + gap::<V>()) }
+}
+
+/// Where one of so many columns of a channel is, among those of so many channels.
+#[inline(always)]
+fn place([channels, columns]: [usize; 2], channel: usize, column: usize) -> usize {
+    let start = column - column % GROUP;
+    start * channels + channel * (columns - start).min(GROUP) + (column - start)
 }
 
 /// Vectors from one point to the next begin this much later than the last one ends.
@@ -393,7 +404,7 @@ impl Tiles {
                             }
                         }
                     }
-                    let start = channel * columns + index * packs + pack;
+                    let start = place([channels, columns], channel, index * packs + pack);
                     for (i, row) in transform(values).iter().enumerate() {
                         for (j, value) in row.iter().enumerate() {
                             // SAFETY: a column of the channel at a point; the length was checked.
@@ -415,7 +426,7 @@ impl Tiles {
         for (channel, y) in y.chunks_exact_mut(self.pixels * packs).enumerate() {
             for (index, tile) in tiles.iter().enumerate() {
                 for pack in 0..packs {
-                    let start = channel * columns + index * packs + pack;
+                    let start = place([channels, columns], channel, index * packs + pack);
                     let mut values = [[V::zero(); 4]; 4];
                     for (i, row) in values.iter_mut().enumerate() {
                         for (j, value) in row.iter_mut().enumerate() {
@@ -447,44 +458,51 @@ fn multiply<V: Vector, const R: usize>(
     y: &mut [V],
     columns: usize,
 ) {
-    for channel in (0..y.len() / columns).step_by(V::TILE) {
-        let mut column = 0;
-        while column < columns {
-            let place = [channel, column];
-            let left = (columns - column).min(V::PACKS);
-            match (V::TILE, left) {
-                (4, 4) => multiply_tile::<V, R, 4, 4>(kernels, x, y, columns, place),
-                (4, 2..) => multiply_tile::<V, R, 4, 2>(kernels, x, y, columns, place),
-                (4, _) => multiply_tile::<V, R, 4, 1>(kernels, x, y, columns, place),
-                (_, 4) => multiply_tile::<V, R, 2, 4>(kernels, x, y, columns, place),
-                (_, 2..) => multiply_tile::<V, R, 2, 2>(kernels, x, y, columns, place),
-                (_, _) => multiply_tile::<V, R, 2, 1>(kernels, x, y, columns, place),
+    let [from, to] = [x.len(), y.len()].map(|length| length / columns);
+    let wide = V::channels(R);
+    // As many sums as the registers hold.
+    let most = V::TILE * V::PACKS / wide;
+    for start in (0..columns).step_by(GROUP) {
+        let size = (columns - start).min(GROUP);
+        let (x, y) = (&x[start * from..][..size * from], &mut y[start * to..][..size * to]);
+        for channel in (0..to).step_by(wide) {
+            let mut column = 0;
+            while column < size {
+                let place = [channel, column];
+                column += match (wide, (size - column).min(most)) {
+                    (4, 4) => multiply_tile::<V, R, 4, 4>(kernels, x, y, size, place),
+                    (4, 2..) => multiply_tile::<V, R, 4, 2>(kernels, x, y, size, place),
+                    (4, _) => multiply_tile::<V, R, 4, 1>(kernels, x, y, size, place),
+                    (_, 4) => multiply_tile::<V, R, 2, 4>(kernels, x, y, size, place),
+                    (_, 2..) => multiply_tile::<V, R, 2, 2>(kernels, x, y, size, place),
+                    (_, _) => multiply_tile::<V, R, 2, 1>(kernels, x, y, size, place),
+                };
             }
-            column += if left == 3 { 2 } else { left };
         }
     }
 }
 
-/// For `O` output channels and `M` columns.
+/// For `O` output channels and `M` columns of a group of `size`; what it returns is `M`.
 #[inline(always)]
 fn multiply_tile<V: Vector, const R: usize, const O: usize, const M: usize>(
     (kernels, [inner, outer]): (&[V::Scalar], [usize; 2]),
     x: &[V],
     y: &mut [V],
-    columns: usize,
+    size: usize,
     [channel, column]: [usize; 2],
-) {
+) -> usize {
     let mut sums = [[V::zero(); O]; M];
-    for c in 0..x.len() / columns {
-        let kernel = channel * outer + c * inner;
+    let mut kernel = channel * outer;
+    for inputs in x.chunks_exact(size) {
         // SAFETY: kernels of channels of both sides, R numbers of each.
         let weights: [V; O] = std::array::from_fn(
             #[inline(always)]
             |o| unsafe { V::repeat::<R>(kernels.as_ptr().add(kernel + o * outer)) },
         );
+        kernel += inner;
         for (m, sums) in sums.iter_mut().enumerate() {
             // SAFETY: M columns of a channel, from `column` on.
-            let input = unsafe { *x.get_unchecked(c * columns + column + m) };
+            let input = unsafe { *inputs.get_unchecked(column + m) };
             for (sum, weight) in sums.iter_mut().zip(weights) {
                 *sum = input.mul_add(weight, *sum);
             }
@@ -492,61 +510,101 @@ fn multiply_tile<V: Vector, const R: usize, const O: usize, const M: usize>(
     }
     for o in 0..O {
         for (m, sums) in sums.iter().enumerate() {
-            y[(channel + o) * columns + column + m] = sums[o];
+            y[(channel + o) * size + column + m] = sums[o];
         }
     }
+    M
 }
 
 /// Adds the products of changes of outputs and inputs at a point, summed over columns and images, to a gradient.
 #[inline(always)]
 fn accumulate<V: Vector, const R: usize>(x: &[V], dy: &[V], gradient: &mut [V::Scalar], columns: usize) {
     let [from, to] = [x, dy].map(|side| side.len() / columns);
-    for output in (0..to).step_by(V::TILE) {
+    for output in (0..to).step_by(WIDE) {
         for input in (0..from).step_by(WIDE) {
             let place = [output, input];
-            match (V::TILE, V::PACKS) {
-                (4, _) => accumulate_tile::<V, R, 4, 4>(x, dy, gradient, columns, place),
-                (_, 4) => accumulate_tile::<V, R, 2, 4>(x, dy, gradient, columns, place),
-                (_, _) => accumulate_tile::<V, R, 2, 2>(x, dy, gradient, columns, place),
+            // As many sums as the registers hold.
+            match V::TILE {
+                4 => accumulate_tile::<V, R, 4>(x, dy, gradient, columns, place),
+                _ => accumulate_tile::<V, R, 2>(x, dy, gradient, columns, place),
             }
         }
     }
 }
 
-/// For `O` output and [`WIDE`] input channels, `I` of them at a time.
+/// For [`WIDE`] output and input channels, `I` of the latter and a part of each vector at a time.
 #[inline(always)]
-fn accumulate_tile<V: Vector, const R: usize, const O: usize, const I: usize>(
+fn accumulate_tile<V: Vector, const R: usize, const I: usize>(
     x: &[V],
     dy: &[V],
     gradient: &mut [V::Scalar],
     columns: usize,
     [output, input]: [usize; 2],
 ) {
-    let mut all = [[V::zero(); WIDE]; O];
-    for first in (0..WIDE).step_by(I) {
-        let mut sums = [[V::zero(); I]; O];
-        for column in 0..columns {
-            let inputs: [V; I] = std::array::from_fn(
+    let [from, to] = [x, dy].map(|side| side.len() / columns);
+    let (x, dy) = (parts(x), parts(dy));
+    let count = size_of::<V>() / size_of::<V::Part>();
+    let mut all = [[V::zero(); WIDE]; WIDE];
+    for part in 0..count {
+        for first in (0..WIDE).step_by(I) {
+            let mut sums = [[V::Part::zero(); I]; WIDE];
+            for start in (0..columns).step_by(GROUP) {
+                let size = (columns - start).min(GROUP);
+                // SAFETY: where a part of the group's first column is, in channels of each side.
+                let sides = unsafe {
+                    [
+                        x.as_ptr().add((start * from + (input + first) * size) * count + part),
+                        dy.as_ptr().add((start * to + output * size) * count + part),
+                    ]
+                };
+                // The compiler knows how far apart the channels of a full group are.
+                match size {
+                    // SAFETY: the group has so many columns.
+                    GROUP => unsafe { accumulate_group::<V::Part, I>(sides, [GROUP, count], &mut sums) },
+                    // SAFETY: as above.
+                    _ => unsafe { accumulate_group::<V::Part, I>(sides, [size, count], &mut sums) },
+                }
+            }
+            for (all, sums) in all.iter_mut().zip(sums) {
+                let all = parts_mut(&mut all[first..first + I]);
+                for (own, sum) in all.iter_mut().skip(part).step_by(count).zip(sums) {
+                    *own = sum;
+                }
+            }
+        }
+    }
+    for (o, sums) in all.iter().enumerate() {
+        let start = ((output + o) * from + input) * R;
+        add_folded::<V, R>(*sums, &mut gradient[start..start + WIDE * R]);
+    }
+}
+
+/// Adds the products of a part, of `count`, of each of a group's `size` columns.
+///
+/// # Safety
+///
+/// There is a group of columns of `I` channels at `x` and one of [`WIDE`] channels at `dy`.
+#[inline(always)]
+unsafe fn accumulate_group<P: Vector, const I: usize>(
+    [mut x, mut dy]: [*const P; 2],
+    [size, count]: [usize; 2],
+    sums: &mut [[P; I]; WIDE],
+) {
+    for _ in 0..size {
+        // SAFETY: the caller's channels; after the last column nothing is read.
+        unsafe {
+            let inputs: [P; I] = std::array::from_fn(
                 #[inline(always)]
-                // SAFETY: a column of channels of the input.
-                |i| unsafe { *x.get_unchecked((input + first + i) * columns + column) },
+                |i| *x.add(i * size * count),
             );
             for (o, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: a column of channels of the output.
-                let change = unsafe { *dy.get_unchecked((output + o) * columns + column) };
+                let change = *dy.add(o * size * count);
                 for (sum, input) in sums.iter_mut().zip(inputs) {
                     *sum = input.mul_add(change, *sum);
                 }
             }
+            [x, dy] = [x.wrapping_add(count), dy.wrapping_add(count)];
         }
-        for (all, sums) in all.iter_mut().zip(sums) {
-            all[first..first + I].copy_from_slice(&sums);
-        }
-    }
-    let from = x.len() / columns;
-    for (o, sums) in all.into_iter().enumerate() {
-        let start = ((output + o) * from + input) * R;
-        add_folded::<V, R>(sums, &mut gradient[start..start + WIDE * R]);
     }
 }
 
