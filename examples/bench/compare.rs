@@ -139,6 +139,14 @@ fn warm_up(case: Case, choice: Choice, device: Device) -> Outcome<(f64, u32, u32
     Ok((warmup, 2 + (start / each).ceil() as u32, fill(each)))
 }
 
+/// Whether the processor multiplies bfloat16 numbers.
+fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// The ways that may be the strongest.
 fn ways(case: Case, device: Device) -> Vec<Way> {
     let best = Way { channels_last: true, fused: true, compile: false, processes: 1, threads: None };
@@ -149,8 +157,8 @@ fn ways(case: Case, device: Device) -> Vec<Way> {
         }
         return ways;
     }
-    if case.precision == Precision::Bf16 {
-        // Minutes each where the processor has no instructions for it.
+    if case.precision == Precision::Bf16 && !has_bf16() {
+        // Minutes each.
         return Vec::new();
     }
     let apart = Way { processes: cores(), threads: Some(1), ..best };
@@ -302,7 +310,7 @@ pub fn train(bench: &mut Bench) -> Outcome<()> {
         let ratio = short(median(&own) / median(&eager));
         bench.say(&format!(
             "kelvin in bf16 is {ratio} times as fast as eager PyTorch in float32. Where the processor has no instructions for \
-             bfloat16, PyTorch computes it slowly, and kelvin computes the convolutions of bfloat16 numbers in float32.\n"
+             bfloat16, PyTorch computes it slowly, and kelvin adds up the same products by those for float32.\n"
         ));
     }
     Ok(())

@@ -68,7 +68,8 @@ impl Bench {
     /// The cases that were asked for.
     fn wanted(&self, mut cases: Vec<Case>) -> Vec<Case> {
         if !self.only.is_empty() {
-            cases.retain(|case| self.only.iter().any(|text| case.shape().contains(text)));
+            let name = |case: &Case| format!("{}, {}", case.shape(), case.precision.name());
+            cases.retain(|case| self.only.iter().any(|text| name(case).contains(text)));
         }
         cases
     }

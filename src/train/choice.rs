@@ -387,10 +387,8 @@ mod tests {
     fn the_measured_table_takes_lanes() {
         let digits = |spec: &RunSpec, cohort| Choice::measured(spec, [1, 8, 8], cohort, cohort, 2).unwrap();
         assert_eq!(digits(&spec(4, 8), 12), Choice::lanes(Precision::Float32, 2));
-        // Nothing else computes bfloat16.
         let bf16 = RunSpec { precision: Precision::Bf16, ..spec(4, 8) };
-        let choice = digits(&bf16, 12);
-        assert!(choice.stack >= 6 && choice.backend == Backend::Torch);
+        assert_eq!(digits(&bf16, 12), Choice::lanes(Precision::Bf16, 2));
         let wide = |runs| Choice::measured(&spec(32, 128), [3, 32, 32], runs, runs, 2).unwrap();
         assert_eq!(wide(2), Choice::lanes(Precision::Float32, 16));
         // A lone run shares the cores, unless its updates are short.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::direct::{Direct, Geometry};
 use super::vector::Vector;
-use super::winograd::{Kernels, Points, Tiles};
+use super::winograd::{self, Kernels, Points, Tiles};
 
 /// Packs that are computed together at most. Measured: with six the inputs of a pixel outgrow the first-level cache, with
 /// two or three weights are loaded too often.
@@ -103,18 +103,37 @@ impl Conv {
         }
     }
 
-    /// Kernels that are computed by tiles.
-    pub(super) fn tiled(&self) -> usize {
+    /// Scalars of the kernels that [`Conv::prepare`] makes ready.
+    pub(super) fn factors<V: Vector>(&self, replicas: usize) -> usize {
         match &self.way {
-            Way::Direct(_) => 0,
-            Way::Tiles(_) => self.from * self.to,
+            Way::Direct(direct) => {
+                direct.factors::<V>(false, replicas).max(direct.factors::<V>(true, replicas))
+            }
+            Way::Tiles(_) => Tiles::factors::<V>(self.from * self.to, replicas),
         }
     }
 
-    /// Makes kernels ready for it, until its weights change or another one's are made ready.
-    pub(super) fn prepare<V: Vector>(&self, theta: &[V::Scalar], replicas: usize, kernels: &mut Kernels<V>) {
-        if let Way::Tiles(_) = self.way {
-            Tiles::prepare(self.own(theta, replicas), replicas, kernels);
+    /// Vectors that it needs on each side of [`Points`].
+    pub(super) fn room<V: Vector>(&self) -> usize {
+        match &self.way {
+            Way::Direct(direct) => direct.room::<V>(),
+            Way::Tiles(_) => winograd::points::<V>(self.from.max(self.to)),
+        }
+    }
+
+    /// Makes kernels ready for [`Conv::forward`] or, `turned`, for [`Conv::backward`], until its weights change or another one's are
+    /// made ready.
+    pub(super) fn prepare<V: Vector>(
+        &self,
+        theta: &[V::Scalar],
+        turned: bool,
+        replicas: usize,
+        kernels: &mut Kernels<V>,
+    ) {
+        let own = self.own(theta, replicas);
+        match &self.way {
+            Way::Direct(direct) => direct.prepare(own, turned, replicas, kernels),
+            Way::Tiles(_) => Tiles::prepare(own, self.from, turned, replicas, kernels),
         }
     }
 
@@ -131,7 +150,8 @@ impl Conv {
         let channels = [self.from, self.to];
         match &self.way {
             Way::Direct(direct) => {
-                direct.forward((self.own(own.theta, own.replicas), own.replicas), x, y, packs, add);
+                let weights = self.own(own.theta, own.replicas);
+                direct.forward((weights, own.kernels, own.replicas), (x, y), packs, add, points);
             }
             Way::Tiles(tiles) => {
                 tiles.contract((own.kernels, own.replicas), false, channels, (x, y), add, points);
@@ -152,7 +172,8 @@ impl Conv {
         let channels = [self.to, self.from];
         match &self.way {
             Way::Direct(direct) => {
-                direct.backward((self.own(own.theta, own.replicas), own.replicas), dy, dx, packs, add);
+                let weights = self.own(own.theta, own.replicas);
+                direct.backward((weights, own.kernels, own.replicas), (dy, dx), packs, add, points);
             }
             Way::Tiles(tiles) => {
                 tiles.contract((own.kernels, own.replicas), true, channels, (dy, dx), add, points);
@@ -171,7 +192,7 @@ impl Conv {
         points: &mut Points<V>,
     ) {
         match &self.way {
-            Way::Direct(direct) => direct.gradient(x, dy, gradient, packs),
+            Way::Direct(direct) => direct.gradient((x, dy), gradient, packs, points),
             Way::Tiles(tiles) => tiles.gradient([self.from, self.to], replicas, (x, dy), gradient, points),
         }
     }
@@ -202,14 +223,14 @@ impl Conv {
 
 #[cfg(test)]
 mod tests {
-    use super::super::vector::{Numbers, Pair, Plain, lanes, lanes_mut};
-    use super::super::winograd;
+    use super::super::bf16::Bf16;
+    use super::super::vector::{Numbers, Pair, Plain, Scalar, lanes, lanes_mut};
     use super::*;
 
-    /// Numbers without a pattern.
-    fn some(numbers: &mut [f64], seed: u64) {
+    /// Whole numbers without a pattern, so small that every way to compute is exact, in bfloat16, too.
+    fn some<S: Scalar>(numbers: &mut [S], seed: u64) {
         let mut rng = crate::rng::Rng::new(seed as i64, crate::rng::Stream::Init, 0);
-        numbers.iter_mut().for_each(|number| *number = rng.uniform() - 0.5);
+        numbers.iter_mut().for_each(|number| *number = S::of((rng.uniform() * 9.0).floor() - 4.0));
     }
 
     /// Output, and both gradients for a given gradient of the output, by the definition: [output][input] kernels of 3 x 3
@@ -244,9 +265,10 @@ mod tests {
     fn convolutions_are_what_they_are_defined_to_be() {
         compare::<Plain<f64, 4>>();
         compare::<Pair<Plain<f64, 4>>>();
+        compare::<Bf16<Pair<Plain<f32, 8>>>>();
     }
 
-    fn compare<V: Vector<Scalar = f64>>() {
+    fn compare<V: Vector>() {
         let mut tiled = 0;
         for (channels, sides, packs, replicas) in [
             ([3, 8], [5, 4], 3, 4),
@@ -254,10 +276,12 @@ mod tests {
             ([16, 20], [7, 9], 2, 4),
             ([12, 16], [8, 10], 3, 2),
             ([16, 12], [8, 8], 4, 1),
+            ([12, 12], [10, 10], 1, 1),
+            ([8, 3], [5, 4], 4, 1),
         ] {
             let [from, to] = channels;
             let conv = Conv::new(channels, 2, &Sight::new(3, 1, sides, &[packs]));
-            tiled += usize::from(conv.tiled() > 0);
+            tiled += usize::from(matches!(conv.way, Way::Tiles(_)));
             let (pixels, kernels) = (sides[0] * sides[1], from * to);
             let mut theta = Numbers::<V>::zeros((2 + 9 * kernels) * replicas).unwrap();
             some(&mut theta, 1);
@@ -269,32 +293,37 @@ mod tests {
             let x = vectors(from * pixels * packs, 2);
             // Both are added to.
             let (dy, first) = (vectors(to * pixels * packs, 3), vectors(to * pixels * packs, 4));
-            let mut ready = Kernels::<V>::new(kernels, replicas).unwrap();
-            let mut room = [(); 2].map(|()| vec![V::zero(); winograd::points::<V>(from.max(to))]);
-            conv.prepare(&theta, replicas, &mut ready);
-            let own = Own { theta: &theta, replicas, kernels: &ready };
+            let mut ready = Kernels::<V>::new(conv.factors::<V>(replicas)).unwrap();
+            let mut room = [(); 2].map(|()| vec![V::zero(); conv.room::<V>()]);
             let (mut y, mut dx) = (first.clone(), vec![V::zero(); x.len()]);
-            conv.forward(own, &x, &mut y, packs, true, &mut room);
+            conv.prepare(&theta, false, replicas, &mut ready);
+            conv.forward(
+                Own { theta: &theta, replicas, kernels: &ready },
+                &x,
+                &mut y,
+                packs,
+                true,
+                &mut room,
+            );
+            conv.prepare(&theta, true, replicas, &mut ready);
+            let own = Own { theta: &theta, replicas, kernels: &ready };
             conv.backward(own, &dy, &mut dx, packs, false, &mut room);
             let mut sums = vec![V::zero(); conv.sums::<V>(replicas)];
             for _ in 0..2 {
                 conv.gradient(replicas, &x, &dy, &mut sums, packs, &mut room);
             }
-            let mut gradient = vec![0.0; 9 * kernels * replicas];
+            let mut gradient = vec![V::Scalar::default(); 9 * kernels * replicas];
             conv.hand_on(&sums, replicas, |place, part| {
                 gradient[(place.start - 2) * replicas..(place.end - 2) * replicas].copy_from_slice(part);
             });
             let image = |vectors: &[V], pack: usize, lane: usize| -> Vec<f64> {
                 let numbers = lanes(vectors).chunks(V::LANES * packs);
-                numbers.map(|numbers| numbers[V::LANES * pack + lane]).collect()
+                numbers.map(|numbers| numbers[V::LANES * pack + lane].wide()).collect()
             };
-            let close = |a: &[f64], b: &[f64]| {
-                assert_eq!(a.len(), b.len());
-                assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{channels:?} {sides:?}");
-            };
+            let same = |a: &[f64], b: &[f64]| assert!(a == b, "{channels:?} {sides:?} {packs}");
             for replica in 0..replicas {
-                let of_replica = |numbers: &[f64]| -> Vec<f64> {
-                    numbers.iter().skip(replica).step_by(replicas).copied().collect()
+                let of_replica = |numbers: &[V::Scalar]| -> Vec<f64> {
+                    numbers.iter().skip(replica).step_by(replicas).map(|number| number.wide()).collect()
                 };
                 let weights = of_replica(&theta[2 * replicas..]);
                 let mut total = vec![0.0; weights.len()];
@@ -306,13 +335,13 @@ mod tests {
                         defined(channels, sides, &weights, &image(&x, pack, lane), &image(&dy, pack, lane));
                     let added: Vec<f64> =
                         image(&first, pack, lane).iter().zip(&expected_y).map(|(a, b)| a + b).collect();
-                    close(&image(&y, pack, lane), &added);
-                    close(&image(&dx, pack, lane), &expected_dx);
+                    same(&image(&y, pack, lane), &added);
+                    same(&image(&dx, pack, lane), &expected_dx);
                     total.iter_mut().zip(dw).for_each(|(sum, value)| *sum += 2.0 * value);
                 }
-                close(&of_replica(&gradient), &total);
+                same(&of_replica(&gradient), &total);
             }
         }
-        assert_eq!(tiled, 4);
+        assert_eq!(tiled, 5);
     }
 }

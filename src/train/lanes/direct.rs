@@ -8,7 +8,8 @@
 use std::sync::Arc;
 
 use super::conv::{PART, SLAB};
-use super::vector::{Vector, lanes, with_replicas};
+use super::vector::{Vector, lanes, lanes_mut, with_replicas};
+use super::winograd::{Kernels, Points};
 
 /// Terms of a weight's gradient that are added in registers before they reach memory: few enough that
 /// what they are made of stays in the first-level cache.
@@ -124,54 +125,108 @@ impl Direct {
         self.to * self.from * self.geometry.live.len()
     }
 
+    /// Scalars of its kernels for contracting over the input's channels or, `turned`, over the output's, where those are joined to factors;
+    /// none otherwise.
+    pub(super) fn factors<V: Vector>(&self, turned: bool, replicas: usize) -> usize {
+        let [from, to] = [self.from, self.to].map(|channels| channels.div_ceil(V::DEPTH));
+        let factors = if turned { to * self.from } else { self.to * from };
+        if V::DEPTH == 1 { 0 } else { factors * self.geometry.taps * replicas }
+    }
+
+    /// Vectors on a side of [`Points`], for slabs of [`SLAB`] packs.
+    pub(super) fn room<V: Vector>(&self) -> usize {
+        let sides = [(self.from, self.geometry.inputs.others), (self.to, self.geometry.pixels)];
+        let most = sides.map(|(channels, pixels)| channels.div_ceil(V::DEPTH) * pixels * SLAB);
+        if V::DEPTH == 1 { 0 } else { most[0].max(most[1]) }
+    }
+
+    /// Joins kernels to factors, for [`Direct::forward`] or, `turned`, for [`Direct::backward`].
+    pub(super) fn prepare<V: Vector>(
+        &self,
+        weights: &[V::Scalar],
+        turned: bool,
+        replicas: usize,
+        to: &mut Kernels<V>,
+    ) {
+        if V::DEPTH == 1 {
+            return;
+        }
+        // Kernels of a channel that is contracted over, and how often they come.
+        let kernel = self.geometry.taps * replicas;
+        let [own, times] = if turned { [self.from * kernel, 1] } else { [kernel, self.to] };
+        let factors = to.first(self.factors::<V>(turned, replicas)).chunks_exact_mut(own);
+        let channels = weights.chunks_exact(weights.len() / times);
+        let both = channels.flat_map(|weights| weights.chunks(V::DEPTH * own));
+        V::run(
+            #[inline(always)]
+            || {
+                for (factors, weights) in factors.zip(both) {
+                    let (lower, upper) = weights.split_at(own);
+                    join_scalars::<V>(lower, upper, factors);
+                }
+            },
+        );
+    }
+
     /// Output channels of `packs` packs, or their sum with what `y` holds. There are `replicas` numbers for each weight.
     pub(super) fn forward<V: Vector>(
         &self,
-        (weights, replicas): (&[V::Scalar], usize),
-        x: &[V],
-        y: &mut [V],
+        (weights, kernels, replicas): (&[V::Scalar], &Kernels<V>, usize),
+        (x, y): (&[V], &mut [V]),
         packs: usize,
         add: bool,
+        points: &mut Points<V>,
     ) {
+        let (from, taps) = (self.from.div_ceil(V::DEPTH), self.geometry.taps);
         let side = Side::<V> {
-            weights,
-            channels: [self.from, self.to],
-            strides: [self.geometry.taps, self.from * self.geometry.taps],
+            weights: if V::DEPTH == 1 { weights } else { kernels.scalars() },
+            channels: [from, self.to],
+            strides: [taps, from * taps],
             links: &self.geometry.inputs,
         };
-        side.contract(replicas, x, y, packs, add);
+        side.contract(replicas, x, y, packs, add, points);
     }
 
     /// The gradient with respect to the input, or its sum with what `dx` holds.
     pub(super) fn backward<V: Vector>(
         &self,
-        (weights, replicas): (&[V::Scalar], usize),
-        dy: &[V],
-        dx: &mut [V],
+        (weights, kernels, replicas): (&[V::Scalar], &Kernels<V>, usize),
+        (dy, dx): (&[V], &mut [V]),
         packs: usize,
         add: bool,
+        points: &mut Points<V>,
     ) {
+        let taps = self.geometry.taps;
         let side = Side::<V> {
-            weights,
-            channels: [self.to, self.from],
-            strides: [self.from * self.geometry.taps, self.geometry.taps],
+            weights: if V::DEPTH == 1 { weights } else { kernels.scalars() },
+            channels: [self.to.div_ceil(V::DEPTH), self.from],
+            strides: [self.from * taps, taps],
             links: &self.geometry.outputs,
         };
-        side.contract(replicas, dy, dx, packs, add);
+        side.contract(replicas, dy, dx, packs, add, points);
     }
 
     /// Adds the gradient with respect to the live weights to `gradient`, image by image of a pack apart.
-    pub(super) fn gradient<V: Vector>(&self, x: &[V], dy: &[V], gradient: &mut [V], packs: usize) {
+    pub(super) fn gradient<V: Vector>(
+        &self,
+        (x, dy): (&[V], &[V]),
+        gradient: &mut [V],
+        packs: usize,
+        points: &mut Points<V>,
+    ) {
         assert_eq!(x.len(), self.from * self.geometry.inputs.others * packs);
         assert_eq!(dy.len(), self.to * self.geometry.pixels * packs);
         assert_eq!(gradient.len(), self.live());
+        let pairs = &self.geometry.pairs[packs - 1];
+        let [inputs, outputs] = points;
+        let (x, dy) = (joined(x, packs, 1, inputs), joined(dy, packs, 1, outputs));
         V::run(
             #[inline(always)]
-            || match packs {
-                1 => self.gradient_of::<V, 1>(x, dy, gradient),
-                2 => self.gradient_of::<V, 2>(x, dy, gradient),
-                3 => self.gradient_of::<V, 3>(x, dy, gradient),
-                _ => self.gradient_of::<V, 4>(x, dy, gradient),
+            || match packs.div_ceil(V::DEPTH) {
+                1 => self.gradient_of::<V, 1>(x, dy, gradient, pairs),
+                2 => self.gradient_of::<V, 2>(x, dy, gradient, pairs),
+                3 => self.gradient_of::<V, 3>(x, dy, gradient, pairs),
+                _ => self.gradient_of::<V, 4>(x, dy, gradient, pairs),
             },
         );
     }
@@ -198,8 +253,8 @@ impl Direct {
     }
 
     #[inline(always)]
-    fn gradient_of<V: Vector, const N: usize>(&self, x: &[V], dy: &[V], gradient: &mut [V]) {
-        for run in &self.geometry.pairs[N - 1] {
+    fn gradient_of<V: Vector, const N: usize>(&self, x: &[V], dy: &[V], gradient: &mut [V], pairs: &[Pairs]) {
+        for run in pairs {
             let mut output = 0;
             while output < self.to {
                 let wide = tile(self.to - output, V::TILE);
@@ -249,7 +304,7 @@ impl Direct {
                     // SAFETY: as above.
                     let change = unsafe { *dy.get_unchecked(to + o * after + pack) };
                     for (sum, input) in sums.iter_mut().zip(inputs) {
-                        *sum = input.mul_add(change, *sum);
+                        *sum = input.dot(change, *sum);
                     }
                 }
             }
@@ -261,6 +316,51 @@ impl Direct {
                 *weight = weight.add(*sum);
             }
         }
+    }
+}
+
+/// Factors of numbers that are contracted over, of which there are `many`, `apart` numbers from one to the next: in `room`, or the numbers
+/// themselves where they are factors.
+fn joined<'a, V: Vector>(x: &'a [V], many: usize, apart: usize, room: &'a mut [V]) -> &'a [V] {
+    if V::DEPTH == 1 {
+        return x;
+    }
+    let all = x.chunks_exact(many * apart);
+    let room = &mut room[..all.len() * many.div_ceil(V::DEPTH) * apart];
+    V::run(
+        #[inline(always)]
+        || {
+            let own = all.flat_map(
+                #[inline(always)]
+                |x| x.chunks(V::DEPTH * apart),
+            );
+            for (factors, x) in room.chunks_exact_mut(apart).zip(own) {
+                let (lower, upper) = x.split_at(apart);
+                for (index, factor) in factors.iter_mut().enumerate() {
+                    let upper = upper.get(index).copied().unwrap_or_else(V::zero);
+                    *factor = V::join([lower[index], upper]);
+                }
+            }
+        },
+    );
+    room
+}
+
+/// Factors of two numbers each; zero where there is no second one.
+#[inline(always)]
+fn join_scalars<V: Vector>(lower: &[V::Scalar], upper: &[V::Scalar], factors: &mut [V::Scalar]) {
+    for (index, factors) in factors.chunks_mut(V::LANES).enumerate() {
+        let numbers = [lower, upper].map(
+            #[inline(always)]
+            |from| {
+                let mut vector = [V::zero()];
+                let from = from.get(index * V::LANES..).unwrap_or(&[]);
+                let length = from.len().min(V::LANES);
+                lanes_mut(&mut vector)[..length].copy_from_slice(&from[..length]);
+                vector[0]
+            },
+        );
+        factors.copy_from_slice(&lanes(&[V::join(numbers)])[..factors.len()]);
     }
 }
 
@@ -308,7 +408,7 @@ fn tile(left: usize, size: usize) -> usize {
 /// A convolution seen from one of its sides.
 struct Side<'a, V: Vector> {
     weights: &'a [V::Scalar],
-    /// Channels contracted over, and channels computed.
+    /// Factors of the channels contracted over, and channels computed.
     channels: [usize; 2],
     /// From one such channel's weights to the next one's.
     strides: [usize; 2],
@@ -317,8 +417,18 @@ struct Side<'a, V: Vector> {
 }
 
 impl<V: Vector> Side<'_, V> {
-    fn contract(&self, replicas: usize, x: &[V], y: &mut [V], packs: usize, add: bool) {
-        assert_eq!(x.len(), self.channels[0] * self.links.others * packs);
+    fn contract(
+        &self,
+        replicas: usize,
+        x: &[V],
+        y: &mut [V],
+        packs: usize,
+        add: bool,
+        [inputs, _]: &mut Points<V>,
+    ) {
+        let apart = self.links.others * packs;
+        let x = joined(x, x.len() / apart, apart, inputs);
+        assert_eq!(x.len(), self.channels[0] * apart);
         assert_eq!(y.len(), self.channels[1] * self.links.of.len() * packs);
         assert!(replicas <= V::LANES);
         with_replicas!(replicas, R => self.contract_with::<R>(x, y, packs, add));
@@ -412,7 +522,7 @@ impl<V: Vector> Side<'_, V> {
                     // SAFETY: as above.
                     let input = unsafe { *x.get_unchecked(input + pack) };
                     for (sum, weight) in sums.iter_mut().zip(weights) {
-                        *sum = input.mul_add(weight, *sum);
+                        *sum = input.dot(weight, *sum);
                     }
                 }
             }

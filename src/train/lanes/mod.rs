@@ -7,6 +7,7 @@
 //! plan decides ([`Choice`]), and neither on the other replicas nor on how long the processor's vectors are (exp, ln and
 //! powers are the C library's).
 
+mod bf16;
 mod conv;
 mod direct;
 mod loss;
@@ -21,6 +22,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use self::bf16::Bf16;
 use self::network::{Network, Places, Slab, Weights, Work};
 use self::norm::Running;
 use self::update::Optimizer;
@@ -39,55 +41,37 @@ use crate::torch::Precision;
 /// longest.
 macro_rules! with_vector {
     ($precision:expr, $lanes:expr, $vector:ident => $value:expr) => {{
-        let wide = $precision == Precision::Float64;
+        macro_rules! with {
+            ($type:ty) => {{
+                type $vector = $type;
+                $value
+            }};
+        }
         let long = $lanes > most($precision) / 2;
-        match (Processor::get(), wide, long) {
+        match (Processor::get(), $precision, long) {
             #[cfg(target_arch = "x86_64")]
-            (Processor::Avx512, true, true) => {
-                type $vector = vector::Avx512F64;
-                $value
-            }
+            (Processor::Avx512 { bf16: true }, Precision::Bf16, _) => with!(Bf16<vector::Avx512F32>),
             #[cfg(target_arch = "x86_64")]
-            (Processor::Avx512, false, true) => {
-                type $vector = vector::Avx512F32;
-                $value
+            (Processor::Avx512 { .. } | Processor::Avx2, Precision::Bf16, _) => {
+                with!(Bf16<Pair<vector::Avx2F32>>)
             }
             #[cfg(target_arch = "x86_64")]
-            (Processor::Avx2, true, true) => {
-                type $vector = Pair<vector::Avx2F64>;
-                $value
-            }
+            (Processor::Avx512 { .. }, Precision::Float64, true) => with!(vector::Avx512F64),
             #[cfg(target_arch = "x86_64")]
-            (Processor::Avx2, false, true) => {
-                type $vector = Pair<vector::Avx2F32>;
-                $value
-            }
+            (Processor::Avx512 { .. }, _, true) => with!(vector::Avx512F32),
             #[cfg(target_arch = "x86_64")]
-            (Processor::Avx512 | Processor::Avx2, true, false) => {
-                type $vector = vector::Avx2F64;
-                $value
-            }
+            (Processor::Avx2, Precision::Float64, true) => with!(Pair<vector::Avx2F64>),
             #[cfg(target_arch = "x86_64")]
-            (Processor::Avx512 | Processor::Avx2, false, false) => {
-                type $vector = vector::Avx2F32;
-                $value
-            }
-            (Processor::Other, true, true) => {
-                type $vector = Pair<Plain<f64, 4>>;
-                $value
-            }
-            (Processor::Other, false, true) => {
-                type $vector = Pair<Plain<f32, 8>>;
-                $value
-            }
-            (Processor::Other, true, false) => {
-                type $vector = Plain<f64, 4>;
-                $value
-            }
-            (Processor::Other, false, false) => {
-                type $vector = Plain<f32, 8>;
-                $value
-            }
+            (Processor::Avx2, _, true) => with!(Pair<vector::Avx2F32>),
+            #[cfg(target_arch = "x86_64")]
+            (Processor::Avx512 { .. } | Processor::Avx2, Precision::Float64, false) => with!(vector::Avx2F64),
+            #[cfg(target_arch = "x86_64")]
+            (Processor::Avx512 { .. } | Processor::Avx2, _, false) => with!(vector::Avx2F32),
+            (Processor::Other, Precision::Bf16, _) => with!(Bf16<Pair<Plain<f32, 8>>>),
+            (Processor::Other, Precision::Float64, true) => with!(Pair<Plain<f64, 4>>),
+            (Processor::Other, _, true) => with!(Pair<Plain<f32, 8>>),
+            (Processor::Other, Precision::Float64, false) => with!(Plain<f64, 4>),
+            (Processor::Other, _, false) => with!(Plain<f32, 8>),
         }
     }};
 }
@@ -96,7 +80,10 @@ macro_rules! with_vector {
 #[derive(Clone, Copy)]
 enum Processor {
     #[cfg(target_arch = "x86_64")]
-    Avx512,
+    Avx512 {
+        /// Whether it multiplies bfloat16 numbers.
+        bf16: bool,
+    },
     #[cfg(target_arch = "x86_64")]
     Avx2,
     Other,
@@ -106,8 +93,11 @@ impl Processor {
     fn get() -> Self {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            let long = is_x86_feature_detected!("avx512f");
-            return if long { Self::Avx512 } else { Self::Avx2 };
+            if !is_x86_feature_detected!("avx512f") {
+                return Self::Avx2;
+            }
+            let bf16 = is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bw");
+            return Self::Avx512 { bf16 };
         }
         Self::Other
     }
@@ -138,7 +128,7 @@ pub(super) fn can(spec: &RunSpec) -> bool {
 }
 
 fn fits(spec: &RunSpec) -> bool {
-    matches!(spec.model, ModelSpec::Resnet { .. }) && spec.precision != Precision::Bf16
+    matches!(spec.model, ModelSpec::Resnet { .. })
 }
 
 /// Replicas with drawn weights, one per spec, all of one cohort.
@@ -152,7 +142,7 @@ pub(super) fn build(
     let largest = most(first.precision) / images;
     if !fits(first) || specs.len() > largest {
         return Err(Error::invalid(format!(
-            "vector lanes train at most {largest} ResNets in float32, tf32 or float64; found {} of {} in {}",
+            "vector lanes train at most {largest} ResNets; found {} of {} in {}",
             specs.len(),
             first.model.info().name,
             first.precision.name()
@@ -167,7 +157,9 @@ pub(super) fn build(
 
 /// Lanes of the vectors that hold this many replicas and images.
 fn lanes_of(precision: Precision, replicas: usize, images: usize) -> usize {
-    let shortest = most(precision) / 2;
+    let most = most(precision);
+    // Products of bfloat16 numbers have no short vectors.
+    let shortest = if precision == Precision::Bf16 { most } else { most / 2 };
     (replicas.next_power_of_two() * images).max(shortest)
 }
 
@@ -575,6 +567,7 @@ mod tests {
     use super::*;
     use crate::data::{Augmentation, Dataset, Source};
     use crate::optim::{Adam, OptimizerSpec, Sgd};
+    use crate::train::choice::Backend;
 
     /// The weights of every replica after a few updates on the first digits.
     fn train<V: Vector>(specs: &[RunSpec], images: usize) -> Vec<Vec<f64>> {
@@ -607,6 +600,9 @@ mod tests {
             for (replicas, threads) in [(1, 1), (8, 1), (1, 3)] {
                 let taken = network.work::<Plain<f32, 8>>(batch, replicas, threads).unwrap().vectors();
                 assert_eq!(taken, network.vectors::<Plain<f32, 8>>(batch, replicas, threads));
+                type Half = Bf16<Pair<Plain<f32, 8>>>;
+                let taken = network.work::<Half>(batch, replicas, threads).unwrap().vectors();
+                assert_eq!(taken, network.vectors::<Half>(batch, replicas, threads));
             }
         }
     }
@@ -617,7 +613,9 @@ mod tests {
         let adam = OptimizerSpec::Adam(Adam::default());
         let momentum = OptimizerSpec::Sgd(Sgd { momentum: 0.9, ..Sgd::default() });
         let mut seen: Vec<Vec<Vec<f64>>> = Vec::new();
-        for (optimizer, precision) in [(adam, Precision::Float64), (momentum, Precision::Float32)] {
+        for (optimizer, precision) in
+            [(adam, Precision::Float64), (momentum.clone(), Precision::Float32), (momentum, Precision::Bf16)]
+        {
             for images in [1, 2, 4, 8, 16] {
                 if images > most(precision) {
                     continue;
@@ -636,53 +634,59 @@ mod tests {
                         ..crate::train::spec::example()
                     })
                     .collect();
+                let (specs, most) = (&specs[..], most(precision));
+                let short = specs.len().next_power_of_two() * images <= most / 2;
+                let processor = Processor::get();
+                let mut others: Vec<(&str, Vec<Vec<f64>>)> = Vec::new();
+                let mut other = |there: bool, name, train: &dyn Fn() -> Vec<Vec<f64>>| {
+                    if there {
+                        others.push((name, train()));
+                    }
+                };
+                #[cfg(target_arch = "x86_64")]
+                let (avx2, avx512, bf16) = (
+                    !matches!(processor, Processor::Other),
+                    matches!(processor, Processor::Avx512 { .. }),
+                    matches!(processor, Processor::Avx512 { bf16: true }),
+                );
                 let long = match precision {
-                    Precision::Float64 => train::<Pair<Plain<f64, 4>>>(&specs, images),
-                    _ => train::<Pair<Plain<f32, 8>>>(&specs, images),
+                    Precision::Float64 => {
+                        other(short, "short", &|| train::<Plain<f64, 4>>(specs, images));
+                        #[cfg(target_arch = "x86_64")]
+                        {
+                            other(avx2, "AVX2", &|| train::<Pair<vector::Avx2F64>>(specs, images));
+                            other(avx2 && short, "short AVX2", &|| train::<vector::Avx2F64>(specs, images));
+                            other(avx512, "AVX-512", &|| train::<vector::Avx512F64>(specs, images));
+                        }
+                        train::<Pair<Plain<f64, 4>>>(specs, images)
+                    }
+                    Precision::Bf16 => {
+                        #[cfg(target_arch = "x86_64")]
+                        {
+                            other(avx2, "AVX2", &|| train::<Bf16<Pair<vector::Avx2F32>>>(specs, images));
+                            other(bf16, "AVX-512", &|| train::<Bf16<vector::Avx512F32>>(specs, images));
+                        }
+                        train::<Bf16<Pair<Plain<f32, 8>>>>(specs, images)
+                    }
+                    _ => {
+                        other(short, "short", &|| train::<Plain<f32, 8>>(specs, images));
+                        #[cfg(target_arch = "x86_64")]
+                        {
+                            other(avx2, "AVX2", &|| train::<Pair<vector::Avx2F32>>(specs, images));
+                            other(avx2 && short, "short AVX2", &|| train::<vector::Avx2F32>(specs, images));
+                            other(avx512, "AVX-512", &|| train::<vector::Avx512F32>(specs, images));
+                        }
+                        train::<Pair<Plain<f32, 8>>>(specs, images)
+                    }
                 };
                 assert!(long.iter().flatten().all(|value| value.is_finite()));
-                let mut others: Vec<(&str, Vec<Vec<f64>>)> = Vec::new();
-                let short = specs.len().next_power_of_two() * images <= most(precision) / 2;
-                let wide = precision == Precision::Float64;
-                match (wide, short) {
-                    (true, true) => others.push(("short", train::<Plain<f64, 4>>(&specs, images))),
-                    (false, true) => others.push(("short", train::<Plain<f32, 8>>(&specs, images))),
-                    (_, false) => {}
-                }
-                #[cfg(target_arch = "x86_64")]
-                {
-                    let processor = Processor::get();
-                    if matches!(processor, Processor::Avx2 | Processor::Avx512) {
-                        if wide {
-                            others.push(("AVX2", train::<Pair<vector::Avx2F64>>(&specs, images)));
-                        } else {
-                            others.push(("AVX2", train::<Pair<vector::Avx2F32>>(&specs, images)));
-                        }
-                        match (wide, short) {
-                            (true, true) => {
-                                others.push(("short AVX2", train::<vector::Avx2F64>(&specs, images)));
-                            }
-                            (false, true) => {
-                                others.push(("short AVX2", train::<vector::Avx2F32>(&specs, images)));
-                            }
-                            (_, false) => {}
-                        }
-                    }
-                    if matches!(processor, Processor::Avx512) {
-                        if wide {
-                            others.push(("AVX-512", train::<vector::Avx512F64>(&specs, images)));
-                        } else {
-                            others.push(("AVX-512", train::<vector::Avx512F32>(&specs, images)));
-                        }
-                    }
-                }
                 for (name, other) in others {
                     assert!(long == other, "{name} in {precision:?}, {images} images in a vector");
                 }
                 seen.push(long);
             }
         }
-        assert_eq!(seen.len(), 9);
+        assert_eq!(seen.len(), 14);
     }
 
     /// Losses, gradients, updates and scores are libtorch's, with last packs that are not full.
@@ -751,6 +755,61 @@ mod tests {
             for (a, b) in some.iter().zip(&others) {
                 assert!(close(a.loss, b.loss) && close(a.loss_std, b.loss_std) && a.accuracy == b.accuracy);
             }
+        }
+    }
+
+    /// Rounding to bfloat16 takes gradients as far from those in float64 as it does in libtorch.
+    #[test]
+    fn bfloat16_is_as_exact_as_libtorchs() {
+        let data = Dataset::load(Source::Digits).unwrap();
+        // Convolutions tap by tap, and by tiles.
+        for (images, width, batch) in [(1, 3, 8), (4, 16, 18), (16, 16, 33)] {
+            let gradient = |seed: i64, precision: Precision, backend: Backend| {
+                let spec = RunSpec {
+                    model: ModelSpec::Resnet { width },
+                    batch,
+                    precision,
+                    seeds: crate::train::Seeds::all(seed),
+                    ..crate::train::spec::example()
+                };
+                let model = spec.model.build(data.shape(), data.classes()).unwrap();
+                let (cpu, kind) = (tch::Device::Cpu, precision.master());
+                let store = ImageStore::new(data.images(), Augmentation::None, cpu, kind);
+                let mut replicas: Box<dyn Replicas> = match backend {
+                    Backend::Lanes => {
+                        build(&[spec], &model, store, Choice::lanes(precision, images)).unwrap()
+                    }
+                    Backend::Torch => {
+                        Box::new(crate::train::tensors::Tensors::new(&[spec], model, store, cpu))
+                    }
+                };
+                let starts = (0..batch as i64).map(|view| view * 64).collect();
+                let labels = (0..batch as i64).map(|view| view * view % 10).collect();
+                replicas.begin(Epoch { starts, flips: Vec::new(), labels, factors: vec![1.0] }, None);
+                let mut gradients = Vec::new();
+                replicas.gradients(0, &mut gradients);
+                gradients.swap_remove(0)
+            };
+            // Mean squares over draws of weights.
+            let square = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>();
+            let mut errors = [0.0; 3];
+            for seed in 1..=6 {
+                let exact = gradient(seed, Precision::Float64, Backend::Torch);
+                let ways = [
+                    (Precision::Float32, Backend::Lanes),
+                    (Precision::Bf16, Backend::Lanes),
+                    (Precision::Bf16, Backend::Torch),
+                ];
+                for ((precision, backend), error) in ways.into_iter().zip(&mut errors) {
+                    let own = gradient(seed, precision, backend);
+                    *error += square(&mut own.iter().zip(&exact).map(|(a, b)| a - b))
+                        / square(&mut exact.iter().copied())
+                        / 6.0;
+                }
+            }
+            let [float, lanes, torch] = errors.map(f64::sqrt);
+            eprintln!("width {width}: float32 {float:.1e}, bfloat16 {lanes:.2e}, libtorch's {torch:.2e}");
+            assert!(float < 1e-4 && float < lanes && lanes < 1.1 * torch, "{float} {lanes} {torch}");
         }
     }
 

@@ -13,7 +13,7 @@ use super::conv::{Conv, Own, SLAB, Sight};
 use super::norm::{Norm, Part, Running, State};
 use super::share::{parts, parts_mut, share};
 use super::vector::{Numbers, Vector, lanes, zeros};
-use super::winograd::{self, Kernels, Points};
+use super::winograd::{Kernels, Points};
 use crate::error::Result;
 
 /// A residual block.
@@ -23,6 +23,22 @@ struct Block {
     bn2: Norm,
     conv2: Conv,
     shortcut: Option<Conv>,
+}
+
+impl Block {
+    /// Makes its shortcut's kernels ready, if it has one.
+    fn prepare<'a, V: Vector>(
+        &self,
+        theta: &'a [V::Scalar],
+        turned: bool,
+        replicas: usize,
+        kernels: &'a mut Kernels<V>,
+    ) -> Own<'a, V> {
+        if let Some(shortcut) = &self.shortcut {
+            shortcut.prepare(theta, turned, replicas, kernels);
+        }
+        Own { theta, replicas, kernels }
+    }
 }
 
 /// The network's shape.
@@ -104,8 +120,9 @@ pub(super) struct Work<V: Vector> {
     output: Vec<V>,
     middle: Vec<V>,
     input: Vec<V>,
-    /// Of the convolution at hand.
+    /// Of the convolution at hand, and of a shortcut.
     kernels: Kernels<V>,
+    projections: Kernels<V>,
     /// What each slab adds to the norm at hand.
     added: Vec<Part<V>>,
     /// One for each thread.
@@ -133,7 +150,9 @@ impl<V: Vector> Work<V> {
             [activated, before, after, gradient, projection]
         });
         let others = [images, logits, slopes, pooled, output, middle, input];
-        kept.chain(desks).chain(others).map(Vec::len).sum::<usize>() + self.kernels.len()
+        let kernels = [&self.kernels, &self.projections];
+        let kernels = kernels.map(|kernels| kernels.scalars().len().div_ceil(V::LANES));
+        kept.chain(desks).chain(others).map(Vec::len).sum::<usize>() + kernels.iter().sum::<usize>()
     }
 }
 
@@ -212,25 +231,22 @@ impl Network {
         [before.to * before.pixels(), own.to * own.pixels()]
     }
 
-    /// All convolutions but the shortcuts.
-    fn convs(&self) -> impl Iterator<Item = &Conv> {
+    /// All convolutions but the shortcuts, and the shortcuts.
+    fn convs(&self) -> [Vec<&Conv>; 2] {
         let blocks = self.blocks.iter().flat_map(|block| [&block.conv1, &block.conv2]);
-        [&self.stem, &self.linear].into_iter().chain(blocks)
-    }
-
-    /// Vectors that gather the gradient of a convolution, and of a shortcut, at most.
-    fn largest_gradients<V: Vector>(&self, replicas: usize) -> [usize; 2] {
         let shortcuts = self.blocks.iter().filter_map(|block| block.shortcut.as_ref());
-        let largest =
-            |convs: &mut dyn Iterator<Item = &Conv>| convs.map(|conv| conv.sums::<V>(replicas)).max();
-        [largest(&mut self.convs()), largest(&mut { shortcuts })].map(Option::unwrap_or_default)
+        [[&self.stem, &self.linear].into_iter().chain(blocks).collect(), shortcuts.collect()]
     }
 
-    /// Kernels and channels of the largest convolution by tiles.
-    fn largest_tiled(&self) -> [usize; 2] {
-        let tiled = || self.convs().filter(|conv| conv.tiled() > 0);
-        let channels = tiled().map(|conv| conv.from.max(conv.to)).max();
-        [tiled().map(Conv::tiled).max().unwrap_or(0), channels.unwrap_or(0)]
+    /// The most of something that a convolution needs, and that a shortcut needs.
+    fn most(&self, of: impl Fn(&Conv) -> usize) -> [usize; 2] {
+        self.convs().map(|convs| convs.into_iter().map(&of).max().unwrap_or_default())
+    }
+
+    /// Vectors that the convolutions of a batch need: for each side of [`Points`], and for gradients.
+    fn room<V: Vector>(&self, replicas: usize) -> (usize, [usize; 2]) {
+        let points = self.most(Conv::room::<V>);
+        (points[0].max(points[1]), self.most(|conv| conv.sums::<V>(replicas)))
     }
 
     /// Memory for batches of this many packs with `replicas` replicas, and for slabs of `threads` threads.
@@ -240,10 +256,9 @@ impl Network {
         let largest = sizes.iter().flatten().copied().max().unwrap_or(0);
         let last = sizes.last().map_or(0, |[_, output]| *output);
         let inputs = sizes.iter().map(|[input, _]| *input).chain([last]);
-        let [kernels, channels] = self.largest_tiled();
-        let [gradient, projection] = self.largest_gradients::<V>(replicas);
+        let [kernels, projections] = self.most(|conv| conv.factors::<V>(replicas));
+        let (points, [gradient, projection]) = self.room::<V>(replicas);
         let desk = |_| {
-            let points = winograd::points::<V>(channels);
             Ok(Desk {
                 activated: zeros(SLAB * largest)?,
                 points: [zeros(points)?, zeros(points)?],
@@ -262,7 +277,8 @@ impl Network {
             output: zeros(batch * largest)?,
             middle: zeros(batch * largest)?,
             input: zeros(batch * largest)?,
-            kernels: Kernels::new(kernels, replicas)?,
+            kernels: Kernels::new(kernels)?,
+            projections: Kernels::new(projections)?,
             added: vec![Part::new(self.norms().into_iter().max().unwrap_or(0)); batch],
             desks: (0..threads).map(desk).collect::<Result<_>>()?,
         })
@@ -276,10 +292,10 @@ impl Network {
         let last = sizes.last().map_or(0, |[_, output]| *output);
         let kept = sizes.iter().flatten().sum::<usize>() + last;
         let ends = self.image.iter().product::<usize>() + 2 * self.linear.to + self.linear.from;
-        let [kernels, channels] = self.largest_tiled();
-        let gradients = self.largest_gradients::<V>(replicas).iter().sum::<usize>();
-        let desk = SLAB * largest + 2 * winograd::points::<V>(channels) + gradients;
-        batch * (kept + ends + 3 * largest) + Kernels::<V>::vectors(kernels, replicas) + threads * desk
+        let kernels = self.most(|conv| conv.factors::<V>(replicas)).map(|scalars| scalars.div_ceil(V::LANES));
+        let (points, gradients) = self.room::<V>(replicas);
+        let desk = SLAB * largest + 2 * points + gradients.iter().sum::<usize>();
+        batch * (kept + ends + 3 * largest) + kernels.iter().sum::<usize>() + threads * desk
     }
 
     /// From `work.images` to `work.logits`. In training every norm goes by its batch, else by its running
@@ -293,7 +309,7 @@ impl Network {
     ) {
         let Weights { theta, replicas, running } = weights;
         let (theta, replicas): (&[V::Scalar], usize) = (theta, *replicas);
-        let Work { norms, inputs, middles, kernels, added, desks, .. } = work;
+        let Work { norms, inputs, middles, kernels, projections, added, desks, .. } = work;
         let (added, threads) = (&mut added[..slabs.len()], desks.len().min(slabs.len()));
         let desks = &mut desks[..threads];
         if training {
@@ -303,7 +319,7 @@ impl Network {
             true => state.use_batch(norm, theta, &mut running[norm.index]),
             false => state.use_running(norm, theta, &running[norm.index]),
         };
-        self.stem.prepare(theta, replicas, kernels);
+        self.stem.prepare(theta, false, replicas, kernels);
         let own = Own { theta, replicas, kernels };
         let images = parts(&work.images, slabs, self.image[0] * self.image[1]);
         let x = parts_mut(&mut inputs[0], slabs, self.sizes(0)[0]);
@@ -321,8 +337,9 @@ impl Network {
                 added.iter().for_each(|part| norms[2 * index].add_observed(part));
             }
             settle(&block.bn1, &mut norms[2 * index]);
-            block.conv1.prepare(theta, replicas, kernels);
+            block.conv1.prepare(theta, false, replicas, kernels);
             let own = Own { theta, replicas, kernels };
+            let side = block.prepare(theta, false, replicas, projections);
             let middle = parts_mut(&mut middles[index], slabs, after);
             let sides = parts(x, slabs, before).zip(parts_mut(next, slabs, after));
             let items = slabs.iter().zip(sides).zip(middle).zip(&mut *added);
@@ -332,7 +349,7 @@ impl Network {
                 block.conv1.forward(own, activated, middle, slab.packs, false, &mut desk.points);
                 match &block.shortcut {
                     Some(shortcut) => {
-                        shortcut.forward(own, activated, next, slab.packs, false, &mut desk.points);
+                        shortcut.forward(side, activated, next, slab.packs, false, &mut desk.points);
                     }
                     None => next.copy_from_slice(x),
                 }
@@ -344,7 +361,7 @@ impl Network {
                 added.iter().for_each(|part| norms[2 * index + 1].add_observed(part));
             }
             settle(&block.bn2, &mut norms[2 * index + 1]);
-            block.conv2.prepare(theta, replicas, kernels);
+            block.conv2.prepare(theta, false, replicas, kernels);
             let own = Own { theta, replicas, kernels };
             let sides = parts(&middles[index], slabs, after).zip(parts_mut(next, slabs, after));
             share(slabs.iter().zip(sides).zip(&mut *added), desks, |((slab, (middle, next)), part), desk| {
@@ -356,6 +373,7 @@ impl Network {
                 }
             });
         }
+        self.linear.prepare(theta, false, replicas, kernels);
         let own = Own { theta, replicas, kernels };
         let (features, classes) = (self.linear.from, self.linear.to);
         let last = &inputs[self.blocks.len()];
@@ -380,7 +398,9 @@ impl Network {
     ) {
         let Weights { theta, replicas, .. } = weights;
         let (theta, replicas): (&mut [V::Scalar], usize) = (theta, *replicas);
-        let Work { inputs, middles, norms, output, middle, input, kernels, added, desks, .. } = work;
+        let Work {
+            inputs, middles, norms, output, middle, input, kernels, projections, added, desks, ..
+        } = work;
         let (added, threads) = (&mut added[..slabs.len()], desks.len().min(slabs.len()));
         let desks = &mut desks[..threads];
         let mut change = |theta: &mut [V::Scalar], place: Range<usize>, gradient: &[V::Scalar]| {
@@ -392,6 +412,7 @@ impl Network {
         let Desk { gradient, points, .. } = &mut desks[0];
         let linear = &mut gradient[..self.linear.sums::<V>(replicas)];
         linear.fill(V::zero());
+        self.linear.prepare(theta, true, replicas, kernels);
         let own = Own { theta: &*theta, replicas, kernels };
         for slab in slabs {
             let (pooled, slopes) = (&mut work.pooled[slab.of(features)], &work.slopes[slab.of(classes)]);
@@ -414,7 +435,7 @@ impl Network {
             let (first, second) = norms.split_at_mut(2 * index + 1);
             let (bn1, bn2) = (&mut first[2 * index], &mut second[0]);
 
-            block.conv2.prepare(theta, replicas, kernels);
+            block.conv2.prepare(theta, true, replicas, kernels);
             let own = Own { theta: &*theta, replicas, kernels };
             let length = clear(desks, block.conv2.sums::<V>(replicas), |desk| &mut desk.gradient);
             let sides = parts(&middles[index], slabs, after).zip(parts(output, slabs, after));
@@ -434,8 +455,9 @@ impl Network {
             change(theta, block.bn2.weights.clone(), &weights);
             change(theta, block.bn2.biases.clone(), &biases);
 
-            block.conv1.prepare(theta, replicas, kernels);
+            block.conv1.prepare(theta, true, replicas, kernels);
             let own = Own { theta: &*theta, replicas, kernels };
+            let side = block.prepare(theta, true, replicas, projections);
             let length = clear(desks, block.conv1.sums::<V>(replicas), |desk| &mut desk.gradient);
             let shortcut = block.shortcut.as_ref().map_or(0, |shortcut| shortcut.sums::<V>(replicas));
             clear(desks, shortcut, |desk| &mut desk.projection);
@@ -460,7 +482,7 @@ impl Network {
                 if let Some(conv) = &block.shortcut {
                     let projection = &mut projection[..shortcut];
                     conv.gradient(replicas, activated, dy, projection, slab.packs, points);
-                    conv.backward(own, dy, input, slab.packs, true, points);
+                    conv.backward(side, dy, input, slab.packs, true, points);
                 }
                 bn1.gather(x, activated, input, part);
             });

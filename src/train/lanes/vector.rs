@@ -57,6 +57,9 @@ impl Scalar for f64 {
     }
 }
 
+/// The largest [`Vector::DEPTH`].
+pub(super) const DEEPEST: usize = 2;
+
 /// A number in each lane.
 ///
 /// # Safety
@@ -72,6 +75,8 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     const PACKS: usize = 4;
     /// A register's share of it, for kernels that need many: a vector is one of them, or some one after the other.
     type Part: Vector<Scalar = Self::Scalar>;
+    /// Numbers that each lane of a factor of [`Vector::dot`] holds, at most [`DEEPEST`].
+    const DEPTH: usize = 1;
 
     fn splat(value: Self::Scalar) -> Self;
     /// The `R` numbers at `from`, over and over.
@@ -93,6 +98,16 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     fn sqrt(self) -> Self;
     /// self · factor + term, rounded once.
     fn mul_add(self, factor: Self, term: Self) -> Self;
+    /// A factor of [`Vector::dot`], of the first `DEPTH` of these.
+    #[inline(always)]
+    fn join([first, _]: [Self; DEEPEST]) -> Self {
+        first
+    }
+    /// term + the products of what two factors hold.
+    #[inline(always)]
+    fn dot(self, factor: Self, term: Self) -> Self {
+        self.mul_add(factor, term)
+    }
     /// max(self, 0); a NaN stays.
     fn relu(self) -> Self;
     /// `other` where self > 0, else 0.
@@ -205,7 +220,7 @@ impl<V: Vector> std::ops::DerefMut for Numbers<V> {
 /// Two vectors as one of twice as many lanes.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) struct Pair<V>(V, V);
+pub(super) struct Pair<V>(pub(super) V, pub(super) V);
 
 // SAFETY: twice `LANES` scalars; the size of a vector is a multiple of its alignment.
 unsafe impl<V: Vector> Vector for Pair<V> {
@@ -288,7 +303,7 @@ unsafe impl<V: Vector> Vector for Pair<V> {
 /// What any processor can do.
 #[derive(Clone, Copy)]
 #[repr(C, align(32))]
-pub(super) struct Plain<T, const N: usize>([T; N]);
+pub(super) struct Plain<T, const N: usize>(pub(super) [T; N]);
 
 /// Sums of each run of so many numbers and the next run, in two arrays one after the other.
 fn runs<T: Copy + std::ops::Add<Output = T>, const N: usize>(
@@ -396,7 +411,7 @@ mod x86 {
         ) => {
             #[derive(Clone, Copy)]
             #[repr(transparent)]
-            pub(in super::super) struct $name($raw);
+            pub(in super::super) struct $name(pub(in super::super) $raw);
 
             // SAFETY: the register type is `LANES` scalars. Its instructions are there: these types are used only
             // after `lanes::build` has asked the processor.

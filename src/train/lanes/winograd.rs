@@ -7,7 +7,7 @@
 //! other points; the one with respect to the kernel is Gᵀ[(Bᵀ d B) ⊙ (A dy Aᵀ)]G. All of it is sums and halves of a few
 //! numbers: rounding is as in other orders of summation.
 
-use super::vector::{Numbers, Vector, lanes, lanes_mut, parts, parts_mut, with_replicas};
+use super::vector::{DEEPEST, Numbers, Vector, lanes, lanes_mut, parts, parts_mut, with_replicas};
 use crate::error::Result;
 
 /// Points of a tile.
@@ -47,31 +47,38 @@ struct Tile {
 /// The tiles of images of one size.
 pub(super) struct Tiles {
     tiles: Vec<Tile>,
+    /// Pixels of an image, and of a row.
     pixels: usize,
+    width: usize,
 }
 
-/// G g Gᵀ of each kernel of a convolution, as point, output, input, replica.
+/// Where a column's pixels are, as indices of a channel's vectors.
+#[derive(Clone, Copy)]
+enum Column<const PIXELS: usize> {
+    /// All are there: the first one.
+    Whole(usize),
+    /// Some are not.
+    Part([u32; PIXELS]),
+}
+
+/// Kernels that are ready to be multiplied with: G g Gᵀ of each, as point, output, input, replica, joined to factors along the channels
+/// that are contracted over; or factors of the kernels themselves, as [`Direct::prepare`](super::direct::Direct::prepare) leaves them.
 pub(super) struct Kernels<V: Vector>(Numbers<V>);
 
 impl<V: Vector> Kernels<V> {
-    /// Room for so many.
-    pub(super) fn new(kernels: usize, replicas: usize) -> Result<Self> {
-        Ok(Self(Numbers::zeros(Self::scalars(kernels, replicas))?))
+    /// Room for so many scalars.
+    pub(super) fn new(scalars: usize) -> Result<Self> {
+        Ok(Self(Numbers::zeros(scalars)?))
     }
 
-    /// The vectors that they take.
-    pub(super) fn vectors(kernels: usize, replicas: usize) -> usize {
-        Self::scalars(kernels, replicas).div_ceil(V::LANES)
+    /// All of them.
+    pub(super) fn scalars(&self) -> &[V::Scalar] {
+        &self.0
     }
 
-    /// The vectors that they take.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.0.len().div_ceil(V::LANES)
-    }
-
-    fn scalars(kernels: usize, replicas: usize) -> usize {
-        if kernels == 0 { 0 } else { POINTS * plane::<V>(kernels * replicas) }
+    /// The first ones.
+    pub(super) fn first(&mut self, scalars: usize) -> &mut [V::Scalar] {
+        &mut self.0[..scalars]
     }
 }
 
@@ -80,7 +87,7 @@ pub(super) type Points<V> = [Vec<V>; 2];
 
 /// Vectors on each side of [`Points`] of so many channels at most.
 pub(super) fn points<V: Vector>(channels: usize) -> usize {
-    if channels == 0 { 0 } else { POINTS * (channels * COLUMNS + gap::<V>()) }
+    POINTS * (channels * COLUMNS + gap::<V>())
 }
 
 /// Where one of so many columns of a channel is, among those of so many channels.
@@ -166,7 +173,7 @@ impl Tiles {
                 }),
             })
             .collect();
-        Self { tiles, pixels: height * width }
+        Self { tiles, pixels: height * width, width }
     }
 
     /// Pixels of an image.
@@ -179,30 +186,50 @@ impl Tiles {
         (POINTS * plane::<V>(kernels * replicas)).div_ceil(V::LANES)
     }
 
-    /// Transforms kernels, each of nine taps of `replicas` numbers.
-    pub(super) fn prepare<V: Vector>(weights: &[V::Scalar], replicas: usize, to: &mut Kernels<V>) {
-        with_replicas!(replicas, R => Self::prepare_with::<V, R>(weights, &mut to.0));
+    /// Scalars of so many kernels' transforms.
+    pub(super) fn factors<V: Vector>(kernels: usize, replicas: usize) -> usize {
+        POINTS * plane::<V>(kernels / V::DEPTH * replicas)
     }
 
-    fn prepare_with<V: Vector, const R: usize>(weights: &[V::Scalar], to: &mut [V::Scalar]) {
-        let kernels = weights.len() / (TAPS * R);
-        let plane = plane::<V>(kernels * R);
-        assert!(kernels.is_multiple_of(BLOCK) && to.len() >= POINTS * plane);
+    /// Transforms kernels from channels to channels, each of nine taps of `replicas` numbers, for contracting over the
+    /// input's channels or, `turned`, over the output's.
+    pub(super) fn prepare<V: Vector>(
+        weights: &[V::Scalar],
+        from: usize,
+        turned: bool,
+        replicas: usize,
+        to: &mut Kernels<V>,
+    ) {
+        // From a kernel to the next one that its factor holds.
+        let next = if turned { from } else { 1 };
+        with_replicas!(replicas, R => Self::prepare_with::<V, R>(weights, next, &mut to.0));
+    }
+
+    fn prepare_with<V: Vector, const R: usize>(weights: &[V::Scalar], next: usize, to: &mut [V::Scalar]) {
+        let factors = weights.len() / (TAPS * R * V::DEPTH);
+        let plane = plane::<V>(factors * R);
+        // The last factors may take a part of a vector, and the gap has room for the rest.
+        assert!((factors * V::DEPTH).is_multiple_of(BLOCK) && to.len() >= POINTS * plane);
         V::run(
             #[inline(always)]
             || {
-                for (block, weights) in weights.chunks_exact(V::LANES * TAPS).enumerate() {
-                    let mut taps = [[V::zero(); 3]; 3];
-                    let lanes_of = lanes_mut(taps.as_flattened_mut());
-                    for (kernel, weights) in weights.chunks_exact(TAPS * R).enumerate() {
-                        for (tap, weights) in weights.chunks_exact(R).enumerate() {
-                            lanes_of[tap * V::LANES + kernel * R..][..R].copy_from_slice(weights);
+                for first in (0..factors).step_by(V::LANES / R) {
+                    let mut points = [[[V::zero(); 4]; 4]; DEEPEST];
+                    for (number, points) in points.iter_mut().enumerate().take(V::DEPTH) {
+                        let mut taps = [[V::zero(); 3]; 3];
+                        let lanes_of = lanes_mut(taps.as_flattened_mut());
+                        for (place, factor) in (first..factors).take(V::LANES / R).enumerate() {
+                            let own = (factor / next * V::DEPTH + number) * next + factor % next;
+                            let weights = weights[own * TAPS * R..][..TAPS * R].chunks_exact(R);
+                            for (tap, weights) in weights.enumerate() {
+                                lanes_of[tap * V::LANES + place * R..][..R].copy_from_slice(weights);
+                            }
                         }
+                        *points = kernel(taps);
                     }
-                    for (i, row) in kernel(taps).iter().enumerate() {
-                        for (j, value) in row.iter().enumerate() {
-                            store(&mut to[(4 * i + j) * plane + block * V::LANES..], *value);
-                        }
+                    for (i, j) in (0..4).flat_map(|i| (0..4).map(move |j| (i, j))) {
+                        let value = V::join(points.map(|points| points[i][j]));
+                        store(&mut to[(4 * i + j) * plane + first * R..], value);
                     }
                 }
             },
@@ -234,21 +261,22 @@ impl Tiles {
     ) {
         let packs = x.len() / (from * self.pixels);
         assert_eq!(y.len(), to * self.pixels * packs);
-        let length = from * to * R;
-        // From an input's kernel to the next one's, and from an output's.
-        let strides = if turned { [to * R, R] } else { [R, from * R] };
+        let deep = from / V::DEPTH;
+        let length = deep * to * R;
+        // From an input's factor to the next one's, and from an output's.
+        let strides = if turned { [to * R, R] } else { [R, deep * R] };
         V::run(
             #[inline(always)]
             || {
                 for tiles in self.tiles.chunks((COLUMNS / packs).max(1)) {
                     let columns = tiles.len() * packs;
-                    self.see(tiles, from, x, inputs);
+                    self.see::<V, false>(tiles, from, x, inputs);
                     for point in 0..POINTS {
                         let own = if turned { 4 * TURNED[point / 4] + TURNED[point % 4] } else { point };
                         let start = own * plane::<V>(length);
                         multiply::<V, R>(
                             (&kernels[start..start + length], strides),
-                            &inputs[point * (from * columns + gap::<V>())..][..from * columns],
+                            &inputs[point * (deep * columns + gap::<V>())..][..deep * columns],
                             &mut outputs[point * (to * columns + gap::<V>())..][..to * columns],
                             columns,
                         );
@@ -285,9 +313,9 @@ impl Tiles {
         V::run(
             #[inline(always)]
             || {
-                for tiles in self.tiles.chunks((COLUMNS / packs).max(1)) {
-                    let columns = tiles.len() * packs;
-                    self.see(tiles, from, x, inputs);
+                for tiles in self.tiles.chunks((V::DEPTH * COLUMNS / packs).max(1)) {
+                    let columns = (tiles.len() * packs).div_ceil(V::DEPTH);
+                    self.see::<V, true>(tiles, from, x, inputs);
                     self.change(tiles, to, dy, changes);
                     for point in 0..POINTS {
                         let start = point * plane::<V>(kernels);
@@ -347,8 +375,8 @@ impl Tiles {
 
     /// Bᵀ d B of the pixels that tiles see.
     #[inline(always)]
-    fn see<V: Vector>(&self, tiles: &[Tile], channels: usize, x: &[V], points: &mut [V]) {
-        self.spread(
+    fn see<V: Vector, const ACROSS: bool>(&self, tiles: &[Tile], channels: usize, x: &[V], points: &mut [V]) {
+        self.spread::<V, 4, POINTS, ACROSS>(
             tiles,
             channels,
             x,
@@ -363,7 +391,7 @@ impl Tiles {
     /// A dy Aᵀ of the gradient of tiles' own pixels.
     #[inline(always)]
     fn change<V: Vector>(&self, tiles: &[Tile], channels: usize, dy: &[V], points: &mut [V]) {
-        self.spread(
+        self.spread::<V, 2, 4, true>(
             tiles,
             channels,
             dy,
@@ -375,9 +403,10 @@ impl Tiles {
         );
     }
 
-    /// Transforms S x S pixels of each tile to points.
+    /// Transforms S x S pixels of each tile to points. What is contracted over is joined to factors: columns if `ACROSS`,
+    /// and a last one may lack some, else channels.
     #[inline(always)]
-    fn spread<V: Vector, const S: usize, const PIXELS: usize>(
+    fn spread<V: Vector, const S: usize, const PIXELS: usize, const ACROSS: bool>(
         &self,
         tiles: &[Tile],
         channels: usize,
@@ -388,32 +417,89 @@ impl Tiles {
     ) {
         let packs = x.len() / (channels * self.pixels);
         let columns = tiles.len() * packs;
-        let plane = channels * columns + gap::<V>();
+        let [deep, wide] = if ACROSS { [1, V::DEPTH] } else { [V::DEPTH, 1] };
+        let sides = [channels / deep, columns.div_ceil(wide)];
+        let plane = sides[0] * sides[1] + gap::<V>();
         assert!(points.len() >= POINTS * plane);
-        for (channel, x) in x.chunks_exact(self.pixels * packs).enumerate() {
-            for (index, tile) in tiles.iter().enumerate() {
-                let pixels = pixels(tile);
-                for pack in 0..packs {
-                    let mut values = [[V::zero(); S]; S];
-                    for (i, row) in values.iter_mut().enumerate() {
-                        for (j, value) in row.iter_mut().enumerate() {
-                            let pixel = pixels[S * i + j];
-                            if pixel != NONE {
-                                // SAFETY: a pixel of the image.
-                                *value = unsafe { *x.get_unchecked(pixel as usize * packs + pack) };
-                            }
-                        }
+        let of = self.columns(tiles, packs, pixels);
+        let of = &of[..columns];
+        for (channel, x) in x.chunks_exact(deep * self.pixels * packs).enumerate() {
+            for column in 0..sides[1] {
+                let own = if ACROSS { V::DEPTH * column } else { column };
+                let first = transform(self.look::<V, S, PIXELS>(of.get(own), x, packs));
+                let second = match (V::DEPTH, ACROSS) {
+                    (1, _) => first,
+                    (_, true) => transform(self.look::<V, S, PIXELS>(of.get(own + 1), x, packs)),
+                    (_, false) => {
+                        let x = &x[self.pixels * packs..];
+                        transform(self.look::<V, S, PIXELS>(of.get(own), x, packs))
                     }
-                    let start = place([channels, columns], channel, index * packs + pack);
-                    for (i, row) in transform(values).iter().enumerate() {
-                        for (j, value) in row.iter().enumerate() {
-                            // SAFETY: a column of the channel at a point; the length was checked.
-                            unsafe { *points.get_unchecked_mut((4 * i + j) * plane + start) = *value };
-                        }
+                };
+                let start = place(sides, channel, column);
+                for i in 0..4 {
+                    for j in 0..4 {
+                        let value = V::join([first[i][j], second[i][j]]);
+                        // SAFETY: a column of the channel at a point; the length was checked.
+                        unsafe { *points.get_unchecked_mut((4 * i + j) * plane + start) = value };
                     }
                 }
             }
         }
+    }
+
+    /// Where the columns of tiles are.
+    #[inline(always)]
+    fn columns<const PIXELS: usize>(
+        &self,
+        tiles: &[Tile],
+        packs: usize,
+        pixels: impl Fn(&Tile) -> &[u32; PIXELS],
+    ) -> [Column<PIXELS>; DEEPEST * COLUMNS] {
+        let mut columns = [Column::Whole(0); DEEPEST * COLUMNS];
+        let all = tiles.iter().flat_map(|tile| (0..packs).map(move |pack| (tile, pack)));
+        for (column, (tile, pack)) in columns.iter_mut().zip(all) {
+            let pixels = pixels(tile);
+            let at = |pixel: u32| if pixel == NONE { NONE } else { pixel * packs as u32 + pack as u32 };
+            *column = match pixels.contains(&NONE) {
+                true => Column::Part(pixels.map(at)),
+                false => Column::Whole(at(pixels[0]) as usize),
+            };
+        }
+        columns
+    }
+
+    /// A column's pixels of a channel; zeros where there is no column.
+    #[inline(always)]
+    fn look<V: Vector, const S: usize, const PIXELS: usize>(
+        &self,
+        column: Option<&Column<PIXELS>>,
+        x: &[V],
+        packs: usize,
+    ) -> [[V; S]; S] {
+        let mut values = [[V::zero(); S]; S];
+        match column {
+            None => {}
+            Some(Column::Whole(first)) => {
+                for (i, row) in values.iter_mut().enumerate() {
+                    for (j, value) in row.iter_mut().enumerate() {
+                        // SAFETY: a pixel of the image.
+                        *value = unsafe { *x.get_unchecked(first + (i * self.width + j) * packs) };
+                    }
+                }
+            }
+            Some(Column::Part(pixels)) => {
+                let nothing = V::zero();
+                for (i, row) in values.iter_mut().enumerate() {
+                    for (j, value) in row.iter_mut().enumerate() {
+                        let pixel = pixels[S * i + j];
+                        let own = x.as_ptr().wrapping_add(pixel as usize);
+                        // SAFETY: a pixel of the image, or nothing.
+                        *value = unsafe { *(if pixel == NONE { &raw const nothing } else { own }) };
+                    }
+                }
+            }
+        }
+        values
     }
 
     /// Aᵀ m A of what is at the points of tiles, or its sum with what `y` holds.
@@ -423,26 +509,32 @@ impl Tiles {
         let columns = tiles.len() * packs;
         let plane = channels * columns + gap::<V>();
         assert!(points.len() >= POINTS * plane);
+        let of = self.columns(
+            tiles,
+            packs,
+            #[inline(always)]
+            |tile| &tile.own,
+        );
         for (channel, y) in y.chunks_exact_mut(self.pixels * packs).enumerate() {
-            for (index, tile) in tiles.iter().enumerate() {
-                for pack in 0..packs {
-                    let start = place([channels, columns], channel, index * packs + pack);
-                    let mut values = [[V::zero(); 4]; 4];
-                    for (i, row) in values.iter_mut().enumerate() {
-                        for (j, value) in row.iter_mut().enumerate() {
-                            // SAFETY: a column of the channel at a point; the length was checked.
-                            *value = unsafe { *points.get_unchecked((4 * i + j) * plane + start) };
-                        }
+            for (index, column) in of[..columns].iter().enumerate() {
+                let start = place([channels, columns], channel, index);
+                let mut values = [[V::zero(); 4]; 4];
+                for (i, row) in values.iter_mut().enumerate() {
+                    for (j, value) in row.iter_mut().enumerate() {
+                        // SAFETY: a column of the channel at a point; the length was checked.
+                        *value = unsafe { *points.get_unchecked((4 * i + j) * plane + start) };
                     }
-                    for (i, row) in output(values).iter().enumerate() {
-                        for (j, &value) in row.iter().enumerate() {
-                            let pixel = tile.own[2 * i + j];
-                            if pixel != NONE {
-                                // SAFETY: a pixel of the image.
-                                let own = unsafe { y.get_unchecked_mut(pixel as usize * packs + pack) };
-                                *own = if add { own.add(value) } else { value };
-                            }
-                        }
+                }
+                for (i, row) in output(values).iter().enumerate() {
+                    for (j, &value) in row.iter().enumerate() {
+                        let pixel = match column {
+                            Column::Whole(first) => first + (i * self.width + j) * packs,
+                            Column::Part(pixels) if pixels[2 * i + j] == NONE => continue,
+                            Column::Part(pixels) => pixels[2 * i + j] as usize,
+                        };
+                        // SAFETY: a pixel of the image.
+                        let own = unsafe { y.get_unchecked_mut(pixel) };
+                        *own = if add { own.add(value) } else { value };
                     }
                 }
             }
@@ -504,7 +596,7 @@ fn multiply_tile<V: Vector, const R: usize, const O: usize, const M: usize>(
             // SAFETY: M columns of a channel, from `column` on.
             let input = unsafe { *inputs.get_unchecked(column + m) };
             for (sum, weight) in sums.iter_mut().zip(weights) {
-                *sum = input.mul_add(weight, *sum);
+                *sum = input.dot(weight, *sum);
             }
         }
     }
@@ -565,10 +657,10 @@ fn accumulate_tile<V: Vector, const R: usize, const I: usize>(
                     _ => unsafe { accumulate_group::<V::Part, I>(sides, [size, count], &mut sums) },
                 }
             }
-            for (all, sums) in all.iter_mut().zip(sums) {
-                let all = parts_mut(&mut all[first..first + I]);
-                for (own, sum) in all.iter_mut().skip(part).step_by(count).zip(sums) {
-                    *own = sum;
+            for (all, sums) in all.iter_mut().zip(&sums) {
+                let all = parts_mut(all);
+                for (i, sum) in sums.iter().enumerate() {
+                    all[(first + i) * count + part] = *sum;
                 }
             }
         }
@@ -600,7 +692,7 @@ unsafe fn accumulate_group<P: Vector, const I: usize>(
             for (o, sums) in sums.iter_mut().enumerate() {
                 let change = *dy.add(o * size * count);
                 for (sum, input) in sums.iter_mut().zip(inputs) {
-                    *sum = input.mul_add(change, *sum);
+                    *sum = input.dot(change, *sum);
                 }
             }
             [x, dy] = [x.wrapping_add(count), dy.wrapping_add(count)];
