@@ -78,6 +78,10 @@ unsafe impl<V: Halves> Vector for Bf16<V> {
     fn quarters(first: Self, second: Self) -> Self {
         Self(V::quarters(first.0, second.0))
     }
+    #[inline(always)]
+    fn fours([a, b, c, d]: [Self; 4]) -> Self {
+        Self(V::fours([a.0, b.0, c.0, d.0]))
+    }
     within! {
         add(self, other);
         sub(self, other);

@@ -35,6 +35,30 @@ enum Way {
     Tiles(Arc<Tiles>),
 }
 
+/// What a convolution adds its output to.
+#[derive(Clone, Copy)]
+pub(super) enum Onto<'a, V> {
+    Nothing,
+    /// What is there.
+    Own,
+    /// Numbers that lie as it does.
+    Other(&'a [V]),
+}
+
+impl<V: Vector> Onto<'_, V> {
+    /// Puts a value of the output to its place.
+    #[inline(always)]
+    pub(super) fn put(self, value: V, y: &mut [V], index: usize) {
+        // Checked once, for both.
+        let own = &mut y[index];
+        *own = match self {
+            Self::Nothing => value,
+            Self::Own => own.add(value),
+            Self::Other(base) => base[index].add(value),
+        };
+    }
+}
+
 /// What convolutions compute with.
 pub(super) struct Own<'a, V: Vector> {
     /// All parameters, `replicas` numbers of each.
@@ -63,7 +87,7 @@ pub(super) struct Sight {
 
 impl Sight {
     /// Kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this height and width.
-    /// Gradients come up for slabs of `slabs` packs.
+    /// Gradients come up for slabs of `slabs` factors of packs.
     pub(super) fn new(kernel: usize, stride: usize, sides: [usize; 2], slabs: &[usize]) -> Self {
         Self {
             taps: kernel * kernel,
@@ -144,17 +168,17 @@ impl Conv {
         x: &[V],
         y: &mut [V],
         packs: usize,
-        add: bool,
+        onto: Onto<V>,
         points: &mut Points<V>,
     ) {
         let channels = [self.from, self.to];
         match &self.way {
             Way::Direct(direct) => {
                 let weights = self.own(own.theta, own.replicas);
-                direct.forward((weights, own.kernels, own.replicas), (x, y), packs, add, points);
+                direct.forward((weights, own.kernels, own.replicas), (x, y), packs, onto, points);
             }
             Way::Tiles(tiles) => {
-                tiles.contract((own.kernels, own.replicas), false, channels, (x, y), add, points);
+                tiles.contract((own.kernels, own.replicas), false, channels, (x, y), onto, points);
             }
         }
     }
@@ -166,17 +190,17 @@ impl Conv {
         dy: &[V],
         dx: &mut [V],
         packs: usize,
-        add: bool,
+        onto: Onto<V>,
         points: &mut Points<V>,
     ) {
         let channels = [self.to, self.from];
         match &self.way {
             Way::Direct(direct) => {
                 let weights = self.own(own.theta, own.replicas);
-                direct.backward((weights, own.kernels, own.replicas), (dy, dx), packs, add, points);
+                direct.backward((weights, own.kernels, own.replicas), (dy, dx), packs, onto, points);
             }
             Way::Tiles(tiles) => {
-                tiles.contract((own.kernels, own.replicas), true, channels, (dy, dx), add, points);
+                tiles.contract((own.kernels, own.replicas), true, channels, (dy, dx), onto, points);
             }
         }
     }
@@ -280,7 +304,7 @@ mod tests {
             ([8, 3], [5, 4], 4, 1),
         ] {
             let [from, to] = channels;
-            let conv = Conv::new(channels, 2, &Sight::new(3, 1, sides, &[packs]));
+            let conv = Conv::new(channels, 2, &Sight::new(3, 1, sides, &[packs.div_ceil(V::DEPTH)]));
             tiled += usize::from(matches!(conv.way, Way::Tiles(_)));
             let (pixels, kernels) = (sides[0] * sides[1], from * to);
             let mut theta = Numbers::<V>::zeros((2 + 9 * kernels) * replicas).unwrap();
@@ -295,7 +319,7 @@ mod tests {
             let (dy, first) = (vectors(to * pixels * packs, 3), vectors(to * pixels * packs, 4));
             let mut ready = Kernels::<V>::new(conv.factors::<V>(replicas)).unwrap();
             let mut room = [(); 2].map(|()| vec![V::zero(); conv.room::<V>()]);
-            let (mut y, mut dx) = (first.clone(), vec![V::zero(); x.len()]);
+            let (mut y, mut dx, base) = (first.clone(), vec![V::zero(); x.len()], vectors(x.len(), 5));
             conv.prepare(&theta, false, replicas, &mut ready);
             conv.forward(
                 Own { theta: &theta, replicas, kernels: &ready },
@@ -307,7 +331,7 @@ mod tests {
             );
             conv.prepare(&theta, true, replicas, &mut ready);
             let own = Own { theta: &theta, replicas, kernels: &ready };
-            conv.backward(own, &dy, &mut dx, packs, false, &mut room);
+            conv.backward(own, &dy, &mut dx, packs, Onto::Other(&base), &mut room);
             let mut sums = vec![V::zero(); conv.sums::<V>(replicas)];
             for _ in 0..2 {
                 conv.gradient(replicas, &x, &dy, &mut sums, packs, &mut room);
@@ -336,7 +360,12 @@ mod tests {
                     let added: Vec<f64> =
                         image(&first, pack, lane).iter().zip(&expected_y).map(|(a, b)| a + b).collect();
                     same(&image(&y, pack, lane), &added);
-                    same(&image(&dx, pack, lane), &expected_dx);
+                    let added = image(&base, pack, lane)
+                        .iter()
+                        .zip(&expected_dx)
+                        .map(|(a, b)| a + b)
+                        .collect::<Vec<_>>();
+                    same(&image(&dx, pack, lane), &added);
                     total.iter_mut().zip(dw).for_each(|(sum, value)| *sum += 2.0 * value);
                 }
                 same(&of_replica(&gradient), &total);

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::conv::{PART, SLAB};
+use super::conv::{Onto, PART, SLAB};
 use super::vector::{Vector, lanes, lanes_mut, with_replicas};
 use super::winograd::{Kernels, Points};
 
@@ -49,7 +49,7 @@ pub(super) struct Geometry {
     live: Vec<usize>,
     inputs: Links,
     outputs: Links,
-    /// For slabs of one pack, two, … [`SLAB`]; empty for those that do not come up.
+    /// For slabs of one factor of packs, two, … [`SLAB`]; empty for those that do not come up.
     pairs: [Vec<Pairs>; SLAB],
 }
 
@@ -60,7 +60,7 @@ impl Geometry {
     }
 
     /// Kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this height and width.
-    /// Gradients come up for slabs of `slabs` packs.
+    /// Gradients come up for slabs of `slabs` factors of packs.
     pub(super) fn new(kernel: usize, stride: usize, [height, width]: [usize; 2], slabs: &[usize]) -> Self {
         let padding = kernel / 2;
         let [rows, columns] = [height.div_ceil(stride), width.div_ceil(stride)];
@@ -174,7 +174,7 @@ impl Direct {
         (weights, kernels, replicas): (&[V::Scalar], &Kernels<V>, usize),
         (x, y): (&[V], &mut [V]),
         packs: usize,
-        add: bool,
+        onto: Onto<V>,
         points: &mut Points<V>,
     ) {
         let (from, taps) = (self.from.div_ceil(V::DEPTH), self.geometry.taps);
@@ -184,7 +184,7 @@ impl Direct {
             strides: [taps, from * taps],
             links: &self.geometry.inputs,
         };
-        side.contract(replicas, x, y, packs, add, points);
+        side.contract(replicas, x, y, packs, onto, points);
     }
 
     /// The gradient with respect to the input, or its sum with what `dx` holds.
@@ -193,7 +193,7 @@ impl Direct {
         (weights, kernels, replicas): (&[V::Scalar], &Kernels<V>, usize),
         (dy, dx): (&[V], &mut [V]),
         packs: usize,
-        add: bool,
+        onto: Onto<V>,
         points: &mut Points<V>,
     ) {
         let taps = self.geometry.taps;
@@ -203,7 +203,7 @@ impl Direct {
             strides: [self.from * taps, taps],
             links: &self.geometry.outputs,
         };
-        side.contract(replicas, dy, dx, packs, add, points);
+        side.contract(replicas, dy, dx, packs, onto, points);
     }
 
     /// Adds the gradient with respect to the live weights to `gradient`, image by image of a pack apart.
@@ -217,7 +217,7 @@ impl Direct {
         assert_eq!(x.len(), self.from * self.geometry.inputs.others * packs);
         assert_eq!(dy.len(), self.to * self.geometry.pixels * packs);
         assert_eq!(gradient.len(), self.live());
-        let pairs = &self.geometry.pairs[packs - 1];
+        let pairs = &self.geometry.pairs[packs.div_ceil(V::DEPTH) - 1];
         let [inputs, outputs] = points;
         let (x, dy) = (joined(x, packs, 1, inputs), joined(dy, packs, 1, outputs));
         V::run(
@@ -423,7 +423,7 @@ impl<V: Vector> Side<'_, V> {
         x: &[V],
         y: &mut [V],
         packs: usize,
-        add: bool,
+        onto: Onto<V>,
         [inputs, _]: &mut Points<V>,
     ) {
         let apart = self.links.others * packs;
@@ -431,23 +431,23 @@ impl<V: Vector> Side<'_, V> {
         assert_eq!(x.len(), self.channels[0] * apart);
         assert_eq!(y.len(), self.channels[1] * self.links.of.len() * packs);
         assert!(replicas <= V::LANES);
-        with_replicas!(replicas, R => self.contract_with::<R>(x, y, packs, add));
+        with_replicas!(replicas, R => self.contract_with::<R>(x, y, packs, onto));
     }
 
-    fn contract_with<const R: usize>(&self, x: &[V], y: &mut [V], packs: usize, add: bool) {
+    fn contract_with<const R: usize>(&self, x: &[V], y: &mut [V], packs: usize, onto: Onto<V>) {
         V::run(
             #[inline(always)]
             || match packs {
-                1 => self.contract_of::<R, 1>(x, y, add),
-                2 => self.contract_of::<R, 2>(x, y, add),
-                3 => self.contract_of::<R, 3>(x, y, add),
-                _ => self.contract_of::<R, 4>(x, y, add),
+                1 => self.contract_of::<R, 1>(x, y, onto),
+                2 => self.contract_of::<R, 2>(x, y, onto),
+                3 => self.contract_of::<R, 3>(x, y, onto),
+                _ => self.contract_of::<R, 4>(x, y, onto),
             },
         );
     }
 
     #[inline(always)]
-    fn contract_of<const R: usize, const N: usize>(&self, x: &[V], y: &mut [V], add: bool) {
+    fn contract_of<const R: usize, const N: usize>(&self, x: &[V], y: &mut [V], onto: Onto<V>) {
         let pixels = self.links.of.len();
         let new = self.links.others.div_ceil(pixels) * self.channels[0] * N * size_of::<V>();
         let block = (SEEN / new).max(1);
@@ -461,10 +461,10 @@ impl<V: Vector> Side<'_, V> {
                 let wide = tile(self.channels[1] - channel, most);
                 for pixel in first..(first + block).min(pixels) {
                     match wide {
-                        8 => self.packs::<R, N, 8>(x, y, channel, pixel, add),
-                        4 => self.packs::<R, N, 4>(x, y, channel, pixel, add),
-                        2 => self.packs::<R, N, 2>(x, y, channel, pixel, add),
-                        _ => self.packs::<R, N, 1>(x, y, channel, pixel, add),
+                        8 => self.packs::<R, N, 8>(x, y, channel, pixel, onto),
+                        4 => self.packs::<R, N, 4>(x, y, channel, pixel, onto),
+                        2 => self.packs::<R, N, 2>(x, y, channel, pixel, onto),
+                        _ => self.packs::<R, N, 1>(x, y, channel, pixel, onto),
                     }
                 }
                 channel += wide;
@@ -480,17 +480,17 @@ impl<V: Vector> Side<'_, V> {
         y: &mut [V],
         channel: usize,
         pixel: usize,
-        add: bool,
+        onto: Onto<V>,
     ) {
         let most = (V::TILE * V::PACKS / O).clamp(1, V::PACKS);
         if N <= most {
-            return self.tile::<R, N, N, O>(x, y, [channel, pixel, 0], add);
+            return self.tile::<R, N, N, O>(x, y, [channel, pixel, 0], onto);
         }
         let step = most.min(2);
         for first in (0..N).step_by(step) {
             match (N - first).min(step) {
-                1 => self.tile::<R, N, 1, O>(x, y, [channel, pixel, first], add),
-                _ => self.tile::<R, N, 2, O>(x, y, [channel, pixel, first], add),
+                1 => self.tile::<R, N, 1, O>(x, y, [channel, pixel, first], onto),
+                _ => self.tile::<R, N, 2, O>(x, y, [channel, pixel, first], onto),
             }
         }
     }
@@ -502,7 +502,7 @@ impl<V: Vector> Side<'_, V> {
         x: &[V],
         y: &mut [V],
         [channel, pixel, first]: [usize; 3],
-        add: bool,
+        onto: Onto<V>,
     ) {
         let [inner, outer] = self.strides;
         let pixels = self.links.of.len();
@@ -528,9 +528,8 @@ impl<V: Vector> Side<'_, V> {
             }
         }
         for o in 0..O {
-            let own = &mut y[((channel + o) * pixels + pixel) * N + first..][..M];
-            for (value, sums) in own.iter_mut().zip(&sums) {
-                *value = if add { value.add(sums[o]) } else { sums[o] };
+            for (pack, sums) in sums.iter().enumerate() {
+                onto.put(sums[o], y, ((channel + o) * pixels + pixel) * N + first + pack);
             }
         }
     }

@@ -148,7 +148,7 @@ pub(super) fn build(
             first.precision.name()
         )));
     }
-    let network = network(model, first.batch, choice)?;
+    let network = network(model, first.precision, first.batch, choice)?;
     let lanes = lanes_of(first.precision, specs.len(), images);
     Ok(
         with_vector!(first.precision, lanes, V => Box::new(Lanes::<V>::new(specs, model, network, store, choice)?)),
@@ -170,7 +170,7 @@ pub(super) fn bytes(spec: &RunSpec, model: &Model, replicas: usize, choice: Choi
     let lanes = lanes_of(spec.precision, replicas, images) as u64;
     let noise = if spec.optimizer.noise() > 0.0 { 3 } else { 0 };
     let numbers = parameters * (1 + spec.optimizer.buffers() + noise) * (lanes / images as u64);
-    let network = network(model, spec.batch, choice)?;
+    let network = network(model, spec.precision, spec.batch, choice)?;
     let vectors = with_vector!(spec.precision, lanes as usize, V => {
         network.vectors::<V>(spec.batch.div_ceil(images), V::LANES / images, choice.threads)
     });
@@ -179,9 +179,11 @@ pub(super) fn bytes(spec: &RunSpec, model: &Model, replicas: usize, choice: Choi
 }
 
 /// For batches of so many images.
-fn network(model: &Model, batch: usize, choice: Choice) -> Result<Network> {
+fn network(model: &Model, precision: Precision, batch: usize, choice: Choice) -> Result<Network> {
     let slabs = Slab::cut(batch, choice.images, choice.threads);
-    let slabs: Vec<usize> = slabs.into_iter().map(|slab| slab.packs).collect();
+    // As the vectors' factors hold them.
+    let depth = if precision == Precision::Bf16 { 2 } else { 1 };
+    let slabs: Vec<usize> = slabs.into_iter().map(|slab| slab.packs.div_ceil(depth)).collect();
     Network::new(model.layout.as_ref(), model.shape, &slabs)
         .ok_or_else(|| Error::invalid(format!("vector lanes train no {}", model.spec.info().name)))
 }
@@ -577,7 +579,7 @@ mod tests {
         let model = first.model.build(data.shape(), data.classes()).unwrap();
         let kind = first.precision.master();
         let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, kind);
-        let network = network(&model, first.batch, choice).unwrap();
+        let network = network(&model, first.precision, first.batch, choice).unwrap();
         let mut lanes = Lanes::<V>::new(specs, &model, network, store, choice).unwrap();
         let (steps, n) = (3, 3 * first.batch * specs.len());
         let starts = (0..n as i64).map(|view| (view % 97) * 64).collect();
@@ -596,7 +598,8 @@ mod tests {
             [(4, [1, 8, 8], 1), (8, [1, 8, 8], 128), (3, [3, 32, 20], 20), (16, [1, 9, 8], 5)]
         {
             let model = ModelSpec::Resnet { width }.build(shape, 10).unwrap();
-            let network = network(&model, batch, Choice::lanes(Precision::Float32, 1)).unwrap();
+            let network =
+                network(&model, Precision::Float32, batch, Choice::lanes(Precision::Float32, 1)).unwrap();
             for (replicas, threads) in [(1, 1), (8, 1), (1, 3)] {
                 let taken = network.work::<Plain<f32, 8>>(batch, replicas, threads).unwrap().vectors();
                 assert_eq!(taken, network.vectors::<Plain<f32, 8>>(batch, replicas, threads));

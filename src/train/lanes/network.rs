@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::conv::{Conv, Own, SLAB, Sight};
+use super::conv::{Conv, Onto, Own, SLAB, Sight};
 use super::norm::{Norm, Part, Running, State};
 use super::share::{parts, parts_mut, share};
 use super::vector::{Numbers, Vector, lanes, zeros};
@@ -161,7 +161,7 @@ pub(super) type Updates<'a, V> =
     &'a mut dyn FnMut(&mut [<V as Vector>::Scalar], Range<usize>, &[<V as Vector>::Scalar]);
 
 impl Network {
-    /// The network of a layout, for images of these channels, height and width, and gradients of slabs of `slabs` packs; none
+    /// The network of a layout, for images of these channels, height and width, and gradients of slabs of `slabs` factors of packs; none
     /// where the layout is not a ResNet's.
     pub(super) fn new(
         places: &dyn Places,
@@ -324,7 +324,7 @@ impl Network {
         let images = parts(&work.images, slabs, self.image[0] * self.image[1]);
         let x = parts_mut(&mut inputs[0], slabs, self.sizes(0)[0]);
         share(slabs.iter().zip(images).zip(x).zip(&mut *added), desks, |(((slab, image), x), part), desk| {
-            self.stem.forward(own, image, x, slab.packs, false, &mut desk.points);
+            self.stem.forward(own, image, x, slab.packs, Onto::Nothing, &mut desk.points);
             if training {
                 norms[0].observe(x, *slab, part);
             }
@@ -346,12 +346,9 @@ impl Network {
             share(items, desks, |(((slab, (x, next)), middle), part), desk| {
                 let activated = &mut desk.activated[..x.len()];
                 norms[2 * index].activate(x, activated);
-                block.conv1.forward(own, activated, middle, slab.packs, false, &mut desk.points);
-                match &block.shortcut {
-                    Some(shortcut) => {
-                        shortcut.forward(side, activated, next, slab.packs, false, &mut desk.points);
-                    }
-                    None => next.copy_from_slice(x),
+                block.conv1.forward(own, activated, middle, slab.packs, Onto::Nothing, &mut desk.points);
+                if let Some(shortcut) = &block.shortcut {
+                    shortcut.forward(side, activated, next, slab.packs, Onto::Nothing, &mut desk.points);
                 }
                 if training {
                     norms[2 * index + 1].observe(middle, *slab, part);
@@ -364,10 +361,12 @@ impl Network {
             block.conv2.prepare(theta, false, replicas, kernels);
             let own = Own { theta, replicas, kernels };
             let sides = parts(&middles[index], slabs, after).zip(parts_mut(next, slabs, after));
-            share(slabs.iter().zip(sides).zip(&mut *added), desks, |((slab, (middle, next)), part), desk| {
+            let items = slabs.iter().zip(parts(x, slabs, before)).zip(sides).zip(&mut *added);
+            share(items, desks, |(((slab, x), (middle, next)), part), desk| {
                 let activated = &mut desk.activated[..middle.len()];
                 norms[2 * index + 1].activate(middle, activated);
-                block.conv2.forward(own, activated, next, slab.packs, true, &mut desk.points);
+                let onto = if block.shortcut.is_some() { Onto::Own } else { Onto::Other(x) };
+                block.conv2.forward(own, activated, next, slab.packs, onto, &mut desk.points);
                 if let (true, Some(norm)) = (training, norms.get(2 * index + 2)) {
                     norm.observe(next, *slab, part);
                 }
@@ -384,7 +383,7 @@ impl Network {
             for (class, logits) in logits.chunks_exact_mut(slab.packs).enumerate() {
                 logits.fill(V::repeated(&theta[(self.biases.start + class) * replicas..], replicas));
             }
-            self.linear.forward(own, pooled, logits, slab.packs, true, &mut desks[0].points);
+            self.linear.forward(own, pooled, logits, slab.packs, Onto::Own, &mut desks[0].points);
         }
     }
 
@@ -421,7 +420,7 @@ impl Network {
                 *bias = slopes.iter().fold(*bias, |sum, slope| sum.add(*slope));
             }
             // What the average was made of is not wanted any more; its gradient takes the place.
-            self.linear.backward(own, slopes, pooled, slab.packs, false, points);
+            self.linear.backward(own, slopes, pooled, slab.packs, Onto::Nothing, points);
             spread(pooled, &mut output[slab.of(last)], slab.packs);
         }
         self.linear.hand_on(linear, replicas, |place, gradient| change(theta, place, gradient));
@@ -445,7 +444,7 @@ impl Network {
                 let activated = &mut activated[..x.len()];
                 bn2.activate(x, activated);
                 block.conv2.gradient(replicas, activated, dy, &mut gradient[..length], slab.packs, points);
-                block.conv2.backward(own, dy, middle, slab.packs, false, points);
+                block.conv2.backward(own, dy, middle, slab.packs, Onto::Nothing, points);
                 bn2.gather(x, activated, middle, part);
             });
             added.iter().for_each(|part| bn2.add_gathered(part));
@@ -478,11 +477,11 @@ impl Network {
                     slab.packs,
                     points,
                 );
-                block.conv1.backward(own, middle, input, slab.packs, false, points);
+                block.conv1.backward(own, middle, input, slab.packs, Onto::Nothing, points);
                 if let Some(conv) = &block.shortcut {
                     let projection = &mut projection[..shortcut];
                     conv.gradient(replicas, activated, dy, projection, slab.packs, points);
-                    conv.backward(side, dy, input, slab.packs, true, points);
+                    conv.backward(side, dy, input, slab.packs, Onto::Own, points);
                 }
                 bn1.gather(x, activated, input, part);
             });

@@ -91,6 +91,20 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     fn halves(first: Self, second: Self) -> Self;
     /// The sum of the first two quarters of the first vector, that of the other two, and the same of the second one.
     fn quarters(first: Self, second: Self) -> Self;
+    /// Lane 4·i + j is the sum of the j-th four lanes of the i-th vector, (first + third) + (second + fourth). For vectors of
+    /// sixteen.
+    #[inline(always)]
+    fn fours(vectors: [Self; 4]) -> Self {
+        assert!(Self::LANES == 16);
+        let mut sums = [Self::zero()];
+        for (vector, sums) in vectors.into_iter().zip(lanes_mut(&mut sums).chunks_exact_mut(4)) {
+            let vector = [vector.add_across(2).add_across(1)];
+            for (sum, own) in sums.iter_mut().zip(lanes(&vector).iter().step_by(4)) {
+                *sum = *own;
+            }
+        }
+        sums[0]
+    }
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
@@ -161,6 +175,19 @@ pub(super) fn lanes<V: Vector>(vectors: &[V]) -> &[V::Scalar] {
 pub(super) fn lanes_mut<V: Vector>(vectors: &mut [V]) -> &mut [V::Scalar] {
     // SAFETY: a vector is `LANES` scalars and nothing else, and any scalars make a vector.
     unsafe { std::slice::from_raw_parts_mut(vectors.as_mut_ptr().cast(), vectors.len() * V::LANES) }
+}
+
+/// Has what lies there brought to the second-level cache, if it lies anywhere, before it is asked for.
+#[inline(always)]
+pub(super) fn fetch<V: Vector>(at: *const V) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: any address is allowed, and nothing is read.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// The parts of vectors, one vector after another.
@@ -408,6 +435,7 @@ mod x86 {
             repeat |$from:ident| { $($replicas:literal => $load:expr),+ },
             across |$own:ident| { $($distance:literal => $across:expr),+ },
             runs |$first:ident, $second:ident| { halves $halves:expr, quarters $quarters:expr }
+            $(, fours |$vectors:ident| $fours:expr)?
         ) => {
             #[derive(Clone, Copy)]
             #[repr(transparent)]
@@ -460,6 +488,14 @@ mod x86 {
                     // SAFETY: see above.
                     Self(unsafe { $quarters })
                 }
+                $(
+                    #[inline(always)]
+                    fn fours([a, b, c, d]: [Self; 4]) -> Self {
+                        let $vectors = [a.0, b.0, c.0, d.0];
+                        // SAFETY: see above.
+                        Self(unsafe { $fours })
+                    }
+                )?
                 #[inline(always)]
                 fn add(self, other: Self) -> Self {
                     // SAFETY: see above.
@@ -544,6 +580,21 @@ mod x86 {
                 _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b),
                 _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b)
             )
+        },
+        fours |all| {
+            // Closures would be compiled without the processor's features.
+            let [a, b] = [_mm512_castps_pd(all[0]), _mm512_castps_pd(all[1])];
+            let [c, d] = [_mm512_castps_pd(all[2]), _mm512_castps_pd(all[3])];
+            let [low, high] = [_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)];
+            let ab = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+            let [low, high] = [_mm512_unpacklo_pd(c, d), _mm512_unpackhi_pd(c, d)];
+            let cd = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+            let sums = _mm512_add_ps(
+                _mm512_shuffle_ps::<0b10_00_10_00>(ab, cd),
+                _mm512_shuffle_ps::<0b11_01_11_01>(ab, cd),
+            );
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            _mm512_permutexvar_ps(order, sums)
         }
     );
     vector!(

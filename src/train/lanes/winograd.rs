@@ -7,7 +7,8 @@
 //! other points; the one with respect to the kernel is Gᵀ[(Bᵀ d B) ⊙ (A dy Aᵀ)]G. All of it is sums and halves of a few
 //! numbers: rounding is as in other orders of summation.
 
-use super::vector::{DEEPEST, Numbers, Vector, lanes, lanes_mut, parts, parts_mut, with_replicas};
+use super::conv::Onto;
+use super::vector::{DEEPEST, Numbers, Vector, fetch, lanes, lanes_mut, parts, parts_mut, with_replicas};
 use crate::error::Result;
 
 /// Points of a tile.
@@ -219,7 +220,10 @@ impl Tiles {
                         let mut taps = [[V::zero(); 3]; 3];
                         let lanes_of = lanes_mut(taps.as_flattened_mut());
                         for (place, factor) in (first..factors).take(V::LANES / R).enumerate() {
-                            let own = (factor / next * V::DEPTH + number) * next + factor % next;
+                            let own = match V::DEPTH {
+                                1 => factor,
+                                depth => (factor / next * depth + number) * next + factor % next,
+                            };
                             let weights = weights[own * TAPS * R..][..TAPS * R].chunks_exact(R);
                             for (tap, weights) in weights.enumerate() {
                                 lanes_of[tap * V::LANES + place * R..][..R].copy_from_slice(weights);
@@ -244,11 +248,11 @@ impl Tiles {
         turned: bool,
         channels: [usize; 2],
         (x, y): (&[V], &mut [V]),
-        add: bool,
+        onto: Onto<V>,
         points: &mut Points<V>,
     ) {
         let (Kernels(kernels), replicas) = kernels;
-        with_replicas!(replicas, R => self.contract_with::<V, R>((kernels, turned), channels, (x, y), add, points));
+        with_replicas!(replicas, R => self.contract_with::<V, R>((kernels, turned), channels, (x, y), onto, points));
     }
 
     fn contract_with<V: Vector, const R: usize>(
@@ -256,7 +260,7 @@ impl Tiles {
         (kernels, turned): (&[V::Scalar], bool),
         [from, to]: [usize; 2],
         (x, y): (&[V], &mut [V]),
-        add: bool,
+        onto: Onto<V>,
         [inputs, outputs]: &mut Points<V>,
     ) {
         let packs = x.len() / (from * self.pixels);
@@ -281,7 +285,7 @@ impl Tiles {
                             columns,
                         );
                     }
-                    self.give(tiles, to, outputs, y, add);
+                    self.give(tiles, to, outputs, y, onto);
                 }
             },
         );
@@ -426,13 +430,13 @@ impl Tiles {
         for (channel, x) in x.chunks_exact(deep * self.pixels * packs).enumerate() {
             for column in 0..sides[1] {
                 let own = if ACROSS { V::DEPTH * column } else { column };
-                let first = transform(self.look::<V, S, PIXELS>(of.get(own), x, packs));
+                let first = transform(self.look::<V, S, PIXELS>(of.get(own), x, packs, deep));
                 let second = match (V::DEPTH, ACROSS) {
                     (1, _) => first,
-                    (_, true) => transform(self.look::<V, S, PIXELS>(of.get(own + 1), x, packs)),
+                    (_, true) => transform(self.look::<V, S, PIXELS>(of.get(own + 1), x, packs, deep)),
                     (_, false) => {
                         let x = &x[self.pixels * packs..];
-                        transform(self.look::<V, S, PIXELS>(of.get(own), x, packs))
+                        transform(self.look::<V, S, PIXELS>(of.get(own), x, packs, deep))
                     }
                 };
                 let start = place(sides, channel, column);
@@ -468,18 +472,25 @@ impl Tiles {
         columns
     }
 
-    /// A column's pixels of a channel; zeros where there is no column.
+    /// A column's pixels of a channel; zeros where there is no column. What the same tile adds to them `ahead` channels later is
+    /// fetched meanwhile: rows of a channel are too short for the processor to do that by itself.
     #[inline(always)]
     fn look<V: Vector, const S: usize, const PIXELS: usize>(
         &self,
         column: Option<&Column<PIXELS>>,
         x: &[V],
         packs: usize,
+        ahead: usize,
     ) -> [[V; S]; S] {
         let mut values = [[V::zero(); S]; S];
         match column {
             None => {}
             Some(Column::Whole(first)) => {
+                // Of four columns of pixels those in the middle, which are the tile's own.
+                let (later, middle) = (ahead * self.pixels * packs + first, (S - 2) / 2);
+                for (i, j) in (0..S).flat_map(|i| [(i, middle), (i, middle + 1)]) {
+                    fetch(x.as_ptr().wrapping_add(later + (i * self.width + j) * packs));
+                }
                 for (i, row) in values.iter_mut().enumerate() {
                     for (j, value) in row.iter_mut().enumerate() {
                         // SAFETY: a pixel of the image.
@@ -504,7 +515,7 @@ impl Tiles {
 
     /// Aᵀ m A of what is at the points of tiles, or its sum with what `y` holds.
     #[inline(always)]
-    fn give<V: Vector>(&self, tiles: &[Tile], channels: usize, points: &[V], y: &mut [V], add: bool) {
+    fn give<V: Vector>(&self, tiles: &[Tile], channels: usize, points: &[V], y: &mut [V], onto: Onto<V>) {
         let packs = y.len() / (channels * self.pixels);
         let columns = tiles.len() * packs;
         let plane = channels * columns + gap::<V>();
@@ -515,8 +526,14 @@ impl Tiles {
             #[inline(always)]
             |tile| &tile.own,
         );
-        for (channel, y) in y.chunks_exact_mut(self.pixels * packs).enumerate() {
+        for channel in 0..channels {
             for (index, column) in of[..columns].iter().enumerate() {
+                if let Column::Whole(first) = column {
+                    let later = (channel + 1) * self.pixels * packs + first;
+                    for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                        fetch(y.as_ptr().wrapping_add(later + (i * self.width + j) * packs));
+                    }
+                }
                 let start = place([channels, columns], channel, index);
                 let mut values = [[V::zero(); 4]; 4];
                 for (i, row) in values.iter_mut().enumerate() {
@@ -532,9 +549,7 @@ impl Tiles {
                             Column::Part(pixels) if pixels[2 * i + j] == NONE => continue,
                             Column::Part(pixels) => pixels[2 * i + j] as usize,
                         };
-                        // SAFETY: a pixel of the image.
-                        let own = unsafe { y.get_unchecked_mut(pixel) };
-                        *own = if add { own.add(value) } else { value };
+                        onto.put(value, y, channel * self.pixels * packs + pixel);
                     }
                 }
             }
@@ -665,10 +680,27 @@ fn accumulate_tile<V: Vector, const R: usize, const I: usize>(
             }
         }
     }
+    if V::LANES == 16 * R {
+        let [a, b, c, d] = all;
+        let sums = [V::fours([quartered(a), quartered(b), quartered(c), quartered(d)])];
+        for (o, sums) in lanes(&sums).chunks_exact(WIDE).enumerate() {
+            let start = (output + o) * from + input;
+            for (own, sum) in gradient[start..start + WIDE].iter_mut().zip(sums) {
+                *own += *sum;
+            }
+        }
+        return;
+    }
     for (o, sums) in all.iter().enumerate() {
         let start = ((output + o) * from + input) * R;
         add_folded::<V, R>(*sums, &mut gradient[start..start + WIDE * R]);
     }
+}
+
+/// The sums of four vectors over quarters of each, one after the other.
+#[inline(always)]
+fn quartered<V: Vector>([a, b, c, d]: [V; 4]) -> V {
+    V::quarters(V::halves(a, b), V::halves(c, d))
 }
 
 /// Adds the products of a part, of `count`, of each of a group's `size` columns.
