@@ -304,7 +304,7 @@ mod tests {
             ([8, 3], [5, 4], 4, 1),
         ] {
             let [from, to] = channels;
-            let conv = Conv::new(channels, 2, &Sight::new(3, 1, sides, &[packs.div_ceil(V::DEPTH)]));
+            let conv = Conv::new(channels, 2, &Sight::new(3, 1, sides, &[usize::div_ceil(packs, V::DEPTH)]));
             tiled += usize::from(matches!(conv.way, Way::Tiles(_)));
             let (pixels, kernels) = (sides[0] * sides[1], from * to);
             let mut theta = Numbers::<V>::zeros((2 + 9 * kernels) * replicas).unwrap();
@@ -326,7 +326,7 @@ mod tests {
                 &x,
                 &mut y,
                 packs,
-                true,
+                Onto::Own,
                 &mut room,
             );
             conv.prepare(&theta, true, replicas, &mut ready);
