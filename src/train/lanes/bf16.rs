@@ -2,8 +2,8 @@
 //!
 //! A factor holds two numbers in each lane, rounded to bfloat16: one in the lower half of its bits, one in the upper.
 //! Two of them give both products, which are exact in float32; the upper ones are added first and the sum is rounded, then the
-//! lower ones. That is what the instruction of AVX512-BF16 does, so other processors give the same bits: all but those
-//! of numbers below 1.2e-38, which the instruction takes for zero.
+//! lower ones. That is what the instruction of AVX512-BF16 does, so other processors give the same bits, with one
+//! exception: the instruction takes numbers, products and sums below 1.2e-38 for zero, the others keep them.
 
 use super::vector::{Pair, Plain, Vector};
 
@@ -154,6 +154,40 @@ mod x86 {
     use super::super::vector::{Avx2F32, Avx512F32, Vector};
     use super::{Halves, QUIET, ROUND, UPPER};
 
+    /// The nearest number of 16 bits, in the upper half, with something else below. No closure within `round`, which would
+    /// be compiled without the processor's features.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2.
+    #[inline(always)]
+    unsafe fn rounded(value: __m256) -> __m256i {
+        // SAFETY: the caller's processor.
+        unsafe {
+            let bits = _mm256_castps_si256(value);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let up = _mm256_add_epi32(_mm256_set1_epi32(ROUND as i32), odd);
+            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(QUIET as i32));
+            let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(value, value));
+            _mm256_blendv_epi8(_mm256_add_epi32(bits, up), quiet, nan)
+        }
+    }
+
+    /// The lower halves' numbers, and the upper ones'.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2.
+    #[inline(always)]
+    unsafe fn split(value: __m256) -> [__m256; 2] {
+        // SAFETY: the caller's processor.
+        unsafe {
+            let bits = _mm256_castps_si256(value);
+            let upper = _mm256_and_si256(bits, _mm256_set1_epi32(UPPER as i32));
+            [_mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits)), _mm256_castsi256_ps(upper)]
+        }
+    }
+
     impl Halves for Avx2F32 {
         type Register = Self;
 
@@ -161,14 +195,6 @@ mod x86 {
         fn round(lower: Self, upper: Self) -> Self {
             // SAFETY: vectors of this type are used only where the processor has the instructions; the same holds below.
             Self(unsafe {
-                let rounded = |value: __m256| {
-                    let bits = _mm256_castps_si256(value);
-                    let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
-                    let up = _mm256_add_epi32(_mm256_set1_epi32(ROUND as i32), odd);
-                    let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(QUIET as i32));
-                    let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(value, value));
-                    _mm256_blendv_epi8(_mm256_add_epi32(bits, up), quiet, nan)
-                };
                 let upper = _mm256_and_si256(rounded(upper.0), _mm256_set1_epi32(UPPER as i32));
                 let lower = _mm256_srli_epi32::<16>(rounded(lower.0));
                 _mm256_castsi256_ps(_mm256_or_si256(lower, upper))
@@ -178,12 +204,8 @@ mod x86 {
         fn products(self, factor: Self, term: Self) -> Self {
             // SAFETY: see above.
             Self(unsafe {
-                let bits = |value: Self| _mm256_castps_si256(value.0);
-                let lower = |value| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits(value)));
-                let mask = _mm256_set1_epi32(UPPER as i32);
-                let upper = |value| _mm256_castsi256_ps(_mm256_and_si256(bits(value), mask));
-                let sum = _mm256_fmadd_ps(upper(self), upper(factor), term.0);
-                _mm256_fmadd_ps(lower(self), lower(factor), sum)
+                let ([lower, upper], [lower_factor, upper_factor]) = (split(self.0), split(factor.0));
+                _mm256_fmadd_ps(lower, lower_factor, _mm256_fmadd_ps(upper, upper_factor, term.0))
             })
         }
         #[inline(always)]
@@ -220,8 +242,9 @@ mod x86 {
         fn products(self, factor: Self, term: Self) -> Self {
             // SAFETY: as above.
             Self(unsafe {
-                let bits = |value: Self| std::mem::transmute::<__m512, __m512bh>(value.0);
-                _mm512_dpbf16_ps(term.0, bits(self), bits(factor))
+                let own = std::mem::transmute::<__m512, __m512bh>(self.0);
+                let factor = std::mem::transmute::<__m512, __m512bh>(factor.0);
+                _mm512_dpbf16_ps(term.0, own, factor)
             })
         }
         #[inline(always)]

@@ -49,7 +49,6 @@ impl<V: Vector> Onto<'_, V> {
     /// Puts a value of the output to its place.
     #[inline(always)]
     pub(super) fn put(self, value: V, y: &mut [V], index: usize) {
-        // Checked once, for both.
         let own = &mut y[index];
         *own = match self {
             Self::Nothing => value,
@@ -145,8 +144,8 @@ impl Conv {
         }
     }
 
-    /// Makes kernels ready for [`Conv::forward`] or, `turned`, for [`Conv::backward`], until its weights change or another one's are
-    /// made ready.
+    /// Makes kernels ready for [`Conv::forward`] or, `turned`, for [`Conv::backward`], until its weights change or
+    /// another one's are made ready.
     pub(super) fn prepare<V: Vector>(
         &self,
         theta: &[V::Scalar],
@@ -161,7 +160,7 @@ impl Conv {
         }
     }
 
-    /// Output channels of `packs` packs, or their sum with what `y` holds.
+    /// Output channels of `packs` packs.
     pub(super) fn forward<V: Vector>(
         &self,
         own: Own<V>,
@@ -183,7 +182,7 @@ impl Conv {
         }
     }
 
-    /// The gradient with respect to the input, or its sum with what `dx` holds.
+    /// The gradient with respect to the input.
     pub(super) fn backward<V: Vector>(
         &self,
         own: Own<V>,

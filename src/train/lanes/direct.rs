@@ -125,8 +125,8 @@ impl Direct {
         self.to * self.from * self.geometry.live.len()
     }
 
-    /// Scalars of its kernels for contracting over the input's channels or, `turned`, over the output's, where those are joined to factors;
-    /// none otherwise.
+    /// Scalars of its kernels for contracting over the input's channels or, `turned`, over the output's, where those
+    /// are joined to factors; none otherwise.
     pub(super) fn factors<V: Vector>(&self, turned: bool, replicas: usize) -> usize {
         let [from, to] = [self.from, self.to].map(|channels| channels.div_ceil(V::DEPTH));
         let factors = if turned { to * self.from } else { self.to * from };
@@ -168,7 +168,7 @@ impl Direct {
         );
     }
 
-    /// Output channels of `packs` packs, or their sum with what `y` holds. There are `replicas` numbers for each weight.
+    /// Output channels of `packs` packs. There are `replicas` numbers for each weight.
     pub(super) fn forward<V: Vector>(
         &self,
         (weights, kernels, replicas): (&[V::Scalar], &Kernels<V>, usize),
@@ -182,12 +182,13 @@ impl Direct {
             weights: if V::DEPTH == 1 { weights } else { kernels.scalars() },
             channels: [from, self.to],
             strides: [taps, from * taps],
+            taps,
             links: &self.geometry.inputs,
         };
         side.contract(replicas, x, y, packs, onto, points);
     }
 
-    /// The gradient with respect to the input, or its sum with what `dx` holds.
+    /// The gradient with respect to the input.
     pub(super) fn backward<V: Vector>(
         &self,
         (weights, kernels, replicas): (&[V::Scalar], &Kernels<V>, usize),
@@ -201,6 +202,7 @@ impl Direct {
             weights: if V::DEPTH == 1 { weights } else { kernels.scalars() },
             channels: [self.to.div_ceil(V::DEPTH), self.from],
             strides: [self.from * taps, taps],
+            taps,
             links: &self.geometry.outputs,
         };
         side.contract(replicas, dy, dx, packs, onto, points);
@@ -218,6 +220,7 @@ impl Direct {
         assert_eq!(dy.len(), self.to * self.geometry.pixels * packs);
         assert_eq!(gradient.len(), self.live());
         let pairs = &self.geometry.pairs[packs.div_ceil(V::DEPTH) - 1];
+        assert!(!pairs.is_empty(), "slabs of {packs} packs were not announced");
         let [inputs, outputs] = points;
         let (x, dy) = (joined(x, packs, 1, inputs), joined(dy, packs, 1, outputs));
         V::run(
@@ -319,8 +322,8 @@ impl Direct {
     }
 }
 
-/// Factors of numbers that are contracted over, of which there are `many`, `apart` numbers from one to the next: in `room`, or the numbers
-/// themselves where they are factors.
+/// Factors of numbers that are contracted over, of which there are `many`, `apart` numbers from one to the next: in
+/// `room`, or the numbers themselves where they are factors.
 fn joined<'a, V: Vector>(x: &'a [V], many: usize, apart: usize, room: &'a mut [V]) -> &'a [V] {
     if V::DEPTH == 1 {
         return x;
@@ -412,6 +415,7 @@ struct Side<'a, V: Vector> {
     channels: [usize; 2],
     /// From one such channel's weights to the next one's.
     strides: [usize; 2],
+    taps: usize,
     /// The links of the pixels that are computed.
     links: &'a Links,
 }
@@ -430,6 +434,7 @@ impl<V: Vector> Side<'_, V> {
         let x = joined(x, x.len() / apart, apart, inputs);
         assert_eq!(x.len(), self.channels[0] * apart);
         assert_eq!(y.len(), self.channels[1] * self.links.of.len() * packs);
+        assert!(self.weights.len() >= self.channels[0] * self.channels[1] * self.taps * replicas);
         assert!(replicas <= V::LANES);
         with_replicas!(replicas, R => self.contract_with::<R>(x, y, packs, onto));
     }

@@ -5,7 +5,7 @@
 //! [`vector`] is the vector, [`conv`], [`norm`], [`loss`] and [`update`] the operations, [`network`] the ResNet, forward
 //! and backward. A replica's bits depend on how many images a vector holds and on how many threads share its batch, which a
 //! plan decides ([`Choice`]), and neither on the other replicas nor on how long the processor's vectors are (exp, ln and
-//! powers are the C library's).
+//! powers are the C library's; in bfloat16 a few processors take numbers below 1.2e-38 for zero).
 
 mod bf16;
 mod conv;
@@ -624,7 +624,7 @@ mod tests {
                     continue;
                 }
                 // Convolutions tap by tap, and by tiles.
-                let width = if images % 3 == 1 { 3 } else { 12 };
+                let width = if matches!(images, 1 | 4) { 3 } else { 12 };
                 // Five packs, the last one perhaps not full.
                 let specs: Vec<RunSpec> = (1..=3.min(most(precision) / images))
                     .map(|seed| RunSpec {

@@ -27,7 +27,7 @@ struct Block {
 
 impl Block {
     /// Makes its shortcut's kernels ready, if it has one.
-    fn prepare<'a, V: Vector>(
+    fn prepare_shortcut<'a, V: Vector>(
         &self,
         theta: &'a [V::Scalar],
         turned: bool,
@@ -161,8 +161,8 @@ pub(super) type Updates<'a, V> =
     &'a mut dyn FnMut(&mut [<V as Vector>::Scalar], Range<usize>, &[<V as Vector>::Scalar]);
 
 impl Network {
-    /// The network of a layout, for images of these channels, height and width, and gradients of slabs of `slabs` factors of packs; none
-    /// where the layout is not a ResNet's.
+    /// The network of a layout, for images of these channels, height and width, and gradients of slabs of `slabs` factors
+    /// of packs; none where the layout is not a ResNet's.
     pub(super) fn new(
         places: &dyn Places,
         [channels, height, width]: [usize; 3],
@@ -339,7 +339,7 @@ impl Network {
             settle(&block.bn1, &mut norms[2 * index]);
             block.conv1.prepare(theta, false, replicas, kernels);
             let own = Own { theta, replicas, kernels };
-            let side = block.prepare(theta, false, replicas, projections);
+            let side = block.prepare_shortcut(theta, false, replicas, projections);
             let middle = parts_mut(&mut middles[index], slabs, after);
             let sides = parts(x, slabs, before).zip(parts_mut(next, slabs, after));
             let items = slabs.iter().zip(sides).zip(middle).zip(&mut *added);
@@ -456,7 +456,7 @@ impl Network {
 
             block.conv1.prepare(theta, true, replicas, kernels);
             let own = Own { theta: &*theta, replicas, kernels };
-            let side = block.prepare(theta, true, replicas, projections);
+            let side = block.prepare_shortcut(theta, true, replicas, projections);
             let length = clear(desks, block.conv1.sums::<V>(replicas), |desk| &mut desk.gradient);
             let shortcut = block.shortcut.as_ref().map_or(0, |shortcut| shortcut.sums::<V>(replicas));
             clear(desks, shortcut, |desk| &mut desk.projection);

@@ -62,8 +62,9 @@ enum Column<const PIXELS: usize> {
     Part([u32; PIXELS]),
 }
 
-/// Kernels that are ready to be multiplied with: G g Gᵀ of each, as point, output, input, replica, joined to factors along the channels
-/// that are contracted over; or factors of the kernels themselves, as [`Direct::prepare`](super::direct::Direct::prepare) leaves them.
+/// Kernels that are ready to be multiplied with: G g Gᵀ of each, as point, output, input, replica, joined to factors
+/// along the channels that are contracted over; or factors of the kernels themselves, as
+/// [`Direct::prepare`](super::direct::Direct::prepare) leaves them.
 pub(super) struct Kernels<V: Vector>(Numbers<V>);
 
 impl<V: Vector> Kernels<V> {
@@ -84,6 +85,7 @@ impl<V: Vector> Kernels<V> {
 }
 
 /// Transforms of a few tiles, as point, group of columns, channel, column: of what is convolved, and of what it gives.
+/// Or room for factors of both, convolving tap by tap.
 pub(super) type Points<V> = [Vec<V>; 2];
 
 /// Vectors on each side of [`Points`] of so many channels at most.
@@ -240,8 +242,8 @@ impl Tiles {
         );
     }
 
-    /// From channels to channels, with kernels as [`Tiles::prepare`] left them: the output, or its sum with what `y`
-    /// holds. `turned` is from what was the output back to what was the input, with every kernel turned around.
+    /// From channels to channels, with kernels as [`Tiles::prepare`] left them: the output. `turned` is from what was the
+    /// output back to what was the input, with every kernel turned around.
     pub(super) fn contract<V: Vector>(
         &self,
         kernels: (&Kernels<V>, usize),
@@ -472,8 +474,8 @@ impl Tiles {
         columns
     }
 
-    /// A column's pixels of a channel; zeros where there is no column. What the same tile adds to them `ahead` channels later is
-    /// fetched meanwhile: rows of a channel are too short for the processor to do that by itself.
+    /// A column's pixels of a channel; zeros where there is no column. Those of `ahead` channels later are fetched
+    /// meanwhile: rows of a tile are too short for the processor to do that by itself.
     #[inline(always)]
     fn look<V: Vector, const S: usize, const PIXELS: usize>(
         &self,
@@ -513,7 +515,7 @@ impl Tiles {
         values
     }
 
-    /// Aᵀ m A of what is at the points of tiles, or its sum with what `y` holds.
+    /// Aᵀ m A of what is at the points of tiles.
     #[inline(always)]
     fn give<V: Vector>(&self, tiles: &[Tile], channels: usize, points: &[V], y: &mut [V], onto: Onto<V>) {
         let packs = y.len() / (channels * self.pixels);
