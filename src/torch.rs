@@ -129,3 +129,11 @@ impl Precision {
         }
     }
 }
+
+/// Whether the processor multiplies bfloat16 numbers.
+pub fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}

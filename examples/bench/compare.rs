@@ -139,14 +139,6 @@ fn warm_up(case: Case, choice: Choice, device: Device) -> Outcome<(f64, u32, u32
     Ok((warmup, 2 + (start / each).ceil() as u32, fill(each)))
 }
 
-/// Whether the processor multiplies bfloat16 numbers.
-fn has_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512bf16");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
 /// The ways that may be the strongest.
 fn ways(case: Case, device: Device) -> Vec<Way> {
     let best = Way { channels_last: true, fused: true, compile: false, processes: 1, threads: None };
@@ -157,7 +149,7 @@ fn ways(case: Case, device: Device) -> Vec<Way> {
         }
         return ways;
     }
-    if case.precision == Precision::Bf16 && !has_bf16() {
+    if case.precision == Precision::Bf16 && !kelvin::torch::has_bf16() {
         // Minutes each.
         return Vec::new();
     }

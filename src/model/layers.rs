@@ -21,7 +21,7 @@ impl Conv {
 
     pub(super) fn forward(&self, weights: &Weights, x: &Tensor) -> Tensor {
         let weight = weights.tensor(self.weight);
-        if x.kind() == Kind::BFloat16 && x.device() == Device::Cpu && !has_bf16() {
+        if x.kind() == Kind::BFloat16 && x.device() == Device::Cpu && !crate::torch::has_bf16() {
             // Products of bfloat16 numbers are exact in float32, which is what they are added up in anyway. Without
             // instructions for them, this is ten times as fast.
             let wide = |tensor: &Tensor| tensor.to_kind(Kind::Float);
@@ -40,14 +40,6 @@ impl Conv {
             weights.replicas(),
         )
     }
-}
-
-/// Whether the processor multiplies bfloat16 numbers.
-fn has_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512bf16");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
 }
 
 /// Batch norm with PyTorch's defaults (momentum 0.1, ε = 1e-5), per channel and so per replica.
