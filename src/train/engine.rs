@@ -237,6 +237,7 @@ pub fn resume(
     on_event: &mut dyn FnMut(Event) -> Result<()>,
 ) -> Result<()> {
     crate::torch::initialize();
+    let _at_work = crate::memory::AtWork::begin();
     let mut left = tasks.len();
     let pieces = pieces(&tasks, &settings);
     let workers = settings.workers.min(pieces.len());
