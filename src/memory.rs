@@ -3,10 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-/// How long freed memory is kept after a training.
-const KEPT: Duration = Duration::from_secs(60);
+use std::time::Instant;
 
 /// Trainings at work, and when the last one ended.
 static AT_WORK: Mutex<(usize, Option<Instant>)> = Mutex::new((0, None));
@@ -32,6 +29,8 @@ impl Drop for AtWork {
 /// training wants as much again, hundreds of megabytes for a wide net, and the system clears every page before it gives it.
 #[cfg(feature = "shell")]
 pub fn keep_freed() {
+    /// How long it is kept after a training.
+    const KEPT: std::time::Duration = std::time::Duration::from_secs(60);
     /// `mi_option_purge_delay` of mimalloc.h, in milliseconds.
     const PURGE_DELAY: std::ffi::c_int = 15;
     // SAFETY: mimalloc is linked in, and the call stores a number.

@@ -1,23 +1,24 @@
 //! Convolutions whose vector lanes are replicas and images.
 //!
 //! A vector holds a number of one image or of several, each replica's in a lane of its own; what it holds of its images
-//! is a *pack*. Numbers of a few packs (a *slab*, at most [`SLAB`]) lie as channel, pixel, pack; weights as output,
-//! input, tap, which is PyTorch's order, and replica. There are two ways to convolve, tap by tap ([`direct`](super::direct)) and,
+//! is a *pack*. Numbers of a few packs (a [slab](super::slab)) lie as pack, channel, pixel; weights as output, input, tap,
+//! which is PyTorch's order, and replica. There are two ways to convolve, tap by tap ([`direct`](super::direct)) and,
 //! where it is less work, by tiles of pixels ([`winograd`](super::winograd)).
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::direct::{Direct, Geometry};
+use super::slab::SLAB;
 use super::vector::Vector;
 use super::winograd::{self, Kernels, Points, Tiles};
 
-/// Packs that are computed together at most. Measured: with six the inputs of a pixel outgrow the first-level cache, with
-/// two or three weights are loaded too often.
-pub(super) const SLAB: usize = 4;
-
 /// Parameters whose gradients are handed on together: few enough to stay in the first-level cache.
 pub(super) const PART: usize = 512;
+
+/// Bytes of a slab on one side of a convolution by tiles, or of one pack where these are more: what is written is
+/// soon read again, and weights are loaded as often whatever the packs.
+const BYTES: usize = 2 << 20;
 
 /// A convolution without bias on images of one size; a linear layer is one on images of one pixel.
 pub(super) struct Conv {
@@ -86,11 +87,10 @@ pub(super) struct Sight {
 
 impl Sight {
     /// Kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this height and width.
-    /// Gradients come up for slabs of `slabs` factors of packs.
-    pub(super) fn new(kernel: usize, stride: usize, sides: [usize; 2], slabs: &[usize]) -> Self {
+    pub(super) fn new(kernel: usize, stride: usize, sides: [usize; 2]) -> Self {
         Self {
             taps: kernel * kernel,
-            geometry: Arc::new(Geometry::new(kernel, stride, sides, slabs)),
+            geometry: Arc::new(Geometry::new(kernel, stride, sides)),
             tiles: ([kernel, stride] == [3, 1]).then(|| (Arc::new(Tiles::new(sides)), sides)),
         }
     }
@@ -115,6 +115,17 @@ impl Conv {
         match &self.way {
             Way::Direct(direct) => direct.pixels(),
             Way::Tiles(tiles) => tiles.pixels(),
+        }
+    }
+
+    /// Packs of a slab at most.
+    pub(super) fn slab<V: Vector>(&self) -> usize {
+        match &self.way {
+            Way::Direct(_) => SLAB,
+            Way::Tiles(tiles) => {
+                let pack = self.from.max(self.to) * tiles.pixels() * size_of::<V>();
+                (BYTES / pack).clamp(1, SLAB)
+            }
         }
     }
 
@@ -303,7 +314,7 @@ mod tests {
             ([8, 3], [5, 4], 4, 1),
         ] {
             let [from, to] = channels;
-            let conv = Conv::new(channels, 2, &Sight::new(3, 1, sides, &[usize::div_ceil(packs, V::DEPTH)]));
+            let conv = Conv::new(channels, 2, &Sight::new(3, 1, sides));
             tiled += usize::from(matches!(conv.way, Way::Tiles(_)));
             let (pixels, kernels) = (sides[0] * sides[1], from * to);
             let mut theta = Numbers::<V>::zeros((2 + 9 * kernels) * replicas).unwrap();
@@ -340,8 +351,8 @@ mod tests {
                 gradient[(place.start - 2) * replicas..(place.end - 2) * replicas].copy_from_slice(part);
             });
             let image = |vectors: &[V], pack: usize, lane: usize| -> Vec<f64> {
-                let numbers = lanes(vectors).chunks(V::LANES * packs);
-                numbers.map(|numbers| numbers[V::LANES * pack + lane].wide()).collect()
+                let own = vectors.chunks_exact(vectors.len() / packs).nth(pack).unwrap();
+                lanes(own).iter().skip(lane).step_by(V::LANES).map(|number| number.wide()).collect()
             };
             let same = |a: &[f64], b: &[f64]| assert!(a == b, "{channels:?} {sides:?} {packs}");
             for replica in 0..replicas {

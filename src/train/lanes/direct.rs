@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 
-use super::conv::{Onto, PART, SLAB};
+use super::conv::{Onto, PART};
+use super::slab::SLAB;
 use super::vector::{Vector, lanes, lanes_mut, with_replicas};
 use super::winograd::{Kernels, Points};
 
@@ -49,7 +50,7 @@ pub(super) struct Geometry {
     live: Vec<usize>,
     inputs: Links,
     outputs: Links,
-    /// For slabs of one factor of packs, two, … [`SLAB`]; empty for those that do not come up.
+    /// For slabs of one factor of packs, two, … [`SLAB`].
     pairs: [Vec<Pairs>; SLAB],
 }
 
@@ -60,8 +61,7 @@ impl Geometry {
     }
 
     /// Kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this height and width.
-    /// Gradients come up for slabs of `slabs` factors of packs.
-    pub(super) fn new(kernel: usize, stride: usize, [height, width]: [usize; 2], slabs: &[usize]) -> Self {
+    pub(super) fn new(kernel: usize, stride: usize, [height, width]: [usize; 2]) -> Self {
         let padding = kernel / 2;
         let [rows, columns] = [height.div_ceil(stride), width.div_ceil(stride)];
         let (pixels, before) = (rows * columns, height * width);
@@ -85,10 +85,7 @@ impl Geometry {
         let taps = kernel * kernel;
         let live: Vec<usize> =
             (0..taps).filter(|tap| linked.iter().any(|(linked, ..)| linked == tap)).collect();
-        let pairs = std::array::from_fn(|slab| match slabs.contains(&(slab + 1)) {
-            true => runs(&linked, &live, pixels, RUN.div_ceil(slab + 1)),
-            false => Vec::new(),
-        });
+        let pairs = std::array::from_fn(|slab| runs(&linked, &live, pixels, RUN.div_ceil(slab + 1)));
         Self {
             pixels,
             taps,
@@ -137,7 +134,7 @@ impl Direct {
     pub(super) fn room<V: Vector>(&self) -> usize {
         let sides = [(self.from, self.geometry.inputs.others), (self.to, self.geometry.pixels)];
         let most = sides.map(|(channels, pixels)| channels.div_ceil(V::DEPTH) * pixels * SLAB);
-        if V::DEPTH == 1 { 0 } else { most[0].max(most[1]) }
+        most[0].max(most[1])
     }
 
     /// Joins kernels to factors, for [`Direct::forward`] or, `turned`, for [`Direct::backward`].
@@ -220,9 +217,9 @@ impl Direct {
         assert_eq!(dy.len(), self.to * self.geometry.pixels * packs);
         assert_eq!(gradient.len(), self.live());
         let pairs = &self.geometry.pairs[packs.div_ceil(V::DEPTH) - 1];
-        assert!(!pairs.is_empty(), "slabs of {packs} packs were not announced");
         let [inputs, outputs] = points;
-        let (x, dy) = (joined(x, packs, 1, inputs), joined(dy, packs, 1, outputs));
+        let x = joined(x, self.geometry.inputs.others, packs, Over::Packs, inputs);
+        let dy = joined(dy, self.geometry.pixels, packs, Over::Packs, outputs);
         V::run(
             #[inline(always)]
             || match packs.div_ceil(V::DEPTH) {
@@ -322,26 +319,49 @@ impl Direct {
     }
 }
 
-/// Factors of numbers that are contracted over, of which there are `many`, `apart` numbers from one to the next: in
-/// `room`, or the numbers themselves where they are factors.
-fn joined<'a, V: Vector>(x: &'a [V], many: usize, apart: usize, room: &'a mut [V]) -> &'a [V] {
-    if V::DEPTH == 1 {
+/// What numbers are contracted over.
+#[derive(Clone, Copy, PartialEq)]
+enum Over {
+    Channels,
+    Packs,
+}
+
+/// Factors of the numbers of so many packs, with channels of so many pixels: joined in `room`, with packs innermost, since
+/// packs of wide layers lie so far apart that they would drive each other from the cache; or the numbers themselves where both is so
+/// already.
+fn joined<'a, V: Vector>(x: &'a [V], pixels: usize, packs: usize, over: Over, room: &'a mut [V]) -> &'a [V] {
+    if V::DEPTH == 1 && packs == 1 {
         return x;
     }
-    let all = x.chunks_exact(many * apart);
-    let room = &mut room[..all.len() * many.div_ceil(V::DEPTH) * apart];
+    let (own, channels) = (x.len() / packs, over == Over::Channels);
+    // Numbers that are contracted over lie so far apart.
+    let next = if channels { pixels } else { own };
+    let [wide, deep] = if channels {
+        [packs, (own / pixels).div_ceil(V::DEPTH)]
+    } else {
+        [packs.div_ceil(V::DEPTH), own / pixels]
+    };
+    let room = &mut room[..deep * pixels * wide];
     V::run(
         #[inline(always)]
         || {
-            let own = all.flat_map(
-                #[inline(always)]
-                |x| x.chunks(V::DEPTH * apart),
-            );
-            for (factors, x) in room.chunks_exact_mut(apart).zip(own) {
-                let (lower, upper) = x.split_at(apart);
-                for (index, factor) in factors.iter_mut().enumerate() {
-                    let upper = upper.get(index).copied().unwrap_or_else(V::zero);
-                    *factor = V::join([lower[index], upper]);
+            for (index, factors) in room.chunks_exact_mut(pixels * wide).enumerate() {
+                for pack in 0..wide {
+                    let (first, end) = if channels {
+                        (pack * own + index * V::DEPTH * pixels, (pack + 1) * own)
+                    } else {
+                        (pack * V::DEPTH * own + index * pixels, x.len())
+                    };
+                    let to = factors[pack..].iter_mut().step_by(wide).zip(&x[first..][..pixels]);
+                    if V::DEPTH > 1 && first + next < end {
+                        for ((factor, lower), upper) in to.zip(&x[first + next..]) {
+                            *factor = V::join([*lower, *upper]);
+                        }
+                    } else {
+                        for (factor, lower) in to {
+                            *factor = V::join([*lower, V::zero()]);
+                        }
+                    }
                 }
             }
         },
@@ -430,9 +450,8 @@ impl<V: Vector> Side<'_, V> {
         onto: Onto<V>,
         [inputs, _]: &mut Points<V>,
     ) {
-        let apart = self.links.others * packs;
-        let x = joined(x, x.len() / apart, apart, inputs);
-        assert_eq!(x.len(), self.channels[0] * apart);
+        let x = joined(x, self.links.others, packs, Over::Channels, inputs);
+        assert_eq!(x.len(), self.channels[0] * self.links.others * packs);
         assert_eq!(y.len(), self.channels[1] * self.links.of.len() * packs);
         assert!(self.weights.len() >= self.channels[0] * self.channels[1] * self.taps * replicas);
         assert!(replicas <= V::LANES);
@@ -511,6 +530,7 @@ impl<V: Vector> Side<'_, V> {
     ) {
         let [inner, outer] = self.strides;
         let pixels = self.links.of.len();
+        let after = self.channels[1] * pixels;
         let mut sums = [[V::zero(); O]; M];
         for c in 0..self.channels[0] {
             let (weight, inputs) = (channel * outer + c * inner, c * self.links.others);
@@ -518,7 +538,7 @@ impl<V: Vector> Side<'_, V> {
                 let input = (inputs + link.pixel as usize) * N + first;
                 let weight = (weight + link.tap as usize) * R;
                 // SAFETY: channel + O and c are channels and a link's tap and pixel are its sides', so these
-                // are weights, R of each, and M inputs of N, of slices whose lengths were checked.
+                // are weights, R of each, and M packs' inputs, of slices whose lengths were checked.
                 let weights: [V; O] = std::array::from_fn(
                     #[inline(always)]
                     |o| unsafe { V::repeat::<R>(self.weights.as_ptr().add(weight + o * outer * R)) },
@@ -534,7 +554,7 @@ impl<V: Vector> Side<'_, V> {
         }
         for o in 0..O {
             for (pack, sums) in sums.iter().enumerate() {
-                onto.put(sums[o], y, ((channel + o) * pixels + pixel) * N + first + pack);
+                onto.put(sums[o], y, (first + pack) * after + (channel + o) * pixels + pixel);
             }
         }
     }

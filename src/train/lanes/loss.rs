@@ -2,7 +2,7 @@
 
 use super::vector::{Scalar, Vector, lanes, lanes_mut};
 
-/// The losses of a slab's logits (class, pack) with labels (image, replica), where a vector has `places` replicas: calls
+/// The losses of logits (pack, class) with labels (image, replica), where a vector has `places` replicas: calls
 /// `each` with replica, loss and whether the largest logit is the label's. Where `slopes` is given, it becomes the gradient
 /// of the loss times `weight`. Replicas beyond `labels` pad the vectors and take the first one's label; images beyond
 /// them are nobody's.
@@ -10,11 +10,11 @@ pub(super) fn cross_entropy<V: Vector>(
     logits: &[V],
     labels: &[i64],
     [replicas, places]: [usize; 2],
-    packs: usize,
+    classes: usize,
     mut slopes: Option<(&mut [V], f64)>,
     each: &mut dyn FnMut(usize, f64, bool),
 ) {
-    let (images, classes) = (labels.len() / replicas, logits.len() / packs);
+    let images = labels.len() / replicas;
     let values = lanes(logits);
     let mut exponentials = vec![0.0; classes];
     for image in 0..images {
@@ -22,7 +22,7 @@ pub(super) fn cross_entropy<V: Vector>(
         for place in 0..places {
             let replica = if place < replicas { place } else { 0 };
             let label = labels[image * replicas + replica] as usize;
-            let at = |class: usize| (class * packs + pack) * V::LANES + first + place;
+            let at = |class: usize| (pack * classes + class) * V::LANES + first + place;
             let logit = |class: usize| values[at(class)].wide();
             let (mut largest, mut best) = (logit(0), 0);
             for class in 1..classes {

@@ -14,6 +14,7 @@ mod loss;
 mod network;
 mod norm;
 mod share;
+mod slab;
 mod update;
 mod vector;
 mod winograd;
@@ -23,8 +24,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use self::bf16::Bf16;
-use self::network::{Network, Places, Slab, Weights, Work};
+use self::network::{Network, Places, Weights, Work};
 use self::norm::Running;
+use self::slab::Batch;
 use self::update::Optimizer;
 use self::vector::{Numbers, Pair, Plain, Scalar, Vector, lanes, lanes_mut};
 use super::choice::Choice;
@@ -148,7 +150,7 @@ pub(super) fn build(
             first.precision.name()
         )));
     }
-    let network = network(model, first.precision, first.batch, choice)?;
+    let network = network(model)?;
     let lanes = lanes_of(first.precision, specs.len(), images);
     Ok(
         with_vector!(first.precision, lanes, V => Box::new(Lanes::<V>::new(specs, model, network, store, choice)?)),
@@ -170,7 +172,7 @@ pub(super) fn bytes(spec: &RunSpec, model: &Model, replicas: usize, choice: Choi
     let lanes = lanes_of(spec.precision, replicas, images) as u64;
     let noise = if spec.optimizer.noise() > 0.0 { 3 } else { 0 };
     let numbers = parameters * (1 + spec.optimizer.buffers() + noise) * (lanes / images as u64);
-    let network = network(model, spec.precision, spec.batch, choice)?;
+    let network = network(model)?;
     let vectors = with_vector!(spec.precision, lanes as usize, V => {
         network.vectors::<V>(spec.batch.div_ceil(images), V::LANES / images, choice.threads)
     });
@@ -178,13 +180,8 @@ pub(super) fn bytes(spec: &RunSpec, model: &Model, replicas: usize, choice: Choi
     Ok((numbers + vectors as u64 * lanes) * size)
 }
 
-/// For batches of so many images.
-fn network(model: &Model, precision: Precision, batch: usize, choice: Choice) -> Result<Network> {
-    let slabs = Slab::cut(batch, choice.images, choice.threads);
-    // As the vectors' factors hold them.
-    let depth = if precision == Precision::Bf16 { 2 } else { 1 };
-    let slabs: Vec<usize> = slabs.into_iter().map(|slab| slab.packs.div_ceil(depth)).collect();
-    Network::new(model.layout.as_ref(), model.shape, &slabs)
+fn network(model: &Model) -> Result<Network> {
+    Network::new(model.layout.as_ref(), model.shape)
         .ok_or_else(|| Error::invalid(format!("vector lanes train no {}", model.spec.info().name)))
 }
 
@@ -213,7 +210,7 @@ struct Lanes<V: Vector> {
     optimizer: Optimizer<V>,
     work: Work<V>,
     images: Images<V>,
-    slabs: Vec<Slab>,
+    batch: Batch,
     threads: usize,
     replicas: usize,
     epoch: Epoch,
@@ -247,7 +244,7 @@ impl<V: Vector> Lanes<V> {
             optimizer: Optimizer::new(&first.optimizer, lr, parameters)?,
             work: network.work(first.batch.div_ceil(images), places, threads)?,
             images: Images::new(store),
-            slabs: Slab::cut(first.batch, images, threads),
+            batch: Batch::new(first.batch, images, threads),
             threads,
             replicas,
             epoch: Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new(), factors: Vec::new() },
@@ -305,39 +302,27 @@ impl<V: Vector> Lanes<V> {
 
     /// Forward on a batch of the epoch, in training mode, and the slopes of its loss.
     fn forward(&mut self, index: usize) {
-        let pack = self.pack();
-        let Self { network, weights, work, images, epoch, replicas, .. } = self;
-        let batch = self.slabs.last().map_or(0, |slab| slab.images(pack).end);
-        let first = index * batch * *replicas;
-        let of = |slab: &Slab| {
-            let images = slab.images(pack);
-            first + images.start * *replicas..first + images.end * *replicas
-        };
+        let Self { network, weights, work, images, epoch, replicas, batch, sums, .. } = self;
+        let views = index * batch.images * *replicas..(index + 1) * batch.images * *replicas;
         let places = [*replicas, weights.replicas];
-        let numbers = images.numbers();
-        for slab in &self.slabs {
-            let flips = epoch.flips.get(of(slab)).unwrap_or(&[]);
-            images.load(&epoch.starts[of(slab)], flips, places, &mut work.images[slab.of(numbers)]);
-        }
-        network.forward(weights, work, &self.slabs, true);
+        let flips = epoch.flips.get(views.clone()).unwrap_or(&[]);
+        let room = &mut work.images[..batch.packs * images.numbers()];
+        images.load(&epoch.starts[views.clone()], flips, places, room);
+        network.forward(weights, work, *batch, true);
         let classes = network.classes();
-        for slab in &self.slabs {
-            let slopes = &mut work.slopes[slab.of(classes)];
-            let sums = &mut self.sums;
-            loss::cross_entropy(
-                &work.logits[slab.of(classes)],
-                &epoch.labels[of(slab)],
-                places,
-                slab.packs,
-                Some((slopes, 1.0 / batch as f64)),
-                &mut |replica, loss, hit| {
-                    if let Some(sums) = sums {
-                        let step = [loss, loss * loss, f64::from(u8::from(hit))];
-                        sums[replica].iter_mut().zip(step).for_each(|(sum, value)| *sum += value);
-                    }
-                },
-            );
-        }
+        loss::cross_entropy(
+            &work.logits,
+            &epoch.labels[views],
+            places,
+            classes,
+            Some((&mut work.slopes, 1.0 / batch.images as f64)),
+            &mut |replica, loss, hit| {
+                if let Some(sums) = sums {
+                    let step = [loss, loss * loss, f64::from(u8::from(hit))];
+                    sums[replica].iter_mut().zip(step).for_each(|(sum, value)| *sum += value);
+                }
+            },
+        );
     }
 }
 
@@ -359,7 +344,7 @@ impl<V: Vector> Replicas for Lanes<V> {
             numbers
         });
         let optimizer = &mut self.optimizer;
-        network.backward(weights, work, &self.slabs, &mut |theta, place, gradient| {
+        network.backward(weights, work, self.batch, &mut |theta, place, gradient| {
             optimizer.update(theta, place, gradient, &own);
         });
         self.batches += 1;
@@ -370,7 +355,7 @@ impl<V: Vector> Replicas for Lanes<V> {
         let places = self.places();
         let Self { network, weights, work, replicas, gradient: all, .. } = self;
         all.resize(weights.theta.len(), V::Scalar::default());
-        network.backward(weights, work, &self.slabs, &mut |_, place, gradient| {
+        network.backward(weights, work, self.batch, &mut |_, place, gradient| {
             all[place.start * places..place.end * places].copy_from_slice(gradient);
         });
         into.resize(*replicas, Vec::new());
@@ -416,7 +401,7 @@ impl<V: Vector> Replicas for Lanes<V> {
         for start in (0..length).step_by(most) {
             poll()?;
             let images = most.min(length - start);
-            let slabs = Slab::cut(images, pack, self.threads);
+            let batch = Batch::new(images, pack, self.threads);
             let mut views =
                 Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new(), factors: Vec::new() };
             for image in start..start + images {
@@ -428,28 +413,14 @@ impl<V: Vector> Replicas for Lanes<V> {
                     views.labels.push(i64::from(examples.labels[image]));
                 }
             }
-            let of = |slab: &Slab| {
-                let images = slab.images(pack);
-                images.start * replicas..images.end * replicas
+            let room = &mut self.work.images[..batch.packs * numbers];
+            self.images.load(&views.starts, &views.flips, places, room);
+            self.network.forward(&mut self.weights, &mut self.work, batch, false);
+            let each = &mut |replica: usize, loss, hit| {
+                losses[replica].push(loss);
+                hits[replica] += usize::from(hit);
             };
-            for slab in &slabs {
-                let [starts, flips] = [&views.starts, &views.flips].map(|all| &all[of(slab)]);
-                self.images.load(starts, flips, places, &mut self.work.images[slab.of(numbers)]);
-            }
-            self.network.forward(&mut self.weights, &mut self.work, &slabs, false);
-            for slab in &slabs {
-                loss::cross_entropy(
-                    &self.work.logits[slab.of(classes)],
-                    &views.labels[of(slab)],
-                    places,
-                    slab.packs,
-                    None,
-                    &mut |replica, loss, hit| {
-                        losses[replica].push(loss);
-                        hits[replica] += usize::from(hit);
-                    },
-                );
-            }
+            loss::cross_entropy(&self.work.logits, &views.labels, places, classes, None, each);
         }
         let n = length as f64;
         let scores = |(losses, hits): (&Vec<f64>, usize)| {
@@ -542,14 +513,13 @@ impl<V: Vector> Images<V> {
         self.offsets[0].len()
     }
 
-    /// Fills a slab with views, given by image and replica; a vector has `places` for replicas. Images that the last pack
+    /// Fills packs with views, given by image and replica; a vector has `places` for replicas. Images that the last pack
     /// lacks are the first one again.
-    fn load(&self, starts: &[i64], flips: &[i64], [replicas, places]: [usize; 2], slab: &mut [V]) {
+    fn load(&self, starts: &[i64], flips: &[i64], [replicas, places]: [usize; 2], packs: &mut [V]) {
         let bytes = self.store.bytes();
         let pixels = self.numbers() / self.values.len();
-        let packs = slab.len() / self.numbers();
-        let slab = lanes_mut(slab);
-        for pack in 0..packs {
+        for (pack, numbers) in packs.chunks_exact_mut(self.numbers()).enumerate() {
+            let numbers = lanes_mut(numbers);
             for lane in 0..V::LANES {
                 let image = (pack * V::LANES + lane) / places;
                 let view = (image * replicas + own(lane % places, replicas)) % starts.len();
@@ -557,7 +527,7 @@ impl<V: Vector> Images<V> {
                 let start = starts[view];
                 for (position, &offset) in self.offsets[usize::from(flip)].iter().enumerate() {
                     let byte = usize::from(bytes[(start + offset) as usize]);
-                    slab[(position * packs + pack) * V::LANES + lane] = self.values[position / pixels][byte];
+                    numbers[position * V::LANES + lane] = self.values[position / pixels][byte];
                 }
             }
         }
@@ -579,7 +549,7 @@ mod tests {
         let model = first.model.build(data.shape(), data.classes()).unwrap();
         let kind = first.precision.master();
         let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, kind);
-        let network = network(&model, first.precision, first.batch, choice).unwrap();
+        let network = network(&model).unwrap();
         let mut lanes = Lanes::<V>::new(specs, &model, network, store, choice).unwrap();
         let (steps, n) = (3, 3 * first.batch * specs.len());
         let starts = (0..n as i64).map(|view| (view % 97) * 64).collect();
@@ -598,8 +568,7 @@ mod tests {
             [(4, [1, 8, 8], 1), (8, [1, 8, 8], 128), (3, [3, 32, 20], 20), (16, [1, 9, 8], 5)]
         {
             let model = ModelSpec::Resnet { width }.build(shape, 10).unwrap();
-            let network =
-                network(&model, Precision::Float32, batch, Choice::lanes(Precision::Float32, 1)).unwrap();
+            let network = network(&model).unwrap();
             for (replicas, threads) in [(1, 1), (8, 1), (1, 3)] {
                 let taken = network.work::<Plain<f32, 8>>(batch, replicas, threads).unwrap().vectors();
                 assert_eq!(taken, network.vectors::<Plain<f32, 8>>(batch, replicas, threads));

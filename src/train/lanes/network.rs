@@ -1,17 +1,18 @@
 //! The pre-activation ResNet of `model/resnet.rs` with replicas and images in the vector lanes.
 //!
-//! A batch is cut into slabs of a few packs. Between two batch norms everything is done slab by slab: one pass
-//! normalises, convolves and gathers the next norm's statistics while the numbers are near the core. Only the
-//! inputs of the norms are kept for the backward pass. A tensor is updated as soon as its gradient is known, so
+//! A batch is cut into slabs of a few packs, by every layer as suits it. Between two batch norms everything is done slab by
+//! slab: one pass normalises, convolves and gathers the next norm's statistics while the numbers are near the core. Only
+//! the inputs of the norms are kept for the backward pass. A tensor is updated as soon as its gradient is known, so
 //! there is one gradient buffer, of the largest tensor's size. Slabs are shared out to threads where there is more than
 //! one ([`share`]).
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::conv::{Conv, Onto, Own, SLAB, Sight};
+use super::conv::{Conv, Onto, Own, Sight};
 use super::norm::{Norm, Part, Running, State};
 use super::share::{parts, parts_mut, share};
+use super::slab::{Batch, SLAB};
 use super::vector::{Numbers, Vector, lanes, zeros};
 use super::winograd::{Kernels, Points};
 use crate::error::Result;
@@ -67,45 +68,11 @@ pub(super) struct Weights<V: Vector> {
     pub(super) running: Vec<Running<V>>,
 }
 
-/// Packs that are computed together.
-#[derive(Clone, Copy)]
-pub(super) struct Slab {
-    pub(super) start: usize,
-    pub(super) packs: usize,
-    /// Images that its last pack lacks.
-    pub(super) missing: usize,
-}
-
-impl Slab {
-    /// Cuts a batch of this many images evenly, `pack` of which a vector holds, for so many threads.
-    pub(super) fn cut(images: usize, pack: usize, threads: usize) -> Vec<Self> {
-        let packs = images.div_ceil(pack);
-        let slabs = packs.div_ceil(SLAB).max(threads.min(packs));
-        let start = |slab: usize| packs * slab / slabs;
-        let slab = |slab| Self {
-            start: start(slab),
-            packs: start(slab + 1) - start(slab),
-            missing: if slab + 1 == slabs { packs * pack - images } else { 0 },
-        };
-        (0..slabs).map(slab).collect()
-    }
-
-    /// Its images of a batch of so many, `pack` of which a vector holds.
-    pub(super) fn images(self, pack: usize) -> Range<usize> {
-        self.start * pack..(self.start + self.packs) * pack - self.missing
-    }
-
-    /// Its part of a buffer with this many numbers per image.
-    pub(super) fn of(self, numbers: usize) -> Range<usize> {
-        self.start * numbers..(self.start + self.packs) * numbers
-    }
-}
-
 /// Everything that a forward and a backward pass leave behind.
 pub(super) struct Work<V: Vector> {
-    /// Normalised images; each slab as channel, pixel, pack.
+    /// Normalised images, as pack, channel, pixel; all others lie alike.
     pub(super) images: Vec<V>,
-    /// Each slab as class, pack.
+    /// As pack, class.
     pub(super) logits: Vec<V>,
     /// The loss's gradient with respect to the logits; zero for images that the last pack lacks.
     pub(super) slopes: Vec<V>,
@@ -161,18 +128,13 @@ pub(super) type Updates<'a, V> =
     &'a mut dyn FnMut(&mut [<V as Vector>::Scalar], Range<usize>, &[<V as Vector>::Scalar]);
 
 impl Network {
-    /// The network of a layout, for images of these channels, height and width, and gradients of slabs of `slabs` factors
-    /// of packs; none where the layout is not a ResNet's.
-    pub(super) fn new(
-        places: &dyn Places,
-        [channels, height, width]: [usize; 3],
-        slabs: &[usize],
-    ) -> Option<Self> {
+    /// The network of a layout, for images of these channels, height and width; none where the layout is not a ResNet's.
+    pub(super) fn new(places: &dyn Places, [channels, height, width]: [usize; 3]) -> Option<Self> {
         let mut sides = [height, width];
         // Most convolutions of a stage see the same.
         let mut known: HashMap<(usize, usize, [usize; 2]), Sight> = HashMap::new();
         let mut sight = |kernel: usize, stride: usize, sides: [usize; 2]| {
-            let new = || Sight::new(kernel, stride, sides, slabs);
+            let new = || Sight::new(kernel, stride, sides);
             known.entry((kernel, stride, sides)).or_insert_with(new).clone()
         };
         let mut conv = |name: &str, stride: usize, sides: [usize; 2]| {
@@ -304,13 +266,13 @@ impl Network {
         &self,
         weights: &mut Weights<V>,
         work: &mut Work<V>,
-        slabs: &[Slab],
+        batch: Batch,
         training: bool,
     ) {
         let Weights { theta, replicas, running } = weights;
         let (theta, replicas): (&[V::Scalar], usize) = (theta, *replicas);
         let Work { norms, inputs, middles, kernels, projections, added, desks, .. } = work;
-        let (added, threads) = (&mut added[..slabs.len()], desks.len().min(slabs.len()));
+        let threads = desks.len().min(batch.packs);
         let desks = &mut desks[..threads];
         if training {
             norms.iter_mut().for_each(State::clear);
@@ -321,8 +283,11 @@ impl Network {
         };
         self.stem.prepare(theta, false, replicas, kernels);
         let own = Own { theta, replicas, kernels };
-        let images = parts(&work.images, slabs, self.image[0] * self.image[1]);
-        let x = parts_mut(&mut inputs[0], slabs, self.sizes(0)[0]);
+        let (image, before) = (self.image[0] * self.image[1], self.sizes(0)[0]);
+        let slabs = &batch.slabs(self.stem.slab::<V>());
+        let images = parts(&work.images, slabs, image);
+        let x = parts_mut(&mut inputs[0], slabs, before);
+        let mut seen = slabs.len();
         share(slabs.iter().zip(images).zip(x).zip(&mut *added), desks, |(((slab, image), x), part), desk| {
             self.stem.forward(own, image, x, slab.packs, Onto::Nothing, &mut desk.points);
             if training {
@@ -334,18 +299,19 @@ impl Network {
             let (head, tail) = inputs.split_at_mut(index + 1);
             let (x, next) = (&head[index], &mut tail[0]);
             if training {
-                added.iter().for_each(|part| norms[2 * index].add_observed(part));
+                added[..seen].iter().for_each(|part| norms[2 * index].add_observed(part));
             }
             settle(&block.bn1, &mut norms[2 * index]);
             block.conv1.prepare(theta, false, replicas, kernels);
             let own = Own { theta, replicas, kernels };
             let side = block.prepare_shortcut(theta, false, replicas, projections);
+            let slabs = &batch.slabs(block.conv1.slab::<V>());
             let middle = parts_mut(&mut middles[index], slabs, after);
             let sides = parts(x, slabs, before).zip(parts_mut(next, slabs, after));
             let items = slabs.iter().zip(sides).zip(middle).zip(&mut *added);
             share(items, desks, |(((slab, (x, next)), middle), part), desk| {
                 let activated = &mut desk.activated[..x.len()];
-                norms[2 * index].activate(x, activated);
+                norms[2 * index].activate(x, activated, slab.packs);
                 block.conv1.forward(own, activated, middle, slab.packs, Onto::Nothing, &mut desk.points);
                 if let Some(shortcut) = &block.shortcut {
                     shortcut.forward(side, activated, next, slab.packs, Onto::Nothing, &mut desk.points);
@@ -355,16 +321,18 @@ impl Network {
                 }
             });
             if training {
-                added.iter().for_each(|part| norms[2 * index + 1].add_observed(part));
+                added[..slabs.len()].iter().for_each(|part| norms[2 * index + 1].add_observed(part));
             }
             settle(&block.bn2, &mut norms[2 * index + 1]);
             block.conv2.prepare(theta, false, replicas, kernels);
             let own = Own { theta, replicas, kernels };
+            let slabs = &batch.slabs(block.conv2.slab::<V>());
+            seen = slabs.len();
             let sides = parts(&middles[index], slabs, after).zip(parts_mut(next, slabs, after));
             let items = slabs.iter().zip(parts(x, slabs, before)).zip(sides).zip(&mut *added);
             share(items, desks, |(((slab, x), (middle, next)), part), desk| {
                 let activated = &mut desk.activated[..middle.len()];
-                norms[2 * index + 1].activate(middle, activated);
+                norms[2 * index + 1].activate(middle, activated, slab.packs);
                 let onto = if block.shortcut.is_some() { Onto::Own } else { Onto::Other(x) };
                 block.conv2.forward(own, activated, next, slab.packs, onto, &mut desk.points);
                 if let (true, Some(norm)) = (training, norms.get(2 * index + 2)) {
@@ -375,13 +343,13 @@ impl Network {
         self.linear.prepare(theta, false, replicas, kernels);
         let own = Own { theta, replicas, kernels };
         let (features, classes) = (self.linear.from, self.linear.to);
-        let last = &inputs[self.blocks.len()];
-        for slab in slabs {
+        let (last, size) = (&inputs[self.blocks.len()], self.sizes(self.blocks.len() - 1)[1]);
+        for slab in batch.slabs(self.linear.slab::<V>()) {
             let pooled = &mut work.pooled[slab.of(features)];
-            average(&last[slab.of(self.sizes(self.blocks.len() - 1)[1])], pooled, slab.packs);
+            average(&last[slab.of(size)], pooled);
             let logits = &mut work.logits[slab.of(classes)];
-            for (class, logits) in logits.chunks_exact_mut(slab.packs).enumerate() {
-                logits.fill(V::repeated(&theta[(self.biases.start + class) * replicas..], replicas));
+            for (index, logit) in logits.iter_mut().enumerate() {
+                *logit = V::repeated(&theta[(self.biases.start + index % classes) * replicas..], replicas);
             }
             self.linear.forward(own, pooled, logits, slab.packs, Onto::Own, &mut desks[0].points);
         }
@@ -392,7 +360,7 @@ impl Network {
         &self,
         weights: &mut Weights<V>,
         work: &mut Work<V>,
-        slabs: &[Slab],
+        batch: Batch,
         update: Updates<V>,
     ) {
         let Weights { theta, replicas, .. } = weights;
@@ -400,7 +368,7 @@ impl Network {
         let Work {
             inputs, middles, norms, output, middle, input, kernels, projections, added, desks, ..
         } = work;
-        let (added, threads) = (&mut added[..slabs.len()], desks.len().min(slabs.len()));
+        let threads = desks.len().min(batch.packs);
         let desks = &mut desks[..threads];
         let mut change = |theta: &mut [V::Scalar], place: Range<usize>, gradient: &[V::Scalar]| {
             update(&mut theta[place.start * replicas..place.end * replicas], place, gradient);
@@ -413,15 +381,16 @@ impl Network {
         linear.fill(V::zero());
         self.linear.prepare(theta, true, replicas, kernels);
         let own = Own { theta: &*theta, replicas, kernels };
-        for slab in slabs {
+        for slab in batch.slabs(self.linear.slab::<V>()) {
             let (pooled, slopes) = (&mut work.pooled[slab.of(features)], &work.slopes[slab.of(classes)]);
             self.linear.gradient(replicas, pooled, slopes, linear, slab.packs, points);
-            for (bias, slopes) in biases.iter_mut().zip(slopes.chunks_exact(slab.packs)) {
-                *bias = slopes.iter().fold(*bias, |sum, slope| sum.add(*slope));
+            for (index, slope) in slopes.iter().enumerate() {
+                let bias = &mut biases[index % classes];
+                *bias = bias.add(*slope);
             }
             // What the average was made of is not wanted any more; its gradient takes the place.
             self.linear.backward(own, slopes, pooled, slab.packs, Onto::Nothing, points);
-            spread(pooled, &mut output[slab.of(last)], slab.packs);
+            spread(pooled, &mut output[slab.of(last)]);
         }
         self.linear.hand_on(linear, replicas, |place, gradient| change(theta, place, gradient));
         biases.iter_mut().for_each(|bias| *bias = bias.fold(replicas));
@@ -436,18 +405,19 @@ impl Network {
 
             block.conv2.prepare(theta, true, replicas, kernels);
             let own = Own { theta: &*theta, replicas, kernels };
+            let slabs = &batch.slabs(block.conv2.slab::<V>());
             let length = clear(desks, block.conv2.sums::<V>(replicas), |desk| &mut desk.gradient);
             let sides = parts(&middles[index], slabs, after).zip(parts(output, slabs, after));
             let items = slabs.iter().zip(sides).zip(parts_mut(middle, slabs, after)).zip(&mut *added);
             share(items, desks, |(((slab, (x, dy)), middle), part), desk| {
                 let Desk { activated, points, gradient, .. } = desk;
                 let activated = &mut activated[..x.len()];
-                bn2.activate(x, activated);
+                bn2.activate(x, activated, slab.packs);
                 block.conv2.gradient(replicas, activated, dy, &mut gradient[..length], slab.packs, points);
                 block.conv2.backward(own, dy, middle, slab.packs, Onto::Nothing, points);
-                bn2.gather(x, activated, middle, part);
+                bn2.gather(x, activated, middle, slab.packs, part);
             });
-            added.iter().for_each(|part| bn2.add_gathered(part));
+            added[..slabs.len()].iter().for_each(|part| bn2.add_gathered(part));
             let own = total(desks, length, |desk| &mut desk.gradient);
             block.conv2.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
             let [weights, biases] = bn2.gradients();
@@ -457,6 +427,7 @@ impl Network {
             block.conv1.prepare(theta, true, replicas, kernels);
             let own = Own { theta: &*theta, replicas, kernels };
             let side = block.prepare_shortcut(theta, true, replicas, projections);
+            let slabs = &batch.slabs(block.conv1.slab::<V>());
             let length = clear(desks, block.conv1.sums::<V>(replicas), |desk| &mut desk.gradient);
             let shortcut = block.shortcut.as_ref().map_or(0, |shortcut| shortcut.sums::<V>(replicas));
             clear(desks, shortcut, |desk| &mut desk.projection);
@@ -468,7 +439,7 @@ impl Network {
                 let Desk { activated, points, gradient, projection } = desk;
                 let activated = &mut activated[..x.len()];
                 bn2.backward(between, middle, *slab);
-                bn1.activate(x, activated);
+                bn1.activate(x, activated, slab.packs);
                 block.conv1.gradient(
                     replicas,
                     activated,
@@ -483,9 +454,9 @@ impl Network {
                     conv.gradient(replicas, activated, dy, projection, slab.packs, points);
                     conv.backward(side, dy, input, slab.packs, Onto::Own, points);
                 }
-                bn1.gather(x, activated, input, part);
+                bn1.gather(x, activated, input, slab.packs, part);
             });
-            added.iter().for_each(|part| bn1.add_gathered(part));
+            added[..slabs.len()].iter().for_each(|part| bn1.add_gathered(part));
             let own = total(desks, length, |desk| &mut desk.gradient);
             block.conv1.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
             if let Some(conv) = &block.shortcut {
@@ -511,8 +482,9 @@ impl Network {
         }
 
         let length = clear(desks, self.stem.sums::<V>(replicas), |desk| &mut desk.gradient);
-        let images = parts(&work.images, slabs, self.image[0] * self.image[1]);
-        let sides = images.zip(parts(output, slabs, self.sizes(0)[0]));
+        let (image, before) = (self.image[0] * self.image[1], self.sizes(0)[0]);
+        let slabs = &batch.slabs(self.stem.slab::<V>());
+        let sides = parts(&work.images, slabs, image).zip(parts(output, slabs, before));
         share(slabs.iter().zip(sides), desks, |(slab, (x, dy)), desk| {
             let Desk { points, gradient, .. } = desk;
             self.stem.gradient(replicas, x, dy, &mut gradient[..length], slab.packs, points);
@@ -547,34 +519,30 @@ fn total<V: Vector>(
 }
 
 /// Averages over the pixels.
-fn average<V: Vector>(x: &[V], pooled: &mut [V], packs: usize) {
+fn average<V: Vector>(x: &[V], pooled: &mut [V]) {
     let pixels = x.len() / pooled.len();
     V::run(
         #[inline(always)]
         || {
-            for (x, pooled) in x.chunks_exact(pixels * packs).zip(pooled.chunks_exact_mut(packs)) {
-                for (pack, pooled) in pooled.iter_mut().enumerate() {
-                    let mut sum = V::zero();
-                    for pixel in 0..pixels {
-                        sum = sum.add(x[pixel * packs + pack]);
-                    }
-                    *pooled = sum.mul(V::of(1.0 / pixels as f64));
+            for (x, pooled) in x.chunks_exact(pixels).zip(pooled) {
+                let mut sum = V::zero();
+                for value in x {
+                    sum = sum.add(*value);
                 }
+                *pooled = sum.mul(V::of(1.0 / pixels as f64));
             }
         },
     );
 }
 
 /// The gradient of [`average`].
-fn spread<V: Vector>(pooled: &[V], dx: &mut [V], packs: usize) {
+fn spread<V: Vector>(pooled: &[V], dx: &mut [V]) {
     let pixels = dx.len() / pooled.len();
     V::run(
         #[inline(always)]
         || {
-            for (dx, pooled) in dx.chunks_exact_mut(pixels * packs).zip(pooled.chunks_exact(packs)) {
-                for (index, value) in dx.iter_mut().enumerate() {
-                    *value = pooled[index % packs].mul(V::of(1.0 / pixels as f64));
-                }
+            for (dx, pooled) in dx.chunks_exact_mut(pixels).zip(pooled) {
+                dx.fill(pooled.mul(V::of(1.0 / pixels as f64)));
             }
         },
     );

@@ -1,13 +1,12 @@
 //! Batch norm and ReLU, with PyTorch's defaults (momentum 0.1, ε = 1e-5), replicas and images in the vector lanes.
 //!
-//! Numbers lie as in a slab of a convolution: each channel's pixels and packs are contiguous. Statistics are the same in
-//! all lanes of a replica. Only what batch norm is given is kept; what it and ReLU make of that is computed again where
+//! Numbers lie as those of a convolution: pack, channel, pixel. Statistics are the same in all lanes of a replica. Only what batch norm is given is kept; what it and ReLU make of that is computed again where
 //! the backward pass wants it. Images that a batch's last pack lacks take part in nothing: they are left out of the
 //! statistics, and their gradients are zero.
 
 use std::ops::Range;
 
-use super::network::Slab;
+use super::slab::Slab;
 use super::vector::{Scalar, Vector, lanes, lanes_mut};
 
 const EPSILON: f64 = 1e-5;
@@ -102,16 +101,16 @@ impl<V: Vector> State<V> {
 
     /// A slab's mean, and sum of squared deviations from it.
     pub(super) fn observe(&self, x: &[V], slab: Slab, part: &mut Part<V>) {
-        let (length, replicas) = (x.len() / self.mean.len(), self.replicas);
+        let (lie, replicas) = (self.lie(x, slab.packs), self.replicas);
         let images = slab.packs * (V::LANES / replicas) - slab.missing;
-        part.count = (length / slab.packs * images) as f64;
+        part.count = (lie.pixels * images) as f64;
         let (share, last) = (V::of(1.0 / part.count), slab.last::<V>(replicas));
         V::run(
             #[inline(always)]
             || {
-                for (x, [mean, squares]) in x.chunks_exact(length).zip(&mut part.pairs) {
+                for (channel, [mean, squares]) in part.pairs.iter_mut().enumerate().take(lie.channels) {
                     let own = sum(
-                        x,
+                        lie.of(x, channel),
                         last,
                         #[inline(always)]
                         |value| value,
@@ -120,7 +119,7 @@ impl<V: Vector> State<V> {
                     .mul(share);
                     *mean = own;
                     *squares = sum(
-                        x,
+                        lie.of(x, channel),
                         last,
                         #[inline(always)]
                         |value| {
@@ -195,16 +194,26 @@ impl<V: Vector> State<V> {
         self.shift[channel] = of(&norm.biases).sub(mean.mul(scale));
     }
 
+    /// How the numbers of so many packs lie.
+    fn lie(&self, x: &[V], packs: usize) -> Lie {
+        let channels = self.mean.len();
+        Lie { channels, pixels: x.len() / (packs * channels) }
+    }
+
     /// relu(norm(x)).
-    pub(super) fn activate(&self, x: &[V], activated: &mut [V]) {
-        let length = x.len() / self.mean.len();
+    pub(super) fn activate(&self, x: &[V], activated: &mut [V], packs: usize) {
+        let Lie { channels, pixels } = self.lie(x, packs);
         V::run(
             #[inline(always)]
             || {
-                for (channel, x) in x.chunks_exact(length).enumerate() {
-                    let (scale, shift) = (self.scale[channel], self.shift[channel]);
-                    for (x, activated) in x.iter().zip(&mut activated[channel * length..][..length]) {
-                        *activated = x.mul_add(scale, shift).relu();
+                for (x, activated) in
+                    x.chunks_exact(channels * pixels).zip(activated.chunks_exact_mut(channels * pixels))
+                {
+                    let sides = x.chunks_exact(pixels).zip(activated.chunks_exact_mut(pixels));
+                    for ((x, activated), (scale, shift)) in sides.zip(self.scale.iter().zip(&self.shift)) {
+                        for (x, activated) in x.iter().zip(activated) {
+                            *activated = x.mul_add(*scale, *shift).relu();
+                        }
                     }
                 }
             },
@@ -212,21 +221,30 @@ impl<V: Vector> State<V> {
     }
 
     /// Turns the gradient of what ReLU gave, which was `activated`, into that of what the norm gave, and sums it up.
-    pub(super) fn gather(&self, x: &[V], activated: &[V], gradient: &mut [V], part: &mut Part<V>) {
-        let (length, replicas) = (x.len() / self.mean.len(), self.replicas);
+    pub(super) fn gather(
+        &self,
+        x: &[V],
+        activated: &[V],
+        gradient: &mut [V],
+        packs: usize,
+        part: &mut Part<V>,
+    ) {
+        let (lie, replicas) = (self.lie(x, packs), self.replicas);
         V::run(
             #[inline(always)]
             || {
-                for (channel, x) in x.chunks_exact(length).enumerate() {
-                    let own = channel * length..(channel + 1) * length;
-                    let (activated, gradient) = (&activated[own.clone()], &mut gradient[own]);
+                for channel in 0..lie.channels {
                     let mean = self.mean[channel];
                     let (mut sums, mut products) = ([V::zero(); PARTS], [V::zero(); PARTS]);
-                    for (index, gradient) in gradient.iter_mut().enumerate() {
-                        let part = index % PARTS;
-                        *gradient = activated[index].where_positive(*gradient);
-                        sums[part] = sums[part].add(*gradient);
-                        products[part] = x[index].sub(mean).mul_add(*gradient, products[part]);
+                    for pack in 0..packs {
+                        let own = lie.range(pack, channel);
+                        let (x, activated) = (&x[own.clone()], &activated[own.clone()]);
+                        for (index, gradient) in gradient[own].iter_mut().enumerate() {
+                            let part = index % PARTS;
+                            *gradient = activated[index].where_positive(*gradient);
+                            sums[part] = sums[part].add(*gradient);
+                            products[part] = x[index].sub(mean).mul_add(*gradient, products[part]);
+                        }
                     }
                     part.pairs[channel] = [total(sums).fold(replicas), total(products).fold(replicas)];
                 }
@@ -249,25 +267,28 @@ impl<V: Vector> State<V> {
 
     /// Turns the gradient of what the norm gave into that of its input.
     pub(super) fn backward(&self, x: &[V], gradient: &mut [V], slab: Slab) {
-        let length = x.len() / self.mean.len();
+        let lie = self.lie(x, slab.packs);
         let share = V::of(1.0 / self.count);
         let last = slab.last::<V>(self.replicas);
         V::run(
             #[inline(always)]
             || {
-                for (channel, x) in x.chunks_exact(length).enumerate() {
+                for channel in 0..lie.channels {
                     let inverse = self.inverse[channel];
                     let (mean, scale) = (self.mean[channel], self.scale[channel]);
                     let shift = self.sums[channel].mul(share);
                     let slope = self.products[channel].mul(inverse).mul(inverse).mul(share);
-                    let gradient = &mut gradient[channel * length..][..length];
-                    for (x, gradient) in x.iter().zip(&mut *gradient) {
-                        let centred = gradient.sub(shift).sub(x.sub(mean).mul(slope));
-                        *gradient = centred.mul(scale);
-                    }
-                    if let Some((packs, there)) = last {
-                        for gradient in gradient.iter_mut().skip(packs - 1).step_by(packs) {
-                            *gradient = there.where_positive(*gradient);
+                    for pack in 0..slab.packs {
+                        let own = lie.range(pack, channel);
+                        let gradient = &mut gradient[own.clone()];
+                        for (x, gradient) in x[own].iter().zip(&mut *gradient) {
+                            let centred = gradient.sub(shift).sub(x.sub(mean).mul(slope));
+                            *gradient = centred.mul(scale);
+                        }
+                        if let (Some(there), true) = (last, pack + 1 == slab.packs) {
+                            for gradient in gradient {
+                                *gradient = there.where_positive(*gradient);
+                            }
                         }
                     }
                 }
@@ -287,30 +308,55 @@ impl<V: Vector> State<V> {
 }
 
 impl Slab {
-    /// Where the last pack lacks images: how many packs there are, and 1 in each lane of the last one that holds an image.
-    fn last<V: Vector>(self, replicas: usize) -> Option<(usize, V)> {
+    /// Where the last pack lacks images: 1 in each lane of it that holds one.
+    fn last<V: Vector>(self, replicas: usize) -> Option<V> {
         let there = V::LANES - self.missing * replicas;
         let mut mask = [V::zero()];
         lanes_mut(&mut mask)[..there].fill(V::Scalar::of(1.0));
-        (self.missing > 0).then_some((self.packs, mask[0]))
+        (self.missing > 0).then_some(mask[0])
     }
 }
 
-/// The sum of f over values; `last` is [`Slab::last`]'s.
-#[inline(always)]
-fn sum<V: Vector>(values: &[V], last: Option<(usize, V)>, f: impl Fn(V) -> V) -> V {
-    let mut sums = [V::zero(); PARTS];
-    if let Some((packs, there)) = last {
-        for (index, value) in values.iter().enumerate() {
-            let value = f(*value);
-            let whole = index % packs < packs - 1;
-            let own = if whole { value } else { there.where_positive(value) };
-            sums[index % PARTS] = sums[index % PARTS].add(own);
-        }
-        return total(sums);
+/// How numbers lie: pack, channel, pixel.
+#[derive(Clone, Copy)]
+struct Lie {
+    channels: usize,
+    pixels: usize,
+}
+
+impl Lie {
+    /// A pack's numbers of a channel.
+    #[inline(always)]
+    fn range(self, pack: usize, channel: usize) -> Range<usize> {
+        let start = (pack * self.channels + channel) * self.pixels;
+        start..start + self.pixels
     }
-    for (index, value) in values.iter().enumerate() {
-        sums[index % PARTS] = sums[index % PARTS].add(f(*value));
+
+    /// Each pack's numbers of a channel.
+    #[inline(always)]
+    fn of<V>(self, x: &[V], channel: usize) -> impl Iterator<Item = &[V]> {
+        x[channel * self.pixels..].chunks(self.channels * self.pixels).map(move |x| &x[..self.pixels])
+    }
+}
+
+/// The sum of f over packs; `last` is [`Slab::last`]'s.
+#[inline(always)]
+fn sum<'a, V: Vector>(packs: impl Iterator<Item = &'a [V]>, last: Option<V>, f: impl Fn(V) -> V) -> V {
+    let mut sums = [V::zero(); PARTS];
+    let mut packs = packs.peekable();
+    while let Some(values) = packs.next() {
+        match (last, packs.peek()) {
+            (Some(there), None) => {
+                for (index, value) in values.iter().enumerate() {
+                    sums[index % PARTS] = sums[index % PARTS].add(there.where_positive(f(*value)));
+                }
+            }
+            _ => {
+                for (index, value) in values.iter().enumerate() {
+                    sums[index % PARTS] = sums[index % PARTS].add(f(*value));
+                }
+            }
+        }
     }
     total(sums)
 }

@@ -5,7 +5,7 @@
 
 use std::panic::resume_unwind;
 
-use super::network::Slab;
+use super::slab::Slab;
 
 /// Works on items, a contiguous part of them at each desk: the first part in this thread, the others in their own.
 pub(super) fn share<I: Send, D: Send>(

@@ -7,6 +7,8 @@
 //! other points; the one with respect to the kernel is Gᵀ[(Bᵀ d B) ⊙ (A dy Aᵀ)]G. All of it is sums and halves of a few
 //! numbers: rounding is as in other orders of summation.
 
+use std::ops::Range;
+
 use super::conv::Onto;
 use super::vector::{DEEPEST, Numbers, Vector, fetch, lanes, lanes_mut, parts, parts_mut, with_replicas};
 use crate::error::Result;
@@ -53,7 +55,7 @@ pub(super) struct Tiles {
     width: usize,
 }
 
-/// Where a column's pixels are, as indices of a channel's vectors.
+/// Where a column's pixels of the first channel are, as indices of a slab's vectors.
 #[derive(Clone, Copy)]
 enum Column<const PIXELS: usize> {
     /// All are there: the first one.
@@ -274,12 +276,14 @@ impl Tiles {
         V::run(
             #[inline(always)]
             || {
-                for tiles in self.tiles.chunks((COLUMNS / packs).max(1)) {
-                    let columns = tiles.len() * packs;
-                    self.see::<V, false>(tiles, from, x, inputs);
+                let all = self.tiles.len() * packs;
+                for start in (0..all).step_by(COLUMNS) {
+                    let own = start..(start + COLUMNS).min(all);
+                    let columns = own.len();
+                    self.see::<V, false>(own.clone(), from, x, inputs);
                     for point in 0..POINTS {
-                        let own = if turned { 4 * TURNED[point / 4] + TURNED[point % 4] } else { point };
-                        let start = own * plane::<V>(length);
+                        let of = if turned { 4 * TURNED[point / 4] + TURNED[point % 4] } else { point };
+                        let start = of * plane::<V>(length);
                         multiply::<V, R>(
                             (&kernels[start..start + length], strides),
                             &inputs[point * (deep * columns + gap::<V>())..][..deep * columns],
@@ -287,7 +291,7 @@ impl Tiles {
                             columns,
                         );
                     }
-                    self.give(tiles, to, outputs, y, onto);
+                    self.give(own, to, outputs, y, onto);
                 }
             },
         );
@@ -319,10 +323,12 @@ impl Tiles {
         V::run(
             #[inline(always)]
             || {
-                for tiles in self.tiles.chunks((V::DEPTH * COLUMNS / packs).max(1)) {
-                    let columns = (tiles.len() * packs).div_ceil(V::DEPTH);
-                    self.see::<V, true>(tiles, from, x, inputs);
-                    self.change(tiles, to, dy, changes);
+                let all = self.tiles.len() * packs;
+                for start in (0..all).step_by(V::DEPTH * COLUMNS) {
+                    let own = start..(start + V::DEPTH * COLUMNS).min(all);
+                    let columns = own.len().div_ceil(V::DEPTH);
+                    self.see::<V, true>(own.clone(), from, x, inputs);
+                    self.change(own, to, dy, changes);
                     for point in 0..POINTS {
                         let start = point * plane::<V>(kernels);
                         accumulate::<V, R>(
@@ -381,9 +387,15 @@ impl Tiles {
 
     /// Bᵀ d B of the pixels that tiles see.
     #[inline(always)]
-    fn see<V: Vector, const ACROSS: bool>(&self, tiles: &[Tile], channels: usize, x: &[V], points: &mut [V]) {
+    fn see<V: Vector, const ACROSS: bool>(
+        &self,
+        own: Range<usize>,
+        channels: usize,
+        x: &[V],
+        points: &mut [V],
+    ) {
         self.spread::<V, 4, POINTS, ACROSS>(
-            tiles,
+            own,
             channels,
             x,
             points,
@@ -396,9 +408,9 @@ impl Tiles {
 
     /// A dy Aᵀ of the gradient of tiles' own pixels.
     #[inline(always)]
-    fn change<V: Vector>(&self, tiles: &[Tile], channels: usize, dy: &[V], points: &mut [V]) {
+    fn change<V: Vector>(&self, own: Range<usize>, channels: usize, dy: &[V], points: &mut [V]) {
         self.spread::<V, 2, 4, true>(
-            tiles,
+            own,
             channels,
             dy,
             points,
@@ -414,31 +426,31 @@ impl Tiles {
     #[inline(always)]
     fn spread<V: Vector, const S: usize, const PIXELS: usize, const ACROSS: bool>(
         &self,
-        tiles: &[Tile],
+        own: Range<usize>,
         channels: usize,
         x: &[V],
         points: &mut [V],
         pixels: impl Fn(&Tile) -> &[u32; PIXELS],
         transform: impl Fn([[V; S]; S]) -> [[V; 4]; 4],
     ) {
-        let packs = x.len() / (channels * self.pixels);
-        let columns = tiles.len() * packs;
+        let columns = own.len();
         let [deep, wide] = if ACROSS { [1, V::DEPTH] } else { [V::DEPTH, 1] };
         let sides = [channels / deep, columns.div_ceil(wide)];
         let plane = sides[0] * sides[1] + gap::<V>();
         assert!(points.len() >= POINTS * plane);
-        let of = self.columns(tiles, packs, pixels);
+        let of = self.columns(own, channels, pixels);
         let of = &of[..columns];
-        for (channel, x) in x.chunks_exact(deep * self.pixels * packs).enumerate() {
+        for channel in 0..sides[0] {
+            let x = &x[channel * deep * self.pixels..];
             for column in 0..sides[1] {
                 let own = if ACROSS { V::DEPTH * column } else { column };
-                let first = transform(self.look::<V, S, PIXELS>(of.get(own), x, packs, deep));
+                let first = transform(self.look::<V, S, PIXELS>(of.get(own), x, deep));
                 let second = match (V::DEPTH, ACROSS) {
                     (1, _) => first,
-                    (_, true) => transform(self.look::<V, S, PIXELS>(of.get(own + 1), x, packs, deep)),
+                    (_, true) => transform(self.look::<V, S, PIXELS>(of.get(own + 1), x, deep)),
                     (_, false) => {
-                        let x = &x[self.pixels * packs..];
-                        transform(self.look::<V, S, PIXELS>(of.get(own), x, packs, deep))
+                        let x = &x[self.pixels..];
+                        transform(self.look::<V, S, PIXELS>(of.get(own), x, deep))
                     }
                 };
                 let start = place(sides, channel, column);
@@ -453,19 +465,20 @@ impl Tiles {
         }
     }
 
-    /// Where the columns of tiles are.
+    /// Where columns are, of all packs' tiles one after the other.
     #[inline(always)]
     fn columns<const PIXELS: usize>(
         &self,
-        tiles: &[Tile],
-        packs: usize,
+        own: Range<usize>,
+        channels: usize,
         pixels: impl Fn(&Tile) -> &[u32; PIXELS],
     ) -> [Column<PIXELS>; DEEPEST * COLUMNS] {
         let mut columns = [Column::Whole(0); DEEPEST * COLUMNS];
-        let all = tiles.iter().flat_map(|tile| (0..packs).map(move |pack| (tile, pack)));
-        for (column, (tile, pack)) in columns.iter_mut().zip(all) {
-            let pixels = pixels(tile);
-            let at = |pixel: u32| if pixel == NONE { NONE } else { pixel * packs as u32 + pack as u32 };
+        for (column, index) in columns.iter_mut().zip(own) {
+            let (pack, tile) = (index / self.tiles.len(), index % self.tiles.len());
+            let pixels = pixels(&self.tiles[tile]);
+            let first = (pack * channels * self.pixels) as u32;
+            let at = |pixel: u32| if pixel == NONE { NONE } else { first + pixel };
             *column = match pixels.contains(&NONE) {
                 true => Column::Part(pixels.map(at)),
                 false => Column::Whole(at(pixels[0]) as usize),
@@ -474,14 +487,13 @@ impl Tiles {
         columns
     }
 
-    /// A column's pixels of a channel; zeros where there is no column. Those of `ahead` channels later are fetched
+    /// A column's pixels of the channel that begins with `x`; zeros where there is no column. Those of `ahead` channels later are fetched
     /// meanwhile: rows of a tile are too short for the processor to do that by itself.
     #[inline(always)]
     fn look<V: Vector, const S: usize, const PIXELS: usize>(
         &self,
         column: Option<&Column<PIXELS>>,
         x: &[V],
-        packs: usize,
         ahead: usize,
     ) -> [[V; S]; S] {
         let mut values = [[V::zero(); S]; S];
@@ -489,14 +501,14 @@ impl Tiles {
             None => {}
             Some(Column::Whole(first)) => {
                 // Of four columns of pixels those in the middle, which are the tile's own.
-                let (later, middle) = (ahead * self.pixels * packs + first, (S - 2) / 2);
+                let (later, middle) = (ahead * self.pixels + first, (S - 2) / 2);
                 for (i, j) in (0..S).flat_map(|i| [(i, middle), (i, middle + 1)]) {
-                    fetch(x.as_ptr().wrapping_add(later + (i * self.width + j) * packs));
+                    fetch(x.as_ptr().wrapping_add(later + i * self.width + j));
                 }
                 for (i, row) in values.iter_mut().enumerate() {
                     for (j, value) in row.iter_mut().enumerate() {
                         // SAFETY: a pixel of the image.
-                        *value = unsafe { *x.get_unchecked(first + (i * self.width + j) * packs) };
+                        *value = unsafe { *x.get_unchecked(first + i * self.width + j) };
                     }
                 }
             }
@@ -517,23 +529,22 @@ impl Tiles {
 
     /// Aᵀ m A of what is at the points of tiles.
     #[inline(always)]
-    fn give<V: Vector>(&self, tiles: &[Tile], channels: usize, points: &[V], y: &mut [V], onto: Onto<V>) {
-        let packs = y.len() / (channels * self.pixels);
-        let columns = tiles.len() * packs;
+    fn give<V: Vector>(&self, own: Range<usize>, channels: usize, points: &[V], y: &mut [V], onto: Onto<V>) {
+        let columns = own.len();
         let plane = channels * columns + gap::<V>();
         assert!(points.len() >= POINTS * plane);
         let of = self.columns(
-            tiles,
-            packs,
+            own,
+            channels,
             #[inline(always)]
             |tile| &tile.own,
         );
         for channel in 0..channels {
             for (index, column) in of[..columns].iter().enumerate() {
                 if let Column::Whole(first) = column {
-                    let later = (channel + 1) * self.pixels * packs + first;
+                    let later = (channel + 1) * self.pixels + first;
                     for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                        fetch(y.as_ptr().wrapping_add(later + (i * self.width + j) * packs));
+                        fetch(y.as_ptr().wrapping_add(later + i * self.width + j));
                     }
                 }
                 let start = place([channels, columns], channel, index);
@@ -547,11 +558,11 @@ impl Tiles {
                 for (i, row) in output(values).iter().enumerate() {
                     for (j, &value) in row.iter().enumerate() {
                         let pixel = match column {
-                            Column::Whole(first) => first + (i * self.width + j) * packs,
+                            Column::Whole(first) => first + i * self.width + j,
                             Column::Part(pixels) if pixels[2 * i + j] == NONE => continue,
                             Column::Part(pixels) => pixels[2 * i + j] as usize,
                         };
-                        onto.put(value, y, channel * self.pixels * packs + pixel);
+                        onto.put(value, y, channel * self.pixels + pixel);
                     }
                 }
             }
