@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// Trainings at work, and when the last one ended.
@@ -29,14 +29,23 @@ impl Drop for AtWork {
 /// training wants as much again, hundreds of megabytes for a wide net, and the system clears every page before it gives it.
 #[cfg(feature = "shell")]
 pub fn keep_freed() {
-    /// How long it is kept after a training.
-    const KEPT: std::time::Duration = std::time::Duration::from_secs(60);
+    use std::ffi::{c_int, c_long};
+    use std::time::Duration;
+    unsafe extern "C" {
+        fn mi_option_set(option: c_int, value: c_long);
+        fn mi_collect(force: bool);
+    }
     /// `mi_option_purge_delay` of mimalloc.h, in milliseconds.
-    const PURGE_DELAY: std::ffi::c_int = 15;
-    // SAFETY: mimalloc is linked in, and the call stores a number.
-    unsafe { mi_option_set(PURGE_DELAY, std::ffi::c_long::from(i32::MAX)) };
+    const PURGE_DELAY: c_int = 15;
+    /// How long memory is kept after a training.
+    const KEPT: Duration = Duration::from_secs(60);
+    // SAFETY: mimalloc is linked in, and only free memory is given back.
+    let give_back: fn() = || unsafe { mi_collect(true) };
+    // SAFETY: as above; the call stores a number.
+    unsafe { mi_option_set(PURGE_DELAY, c_long::from(i32::MAX)) };
+    let _ = GIVE_BACK.set(give_back);
     // Without this thread, memory would be kept until it is short.
-    let _ = std::thread::Builder::new().name("kelvin-memory".to_owned()).spawn(|| {
+    let _ = std::thread::Builder::new().name("kelvin-memory".to_owned()).spawn(move || {
         loop {
             std::thread::sleep(KEPT / 4);
             let (at_work, ended) = *AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,41 +56,37 @@ pub fn keep_freed() {
     });
 }
 
-#[cfg(feature = "shell")]
-unsafe extern "C" {
-    fn mi_option_set(option: std::ffi::c_int, value: std::ffi::c_long);
-    fn mi_collect(force: bool);
-}
+/// Gives what is kept back to the system, where something is kept.
+static GIVE_BACK: OnceLock<fn()> = OnceLock::new();
 
-/// Gives what is kept back to the system.
-fn give_back() {
-    #[cfg(feature = "shell")]
-    // SAFETY: mimalloc is linked in; only free memory is given back.
-    unsafe {
-        mi_collect(true)
-    };
-}
-
-/// Bytes that this process may still use on the CPU; none where the system does not tell. Where less than half of the
-/// machine's memory is there, freed memory that was kept is given back before.
+/// Bytes that this process may still use on the CPU; none where the system does not tell. Where this process holds more than a
+/// quarter of that, freed memory that was kept is given back before.
 pub fn available() -> Option<u64> {
-    let [free, all] = free()?;
-    if free < all / 2 {
-        give_back();
-        return self::free().map(|[free, _]| free);
+    let free = free()?;
+    match GIVE_BACK.get() {
+        Some(give_back) if held().is_some_and(|held| held > free / 4) => {
+            give_back();
+            self::free()
+        }
+        _ => Some(free),
     }
-    Some(free)
 }
 
-/// Bytes that this process may use, and of the machine.
-fn free() -> Option<[u64; 2]> {
-    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
-    let bytes = |name: &str| {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-    };
-    let machine = bytes("MemAvailable:")?;
-    Some([cgroup_room().map_or(machine, |room| room.min(machine)), bytes("MemTotal:")?])
+/// Bytes that this process holds.
+fn held() -> Option<u64> {
+    number(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
+/// Bytes that are free, with those of files' pages that go when something else needs the room.
+fn free() -> Option<u64> {
+    let machine = number(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
+    Some(cgroup_room().map_or(machine, |room| room.min(machine)))
+}
+
+/// The bytes on a line that begins with this name and ends with kB.
+fn number(lines: &str, name: &str) -> Option<u64> {
+    let line = lines.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 /// What the limits of this process's control groups leave: version 2, or the older version's memory controller.
@@ -117,5 +122,6 @@ mod tests {
     #[test]
     fn some_memory_is_there() {
         assert!(super::available().is_none_or(|bytes| bytes > 1 << 20));
+        assert!(super::held().is_none_or(|bytes| bytes > 1 << 20));
     }
 }

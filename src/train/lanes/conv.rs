@@ -16,9 +16,10 @@ use super::winograd::{self, Kernels, Points, Tiles};
 /// Parameters whose gradients are handed on together: few enough to stay in the first-level cache.
 pub(super) const PART: usize = 512;
 
-/// Bytes of a slab on one side of a convolution by tiles, or of one pack where these are more: what is written is
-/// soon read again, and weights are loaded as often whatever the packs.
-const BYTES: usize = 2 << 20;
+/// Numbers in each lane of a slab on one side of a convolution by tiles, or of one pack where these are more: 2 MB in the longest
+/// vectors. What is written is soon read again, and weights are loaded as often whatever the packs. Shorter vectors have the
+/// same slabs, so that bits do not depend on how many replicas there are. Few in unit tests, where nets are small.
+const NUMBERS: usize = if cfg!(test) { 1 << 10 } else { 1 << 15 };
 
 /// A convolution without bias on images of one size; a linear layer is one on images of one pixel.
 pub(super) struct Conv {
@@ -119,13 +120,10 @@ impl Conv {
     }
 
     /// Packs of a slab at most.
-    pub(super) fn slab<V: Vector>(&self) -> usize {
+    pub(super) fn slab(&self) -> usize {
         match &self.way {
             Way::Direct(_) => SLAB,
-            Way::Tiles(tiles) => {
-                let pack = self.from.max(self.to) * tiles.pixels() * size_of::<V>();
-                (BYTES / pack).clamp(1, SLAB)
-            }
+            Way::Tiles(tiles) => (NUMBERS / (self.from.max(self.to) * tiles.pixels())).clamp(1, SLAB),
         }
     }
 

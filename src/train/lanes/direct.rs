@@ -326,9 +326,9 @@ enum Over {
     Packs,
 }
 
-/// Factors of the numbers of so many packs, with channels of so many pixels: joined in `room`, with packs innermost, since
-/// packs of wide layers lie so far apart that they would drive each other from the cache; or the numbers themselves where both is so
-/// already.
+/// Factors of the numbers of so many packs, with channels of so many pixels, or the numbers themselves where these are
+/// factors. In `room`, with packs innermost: packs of wide layers lie so far apart that they would drive each other from
+/// the cache.
 fn joined<'a, V: Vector>(x: &'a [V], pixels: usize, packs: usize, over: Over, room: &'a mut [V]) -> &'a [V] {
     if V::DEPTH == 1 && packs == 1 {
         return x;

@@ -514,7 +514,7 @@ impl<V: Vector> Images<V> {
     }
 
     /// Fills packs with views, given by image and replica; a vector has `places` for replicas. Images that the last pack
-    /// lacks are the first one again.
+    /// lacks are the first ones again.
     fn load(&self, starts: &[i64], flips: &[i64], [replicas, places]: [usize; 2], packs: &mut [V]) {
         let bytes = self.store.bytes();
         let pixels = self.numbers() / self.values.len();

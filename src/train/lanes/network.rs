@@ -284,7 +284,7 @@ impl Network {
         self.stem.prepare(theta, false, replicas, kernels);
         let own = Own { theta, replicas, kernels };
         let (image, before) = (self.image[0] * self.image[1], self.sizes(0)[0]);
-        let slabs = &batch.slabs(self.stem.slab::<V>());
+        let slabs = &batch.slabs(self.stem.slab());
         let images = parts(&work.images, slabs, image);
         let x = parts_mut(&mut inputs[0], slabs, before);
         let mut seen = slabs.len();
@@ -305,7 +305,7 @@ impl Network {
             block.conv1.prepare(theta, false, replicas, kernels);
             let own = Own { theta, replicas, kernels };
             let side = block.prepare_shortcut(theta, false, replicas, projections);
-            let slabs = &batch.slabs(block.conv1.slab::<V>());
+            let slabs = &batch.slabs(block.conv1.slab());
             let middle = parts_mut(&mut middles[index], slabs, after);
             let sides = parts(x, slabs, before).zip(parts_mut(next, slabs, after));
             let items = slabs.iter().zip(sides).zip(middle).zip(&mut *added);
@@ -326,7 +326,7 @@ impl Network {
             settle(&block.bn2, &mut norms[2 * index + 1]);
             block.conv2.prepare(theta, false, replicas, kernels);
             let own = Own { theta, replicas, kernels };
-            let slabs = &batch.slabs(block.conv2.slab::<V>());
+            let slabs = &batch.slabs(block.conv2.slab());
             seen = slabs.len();
             let sides = parts(&middles[index], slabs, after).zip(parts_mut(next, slabs, after));
             let items = slabs.iter().zip(parts(x, slabs, before)).zip(sides).zip(&mut *added);
@@ -344,7 +344,7 @@ impl Network {
         let own = Own { theta, replicas, kernels };
         let (features, classes) = (self.linear.from, self.linear.to);
         let (last, size) = (&inputs[self.blocks.len()], self.sizes(self.blocks.len() - 1)[1]);
-        for slab in batch.slabs(self.linear.slab::<V>()) {
+        for slab in batch.slabs(self.linear.slab()) {
             let pooled = &mut work.pooled[slab.of(features)];
             average(&last[slab.of(size)], pooled);
             let logits = &mut work.logits[slab.of(classes)];
@@ -381,7 +381,7 @@ impl Network {
         linear.fill(V::zero());
         self.linear.prepare(theta, true, replicas, kernels);
         let own = Own { theta: &*theta, replicas, kernels };
-        for slab in batch.slabs(self.linear.slab::<V>()) {
+        for slab in batch.slabs(self.linear.slab()) {
             let (pooled, slopes) = (&mut work.pooled[slab.of(features)], &work.slopes[slab.of(classes)]);
             self.linear.gradient(replicas, pooled, slopes, linear, slab.packs, points);
             for (index, slope) in slopes.iter().enumerate() {
@@ -405,7 +405,7 @@ impl Network {
 
             block.conv2.prepare(theta, true, replicas, kernels);
             let own = Own { theta: &*theta, replicas, kernels };
-            let slabs = &batch.slabs(block.conv2.slab::<V>());
+            let slabs = &batch.slabs(block.conv2.slab());
             let length = clear(desks, block.conv2.sums::<V>(replicas), |desk| &mut desk.gradient);
             let sides = parts(&middles[index], slabs, after).zip(parts(output, slabs, after));
             let items = slabs.iter().zip(sides).zip(parts_mut(middle, slabs, after)).zip(&mut *added);
@@ -427,7 +427,7 @@ impl Network {
             block.conv1.prepare(theta, true, replicas, kernels);
             let own = Own { theta: &*theta, replicas, kernels };
             let side = block.prepare_shortcut(theta, true, replicas, projections);
-            let slabs = &batch.slabs(block.conv1.slab::<V>());
+            let slabs = &batch.slabs(block.conv1.slab());
             let length = clear(desks, block.conv1.sums::<V>(replicas), |desk| &mut desk.gradient);
             let shortcut = block.shortcut.as_ref().map_or(0, |shortcut| shortcut.sums::<V>(replicas));
             clear(desks, shortcut, |desk| &mut desk.projection);
@@ -483,7 +483,7 @@ impl Network {
 
         let length = clear(desks, self.stem.sums::<V>(replicas), |desk| &mut desk.gradient);
         let (image, before) = (self.image[0] * self.image[1], self.sizes(0)[0]);
-        let slabs = &batch.slabs(self.stem.slab::<V>());
+        let slabs = &batch.slabs(self.stem.slab());
         let sides = parts(&work.images, slabs, image).zip(parts(output, slabs, before));
         share(slabs.iter().zip(sides), desks, |(slab, (x, dy)), desk| {
             let Desk { points, gradient, .. } = desk;
