@@ -5,18 +5,41 @@
 //! lower ones. That is what the instruction of AVX512-BF16 does, so other processors give the same bits, with one
 //! exception: the instruction takes numbers, products and sums below 1.2e-38 for zero, the others keep them.
 
-use super::vector::{Pair, Plain, Vector};
+use super::vector::{Kept, Pair, Plain, Vector};
 
 /// A vector of float32 numbers whose factors are bfloat16 numbers.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(super) struct Bf16<V>(V);
 
+/// Such a vector's numbers, rounded to bfloat16.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Short<V: Halves>(V::Short);
+
+impl<V: Halves> Kept<Bf16<V>> for Short<V> {
+    #[inline(always)]
+    fn keep(value: Bf16<V>) -> Self {
+        Self(value.0.shorten())
+    }
+    #[inline(always)]
+    fn value(self) -> Bf16<V> {
+        Bf16(V::lengthen(self.0))
+    }
+    fn vectors(_: &[Self]) -> Option<&[Bf16<V>]> {
+        None
+    }
+}
+
 /// What that takes.
 pub(super) trait Halves: Vector<Scalar = f32> {
     /// As [`Vector::Part`].
     type Register: Halves;
-    /// Both rounded to bfloat16 (to nearest, ties to even), the first one's bits in the lower half of each lane.
+    /// Its numbers, rounded to bfloat16 (to nearest, ties to even).
+    type Short: Copy + Send + Sync + 'static;
+    fn shorten(self) -> Self::Short;
+    fn lengthen(short: Self::Short) -> Self;
+    /// Both rounded alike, the first one's bits in the lower half of each lane.
     fn round(lower: Self, upper: Self) -> Self;
     /// term + the product of the upper halves + that of the lower ones.
     fn products(self, factor: Self, term: Self) -> Self;
@@ -43,6 +66,7 @@ unsafe impl<V: Halves> Vector for Bf16<V> {
     const TILE: usize = V::TILE;
     const PACKS: usize = V::PACKS;
     type Part = Bf16<V::Register>;
+    type Kept = Short<V>;
     const DEPTH: usize = 2;
 
     #[inline(always)]
@@ -96,7 +120,16 @@ unsafe impl<V: Halves> Vector for Bf16<V> {
 
 impl<V: Halves> Halves for Pair<V> {
     type Register = V;
+    type Short = [V::Short; 2];
 
+    #[inline(always)]
+    fn shorten(self) -> [V::Short; 2] {
+        [self.0.shorten(), self.1.shorten()]
+    }
+    #[inline(always)]
+    fn lengthen([first, second]: [V::Short; 2]) -> Self {
+        Self(V::lengthen(first), V::lengthen(second))
+    }
     #[inline(always)]
     fn round(lower: Self, upper: Self) -> Self {
         Self(V::round(lower.0, upper.0), V::round(lower.1, upper.1))
@@ -118,15 +151,26 @@ const ROUND: u32 = 0x7fff;
 /// A NaN stays one, a quiet one.
 const QUIET: u32 = 0x0040_0000;
 
+/// The nearest number of 16 bits, in the upper half, with something else below.
+fn rounded(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if value.is_nan() { bits | QUIET } else { bits + ROUND + (bits >> 16 & 1) }
+}
+
 impl Halves for Plain<f32, 8> {
     type Register = Self;
+    type Short = [u16; 8];
 
     #[inline(always)]
+    fn shorten(self) -> [u16; 8] {
+        self.0.map(|value| (rounded(value) >> 16) as u16)
+    }
+    #[inline(always)]
+    fn lengthen(short: [u16; 8]) -> Self {
+        Self(short.map(|bits| f32::from_bits(u32::from(bits) << 16)))
+    }
+    #[inline(always)]
     fn round(lower: Self, upper: Self) -> Self {
-        let rounded = |value: f32| {
-            let bits = value.to_bits();
-            if value.is_nan() { bits | QUIET } else { bits + ROUND + (bits >> 16 & 1) }
-        };
         Self(std::array::from_fn(|lane| {
             f32::from_bits(rounded(lower.0[lane]) >> 16 | rounded(upper.0[lane]) & UPPER)
         }))
@@ -190,10 +234,25 @@ mod x86 {
 
     impl Halves for Avx2F32 {
         type Register = Self;
+        type Short = __m128i;
 
         #[inline(always)]
-        fn round(lower: Self, upper: Self) -> Self {
+        fn shorten(self) -> __m128i {
             // SAFETY: vectors of this type are used only where the processor has the instructions; the same holds below.
+            unsafe {
+                let upper = _mm256_srli_epi32::<16>(rounded(self.0));
+                let halves = _mm256_packus_epi32(upper, upper);
+                _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b11_01_10_00>(halves))
+            }
+        }
+        #[inline(always)]
+        fn lengthen(short: __m128i) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(short))) })
+        }
+        #[inline(always)]
+        fn round(lower: Self, upper: Self) -> Self {
+            // SAFETY: see above.
             Self(unsafe {
                 let upper = _mm256_and_si256(rounded(upper.0), _mm256_set1_epi32(UPPER as i32));
                 let lower = _mm256_srli_epi32::<16>(rounded(lower.0));
@@ -228,7 +287,18 @@ mod x86 {
 
     impl Halves for Avx512F32 {
         type Register = Self;
+        type Short = __m256i;
 
+        #[inline(always)]
+        fn shorten(self) -> __m256i {
+            // SAFETY: see above; both types are 32 bytes, and any bits are values of theirs.
+            unsafe { std::mem::transmute(_mm512_cvtneps_pbh(self.0)) }
+        }
+        #[inline(always)]
+        fn lengthen(short: __m256i) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(short))) })
+        }
         #[inline(always)]
         fn round(lower: Self, upper: Self) -> Self {
             // SAFETY: see above; all of these types are 64 bytes, and any bits are values of theirs.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::direct::{Direct, Geometry};
 use super::slab::SLAB;
-use super::vector::Vector;
+use super::vector::{Kept, Vector};
 use super::winograd::{self, Kernels, Points, Tiles};
 
 /// Parameters whose gradients are handed on together: few enough to stay in the first-level cache.
@@ -37,26 +37,38 @@ enum Way {
     Tiles(Arc<Tiles>),
 }
 
-/// What a convolution adds its output to.
+/// What an output is added to.
 #[derive(Clone, Copy)]
-pub(super) enum Onto<'a, V> {
+pub(super) enum Onto<'a, Y> {
     Nothing,
     /// What is there.
     Own,
     /// Numbers that lie as it does.
-    Other(&'a [V]),
+    Other(&'a [Y]),
 }
 
-impl<V: Vector> Onto<'_, V> {
+impl<Y: Copy> Onto<'_, Y> {
+    /// The same for a part of the output.
+    #[inline(always)]
+    pub(super) fn part(self, own: Range<usize>) -> Self {
+        match self {
+            Self::Other(base) => Self::Other(&base[own]),
+            onto => onto,
+        }
+    }
+
     /// Puts a value of the output to its place.
     #[inline(always)]
-    pub(super) fn put(self, value: V, y: &mut [V], index: usize) {
+    pub(super) fn put<V: Vector>(self, value: V, y: &mut [Y], index: usize)
+    where
+        Y: Kept<V>,
+    {
         let own = &mut y[index];
-        *own = match self {
+        *own = Y::keep(match self {
             Self::Nothing => value,
-            Self::Own => own.add(value),
-            Self::Other(base) => base[index].add(value),
-        };
+            Self::Own => own.value().add(value),
+            Self::Other(base) => base[index].value().add(value),
+        });
     }
 }
 
@@ -170,13 +182,13 @@ impl Conv {
     }
 
     /// Output channels of `packs` packs.
-    pub(super) fn forward<V: Vector>(
+    pub(super) fn forward<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
         own: Own<V>,
-        x: &[V],
-        y: &mut [V],
+        x: &[X],
+        y: &mut [Y],
         packs: usize,
-        onto: Onto<V>,
+        onto: Onto<Y>,
         points: &mut Points<V>,
     ) {
         let channels = [self.from, self.to];
@@ -192,13 +204,13 @@ impl Conv {
     }
 
     /// The gradient with respect to the input.
-    pub(super) fn backward<V: Vector>(
+    pub(super) fn backward<V: Vector, K: Kept<V>>(
         &self,
         own: Own<V>,
-        dy: &[V],
-        dx: &mut [V],
+        dy: &[K],
+        dx: &mut [K],
         packs: usize,
-        onto: Onto<V>,
+        onto: Onto<K>,
         points: &mut Points<V>,
     ) {
         let channels = [self.to, self.from];
@@ -214,11 +226,11 @@ impl Conv {
     }
 
     /// Adds the gradient with respect to the weights to `gradient`, which [`Conv::hand_on`] reads.
-    pub(super) fn gradient<V: Vector>(
+    pub(super) fn gradient<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
         replicas: usize,
-        x: &[V],
-        dy: &[V],
+        x: &[X],
+        dy: &[Y],
         gradient: &mut [V],
         packs: usize,
         points: &mut Points<V>,

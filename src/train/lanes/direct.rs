@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::conv::{Onto, PART};
 use super::slab::SLAB;
-use super::vector::{Vector, lanes, lanes_mut, with_replicas};
+use super::vector::{Kept, Vector, lanes, lanes_mut, with_replicas};
 use super::winograd::{Kernels, Points};
 
 /// Terms of a weight's gradient that are added in registers before they reach memory: few enough that
@@ -166,12 +166,12 @@ impl Direct {
     }
 
     /// Output channels of `packs` packs. There are `replicas` numbers for each weight.
-    pub(super) fn forward<V: Vector>(
+    pub(super) fn forward<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
         (weights, kernels, replicas): (&[V::Scalar], &Kernels<V>, usize),
-        (x, y): (&[V], &mut [V]),
+        (x, y): (&[X], &mut [Y]),
         packs: usize,
-        onto: Onto<V>,
+        onto: Onto<Y>,
         points: &mut Points<V>,
     ) {
         let (from, taps) = (self.from.div_ceil(V::DEPTH), self.geometry.taps);
@@ -186,12 +186,12 @@ impl Direct {
     }
 
     /// The gradient with respect to the input.
-    pub(super) fn backward<V: Vector>(
+    pub(super) fn backward<V: Vector, K: Kept<V>>(
         &self,
         (weights, kernels, replicas): (&[V::Scalar], &Kernels<V>, usize),
-        (dy, dx): (&[V], &mut [V]),
+        (dy, dx): (&[K], &mut [K]),
         packs: usize,
-        onto: Onto<V>,
+        onto: Onto<K>,
         points: &mut Points<V>,
     ) {
         let taps = self.geometry.taps;
@@ -206,9 +206,9 @@ impl Direct {
     }
 
     /// Adds the gradient with respect to the live weights to `gradient`, image by image of a pack apart.
-    pub(super) fn gradient<V: Vector>(
+    pub(super) fn gradient<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
-        (x, dy): (&[V], &[V]),
+        (x, dy): (&[X], &[Y]),
         gradient: &mut [V],
         packs: usize,
         points: &mut Points<V>,
@@ -329,8 +329,17 @@ enum Over {
 /// Factors of the numbers of so many packs, with channels of so many pixels, or the numbers themselves where these are
 /// factors. In `room`, with packs innermost: packs of wide layers lie so far apart that they would drive each other from
 /// the cache.
-fn joined<'a, V: Vector>(x: &'a [V], pixels: usize, packs: usize, over: Over, room: &'a mut [V]) -> &'a [V] {
-    if V::DEPTH == 1 && packs == 1 {
+fn joined<'a, V: Vector, X: Kept<V>>(
+    x: &'a [X],
+    pixels: usize,
+    packs: usize,
+    over: Over,
+    room: &'a mut [V],
+) -> &'a [V] {
+    if V::DEPTH == 1
+        && packs == 1
+        && let Some(x) = X::vectors(x)
+    {
         return x;
     }
     let (own, channels) = (x.len() / packs, over == Over::Channels);
@@ -355,11 +364,11 @@ fn joined<'a, V: Vector>(x: &'a [V], pixels: usize, packs: usize, over: Over, ro
                     let to = factors[pack..].iter_mut().step_by(wide).zip(&x[first..][..pixels]);
                     if V::DEPTH > 1 && first + next < end {
                         for ((factor, lower), upper) in to.zip(&x[first + next..]) {
-                            *factor = V::join([*lower, *upper]);
+                            *factor = V::join([lower.value(), upper.value()]);
                         }
                     } else {
                         for (factor, lower) in to {
-                            *factor = V::join([*lower, V::zero()]);
+                            *factor = V::join([lower.value(), V::zero()]);
                         }
                     }
                 }
@@ -441,13 +450,13 @@ struct Side<'a, V: Vector> {
 }
 
 impl<V: Vector> Side<'_, V> {
-    fn contract(
+    fn contract<X: Kept<V>, Y: Kept<V>>(
         &self,
         replicas: usize,
-        x: &[V],
-        y: &mut [V],
+        x: &[X],
+        y: &mut [Y],
         packs: usize,
-        onto: Onto<V>,
+        onto: Onto<Y>,
         [inputs, _]: &mut Points<V>,
     ) {
         let x = joined(x, self.links.others, packs, Over::Channels, inputs);
@@ -455,23 +464,23 @@ impl<V: Vector> Side<'_, V> {
         assert_eq!(y.len(), self.channels[1] * self.links.of.len() * packs);
         assert!(self.weights.len() >= self.channels[0] * self.channels[1] * self.taps * replicas);
         assert!(replicas <= V::LANES);
-        with_replicas!(replicas, R => self.contract_with::<R>(x, y, packs, onto));
+        with_replicas!(replicas, R => self.contract_with::<Y, R>(x, y, packs, onto));
     }
 
-    fn contract_with<const R: usize>(&self, x: &[V], y: &mut [V], packs: usize, onto: Onto<V>) {
+    fn contract_with<Y: Kept<V>, const R: usize>(&self, x: &[V], y: &mut [Y], packs: usize, onto: Onto<Y>) {
         V::run(
             #[inline(always)]
             || match packs {
-                1 => self.contract_of::<R, 1>(x, y, onto),
-                2 => self.contract_of::<R, 2>(x, y, onto),
-                3 => self.contract_of::<R, 3>(x, y, onto),
-                _ => self.contract_of::<R, 4>(x, y, onto),
+                1 => self.contract_of::<Y, R, 1>(x, y, onto),
+                2 => self.contract_of::<Y, R, 2>(x, y, onto),
+                3 => self.contract_of::<Y, R, 3>(x, y, onto),
+                _ => self.contract_of::<Y, R, 4>(x, y, onto),
             },
         );
     }
 
     #[inline(always)]
-    fn contract_of<const R: usize, const N: usize>(&self, x: &[V], y: &mut [V], onto: Onto<V>) {
+    fn contract_of<Y: Kept<V>, const R: usize, const N: usize>(&self, x: &[V], y: &mut [Y], onto: Onto<Y>) {
         let pixels = self.links.of.len();
         let new = self.links.others.div_ceil(pixels) * self.channels[0] * N * size_of::<V>();
         let block = (SEEN / new).max(1);
@@ -485,10 +494,10 @@ impl<V: Vector> Side<'_, V> {
                 let wide = tile(self.channels[1] - channel, most);
                 for pixel in first..(first + block).min(pixels) {
                     match wide {
-                        8 => self.packs::<R, N, 8>(x, y, channel, pixel, onto),
-                        4 => self.packs::<R, N, 4>(x, y, channel, pixel, onto),
-                        2 => self.packs::<R, N, 2>(x, y, channel, pixel, onto),
-                        _ => self.packs::<R, N, 1>(x, y, channel, pixel, onto),
+                        8 => self.packs::<Y, R, N, 8>(x, y, channel, pixel, onto),
+                        4 => self.packs::<Y, R, N, 4>(x, y, channel, pixel, onto),
+                        2 => self.packs::<Y, R, N, 2>(x, y, channel, pixel, onto),
+                        _ => self.packs::<Y, R, N, 1>(x, y, channel, pixel, onto),
                     }
                 }
                 channel += wide;
@@ -498,35 +507,35 @@ impl<V: Vector> Side<'_, V> {
 
     /// All packs of a pixel and some channels, as many packs at a time as the registers hold.
     #[inline(always)]
-    fn packs<const R: usize, const N: usize, const O: usize>(
+    fn packs<Y: Kept<V>, const R: usize, const N: usize, const O: usize>(
         &self,
         x: &[V],
-        y: &mut [V],
+        y: &mut [Y],
         channel: usize,
         pixel: usize,
-        onto: Onto<V>,
+        onto: Onto<Y>,
     ) {
         let most = (V::TILE * V::PACKS / O).clamp(1, V::PACKS);
         if N <= most {
-            return self.tile::<R, N, N, O>(x, y, [channel, pixel, 0], onto);
+            return self.tile::<Y, R, N, N, O>(x, y, [channel, pixel, 0], onto);
         }
         let step = most.min(2);
         for first in (0..N).step_by(step) {
             match (N - first).min(step) {
-                1 => self.tile::<R, N, 1, O>(x, y, [channel, pixel, first], onto),
-                _ => self.tile::<R, N, 2, O>(x, y, [channel, pixel, first], onto),
+                1 => self.tile::<Y, R, N, 1, O>(x, y, [channel, pixel, first], onto),
+                _ => self.tile::<Y, R, N, 2, O>(x, y, [channel, pixel, first], onto),
             }
         }
     }
 
     /// `M` packs from `first` on, of `N`.
     #[inline(always)]
-    fn tile<const R: usize, const N: usize, const M: usize, const O: usize>(
+    fn tile<Y: Kept<V>, const R: usize, const N: usize, const M: usize, const O: usize>(
         &self,
         x: &[V],
-        y: &mut [V],
+        y: &mut [Y],
         [channel, pixel, first]: [usize; 3],
-        onto: Onto<V>,
+        onto: Onto<Y>,
     ) {
         let [inner, outer] = self.strides;
         let pixels = self.links.of.len();

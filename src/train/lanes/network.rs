@@ -13,7 +13,7 @@ use super::conv::{Conv, Onto, Own, Sight};
 use super::norm::{Norm, Part, Running, State};
 use super::share::{parts, parts_mut, share};
 use super::slab::{Batch, SLAB};
-use super::vector::{Numbers, Vector, lanes, zeros};
+use super::vector::{Kept, Numbers, Vector, lanes, zeros};
 use super::winograd::{Kernels, Points};
 use crate::error::Result;
 
@@ -77,16 +77,16 @@ pub(super) struct Work<V: Vector> {
     /// The loss's gradient with respect to the logits; zero for images that the last pack lacks.
     pub(super) slopes: Vec<V>,
     /// The input of each block, and the last one's output.
-    inputs: Vec<Vec<V>>,
+    inputs: Vec<Vec<V::Kept>>,
     /// What each block's first convolution gave.
-    middles: Vec<Vec<V>>,
+    middles: Vec<Vec<V::Kept>>,
     norms: Vec<State<V>>,
     /// Averages over the last block's pixels.
     pooled: Vec<V>,
     /// Gradients of the whole batch: of a block's output, of its middle, of its input.
-    output: Vec<V>,
-    middle: Vec<V>,
-    input: Vec<V>,
+    output: Vec<V::Kept>,
+    middle: Vec<V::Kept>,
+    input: Vec<V::Kept>,
     /// Of the convolution at hand, and of a shortcut.
     kernels: Kernels<V>,
     projections: Kernels<V>,
@@ -108,18 +108,19 @@ struct Desk<V> {
 
 #[cfg(test)]
 impl<V: Vector> Work<V> {
-    /// Vectors of all buffers whose length grows with the batch or with the network.
-    pub(super) fn vectors(&self) -> usize {
+    /// Bytes of all buffers whose length grows with the batch or with the network.
+    pub(super) fn bytes(&self) -> usize {
         let Self { images, logits, slopes, pooled, output, middle, input, .. } = self;
-        let kept = self.inputs.iter().chain(&self.middles);
+        let kept = self.inputs.iter().chain(&self.middles).chain([output, middle, input]);
         let desks = self.desks.iter().flat_map(|desk| {
             let Desk { activated, points: [before, after], gradient, projection } = desk;
             [activated, before, after, gradient, projection]
         });
-        let others = [images, logits, slopes, pooled, output, middle, input];
+        let others = [images, logits, slopes, pooled].into_iter().chain(desks);
         let kernels = [&self.kernels, &self.projections];
         let kernels = kernels.map(|kernels| kernels.scalars().len().div_ceil(V::LANES));
-        kept.chain(desks).chain(others).map(Vec::len).sum::<usize>() + kernels.iter().sum::<usize>()
+        let vectors = others.map(Vec::len).sum::<usize>() + kernels.iter().sum::<usize>();
+        vectors * size_of::<V>() + kept.map(Vec::len).sum::<usize>() * size_of::<V::Kept>()
     }
 }
 
@@ -246,8 +247,8 @@ impl Network {
         })
     }
 
-    /// Vectors that [`Network::work`] takes, but for what the norms need.
-    pub(super) fn vectors<V: Vector>(&self, batch: usize, replicas: usize, threads: usize) -> usize {
+    /// Bytes that [`Network::work`] takes, but for what the norms need.
+    pub(super) fn bytes<V: Vector>(&self, batch: usize, replicas: usize, threads: usize) -> usize {
         let batch = batch.max(SLAB);
         let sizes: Vec<[usize; 2]> = (0..self.blocks.len()).map(|block| self.sizes(block)).collect();
         let largest = sizes.iter().flatten().copied().max().unwrap_or(0);
@@ -257,7 +258,8 @@ impl Network {
         let kernels = self.most(|conv| conv.factors::<V>(replicas)).map(|scalars| scalars.div_ceil(V::LANES));
         let (points, gradients) = self.room::<V>(replicas);
         let desk = SLAB * largest + 2 * points + gradients.iter().sum::<usize>();
-        batch * (kept + ends + 3 * largest) + kernels.iter().sum::<usize>() + threads * desk
+        let vectors = batch * ends + kernels.iter().sum::<usize>() + threads * desk;
+        vectors * size_of::<V>() + batch * (kept + 3 * largest) * size_of::<V::Kept>()
     }
 
     /// From `work.images` to `work.logits`. In training every norm goes by its batch, else by its running
@@ -438,7 +440,7 @@ impl Network {
             share(items, desks, |((((slab, (x, dy)), (between, middle)), input), part), desk| {
                 let Desk { activated, points, gradient, projection } = desk;
                 let activated = &mut activated[..x.len()];
-                bn2.backward(between, middle, *slab);
+                bn2.backward(between, middle, *slab, Onto::Nothing);
                 bn1.activate(x, activated, slab.packs);
                 block.conv1.gradient(
                     replicas,
@@ -472,10 +474,8 @@ impl Network {
                 slabs.iter().zip(sides).zip(parts_mut(input, slabs, before)),
                 desks,
                 |((slab, (x, dy)), input), _| {
-                    bn1.backward(x, input, *slab);
-                    if block.shortcut.is_none() {
-                        add(dy, input);
-                    }
+                    let onto = if block.shortcut.is_some() { Onto::Nothing } else { Onto::Other(dy) };
+                    bn1.backward(x, input, *slab, onto);
                 },
             );
             std::mem::swap(output, input);
@@ -519,7 +519,7 @@ fn total<V: Vector>(
 }
 
 /// Averages over the pixels.
-fn average<V: Vector>(x: &[V], pooled: &mut [V]) {
+fn average<V: Vector>(x: &[V::Kept], pooled: &mut [V]) {
     let pixels = x.len() / pooled.len();
     V::run(
         #[inline(always)]
@@ -527,7 +527,7 @@ fn average<V: Vector>(x: &[V], pooled: &mut [V]) {
             for (x, pooled) in x.chunks_exact(pixels).zip(pooled) {
                 let mut sum = V::zero();
                 for value in x {
-                    sum = sum.add(*value);
+                    sum = sum.add(value.value());
                 }
                 *pooled = sum.mul(V::of(1.0 / pixels as f64));
             }
@@ -536,13 +536,13 @@ fn average<V: Vector>(x: &[V], pooled: &mut [V]) {
 }
 
 /// The gradient of [`average`].
-fn spread<V: Vector>(pooled: &[V], dx: &mut [V]) {
+fn spread<V: Vector>(pooled: &[V], dx: &mut [V::Kept]) {
     let pixels = dx.len() / pooled.len();
     V::run(
         #[inline(always)]
         || {
             for (dx, pooled) in dx.chunks_exact_mut(pixels).zip(pooled) {
-                dx.fill(pooled.mul(V::of(1.0 / pixels as f64)));
+                dx.fill(V::Kept::keep(pooled.mul(V::of(1.0 / pixels as f64))));
             }
         },
     );

@@ -6,8 +6,9 @@
 
 use std::ops::Range;
 
+use super::conv::Onto;
 use super::slab::Slab;
-use super::vector::{Scalar, Vector, lanes, lanes_mut};
+use super::vector::{Kept, Scalar, Vector, lanes, lanes_mut};
 
 const EPSILON: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
@@ -100,7 +101,7 @@ impl<V: Vector> State<V> {
     }
 
     /// A slab's mean, and sum of squared deviations from it.
-    pub(super) fn observe(&self, x: &[V], slab: Slab, part: &mut Part<V>) {
+    pub(super) fn observe(&self, x: &[V::Kept], slab: Slab, part: &mut Part<V>) {
         let (lie, replicas) = (self.lie(x, slab.packs), self.replicas);
         let images = slab.packs * (V::LANES / replicas) - slab.missing;
         part.count = (lie.pixels * images) as f64;
@@ -195,13 +196,13 @@ impl<V: Vector> State<V> {
     }
 
     /// How the numbers of so many packs lie.
-    fn lie(&self, x: &[V], packs: usize) -> Lie {
+    fn lie(&self, x: &[V::Kept], packs: usize) -> Lie {
         let channels = self.mean.len();
         Lie { channels, pixels: x.len() / (packs * channels) }
     }
 
     /// relu(norm(x)).
-    pub(super) fn activate(&self, x: &[V], activated: &mut [V], packs: usize) {
+    pub(super) fn activate(&self, x: &[V::Kept], activated: &mut [V], packs: usize) {
         let Lie { channels, pixels } = self.lie(x, packs);
         V::run(
             #[inline(always)]
@@ -212,7 +213,7 @@ impl<V: Vector> State<V> {
                     let sides = x.chunks_exact(pixels).zip(activated.chunks_exact_mut(pixels));
                     for ((x, activated), (scale, shift)) in sides.zip(self.scale.iter().zip(&self.shift)) {
                         for (x, activated) in x.iter().zip(activated) {
-                            *activated = x.mul_add(*scale, *shift).relu();
+                            *activated = x.value().mul_add(*scale, *shift).relu();
                         }
                     }
                 }
@@ -223,9 +224,9 @@ impl<V: Vector> State<V> {
     /// Turns the gradient of what ReLU gave, which was `activated`, into that of what the norm gave, and sums it up.
     pub(super) fn gather(
         &self,
-        x: &[V],
+        x: &[V::Kept],
         activated: &[V],
-        gradient: &mut [V],
+        gradient: &mut [V::Kept],
         packs: usize,
         part: &mut Part<V>,
     ) {
@@ -241,9 +242,10 @@ impl<V: Vector> State<V> {
                         let (x, activated) = (&x[own.clone()], &activated[own.clone()]);
                         for (index, gradient) in gradient[own].iter_mut().enumerate() {
                             let part = index % PARTS;
-                            *gradient = activated[index].where_positive(*gradient);
-                            sums[part] = sums[part].add(*gradient);
-                            products[part] = x[index].sub(mean).mul_add(*gradient, products[part]);
+                            let own = activated[index].where_positive(gradient.value());
+                            *gradient = V::Kept::keep(own);
+                            sums[part] = sums[part].add(own);
+                            products[part] = x[index].value().sub(mean).mul_add(own, products[part]);
                         }
                     }
                     part.pairs[channel] = [total(sums).fold(replicas), total(products).fold(replicas)];
@@ -266,7 +268,7 @@ impl<V: Vector> State<V> {
     }
 
     /// Turns the gradient of what the norm gave into that of its input.
-    pub(super) fn backward(&self, x: &[V], gradient: &mut [V], slab: Slab) {
+    pub(super) fn backward(&self, x: &[V::Kept], gradient: &mut [V::Kept], slab: Slab, onto: Onto<V::Kept>) {
         let lie = self.lie(x, slab.packs);
         let share = V::of(1.0 / self.count);
         let last = slab.last::<V>(self.replicas);
@@ -281,13 +283,15 @@ impl<V: Vector> State<V> {
                     for pack in 0..slab.packs {
                         let own = lie.range(pack, channel);
                         let gradient = &mut gradient[own.clone()];
-                        for (x, gradient) in x[own].iter().zip(&mut *gradient) {
-                            let centred = gradient.sub(shift).sub(x.sub(mean).mul(slope));
-                            *gradient = centred.mul(scale);
+                        let onto = onto.part(own.clone());
+                        for (index, x) in x[own].iter().enumerate() {
+                            let deviation = x.value().sub(mean);
+                            let centred = gradient[index].value().sub(shift).sub(deviation.mul(slope));
+                            onto.put(centred.mul(scale), gradient, index);
                         }
                         if let (Some(there), true) = (last, pack + 1 == slab.packs) {
                             for gradient in gradient {
-                                *gradient = there.where_positive(*gradient);
+                                *gradient = V::Kept::keep(there.where_positive(gradient.value()));
                             }
                         }
                     }
@@ -334,26 +338,26 @@ impl Lie {
 
     /// Each pack's numbers of a channel.
     #[inline(always)]
-    fn of<V>(self, x: &[V], channel: usize) -> impl Iterator<Item = &[V]> {
+    fn of<T>(self, x: &[T], channel: usize) -> impl Iterator<Item = &[T]> {
         x[channel * self.pixels..].chunks(self.channels * self.pixels).map(move |x| &x[..self.pixels])
     }
 }
 
 /// The sum of f over packs; `last` is [`Slab::last`]'s.
 #[inline(always)]
-fn sum<'a, V: Vector>(packs: impl Iterator<Item = &'a [V]>, last: Option<V>, f: impl Fn(V) -> V) -> V {
+fn sum<'a, V: Vector>(packs: impl Iterator<Item = &'a [V::Kept]>, last: Option<V>, f: impl Fn(V) -> V) -> V {
     let mut sums = [V::zero(); PARTS];
     let mut packs = packs.peekable();
     while let Some(values) = packs.next() {
         match (last, packs.peek()) {
             (Some(there), None) => {
                 for (index, value) in values.iter().enumerate() {
-                    sums[index % PARTS] = sums[index % PARTS].add(there.where_positive(f(*value)));
+                    sums[index % PARTS] = sums[index % PARTS].add(there.where_positive(f(value.value())));
                 }
             }
             _ => {
                 for (index, value) in values.iter().enumerate() {
-                    sums[index % PARTS] = sums[index % PARTS].add(f(*value));
+                    sums[index % PARTS] = sums[index % PARTS].add(f(value.value()));
                 }
             }
         }

@@ -75,6 +75,8 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     const PACKS: usize = 4;
     /// A register's share of it, for kernels that need many: a vector is one of them, or some one after the other.
     type Part: Vector<Scalar = Self::Scalar>;
+    /// What layers hand to one another.
+    type Kept: Kept<Self>;
     /// Numbers that each lane of a factor of [`Vector::dot`] holds, at most [`DEEPEST`].
     const DEPTH: usize = 1;
 
@@ -165,6 +167,28 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     }
 }
 
+/// What numbers are kept as between layers: as they are, or rounded.
+pub(super) trait Kept<V>: Copy + Send + Sync + 'static {
+    fn keep(value: V) -> Self;
+    fn value(self) -> V;
+    /// These as vectors, where they are vectors.
+    fn vectors(kept: &[Self]) -> Option<&[V]>;
+}
+
+impl<V: Vector> Kept<V> for V {
+    #[inline(always)]
+    fn keep(value: V) -> Self {
+        value
+    }
+    #[inline(always)]
+    fn value(self) -> V {
+        self
+    }
+    fn vectors(kept: &[Self]) -> Option<&[V]> {
+        Some(kept)
+    }
+}
+
 /// The lanes of vectors, one vector after another.
 pub(super) fn lanes<V: Vector>(vectors: &[V]) -> &[V::Scalar] {
     // SAFETY: a vector is `LANES` scalars and nothing else.
@@ -177,14 +201,16 @@ pub(super) fn lanes_mut<V: Vector>(vectors: &mut [V]) -> &mut [V::Scalar] {
     unsafe { std::slice::from_raw_parts_mut(vectors.as_mut_ptr().cast(), vectors.len() * V::LANES) }
 }
 
-/// Has what lies there brought to the second-level cache, if it lies anywhere, before it is asked for.
+/// Has `N` values there, if any are, brought to the second-level cache before they are asked for.
 #[inline(always)]
-pub(super) fn fetch<V: Vector>(at: *const V) {
+pub(super) fn fetch<T, const N: usize>(at: *const T) {
+    /// Bytes of a line of the cache.
+    const LINE: usize = 64;
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: any address is allowed, and nothing is read.
-    unsafe {
+    for line in 0..(N * size_of::<T>()).div_ceil(LINE) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T1>(at.cast());
+        // SAFETY: any address is allowed, and nothing is read.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast::<i8>().wrapping_add(line * LINE)) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
@@ -218,15 +244,15 @@ impl<V: Vector> Numbers<V> {
 }
 
 /// So many vectors of zeros; an error where there is no memory for them, which would end the process otherwise.
-pub(super) fn zeros<V: Vector>(length: usize) -> Result<Vec<V>> {
+pub(super) fn zeros<V: Vector, T: Kept<V>>(length: usize) -> Result<Vec<T>> {
     let mut vectors = Vec::new();
     vectors.try_reserve_exact(length).map_err(|_| {
-        let megabytes = (length * size_of::<V>()) as f64 / 1e6;
+        let megabytes = (length * size_of::<T>()) as f64 / 1e6;
         Error::invalid(format!(
             "the system has no memory for {megabytes:.0} MB more; make batch or width smaller, or run fewer at once (jobs)"
         ))
     })?;
-    vectors.resize(length, V::zero());
+    vectors.resize(length, T::keep(V::zero()));
     Ok(vectors)
 }
 
@@ -256,6 +282,7 @@ unsafe impl<V: Vector> Vector for Pair<V> {
     const TILE: usize = V::TILE;
     const PACKS: usize = V::PACKS / 2;
     type Part = V;
+    type Kept = Self;
 
     #[inline(always)]
     fn splat(value: V::Scalar) -> Self {
@@ -353,6 +380,7 @@ macro_rules! plain {
             const LANES: usize = $lanes;
             const TILE: usize = 2;
             type Part = Self;
+            type Kept = Self;
 
             #[inline(always)]
             fn splat(value: $scalar) -> Self {
@@ -448,6 +476,7 @@ mod x86 {
                 const LANES: usize = $lanes;
                 const TILE: usize = $tile;
                 type Part = Self;
+                type Kept = Self;
 
                 #[inline(always)]
                 fn splat(value: $scalar) -> Self {

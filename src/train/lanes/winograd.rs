@@ -10,7 +10,9 @@
 use std::ops::Range;
 
 use super::conv::Onto;
-use super::vector::{DEEPEST, Numbers, Vector, fetch, lanes, lanes_mut, parts, parts_mut, with_replicas};
+use super::vector::{
+    DEEPEST, Kept, Numbers, Vector, fetch, lanes, lanes_mut, parts, parts_mut, with_replicas,
+};
 use crate::error::Result;
 
 /// Points of a tile.
@@ -246,25 +248,25 @@ impl Tiles {
 
     /// From channels to channels, with kernels as [`Tiles::prepare`] left them: the output. `turned` is from what was the
     /// output back to what was the input, with every kernel turned around.
-    pub(super) fn contract<V: Vector>(
+    pub(super) fn contract<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
         kernels: (&Kernels<V>, usize),
         turned: bool,
         channels: [usize; 2],
-        (x, y): (&[V], &mut [V]),
-        onto: Onto<V>,
+        (x, y): (&[X], &mut [Y]),
+        onto: Onto<Y>,
         points: &mut Points<V>,
     ) {
         let (Kernels(kernels), replicas) = kernels;
-        with_replicas!(replicas, R => self.contract_with::<V, R>((kernels, turned), channels, (x, y), onto, points));
+        with_replicas!(replicas, R => self.contract_with::<V, X, Y, R>((kernels, turned), channels, (x, y), onto, points));
     }
 
-    fn contract_with<V: Vector, const R: usize>(
+    fn contract_with<V: Vector, X: Kept<V>, Y: Kept<V>, const R: usize>(
         &self,
         (kernels, turned): (&[V::Scalar], bool),
         [from, to]: [usize; 2],
-        (x, y): (&[V], &mut [V]),
-        onto: Onto<V>,
+        (x, y): (&[X], &mut [Y]),
+        onto: Onto<Y>,
         [inputs, outputs]: &mut Points<V>,
     ) {
         let packs = x.len() / (from * self.pixels);
@@ -280,7 +282,7 @@ impl Tiles {
                 for start in (0..all).step_by(COLUMNS) {
                     let own = start..(start + COLUMNS).min(all);
                     let columns = own.len();
-                    self.see::<V, false>(own.clone(), from, x, inputs);
+                    self.see::<V, X, false>(own.clone(), from, x, inputs);
                     for point in 0..POINTS {
                         let of = if turned { 4 * TURNED[point / 4] + TURNED[point % 4] } else { point };
                         let start = of * plane::<V>(length);
@@ -298,22 +300,22 @@ impl Tiles {
     }
 
     /// Adds the gradient with respect to the kernels to `gradient`, point by point.
-    pub(super) fn gradient<V: Vector>(
+    pub(super) fn gradient<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
         channels: [usize; 2],
         replicas: usize,
-        (x, dy): (&[V], &[V]),
+        (x, dy): (&[X], &[Y]),
         gradient: &mut [V],
         points: &mut Points<V>,
     ) {
         let gradient = lanes_mut(gradient);
-        with_replicas!(replicas, R => self.gradient_with::<V, R>(channels, (x, dy), gradient, points));
+        with_replicas!(replicas, R => self.gradient_with::<V, X, Y, R>(channels, (x, dy), gradient, points));
     }
 
-    fn gradient_with<V: Vector, const R: usize>(
+    fn gradient_with<V: Vector, X: Kept<V>, Y: Kept<V>, const R: usize>(
         &self,
         [from, to]: [usize; 2],
-        (x, dy): (&[V], &[V]),
+        (x, dy): (&[X], &[Y]),
         gradient: &mut [V::Scalar],
         [inputs, changes]: &mut Points<V>,
     ) {
@@ -327,7 +329,7 @@ impl Tiles {
                 for start in (0..all).step_by(V::DEPTH * COLUMNS) {
                     let own = start..(start + V::DEPTH * COLUMNS).min(all);
                     let columns = own.len().div_ceil(V::DEPTH);
-                    self.see::<V, true>(own.clone(), from, x, inputs);
+                    self.see::<V, X, true>(own.clone(), from, x, inputs);
                     self.change(own, to, dy, changes);
                     for point in 0..POINTS {
                         let start = point * plane::<V>(kernels);
@@ -387,14 +389,14 @@ impl Tiles {
 
     /// Bᵀ d B of the pixels that tiles see.
     #[inline(always)]
-    fn see<V: Vector, const ACROSS: bool>(
+    fn see<V: Vector, X: Kept<V>, const ACROSS: bool>(
         &self,
         own: Range<usize>,
         channels: usize,
-        x: &[V],
+        x: &[X],
         points: &mut [V],
     ) {
-        self.spread::<V, 4, POINTS, ACROSS>(
+        self.spread::<V, X, 4, POINTS, ACROSS>(
             own,
             channels,
             x,
@@ -408,8 +410,8 @@ impl Tiles {
 
     /// A dy Aᵀ of the gradient of tiles' own pixels.
     #[inline(always)]
-    fn change<V: Vector>(&self, own: Range<usize>, channels: usize, dy: &[V], points: &mut [V]) {
-        self.spread::<V, 2, 4, true>(
+    fn change<V: Vector, Y: Kept<V>>(&self, own: Range<usize>, channels: usize, dy: &[Y], points: &mut [V]) {
+        self.spread::<V, Y, 2, 4, true>(
             own,
             channels,
             dy,
@@ -424,11 +426,11 @@ impl Tiles {
     /// Transforms S x S pixels of each tile to points. What is contracted over is joined to factors: columns if `ACROSS`,
     /// and a last one may lack some, else channels.
     #[inline(always)]
-    fn spread<V: Vector, const S: usize, const PIXELS: usize, const ACROSS: bool>(
+    fn spread<V: Vector, X: Kept<V>, const S: usize, const PIXELS: usize, const ACROSS: bool>(
         &self,
         own: Range<usize>,
         channels: usize,
-        x: &[V],
+        x: &[X],
         points: &mut [V],
         pixels: impl Fn(&Tile) -> &[u32; PIXELS],
         transform: impl Fn([[V; S]; S]) -> [[V; 4]; 4],
@@ -444,13 +446,13 @@ impl Tiles {
             let x = &x[channel * deep * self.pixels..];
             for column in 0..sides[1] {
                 let own = if ACROSS { V::DEPTH * column } else { column };
-                let first = transform(self.look::<V, S, PIXELS>(of.get(own), x, deep));
+                let first = transform(self.look::<V, X, S, PIXELS>(of.get(own), x, deep));
                 let second = match (V::DEPTH, ACROSS) {
                     (1, _) => first,
-                    (_, true) => transform(self.look::<V, S, PIXELS>(of.get(own + 1), x, deep)),
+                    (_, true) => transform(self.look::<V, X, S, PIXELS>(of.get(own + 1), x, deep)),
                     (_, false) => {
                         let x = &x[self.pixels..];
-                        transform(self.look::<V, S, PIXELS>(of.get(own), x, deep))
+                        transform(self.look::<V, X, S, PIXELS>(of.get(own), x, deep))
                     }
                 };
                 let start = place(sides, channel, column);
@@ -490,10 +492,10 @@ impl Tiles {
     /// A column's pixels of the channel that begins with `x`; zeros where there is no column. Those of `ahead` channels later are fetched
     /// meanwhile: rows of a tile are too short for the processor to do that by itself.
     #[inline(always)]
-    fn look<V: Vector, const S: usize, const PIXELS: usize>(
+    fn look<V: Vector, X: Kept<V>, const S: usize, const PIXELS: usize>(
         &self,
         column: Option<&Column<PIXELS>>,
-        x: &[V],
+        x: &[X],
         ahead: usize,
     ) -> [[V; S]; S] {
         let mut values = [[V::zero(); S]; S];
@@ -501,25 +503,25 @@ impl Tiles {
             None => {}
             Some(Column::Whole(first)) => {
                 // Of four columns of pixels those in the middle, which are the tile's own.
-                let (later, middle) = (ahead * self.pixels + first, (S - 2) / 2);
-                for (i, j) in (0..S).flat_map(|i| [(i, middle), (i, middle + 1)]) {
-                    fetch(x.as_ptr().wrapping_add(later + i * self.width + j));
+                let later = ahead * self.pixels + first + (S - 2) / 2;
+                for row in 0..S {
+                    fetch::<_, 2>(x.as_ptr().wrapping_add(later + row * self.width));
                 }
                 for (i, row) in values.iter_mut().enumerate() {
                     for (j, value) in row.iter_mut().enumerate() {
                         // SAFETY: a pixel of the image.
-                        *value = unsafe { *x.get_unchecked(first + i * self.width + j) };
+                        *value = unsafe { x.get_unchecked(first + i * self.width + j).value() };
                     }
                 }
             }
             Some(Column::Part(pixels)) => {
-                let nothing = V::zero();
+                let nothing = X::keep(V::zero());
                 for (i, row) in values.iter_mut().enumerate() {
                     for (j, value) in row.iter_mut().enumerate() {
                         let pixel = pixels[S * i + j];
                         let own = x.as_ptr().wrapping_add(pixel as usize);
                         // SAFETY: a pixel of the image, or nothing.
-                        *value = unsafe { *(if pixel == NONE { &raw const nothing } else { own }) };
+                        *value = unsafe { (*(if pixel == NONE { &raw const nothing } else { own })).value() };
                     }
                 }
             }
@@ -529,7 +531,14 @@ impl Tiles {
 
     /// Aᵀ m A of what is at the points of tiles.
     #[inline(always)]
-    fn give<V: Vector>(&self, own: Range<usize>, channels: usize, points: &[V], y: &mut [V], onto: Onto<V>) {
+    fn give<V: Vector, Y: Kept<V>>(
+        &self,
+        own: Range<usize>,
+        channels: usize,
+        points: &[V],
+        y: &mut [Y],
+        onto: Onto<Y>,
+    ) {
         let columns = own.len();
         let plane = channels * columns + gap::<V>();
         assert!(points.len() >= POINTS * plane);
@@ -543,8 +552,8 @@ impl Tiles {
             for (index, column) in of[..columns].iter().enumerate() {
                 if let Column::Whole(first) = column {
                     let later = (channel + 1) * self.pixels + first;
-                    for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                        fetch(y.as_ptr().wrapping_add(later + i * self.width + j));
+                    for row in 0..2 {
+                        fetch::<_, 2>(y.as_ptr().wrapping_add(later + row * self.width));
                     }
                 }
                 let start = place([channels, columns], channel, index);
