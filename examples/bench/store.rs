@@ -16,18 +16,19 @@ const QUICKSTART_EPOCHS: u32 = 10;
 /// Checkpoints six times as often as a sweep makes them by default.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
-/// Wall time and time of all cores, in seconds.
+/// Wall time and time of all cores, in seconds, of this process and of its children that ended meanwhile.
 pub fn timed(work: impl FnOnce() -> Outcome<()>) -> Outcome<[f64; 2]> {
-    let cores = || {
+    let of = |whose: libc::c_int| {
         // SAFETY: all zeros is a valid rusage, and the call only fills it.
         let usage = unsafe {
             let mut usage: libc::rusage = std::mem::zeroed();
-            libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+            libc::getrusage(whose, &mut usage);
             usage
         };
         let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 * 1e-6;
         seconds(usage.ru_utime) + seconds(usage.ru_stime)
     };
+    let cores = || of(libc::RUSAGE_SELF) + of(libc::RUSAGE_CHILDREN);
     let (start, before) = (Instant::now(), cores());
     work()?;
     Ok([start.elapsed().as_secs_f64(), cores() - before])
