@@ -49,34 +49,59 @@ fn load_cuda() {
 #[cfg(not(target_os = "linux"))]
 fn load_cuda() {}
 
-/// The device to train on when none is asked for: the first GPU, else the CPU.
-pub fn default_device() -> Device {
+/// The devices to train on when none is asked for: all GPUs, else the CPU.
+pub fn default_devices() -> Vec<Device> {
     initialize();
-    if Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu }
+    let gpus = gpus(Cuda::device_count());
+    if gpus.is_empty() { vec![Device::Cpu] } else { gpus }
 }
 
-/// The device of a name: `auto`, `cpu`, `cuda`, `cuda:1`. One that is not there is an error.
-pub fn device_named(name: &str) -> Result<Device> {
-    let found = match (name, name.strip_prefix("cuda")) {
-        ("cpu", _) => Some(Device::Cpu),
-        ("auto", _) => Some(default_device()),
-        (_, Some("")) => Some(Device::Cuda(0)),
-        (_, Some(index)) => index.strip_prefix(':').and_then(|index| index.parse().ok()).map(Device::Cuda),
-        _ => None,
-    };
-    let found = found.ok_or_else(|| {
-        Error::invalid(format!(
-            "device: expected \"auto\", \"cpu\", \"cuda\" or \"cuda:0\", found \"{name}\""
-        ))
-    })?;
+/// The first of them.
+pub fn default_device() -> Device {
+    default_devices()[0]
+}
+
+/// The devices of a name: `auto`, `cpu`, `cuda` (all GPUs), `cuda:1`. One that is not there is an error.
+pub fn devices_named(name: &str) -> Result<Vec<Device>> {
     initialize();
-    match found {
-        Device::Cuda(index) if index as i64 >= Cuda::device_count() => Err(Error::invalid(format!(
-            "device: \"{name}\" is not there, libtorch sees {} GPUs; write \"cpu\" or \"auto\"",
-            Cuda::device_count()
-        ))),
-        found => Ok(found),
+    if name == "auto" {
+        return Ok(default_devices());
     }
+    devices(name, Cuda::device_count())
+}
+
+/// The first device of a name.
+pub fn device_named(name: &str) -> Result<Device> {
+    Ok(devices_named(name)?[0])
+}
+
+/// So many GPUs.
+fn gpus(count: i64) -> Vec<Device> {
+    (0..usize::try_from(count).unwrap_or(0)).map(Device::Cuda).collect()
+}
+
+/// The devices of a name where there are so many GPUs; never none.
+fn devices(name: &str, count: i64) -> Result<Vec<Device>> {
+    let missing = || {
+        Error::invalid(format!(
+            "device: \"{name}\" is not there, libtorch sees {count} GPUs; write \"cpu\" or \"auto\""
+        ))
+    };
+    let gpus = gpus(count);
+    match (name, name.strip_prefix("cuda")) {
+        ("cpu", _) => return Ok(vec![Device::Cpu]),
+        (_, Some("")) if gpus.is_empty() => return Err(missing()),
+        (_, Some("")) => return Ok(gpus),
+        (_, Some(index)) => {
+            if let Some(index) = index.strip_prefix(':').and_then(|index| index.parse::<usize>().ok()) {
+                return gpus.get(index).map(|gpu| vec![*gpu]).ok_or_else(missing);
+            }
+        }
+        _ => {}
+    }
+    Err(Error::invalid(format!(
+        "device: expected \"auto\", \"cpu\", \"cuda\" (all GPUs) or \"cuda:0\", found \"{name}\""
+    )))
 }
 
 /// The name of a device: `cpu`, `cuda:0`.
@@ -96,7 +121,8 @@ pub enum Precision {
     /// 32-bit floats whose products are rounded to TF32 on a GPU (without kelvin's CUDA library only if
     /// NVIDIA_TF32_OVERRIDE=1 lets them); the same as `float32` on a CPU.
     Tf32,
-    /// bfloat16 convolutions and products on float32 master weights; batch norm and loss in float32.
+    /// bfloat16 convolutions and products on float32 master weights, and what layers hand to one another in bfloat16; batch norm
+    /// and loss in float32.
     Bf16,
     /// 64-bit floats.
     Float64,
@@ -136,4 +162,23 @@ pub fn has_bf16() -> bool {
     return is_x86_feature_detected!("avx512bf16");
     #[cfg(not(target_arch = "x86_64"))]
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_the_devices_that_are_there() {
+        let two = [Device::Cuda(0), Device::Cuda(1)];
+        assert_eq!(devices("cuda", 2).unwrap(), two);
+        assert_eq!(devices("cuda:1", 2).unwrap(), two[1..]);
+        assert_eq!(devices("cpu", 2).unwrap(), [Device::Cpu]);
+        for (name, count) in [("cuda", 0), ("cuda:2", 2), ("cuda:-1", 2), ("gpu", 2), ("cuda1", 2)] {
+            let error = devices(name, count).unwrap_err().to_string();
+            let known = name.strip_prefix("cuda:").is_some_and(|index| index == "2") || name == "cuda";
+            assert!(error.contains(if known { "is not there" } else { "(all GPUs)" }), "{name}: {error}");
+        }
+        assert_eq!(device_named("cpu").unwrap(), Device::Cpu);
+    }
 }

@@ -332,7 +332,8 @@ pub fn evaluate(bench: &mut Bench) -> Outcome<()> {
         };
         let images = |epochs: u32| (case.runs * spec(0, 1).test) as f64 * f64::from(epochs);
         let warmup = kelvin(case, choice, device, |seed| spec(seed, 1))?;
-        let epochs = (seconds(case, device) / warmup).ceil().clamp(1.0, 500.0) as u32;
+        let each = kelvin(case, choice, device, |seed| spec(seed, 1))?;
+        let epochs = (seconds(case, device) / each).ceil().clamp(1.0, 500.0) as u32;
         let (mut own, mut others) = (Vec::new(), Vec::new());
         for repeat in 1..=REPEATS {
             // The updates between evaluations are not PyTorch's to make: their time is taken off.

@@ -3,7 +3,7 @@
 //!     bench PYTHON [--device cpu] [--only TEXT …] [--no-compile] [--seconds N] [PART …]
 //!
 //! PYTHON is one that has torch. With `--only`, of training and losses only the cases whose names contain one of the texts; after `--seconds`, no case is begun. Parts: losses, train, evaluate, load, memory, script, store; without any, all
-//! of them. In each, the two sides take turns, three times; ratios are of the same turn. Every measurement is
+//! of them. In each, the two sides take turns, three times (script and Rust eight); ratios are of the same turn. Every measurement is
 //! a row of `results/bench.parquet`, and the tables of `docs/speed.md` between its two marks are written anew.
 
 #[global_allocator]
@@ -104,7 +104,8 @@ fn root() -> PathBuf {
 fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    f64::midpoint(at(values.len().saturating_sub(1) / 2), at(values.len() / 2))
 }
 
 /// Three significant digits, with thousands apart.

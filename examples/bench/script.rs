@@ -123,19 +123,12 @@ pub fn overhead(bench: &mut Bench) -> Outcome<()> {
     }
     let [wall, cores] = ratios.map(|ratios| {
         let list: Vec<String> = ratios.iter().map(|ratio| format!("{ratio:.3}")).collect();
-        format!("{:.3} times ({})", middle(&ratios), list.join(", "))
+        format!("{:.3} times ({})", median(&ratios), list.join(", "))
     });
     bench.say(&format!(
         "A sweep of {RUNS} runs of {EPOCHS} epochs from a script takes {wall} the wall time of the same plan from Rust, and {cores} the core time.\n"
     ));
     callback(bench)
-}
-
-/// The median of an even number of values.
-fn middle(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    f64::midpoint(values[values.len() / 2 - 1], values[values.len() / 2])
 }
 
 /// Milliseconds that a script's function of every epoch costs.

@@ -12,7 +12,7 @@ use crate::script::width;
 use crate::sweep::slurm::{self, Job, Queued, Slurm};
 use crate::sweep::{Past, Provenance, RunOptions, Standing, Store, compact, rows, time_text, train_rest};
 use crate::table::{Cell, Table};
-use crate::torch::device_named;
+use crate::torch::devices_named;
 
 /// Exit code of a task that its scheduler should start again: EX_TEMPFAIL of sysexits.h.
 const AGAIN: u8 = 75;
@@ -63,7 +63,7 @@ pub(super) enum Command {
         /// Try runs again that failed before
         #[arg(long)]
         retry_failed: bool,
-        /// Where to train: auto, cpu, cuda, cuda:1
+        /// Where to train: auto, cpu, cuda (all GPUs), cuda:1
         #[arg(long, default_value = "auto")]
         device: String,
     },
@@ -148,7 +148,7 @@ pub(super) fn run(command: &Command) -> Result<u8> {
                 task,
                 RunOptions {
                     jobs: *jobs,
-                    device: Some(device_named(device)?),
+                    devices: Some(devices_named(device)?),
                     checkpoint_every,
                     retry_failed: *retry_failed,
                     ..RunOptions::default()
@@ -385,7 +385,7 @@ fn worker(dir: &Path, task: &str, options: RunOptions) -> Result<u8> {
     // What Slurm gave, where the machine may show more; stacks of several threads share it.
     let threads = runs.iter().map(|run| run.choice.threads).max().unwrap_or(1);
     let given = std::env::var("SLURM_CPUS_PER_TASK").ok().and_then(|cpus| cpus.parse::<usize>().ok());
-    let on_gpu = options.device.is_some_and(|device| device != tch::Device::Cpu);
+    let on_gpu = options.devices.as_ref().is_some_and(|devices| devices[0] != tch::Device::Cpu);
     let jobs = options.jobs.or_else(|| given.filter(|_| !on_gpu).map(|cpus| (cpus / threads).max(1)));
     let options = RunOptions { jobs, patience: PATIENCE, ..options };
     let mut observer = progress::observers(false)();

@@ -131,6 +131,8 @@ fn best(files: &Files, run: &str, made_by: &str, attempts: &[Past]) -> Result<Op
 pub struct Beginning {
     /// What kind of device trains, and by which libtorch.
     pub made_by: String,
+    /// The device by name.
+    pub device: String,
     /// When.
     pub now: SystemTime,
 }
@@ -154,6 +156,7 @@ pub struct Attempt {
     anchored: bool,
     /// When it began, by this process's clock.
     started: SystemTime,
+    device: String,
     /// Checkpoints of attempts before it, of no use once it has its own.
     outlived: Vec<PathBuf>,
     _writing: Writing,
@@ -226,6 +229,7 @@ impl Attempt {
             synced: Instant::now(),
             anchored: false,
             started: SystemTime::now(),
+            device: beginning.device.clone(),
             outlived: Vec::new(),
             _writing: writing,
         };
@@ -242,6 +246,11 @@ impl Attempt {
     /// When it began, by this process's clock.
     pub fn started(&self) -> SystemTime {
         self.started
+    }
+
+    /// The name of the device that trains.
+    pub fn device(&self) -> &str {
+        &self.device
     }
 
     /// The epochs so far, those of attempts before included.

@@ -18,7 +18,7 @@ use super::store::{Standing, Store};
 use crate::error::{Error, Result};
 use crate::model::Network;
 use crate::table::Table;
-use crate::torch::{default_device, device_name};
+use crate::torch::{default_devices, device_name};
 use crate::train::engine::{self, Event, Settings, Start, Starts, Task};
 use crate::train::{Outcome, Position, RunSpec, Status};
 
@@ -30,8 +30,8 @@ const GLANCE: Duration = Duration::from_millis(500);
 pub struct RunOptions {
     /// Stacks that train at the same time; none: one per core, or per GPU.
     pub jobs: Option<usize>,
-    /// Where; none: the first GPU, else the CPU.
-    pub device: Option<Device>,
+    /// Where; none: all GPUs, else the CPU.
+    pub devices: Option<Vec<Device>>,
     /// Whether runs that failed before are tried again.
     pub retry_failed: bool,
     /// Whether runs may be added to a plan that is frozen.
@@ -48,7 +48,7 @@ impl Default for RunOptions {
     fn default() -> Self {
         Self {
             jobs: None,
-            device: None,
+            devices: None,
             retry_failed: false,
             extend: false,
             checkpoint_every: Duration::from_secs(60),
@@ -60,7 +60,7 @@ impl Default for RunOptions {
 
 impl RunOptions {
     fn settings(&self) -> Settings {
-        let settings = Settings::on(self.device.unwrap_or_else(default_device));
+        let settings = Settings::on_all(self.devices.clone().unwrap_or_else(default_devices));
         Settings {
             workers: self.jobs.map_or(settings.workers, |jobs| jobs.max(1)),
             checkpoint_every: Some(self.checkpoint_every),
@@ -198,7 +198,7 @@ impl Recorder {
 }
 
 impl Starts for Recorder {
-    fn start(&self, run: usize) -> Result<Start> {
+    fn start(&self, run: usize, device: Device) -> Result<Start> {
         let id = &self.runs[run].id;
         let standing = self.store.standing(id)?;
         let elsewhere = match &standing {
@@ -209,7 +209,7 @@ impl Starts for Recorder {
         if elsewhere {
             return Ok(Start::Leave);
         }
-        let (attempt, snapshot) = match self.store.begin(id, &self.device) {
+        let (attempt, snapshot) = match self.store.begin(id, &device_name(device)) {
             Ok(begun) => begun,
             Err(error) => return self.unless_published(run, error).map(|()| Start::Leave),
         };
@@ -307,10 +307,8 @@ impl OpenAttempts<'_> {
             None => self.recorder.store.begin_anew(id, &self.recorder.device)?,
         };
         let Outcome { status, error, started, ended, digest, .. } = outcome;
-        let ended = Ended {
-            weights_sha256: digest,
-            ..Ended::here(status, error, started, ended, &self.recorder.device)
-        };
+        let ended =
+            Ended { weights_sha256: digest, ..Ended::here(status, error, started, ended, attempt.device()) };
         if status == Status::Done {
             self.recorder.store.publish(&self.recorder.runs[run], attempt.epochs(), &ended)?;
         }
@@ -327,7 +325,8 @@ impl OpenAttempts<'_> {
         let begun = begun.drain().flat_map(|(_, attempts)| attempts);
         for attempt in self.attempts.into_values().chain(begun) {
             let (started, now) = (attempt.started(), SystemTime::now());
-            attempt.end(Ended::here(Status::Interrupted, None, started, now, &self.recorder.device))?;
+            let ended = Ended::here(Status::Interrupted, None, started, now, attempt.device());
+            attempt.end(ended)?;
         }
         Ok(())
     }
@@ -351,7 +350,7 @@ fn train_all(
         store: Arc::clone(store),
         runs: todo.iter().map(|(run, _)| (*run).clone()).collect(),
         retry_failed: options.retry_failed,
-        device: device_name(settings.device),
+        device: device_name(settings.device()),
         begun: Mutex::default(),
     });
     let mut open = OpenAttempts {
@@ -416,6 +415,7 @@ pub fn train(spec: &RunSpec, options: &RunOptions, observer: &mut dyn Observer) 
         patience: Settings::on(tch::Device::Cpu).patience,
         ..options.settings()
     };
+    let device = settings.device();
     let mut records = Vec::new();
     let mut outcome = None;
     observer.start(work(&[(run, Position::default())], 0));
@@ -445,6 +445,6 @@ pub fn train(spec: &RunSpec, options: &RunOptions, observer: &mut dyn Observer) 
     };
     let data = crate::data::Dataset::open(&spec.data)?;
     let model = spec.model.build(data.shape(), data.classes())?;
-    let network = Network::from_state(model, state, spec.precision, settings.device)?;
+    let network = Network::from_state(model, state, spec.precision, device)?;
     Ok((rows::epochs("", run, &records)?, network))
 }

@@ -403,7 +403,8 @@ impl Store {
 
     fn beginning(&self, device: &str) -> Beginning {
         let kind = device.split(':').next().unwrap_or_default();
-        Beginning { made_by: format!("{kind} {}", crate::torch::LIBTORCH_VERSION), now: self.now() }
+        let made_by = format!("{kind} {}", crate::torch::LIBTORCH_VERSION);
+        Beginning { made_by, device: device.to_owned(), now: self.now() }
     }
 
     /// Begins an attempt at a run that looks at none before it.

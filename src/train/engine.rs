@@ -69,12 +69,12 @@ impl Task {
 }
 
 /// How to train.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Stacks that train at the same time.
     pub workers: usize,
-    /// Where.
-    pub device: Device,
+    /// Where: workers are dealt out to these in turn. At least one; the CPU alone, or GPUs.
+    pub devices: Vec<Device>,
     /// Whether outcomes carry the final weights.
     pub keep_weights: bool,
     /// Time from one checkpoint of a run to the next; zero: every epoch. None: no checkpoints.
@@ -87,13 +87,24 @@ impl Settings {
     /// One worker per core on this device, without checkpoints. On a GPU as many as there may be recorded steps on streams at
     /// once, or one.
     pub fn on(device: Device) -> Self {
-        let workers = match device {
+        Self::on_all(vec![device])
+    }
+
+    /// The same on each of these.
+    pub fn on_all(devices: Vec<Device>) -> Self {
+        let workers = |&device: &Device| match device {
             Device::Cpu => cores(),
             device if cuda::available(device) => STREAMS,
             _ => 1,
         };
+        let workers = devices.iter().map(workers).sum();
         let patience = Duration::from_millis(500);
-        Self { workers, device, keep_weights: false, checkpoint_every: None, patience }
+        Self { workers, devices, keep_weights: false, checkpoint_every: None, patience }
+    }
+
+    /// The first device; the others are like it.
+    pub fn device(&self) -> Device {
+        self.devices.first().copied().unwrap_or(Device::Cpu)
     }
 }
 
@@ -114,15 +125,15 @@ pub enum Start {
 
 /// Says where runs start, when their turn comes. Called on worker threads.
 pub trait Starts: Send + Sync {
-    /// Where the task at this position starts. An error stops the training of all.
-    fn start(&self, run: usize) -> Result<Start>;
+    /// Where the task at this position starts, which will train on this device. An error stops the training of all.
+    fn start(&self, run: usize, device: Device) -> Result<Start>;
 }
 
 /// Every run starts at its beginning.
 struct FromTheBeginning;
 
 impl Starts for FromTheBeginning {
-    fn start(&self, _run: usize) -> Result<Start> {
+    fn start(&self, _run: usize, _device: Device) -> Result<Start> {
         Ok(Start::Fresh)
     }
 }
@@ -203,14 +214,32 @@ struct Piece {
     alone: bool,
 }
 
+/// A device, and its memory.
+struct Place {
+    device: Device,
+    memory: Memory,
+}
+
+impl Place {
+    fn new(device: Device) -> Self {
+        let memory = Memory::of(match device {
+            Device::Cpu => crate::memory::available(),
+            // A part of it goes to pieces that are too small to be of use.
+            device => cuda::free_memory(device).map(|bytes| bytes / 20 * 19),
+        });
+        Self { device, memory }
+    }
+}
+
 /// Everything that the workers share.
 struct Shared {
     tasks: Vec<Task>,
     starts: Arc<dyn Starts>,
     queue: Mutex<VecDeque<Piece>>,
+    /// By what they are and where their images lie.
     datasets: Mutex<HashMap<String, (Dataset, ImageStore)>>,
     settings: Settings,
-    memory: Memory,
+    places: Vec<Place>,
     cancelled: AtomicBool,
     images: AtomicU64,
 }
@@ -241,28 +270,25 @@ pub fn resume(
     let mut left = tasks.len();
     let pieces = pieces(&tasks, &settings);
     let workers = settings.workers.min(pieces.len());
+    let patience = settings.patience;
     let shared = Arc::new(Shared {
         tasks,
         starts,
         queue: Mutex::new(pieces.into()),
         datasets: Mutex::default(),
+        places: settings.devices.iter().copied().map(Place::new).collect(),
         settings,
-        memory: Memory::of(match settings.device {
-            Device::Cpu => crate::memory::available(),
-            // A part of it goes to pieces that are too small to be of use.
-            device => cuda::free_memory(device).map(|bytes| bytes / 20 * 19),
-        }),
         cancelled: AtomicBool::new(false),
         images: AtomicU64::new(0),
     });
     let (sender, receiver) = sync_channel(BACKLOG);
-    for _ in 0..workers {
+    for worker in 0..workers {
         let (shared, sender, scope) = (Arc::clone(&shared), sender.clone(), crate::interrupt::scope());
         std::thread::Builder::new()
             .name(WORKER.to_owned())
             .spawn(move || {
                 crate::interrupt::work_for(scope);
-                work(&shared, &sender);
+                work(&shared, &shared.places[worker % shared.places.len()], &sender);
             })
             .map_err(|error| Error::invalid(format!("cannot start a worker thread: {error}")))?;
     }
@@ -317,7 +343,7 @@ pub fn resume(
         // A long step ends by itself; its thread then finds that nobody listens.
         let since = failed.as_ref().map(|(since, _)| *since).or(interrupted);
         if ended
-            || since.is_some_and(|since| since.elapsed() > settings.patience)
+            || since.is_some_and(|since| since.elapsed() > patience)
             || (interrupted.is_some() && crate::interrupt::urgent())
         {
             break;
@@ -342,7 +368,7 @@ fn pieces(tasks: &[Task], settings: &Settings) -> Vec<Piece> {
     for cohort in cohorts(&specs).into_iter().flat_map(|cohort| by(cohort, place)) {
         let choice = tasks[cohort[0]].choice;
         let mut rest = &cohort[..];
-        let largest = choice.largest(specs[cohort[0]].precision, settings.device);
+        let largest = choice.largest(specs[cohort[0]].precision, settings.device());
         for size in stacks(cohort.len(), largest, settings.workers) {
             let (runs, others) = rest.split_at(size);
             rest = others;
@@ -388,8 +414,8 @@ impl From<Error> for Stop {
     }
 }
 
-fn work(shared: &Shared, events: &SyncSender<Message>) {
-    if let Err(error) = cuda::own_stream(shared.settings.device) {
+fn work(shared: &Shared, place: &Place, events: &SyncSender<Message>) {
+    if let Err(error) = cuda::own_stream(place.device) {
         let _ = events.send(Message::Broken(error));
         return;
     }
@@ -401,7 +427,8 @@ fn work(shared: &Shared, events: &SyncSender<Message>) {
         }
         let started = SystemTime::now();
         let mut open = piece.runs.clone();
-        let result = catch_unwind(AssertUnwindSafe(|| train(shared, &piece, started, &mut open, events)));
+        let result =
+            catch_unwind(AssertUnwindSafe(|| train(shared, place, &piece, started, &mut open, events)));
         let error = match result {
             Ok(Ok(())) => continue,
             Ok(Err(Stop::Cancelled)) => return,
@@ -414,7 +441,7 @@ fn work(shared: &Shared, events: &SyncSender<Message>) {
             Err(panic) => crate::error::panic_message(panic.as_ref()),
         };
         let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if error.contains(OUT_OF_MEMORY) && !piece.alone && shared.settings.device != Device::Cpu {
+        if error.contains(OUT_OF_MEMORY) && !piece.alone && place.device != Device::Cpu {
             queue.push_back(Piece { runs: open, alone: true, ..piece });
             continue;
         }
@@ -444,6 +471,7 @@ fn work(shared: &Shared, events: &SyncSender<Message>) {
 /// Trains one piece; removes from `open` the runs that have ended.
 fn train(
     shared: &Shared,
+    place: &Place,
     piece: &Piece,
     started: SystemTime,
     open: &mut Vec<usize>,
@@ -453,18 +481,18 @@ fn train(
     let cancelled = || shared.cancelled.load(Ordering::Relaxed);
     // What all of them need comes first: where it is missing, nothing has begun.
     let first = &shared.tasks[piece.runs[0]].spec;
-    let (data, store) = shared.dataset(first)?;
-    let device = shared.settings.device;
+    let device = place.device;
+    let (data, store) = shared.dataset(first, device)?;
     let (choice, runs) = (piece.choice, piece.runs.len());
     let needed = memory::needed(first, data.shape(), data.classes(), choice, runs, device)?;
-    let needed = if piece.alone { shared.memory.all().max(needed) } else { needed };
-    let _share = shared.memory.reserve(needed, cancelled)?;
+    let needed = if piece.alone { place.memory.all().max(needed) } else { needed };
+    let _share = place.memory.reserve(needed, cancelled)?;
     let mut starts: Vec<(usize, Option<Snapshot>)> = Vec::new();
     for &run in &piece.runs {
         if cancelled() {
             return Err(Stop::Cancelled);
         }
-        let snapshot = match shared.starts.start(run).map_err(Stop::Broken)? {
+        let snapshot = match shared.starts.start(run, device).map_err(Stop::Broken)? {
             Start::Fresh => None,
             Start::From(snapshot) => Some(*snapshot),
             Start::Leave => {
@@ -585,19 +613,18 @@ fn train_stack(
 }
 
 impl Shared {
-    /// The data set of a run, with its images on the device: loaded once, shared by all workers.
-    fn dataset(&self, spec: &RunSpec) -> Result<(Dataset, ImageStore)> {
-        let key = format!("{:?} {} {:?}", spec.data, spec.augment, spec.precision.master());
+    /// The data set of a run, with its images on the device: loaded once, shared by all workers there.
+    fn dataset(&self, spec: &RunSpec, device: Device) -> Result<(Dataset, ImageStore)> {
+        let key = format!("{:?} {} {:?} {device:?}", spec.data, spec.augment, spec.precision.master());
         let mut datasets = self.datasets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((data, store)) = datasets.get(&key) {
             return Ok((data.clone(), store.share()));
         }
         let data = Dataset::open(&spec.data)?;
         let augmentation = if spec.augment { data.augmentation() } else { Augmentation::None };
-        let store =
-            ImageStore::new(data.images(), augmentation, self.settings.device, spec.precision.master());
+        let store = ImageStore::new(data.images(), augmentation, device, spec.precision.master());
         // Other workers' streams read it.
-        cuda::synchronize(self.settings.device)?;
+        cuda::synchronize(device)?;
         let shared = (data.clone(), store.share());
         datasets.insert(key, (data, store));
         Ok(shared)

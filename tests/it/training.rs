@@ -1,10 +1,13 @@
 //! Reproducibility: seeds, cohorts, orders, and where a result may and may not depend on its neighbours.
 
+use std::sync::{Arc, Mutex};
+
 use kelvin::data::{DataOp, DataSpec, Sampling, Source, SyntheticOptions};
+use kelvin::error::Result;
 use kelvin::model::ModelSpec;
 use kelvin::optim::{OptimizerSpec, Schedule, Sgd};
 use kelvin::torch::Precision;
-use kelvin::train::engine::{Event, Settings, Task, run};
+use kelvin::train::engine::{Event, Settings, Start, Starts, Task, resume, run};
 use kelvin::train::{Choice, EpochRecord, Order, RunSpec, Seeds, TrainMetrics};
 use tch::Device;
 
@@ -60,6 +63,46 @@ fn bits(record: &EpochRecord) -> Vec<u64> {
         .flat_map(|scores| [scores.loss, scores.accuracy, scores.loss_std])
         .map(f64::to_bits)
         .collect()
+}
+
+/// Notes where runs are to train.
+#[derive(Default)]
+struct Dealt(Mutex<Vec<(usize, Device)>>);
+
+impl Starts for Dealt {
+    fn start(&self, run: usize, device: Device) -> Result<Start> {
+        self.0.lock().unwrap().push((run, device));
+        Ok(Start::Fresh)
+    }
+}
+
+/// Workers are dealt out to devices: on the same one several times every run trains once, and as on one.
+#[test]
+fn runs_are_dealt_out_to_devices() {
+    let specs: Vec<RunSpec> = (1..=4).map(|seed| spec(2, 16, Precision::Float32, seed)).collect();
+    let choice = Choice::torch(1, 1);
+    let alone = train_by(&specs, choice, 1);
+    for (devices, workers) in
+        [(vec![Device::Cpu; 2], 2), (vec![Device::Cpu; 2], 3), (vec![Device::Cpu; 3], 2)]
+    {
+        let settings = Settings { workers, ..Settings::on_all(devices) };
+        let tasks = specs.iter().map(|spec| Task::new(spec.clone(), choice)).collect();
+        let dealt = Arc::new(Dealt::default());
+        let mut together: Vec<Option<EpochRecord>> = vec![None; specs.len()];
+        resume(tasks, Arc::clone(&dealt) as Arc<dyn Starts>, settings, &mut |event| {
+            if let Event::Epoch { run, record } = event {
+                together[run] = Some(record);
+            }
+            Ok(())
+        })
+        .unwrap();
+        for (own, alone) in together.iter().zip(&alone) {
+            assert_eq!(bits(own.as_ref().unwrap()), bits(alone));
+        }
+        let mut dealt: Vec<usize> = dealt.0.lock().unwrap().iter().map(|(run, _)| *run).collect();
+        dealt.sort_unstable();
+        assert_eq!(dealt, [0, 1, 2, 3]);
+    }
 }
 
 /// Replicas with their own seed and learning rate agree with solo runs to 1e-10 in float64.

@@ -17,7 +17,7 @@ use crate::script::session::Session;
 use crate::sweep::slurm::{SLURM_OPTIONS, Slurm};
 use crate::sweep::{Files, Observer, Plan, RunOptions, Store, Summary, outlook};
 use crate::table::Table;
-use crate::torch::device_named;
+use crate::torch::devices_named;
 use crate::train::RunSpec;
 
 /// A plan.
@@ -56,7 +56,10 @@ pub(super) enum Executor {
 /// The options of `run`, with their meanings.
 pub(super) const EXECUTION_OPTIONS: [(&str, &str); 7] = [
     ("jobs", "stacks that train at the same time; default one per core, or per GPU"),
-    ("device", "\"auto\", \"cpu\", \"cuda\" or \"cuda:0\"; default \"auto\""),
+    (
+        "device",
+        "\"auto\" (GPUs where there are any), \"cpu\", \"cuda\" (all GPUs) or \"cuda:0\"; default \"auto\"",
+    ),
     ("executor", "\"local\" or slurm(#{…}); default \"local\""),
     ("checkpoint_every", "seconds from one checkpoint to the next, 0: every epoch; default 60"),
     ("retry", "\"failed\": runs that failed are tried again"),
@@ -88,7 +91,7 @@ pub(super) fn run_options(options: &Map, session: &Session) -> Result<(RunOption
                 }
                 found.jobs = Some(jobs);
             }
-            "device" => found.device = Some(device_named(&text(key, value)?)?),
+            "device" => found.devices = Some(devices_named(&text(key, value)?)?),
             "executor" => match value.clone().try_cast::<Slurm>() {
                 Some(slurm) => executor = Executor::Slurm(slurm),
                 None => {

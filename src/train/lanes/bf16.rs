@@ -1,9 +1,9 @@
-//! Products of bfloat16 numbers, added up in float32.
+//! Products of bfloat16 numbers, added up in float32, and numbers that are kept as such.
 //!
 //! A factor holds two numbers in each lane, rounded to bfloat16: one in the lower half of its bits, one in the upper.
 //! Two of them give both products, which are exact in float32; the upper ones are added first and the sum is rounded, then the
 //! lower ones. That is what the instruction of AVX512-BF16 does, so other processors give the same bits, with one
-//! exception: the instruction takes numbers, products and sums below 1.2e-38 for zero, the others keep them.
+//! exception: its instructions take numbers, products and sums below 1.2e-38 for zero, the others keep them.
 
 use super::vector::{Kept, Pair, Plain, Vector};
 
@@ -12,7 +12,7 @@ use super::vector::{Kept, Pair, Plain, Vector};
 #[repr(transparent)]
 pub(super) struct Bf16<V>(V);
 
-/// Such a vector's numbers, rounded to bfloat16.
+/// Its numbers, rounded to bfloat16.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(super) struct Short<V: Halves>(V::Short);
@@ -31,7 +31,7 @@ impl<V: Halves> Kept<Bf16<V>> for Short<V> {
     }
 }
 
-/// What that takes.
+/// What [`Bf16`] takes.
 pub(super) trait Halves: Vector<Scalar = f32> {
     /// As [`Vector::Part`].
     type Register: Halves;
@@ -198,7 +198,7 @@ mod x86 {
     use super::super::vector::{Avx2F32, Avx512F32, Vector};
     use super::{Halves, QUIET, ROUND, UPPER};
 
-    /// The nearest number of 16 bits, in the upper half, with something else below. No closure within `round`, which would
+    /// The nearest number of 16 bits, in the upper half, with something else below. No closures around it, which would
     /// be compiled without the processor's features.
     ///
     /// # Safety
@@ -366,10 +366,11 @@ mod tests {
                 tch::Tensor::from_slice(&kept).to_kind(tch::Kind::BFloat16).to_kind(tch::Kind::Float);
             let rounded: Vec<f32> = rounded.try_into().unwrap();
             let [own, factor, [term, _]] = vectors;
-            let mut all = [V::zero(); 3];
+            let (mut all, mut kept_own) = ([V::zero(); 3], V::zero());
             V::enable(
                 #[inline(always)]
                 || {
+                    kept_own = V::lengthen(own[0].shorten());
                     all = [V::round(own[0], own[1]), V::round(factor[0], factor[1]), V::zero()];
                     all[2] = all[0].products(all[1], term);
                 },
@@ -378,14 +379,22 @@ mod tests {
                 let at = |vector: usize| rounded[vector * V::LANES + lane];
                 let joined = lanes(&all)[lane].to_bits();
                 assert_eq!([joined << 16, joined & UPPER], [at(0), at(1)].map(f32::to_bits));
+                assert_eq!(lanes(&[kept_own])[lane].to_bits(), at(0).to_bits());
                 let sum = at(0).mul_add(at(2), at(1).mul_add(at(3), kept[4 * V::LANES + lane]));
                 if sum.is_finite() {
                     assert_eq!(lanes(&all)[2 * V::LANES + lane], sum);
                 }
             }
         }
-        // No number becomes infinite or finite.
-        let nan = lanes(&[V::round(V::splat(f32::NAN), V::splat(f32::from_bits(0x7fff_ffff)))])[0].to_bits();
-        assert!(f32::from_bits(nan << 16).is_nan() && f32::from_bits(nan & UPPER).is_nan());
+        // A NaN stays one, also where rounding up would carry into the sign.
+        let [nan, full] = [f32::NAN, f32::from_bits(0x7fff_ffff)].map(V::splat);
+        let mut all = [V::zero(); 3];
+        V::enable(
+            #[inline(always)]
+            || all = [V::round(nan, full), V::lengthen(nan.shorten()), V::lengthen(full.shorten())],
+        );
+        let both = lanes(&all)[0].to_bits();
+        assert!(f32::from_bits(both << 16).is_nan() && f32::from_bits(both & UPPER).is_nan());
+        assert!(lanes(&all[1..]).iter().all(|number| number.is_nan()));
     }
 }

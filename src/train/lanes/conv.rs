@@ -17,7 +17,7 @@ use super::winograd::{self, Kernels, Points, Tiles};
 pub(super) const PART: usize = 512;
 
 /// Numbers in each lane of a slab on one side of a convolution by tiles, or of one pack where these are more: 2 MB in the longest
-/// vectors. What is written is soon read again, and weights are loaded as often whatever the packs. Shorter vectors have the
+/// vectors, half of it where numbers are kept in half. What is written is soon read again, and weights are loaded as often whatever the packs. Shorter vectors have the
 /// same slabs, so that bits do not depend on how many replicas there are. Few in unit tests, where nets are small.
 const NUMBERS: usize = if cfg!(test) { 1 << 10 } else { 1 << 15 };
 
@@ -37,7 +37,7 @@ enum Way {
     Tiles(Arc<Tiles>),
 }
 
-/// What an output is added to.
+/// What a convolution adds its output to.
 #[derive(Clone, Copy)]
 pub(super) enum Onto<'a, Y> {
     Nothing,
@@ -48,15 +48,6 @@ pub(super) enum Onto<'a, Y> {
 }
 
 impl<Y: Copy> Onto<'_, Y> {
-    /// The same for a part of the output.
-    #[inline(always)]
-    pub(super) fn part(self, own: Range<usize>) -> Self {
-        match self {
-            Self::Other(base) => Self::Other(&base[own]),
-            onto => onto,
-        }
-    }
-
     /// Puts a value of the output to its place.
     #[inline(always)]
     pub(super) fn put<V: Vector>(self, value: V, y: &mut [Y], index: usize)
@@ -142,7 +133,7 @@ impl Conv {
     /// Vectors that gather its gradient.
     pub(super) fn sums<V: Vector>(&self, replicas: usize) -> usize {
         match &self.way {
-            Way::Direct(direct) => direct.live(),
+            Way::Direct(direct) => direct.sums::<V>(replicas),
             Way::Tiles(_) => Tiles::sums::<V>(self.from * self.to, replicas),
         }
     }
@@ -236,7 +227,7 @@ impl Conv {
         points: &mut Points<V>,
     ) {
         match &self.way {
-            Way::Direct(direct) => direct.gradient((x, dy), gradient, packs, points),
+            Way::Direct(direct) => direct.gradient(replicas, (x, dy), gradient, packs, points),
             Way::Tiles(tiles) => tiles.gradient([self.from, self.to], replicas, (x, dy), gradient, points),
         }
     }
@@ -304,7 +295,12 @@ mod tests {
         [y, dx, dw]
     }
 
-    /// Both ways are the definition, whatever sides, packs, replicas and vector.
+    /// The vector as it is after it was kept.
+    fn kept<V: Vector>(value: V) -> V {
+        V::Kept::keep(value).value()
+    }
+
+    /// Both ways are the definition, whatever sides, packs, replicas and vector; outputs are rounded once where they are kept.
     #[test]
     fn convolutions_are_what_they_are_defined_to_be() {
         compare::<Plain<f64, 4>>();
@@ -336,10 +332,14 @@ mod tests {
             };
             let x = vectors(from * pixels * packs, 2);
             // Both are added to.
+            let keep = |vectors: &[V]| vectors.iter().map(|&value| V::Kept::keep(value)).collect::<Vec<_>>();
+            let values = |kept: &[V::Kept]| kept.iter().map(|kept| kept.value()).collect::<Vec<V>>();
             let (dy, first) = (vectors(to * pixels * packs, 3), vectors(to * pixels * packs, 4));
+            let kept_dy = keep(&dy);
             let mut ready = Kernels::<V>::new(conv.factors::<V>(replicas)).unwrap();
             let mut room = [(); 2].map(|()| vec![V::zero(); conv.room::<V>()]);
-            let (mut y, mut dx, base) = (first.clone(), vec![V::zero(); x.len()], vectors(x.len(), 5));
+            let base = vectors(x.len(), 5);
+            let (mut y, mut dx) = (keep(&first), keep(&vec![V::zero(); x.len()]));
             conv.prepare(&theta, false, replicas, &mut ready);
             conv.forward(
                 Own { theta: &theta, replicas, kernels: &ready },
@@ -351,10 +351,11 @@ mod tests {
             );
             conv.prepare(&theta, true, replicas, &mut ready);
             let own = Own { theta: &theta, replicas, kernels: &ready };
-            conv.backward(own, &dy, &mut dx, packs, Onto::Other(&base), &mut room);
+            conv.backward(own, &kept_dy, &mut dx, packs, Onto::Other(&keep(&base)), &mut room);
+            let [y, dx] = [values(&y), values(&dx)];
             let mut sums = vec![V::zero(); conv.sums::<V>(replicas)];
             for _ in 0..2 {
-                conv.gradient(replicas, &x, &dy, &mut sums, packs, &mut room);
+                conv.gradient(replicas, &x, &kept_dy, &mut sums, packs, &mut room);
             }
             let mut gradient = vec![V::Scalar::default(); 9 * kernels * replicas];
             conv.hand_on(&sums, replicas, |place, part| {
@@ -365,6 +366,8 @@ mod tests {
                 lanes(own).iter().skip(lane).step_by(V::LANES).map(|number| number.wide()).collect()
             };
             let same = |a: &[f64], b: &[f64]| assert!(a == b, "{channels:?} {sides:?} {packs}");
+            // A sum of two whole numbers, kept.
+            let sum = |(a, b): (&f64, &f64)| lanes(&[kept(V::of(a + b))])[0].wide();
             for replica in 0..replicas {
                 let of_replica = |numbers: &[V::Scalar]| -> Vec<f64> {
                     numbers.iter().skip(replica).step_by(replicas).map(|number| number.wide()).collect()
@@ -378,13 +381,10 @@ mod tests {
                     let [expected_y, expected_dx, dw] =
                         defined(channels, sides, &weights, &image(&x, pack, lane), &image(&dy, pack, lane));
                     let added: Vec<f64> =
-                        image(&first, pack, lane).iter().zip(&expected_y).map(|(a, b)| a + b).collect();
+                        image(&first, pack, lane).iter().zip(&expected_y).map(sum).collect();
                     same(&image(&y, pack, lane), &added);
-                    let added = image(&base, pack, lane)
-                        .iter()
-                        .zip(&expected_dx)
-                        .map(|(a, b)| a + b)
-                        .collect::<Vec<_>>();
+                    let added: Vec<f64> =
+                        image(&base, pack, lane).iter().zip(&expected_dx).map(sum).collect();
                     same(&image(&dx, pack, lane), &added);
                     total.iter_mut().zip(dw).for_each(|(sum, value)| *sum += 2.0 * value);
                 }

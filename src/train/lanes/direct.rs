@@ -118,8 +118,13 @@ impl Direct {
     }
 
     /// Weights that can have a gradient.
-    pub(super) fn live(&self) -> usize {
+    fn live(&self) -> usize {
         self.to * self.from * self.geometry.live.len()
+    }
+
+    /// Vectors that gather its gradient: one for each live weight, or a lane.
+    pub(super) fn sums<V: Vector>(&self, replicas: usize) -> usize {
+        if adds_up::<V>(replicas) { self.live().div_ceil(V::LANES) } else { self.live() }
     }
 
     /// Scalars of its kernels for contracting over the input's channels or, `turned`, over the output's, where those
@@ -205,9 +210,11 @@ impl Direct {
         side.contract(replicas, dy, dx, packs, onto, points);
     }
 
-    /// Adds the gradient with respect to the live weights to `gradient`, image by image of a pack apart.
+    /// Adds the gradient with respect to the live weights to `gradient`, image by image of a pack apart, or added up
+    /// ([`adds_up`]).
     pub(super) fn gradient<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
+        replicas: usize,
         (x, dy): (&[X], &[Y]),
         gradient: &mut [V],
         packs: usize,
@@ -215,18 +222,22 @@ impl Direct {
     ) {
         assert_eq!(x.len(), self.from * self.geometry.inputs.others * packs);
         assert_eq!(dy.len(), self.to * self.geometry.pixels * packs);
-        assert_eq!(gradient.len(), self.live());
+        assert_eq!(gradient.len(), self.sums::<V>(replicas));
         let pairs = &self.geometry.pairs[packs.div_ceil(V::DEPTH) - 1];
         let [inputs, outputs] = points;
         let x = joined(x, self.geometry.inputs.others, packs, Over::Packs, inputs);
         let dy = joined(dy, self.geometry.pixels, packs, Over::Packs, outputs);
         V::run(
             #[inline(always)]
-            || match packs.div_ceil(V::DEPTH) {
-                1 => self.gradient_of::<V, 1>(x, dy, gradient, pairs),
-                2 => self.gradient_of::<V, 2>(x, dy, gradient, pairs),
-                3 => self.gradient_of::<V, 3>(x, dy, gradient, pairs),
-                _ => self.gradient_of::<V, 4>(x, dy, gradient, pairs),
+            || match (packs.div_ceil(V::DEPTH), adds_up::<V>(replicas)) {
+                (1, false) => self.gradient_of::<V, 1, false>(x, dy, gradient, pairs),
+                (2, false) => self.gradient_of::<V, 2, false>(x, dy, gradient, pairs),
+                (3, false) => self.gradient_of::<V, 3, false>(x, dy, gradient, pairs),
+                (_, false) => self.gradient_of::<V, 4, false>(x, dy, gradient, pairs),
+                (1, true) => self.gradient_of::<V, 1, true>(x, dy, gradient, pairs),
+                (2, true) => self.gradient_of::<V, 2, true>(x, dy, gradient, pairs),
+                (3, true) => self.gradient_of::<V, 3, true>(x, dy, gradient, pairs),
+                (_, true) => self.gradient_of::<V, 4, true>(x, dy, gradient, pairs),
             },
         );
     }
@@ -244,16 +255,30 @@ impl Direct {
         // The other taps' gradients stay zero.
         let mut part = vec![V::Scalar::default(); rows * taps * replicas];
         let mut start = 0;
-        for gradient in gradient.chunks(rows * live.len()) {
-            with_replicas!(replicas, R => fold_rows::<V, R>(gradient, live, taps, &mut part));
-            let parameters = gradient.len() / live.len() * taps;
+        for first in (0..self.live()).step_by(rows * live.len()) {
+            let own = first..(first + rows * live.len()).min(self.live());
+            let parameters = own.len() / live.len() * taps;
+            if adds_up::<V>(replicas) {
+                let rows = lanes(gradient)[own].chunks_exact(live.len()).zip(part.chunks_exact_mut(taps));
+                for (gradient, row) in rows {
+                    gradient.iter().zip(live).for_each(|(sum, &tap)| row[tap] = *sum);
+                }
+            } else {
+                with_replicas!(replicas, R => fold_rows::<V, R>(&gradient[own], live, taps, &mut part));
+            }
             change(start, &part[..parameters * replicas]);
             start += parameters;
         }
     }
 
     #[inline(always)]
-    fn gradient_of<V: Vector, const N: usize>(&self, x: &[V], dy: &[V], gradient: &mut [V], pairs: &[Pairs]) {
+    fn gradient_of<V: Vector, const N: usize, const UP: bool>(
+        &self,
+        x: &[V],
+        dy: &[V],
+        gradient: &mut [V],
+        pairs: &[Pairs],
+    ) {
         for run in pairs {
             let mut output = 0;
             while output < self.to {
@@ -262,15 +287,15 @@ impl Direct {
                 while input < self.from {
                     let deep = tile(self.from - input, V::PACKS);
                     match (wide, deep) {
-                        (4, 4) => self.gradient_tile::<V, N, 4, 4>(x, dy, gradient, run, output, input),
-                        (4, 2) => self.gradient_tile::<V, N, 4, 2>(x, dy, gradient, run, output, input),
-                        (4, _) => self.gradient_tile::<V, N, 4, 1>(x, dy, gradient, run, output, input),
-                        (2, 4) => self.gradient_tile::<V, N, 2, 4>(x, dy, gradient, run, output, input),
-                        (2, 2) => self.gradient_tile::<V, N, 2, 2>(x, dy, gradient, run, output, input),
-                        (2, _) => self.gradient_tile::<V, N, 2, 1>(x, dy, gradient, run, output, input),
-                        (_, 4) => self.gradient_tile::<V, N, 1, 4>(x, dy, gradient, run, output, input),
-                        (_, 2) => self.gradient_tile::<V, N, 1, 2>(x, dy, gradient, run, output, input),
-                        (_, _) => self.gradient_tile::<V, N, 1, 1>(x, dy, gradient, run, output, input),
+                        (4, 4) => self.gradient_tile::<V, N, UP, 4, 4>(x, dy, gradient, run, output, input),
+                        (4, 2) => self.gradient_tile::<V, N, UP, 4, 2>(x, dy, gradient, run, output, input),
+                        (4, _) => self.gradient_tile::<V, N, UP, 4, 1>(x, dy, gradient, run, output, input),
+                        (2, 4) => self.gradient_tile::<V, N, UP, 2, 4>(x, dy, gradient, run, output, input),
+                        (2, 2) => self.gradient_tile::<V, N, UP, 2, 2>(x, dy, gradient, run, output, input),
+                        (2, _) => self.gradient_tile::<V, N, UP, 2, 1>(x, dy, gradient, run, output, input),
+                        (_, 4) => self.gradient_tile::<V, N, UP, 1, 4>(x, dy, gradient, run, output, input),
+                        (_, 2) => self.gradient_tile::<V, N, UP, 1, 2>(x, dy, gradient, run, output, input),
+                        (_, _) => self.gradient_tile::<V, N, UP, 1, 1>(x, dy, gradient, run, output, input),
                     }
                     input += deep;
                 }
@@ -280,7 +305,7 @@ impl Direct {
     }
 
     #[inline(always)]
-    fn gradient_tile<V: Vector, const N: usize, const O: usize, const I: usize>(
+    fn gradient_tile<V: Vector, const N: usize, const UP: bool, const O: usize, const I: usize>(
         &self,
         x: &[V],
         dy: &[V],
@@ -310,13 +335,33 @@ impl Direct {
             }
         }
         let live = self.geometry.live.len();
+        let weight = |o: usize, i: usize| ((output + o) * self.from + input + i) * live + run.live;
+        if UP {
+            let mut all = [[V::zero(); 4]; 4];
+            for (all, sums) in all.iter_mut().zip(&sums) {
+                all[..I].copy_from_slice(sums);
+            }
+            let (added, gradient) = ([V::sums(all)], lanes_mut(gradient));
+            for (o, added) in lanes(&added).chunks_exact(4).enumerate().take(O) {
+                for (i, added) in added.iter().enumerate().take(I) {
+                    gradient[weight(o, i)] += *added;
+                }
+            }
+            return;
+        }
         for (o, sums) in sums.iter().enumerate() {
             for (i, sum) in sums.iter().enumerate() {
-                let weight = &mut gradient[((output + o) * self.from + input + i) * live + run.live];
+                let weight = &mut gradient[weight(o, i)];
                 *weight = weight.add(*sum);
             }
         }
     }
+}
+
+/// Whether a gradient's lanes are added up tile by tile: where all are one replica's that takes few instructions for sixteen weights
+/// at once, and a wide net's gradients would else be sixteen times as long and leave the caches.
+fn adds_up<V: Vector>(replicas: usize) -> bool {
+    V::LANES == 16 && replicas == 1
 }
 
 /// What numbers are contracted over.

@@ -764,8 +764,9 @@ mod tests {
             };
             // Mean squares over draws of weights.
             let square = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>();
+            const DRAWS: i64 = 24;
             let mut errors = [0.0; 3];
-            for seed in 1..=24 {
+            for seed in 1..=DRAWS {
                 let exact = gradient(seed, Precision::Float64, Backend::Torch);
                 let ways = [
                     (Precision::Float32, Backend::Lanes),
@@ -776,7 +777,7 @@ mod tests {
                     let own = gradient(seed, precision, backend);
                     *error += square(&mut own.iter().zip(&exact).map(|(a, b)| a - b))
                         / square(&mut exact.iter().copied())
-                        / 24.0;
+                        / DRAWS as f64;
                 }
             }
             let [float, lanes, torch] = errors.map(f64::sqrt);

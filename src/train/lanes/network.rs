@@ -440,7 +440,7 @@ impl Network {
             share(items, desks, |((((slab, (x, dy)), (between, middle)), input), part), desk| {
                 let Desk { activated, points, gradient, projection } = desk;
                 let activated = &mut activated[..x.len()];
-                bn2.backward(between, middle, *slab, Onto::Nothing);
+                bn2.backward(between, middle, *slab, None);
                 bn1.activate(x, activated, slab.packs);
                 block.conv1.gradient(
                     replicas,
@@ -474,8 +474,8 @@ impl Network {
                 slabs.iter().zip(sides).zip(parts_mut(input, slabs, before)),
                 desks,
                 |((slab, (x, dy)), input), _| {
-                    let onto = if block.shortcut.is_some() { Onto::Nothing } else { Onto::Other(dy) };
-                    bn1.backward(x, input, *slab, onto);
+                    let around = block.shortcut.is_none().then_some(dy);
+                    bn1.backward(x, input, *slab, around);
                 },
             );
             std::mem::swap(output, input);

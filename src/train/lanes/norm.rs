@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use super::conv::Onto;
 use super::slab::Slab;
 use super::vector::{Kept, Scalar, Vector, lanes, lanes_mut};
 
@@ -267,8 +266,15 @@ impl<V: Vector> State<V> {
         );
     }
 
-    /// Turns the gradient of what the norm gave into that of its input.
-    pub(super) fn backward(&self, x: &[V::Kept], gradient: &mut [V::Kept], slab: Slab, onto: Onto<V::Kept>) {
+    /// Turns the gradient of what the norm gave into that of its input, and adds that of what goes `around` the norm and all
+    /// until its block's end.
+    pub(super) fn backward(
+        &self,
+        x: &[V::Kept],
+        gradient: &mut [V::Kept],
+        slab: Slab,
+        around: Option<&[V::Kept]>,
+    ) {
         let lie = self.lie(x, slab.packs);
         let share = V::of(1.0 / self.count);
         let last = slab.last::<V>(self.replicas);
@@ -283,11 +289,15 @@ impl<V: Vector> State<V> {
                     for pack in 0..slab.packs {
                         let own = lie.range(pack, channel);
                         let gradient = &mut gradient[own.clone()];
-                        let onto = onto.part(own.clone());
+                        let around = around.map(|around| &around[own.clone()]);
                         for (index, x) in x[own].iter().enumerate() {
                             let deviation = x.value().sub(mean);
                             let centred = gradient[index].value().sub(shift).sub(deviation.mul(slope));
-                            onto.put(centred.mul(scale), gradient, index);
+                            let mut value = centred.mul(scale);
+                            if let Some(around) = around {
+                                value = value.add(around[index].value());
+                            }
+                            gradient[index] = V::Kept::keep(value);
                         }
                         if let (Some(there), true) = (last, pack + 1 == slab.packs) {
                             for gradient in gradient {

@@ -75,7 +75,7 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     const PACKS: usize = 4;
     /// A register's share of it, for kernels that need many: a vector is one of them, or some one after the other.
     type Part: Vector<Scalar = Self::Scalar>;
-    /// What layers hand to one another.
+    /// What the inputs of batch norms and the gradients of a whole batch are kept as.
     type Kept: Kept<Self>;
     /// Numbers that each lane of a factor of [`Vector::dot`] holds, at most [`DEEPEST`].
     const DEPTH: usize = 1;
@@ -106,6 +106,15 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
             }
         }
         sums[0]
+    }
+    /// Lane 4·i + j is the sum over the lanes of the j-th of the i-th four vectors. For vectors of sixteen.
+    #[inline(always)]
+    fn sums([a, b, c, d]: [[Self; 4]; 4]) -> Self {
+        #[inline(always)]
+        fn quartered<V: Vector>([a, b, c, d]: [V; 4]) -> V {
+            V::quarters(V::halves(a, b), V::halves(c, d))
+        }
+        Self::fours([quartered(a), quartered(b), quartered(c), quartered(d)])
     }
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
@@ -167,7 +176,7 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     }
 }
 
-/// What numbers are kept as between layers: as they are, or rounded.
+/// How numbers are kept: as they are, or rounded.
 pub(super) trait Kept<V>: Copy + Send + Sync + 'static {
     fn keep(value: V) -> Self;
     fn value(self) -> V;
@@ -201,16 +210,15 @@ pub(super) fn lanes_mut<V: Vector>(vectors: &mut [V]) -> &mut [V::Scalar] {
     unsafe { std::slice::from_raw_parts_mut(vectors.as_mut_ptr().cast(), vectors.len() * V::LANES) }
 }
 
-/// Has `N` values there, if any are, brought to the second-level cache before they are asked for.
+/// Has two values that lie there, if any do, brought to the second-level cache before they are asked for; of short ones that lie in
+/// two lines of it the first.
 #[inline(always)]
-pub(super) fn fetch<T, const N: usize>(at: *const T) {
-    /// Bytes of a line of the cache.
-    const LINE: usize = 64;
+pub(super) fn fetch_two<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
-    for line in 0..(N * size_of::<T>()).div_ceil(LINE) {
+    for line in (0..2 * size_of::<T>()).step_by(64) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         // SAFETY: any address is allowed, and nothing is read.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast::<i8>().wrapping_add(line * LINE)) };
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast::<i8>().wrapping_add(line)) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
@@ -243,7 +251,7 @@ impl<V: Vector> Numbers<V> {
     }
 }
 
-/// So many vectors of zeros; an error where there is no memory for them, which would end the process otherwise.
+/// So many zeros; an error where there is no memory for them, which would end the process otherwise.
 pub(super) fn zeros<V: Vector, T: Kept<V>>(length: usize) -> Result<Vec<T>> {
     let mut vectors = Vec::new();
     vectors.try_reserve_exact(length).map_err(|_| {

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use super::conv::Onto;
 use super::vector::{
-    DEEPEST, Kept, Numbers, Vector, fetch, lanes, lanes_mut, parts, parts_mut, with_replicas,
+    DEEPEST, Kept, Numbers, Vector, fetch_two, lanes, lanes_mut, parts, parts_mut, with_replicas,
 };
 use crate::error::Result;
 
@@ -505,7 +505,7 @@ impl Tiles {
                 // Of four columns of pixels those in the middle, which are the tile's own.
                 let later = ahead * self.pixels + first + (S - 2) / 2;
                 for row in 0..S {
-                    fetch::<_, 2>(x.as_ptr().wrapping_add(later + row * self.width));
+                    fetch_two(x.as_ptr().wrapping_add(later + row * self.width));
                 }
                 for (i, row) in values.iter_mut().enumerate() {
                     for (j, value) in row.iter_mut().enumerate() {
@@ -553,7 +553,7 @@ impl Tiles {
                 if let Column::Whole(first) = column {
                     let later = (channel + 1) * self.pixels + first;
                     for row in 0..2 {
-                        fetch::<_, 2>(y.as_ptr().wrapping_add(later + row * self.width));
+                        fetch_two(y.as_ptr().wrapping_add(later + row * self.width));
                     }
                 }
                 let start = place([channels, columns], channel, index);
@@ -703,8 +703,7 @@ fn accumulate_tile<V: Vector, const R: usize, const I: usize>(
         }
     }
     if V::LANES == 16 * R {
-        let [a, b, c, d] = all;
-        let sums = [V::fours([quartered(a), quartered(b), quartered(c), quartered(d)])];
+        let sums = [V::sums(all)];
         for (o, sums) in lanes(&sums).chunks_exact(WIDE).enumerate() {
             let start = (output + o) * from + input;
             for (own, sum) in gradient[start..start + WIDE].iter_mut().zip(sums) {
@@ -717,12 +716,6 @@ fn accumulate_tile<V: Vector, const R: usize, const I: usize>(
         let start = ((output + o) * from + input) * R;
         add_folded::<V, R>(*sums, &mut gradient[start..start + WIDE * R]);
     }
-}
-
-/// The sums of four vectors over quarters of each, one after the other.
-#[inline(always)]
-fn quartered<V: Vector>([a, b, c, d]: [V; 4]) -> V {
-    V::quarters(V::halves(a, b), V::halves(c, d))
 }
 
 /// Adds the products of a part, of `count`, of each of a group's `size` columns.

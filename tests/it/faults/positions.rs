@@ -19,7 +19,7 @@ use super::{Dice, many};
 struct From(Vec<Option<(String, Vec<u8>)>>);
 
 impl Starts for From {
-    fn start(&self, run: usize) -> Result<Start> {
+    fn start(&self, run: usize, _device: Device) -> Result<Start> {
         match &self.0[run] {
             Some((id, bytes)) => Ok(Start::From(Box::new(Snapshot::decode(bytes, id)?))),
             None => Ok(Start::Fresh),
