@@ -49,25 +49,19 @@ fn load_cuda() {
 #[cfg(not(target_os = "linux"))]
 fn load_cuda() {}
 
-/// The devices to train on when none is asked for: all GPUs, else the CPU.
-pub fn default_devices() -> Vec<Device> {
-    initialize();
-    let gpus = gpus(Cuda::device_count());
-    if gpus.is_empty() { vec![Device::Cpu] } else { gpus }
-}
-
-/// The first of them.
+/// The device to train on when none is asked for: the first GPU, else the CPU.
 pub fn default_device() -> Device {
-    default_devices()[0]
+    initialize();
+    if Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu }
 }
 
-/// The devices of a name: `auto`, `cpu`, `cuda` (all GPUs), `cuda:1`. One that is not there is an error.
+/// The devices of a name: `auto`, `cpu`, `cuda` (the first GPU), `cuda:1`, `cuda:0,1`. One that is not there is an error.
 pub fn devices_named(name: &str) -> Result<Vec<Device>> {
     initialize();
-    if name == "auto" {
-        return Ok(default_devices());
+    match name {
+        "auto" => Ok(vec![default_device()]),
+        name => devices(name, Cuda::device_count()),
     }
-    devices(name, Cuda::device_count())
 }
 
 /// The first device of a name.
@@ -75,33 +69,28 @@ pub fn device_named(name: &str) -> Result<Device> {
     Ok(devices_named(name)?[0])
 }
 
-/// So many GPUs.
-fn gpus(count: i64) -> Vec<Device> {
-    (0..usize::try_from(count).unwrap_or(0)).map(Device::Cuda).collect()
-}
-
-/// The devices of a name where there are so many GPUs; never none.
+/// The devices of a name where there are so many GPUs; never none, none twice.
 fn devices(name: &str, count: i64) -> Result<Vec<Device>> {
-    let missing = || {
-        Error::invalid(format!(
-            "device: \"{name}\" is not there, libtorch sees {count} GPUs; write \"cpu\" or \"auto\""
-        ))
+    let indices = match name.strip_prefix("cuda") {
+        None if name == "cpu" => return Ok(vec![Device::Cpu]),
+        Some("") => Some(vec![0]),
+        Some(list) => list.strip_prefix(':').and_then(|list| {
+            list.split(',').map(|index| index.trim().parse().ok()).collect::<Option<Vec<usize>>>()
+        }),
+        None => None,
     };
-    let gpus = gpus(count);
-    match (name, name.strip_prefix("cuda")) {
-        ("cpu", _) => return Ok(vec![Device::Cpu]),
-        (_, Some("")) if gpus.is_empty() => return Err(missing()),
-        (_, Some("")) => return Ok(gpus),
-        (_, Some(index)) => {
-            if let Some(index) = index.strip_prefix(':').and_then(|index| index.parse::<usize>().ok()) {
-                return gpus.get(index).map(|gpu| vec![*gpu]).ok_or_else(missing);
-            }
-        }
-        _ => {}
+    let indices = indices.filter(|all| (1..all.len()).all(|at| !all[..at].contains(&all[at])));
+    let indices = indices.ok_or_else(|| {
+        Error::invalid(format!(
+            "device: expected \"auto\", \"cpu\", \"cuda\", \"cuda:0\" or \"cuda:0,1\", found \"{name}\""
+        ))
+    })?;
+    if indices.iter().any(|&index| index as i64 >= count) {
+        return Err(Error::invalid(format!(
+            "device: \"{name}\" is not there, libtorch sees {count} GPUs; write \"cpu\" or \"auto\""
+        )));
     }
-    Err(Error::invalid(format!(
-        "device: expected \"auto\", \"cpu\", \"cuda\" (all GPUs) or \"cuda:0\", found \"{name}\""
-    )))
+    Ok(indices.into_iter().map(Device::Cuda).collect())
 }
 
 /// The name of a device: `cpu`, `cuda:0`.
@@ -121,8 +110,8 @@ pub enum Precision {
     /// 32-bit floats whose products are rounded to TF32 on a GPU (without kelvin's CUDA library only if
     /// NVIDIA_TF32_OVERRIDE=1 lets them); the same as `float32` on a CPU.
     Tf32,
-    /// bfloat16 convolutions and products on float32 master weights, and what layers hand to one another in bfloat16; batch norm
-    /// and loss in float32.
+    /// bfloat16 convolutions and products on float32 master weights, their outputs and gradients in bfloat16; batch norm and loss in
+    /// float32.
     Bf16,
     /// 64-bit floats.
     Float64,
@@ -170,14 +159,24 @@ mod tests {
 
     #[test]
     fn a_name_is_the_devices_that_are_there() {
-        let two = [Device::Cuda(0), Device::Cuda(1)];
-        assert_eq!(devices("cuda", 2).unwrap(), two);
-        assert_eq!(devices("cuda:1", 2).unwrap(), two[1..]);
+        let gpus = |indices: &[usize]| indices.iter().copied().map(Device::Cuda).collect::<Vec<_>>();
         assert_eq!(devices("cpu", 2).unwrap(), [Device::Cpu]);
-        for (name, count) in [("cuda", 0), ("cuda:2", 2), ("cuda:-1", 2), ("gpu", 2), ("cuda1", 2)] {
+        for (name, expected) in
+            [("cuda", &[0][..]), ("cuda:1", &[1]), ("cuda:1,0", &[1, 0]), ("cuda:0, 1", &[0, 1])]
+        {
+            assert_eq!(devices(name, 2).unwrap(), gpus(expected), "{name}");
+        }
+        for (name, count, expected) in [
+            ("cuda", 0, "is not there, libtorch sees 0 GPUs"),
+            ("cuda:0,2", 2, "is not there, libtorch sees 2 GPUs"),
+            ("cuda:-1", 2, "expected \"auto\""),
+            ("cuda:0,0", 2, "expected \"auto\""),
+            ("cuda:", 2, "expected \"auto\""),
+            ("gpu", 2, "expected \"auto\""),
+            ("cuda1", 2, "expected \"auto\""),
+        ] {
             let error = devices(name, count).unwrap_err().to_string();
-            let known = name.strip_prefix("cuda:").is_some_and(|index| index == "2") || name == "cuda";
-            assert!(error.contains(if known { "is not there" } else { "(all GPUs)" }), "{name}: {error}");
+            assert!(error.contains(expected) && error.contains(name), "{name}: {error}");
         }
         assert_eq!(device_named("cpu").unwrap(), Device::Cpu);
     }

@@ -63,7 +63,7 @@ pub(super) enum Command {
         /// Try runs again that failed before
         #[arg(long)]
         retry_failed: bool,
-        /// Where to train: auto, cpu, cuda (all GPUs), cuda:1
+        /// Where to train: auto, cpu, cuda, cuda:1, cuda:0,1
         #[arg(long, default_value = "auto")]
         device: String,
     },

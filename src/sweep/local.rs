@@ -18,7 +18,7 @@ use super::store::{Standing, Store};
 use crate::error::{Error, Result};
 use crate::model::Network;
 use crate::table::Table;
-use crate::torch::{default_devices, device_name};
+use crate::torch::{default_device, device_name};
 use crate::train::engine::{self, Event, Settings, Start, Starts, Task};
 use crate::train::{Outcome, Position, RunSpec, Status};
 
@@ -28,9 +28,9 @@ const GLANCE: Duration = Duration::from_millis(500);
 /// How a plan is run.
 #[derive(Clone)]
 pub struct RunOptions {
-    /// Stacks that train at the same time; none: one per core, or per GPU.
+    /// Stacks that train at the same time, on all devices together; none: one per core, or sixteen per GPU.
     pub jobs: Option<usize>,
-    /// Where; none: all GPUs, else the CPU.
+    /// Where; none: the first GPU, else the CPU.
     pub devices: Option<Vec<Device>>,
     /// Whether runs that failed before are tried again.
     pub retry_failed: bool,
@@ -60,7 +60,7 @@ impl Default for RunOptions {
 
 impl RunOptions {
     fn settings(&self) -> Settings {
-        let settings = Settings::on_all(self.devices.clone().unwrap_or_else(default_devices));
+        let settings = Settings::on_all(self.devices.clone().unwrap_or_else(|| vec![default_device()]));
         Settings {
             workers: self.jobs.map_or(settings.workers, |jobs| jobs.max(1)),
             checkpoint_every: Some(self.checkpoint_every),
@@ -184,7 +184,6 @@ struct Recorder {
     store: Arc<Store>,
     runs: Vec<PlannedRun>,
     retry_failed: bool,
-    device: String,
     /// Attempts that workers began and that the other thread has not heard of yet, the oldest first.
     begun: Mutex<HashMap<usize, VecDeque<Attempt>>>,
 }
@@ -304,7 +303,7 @@ impl OpenAttempts<'_> {
             // Another process published it.
             None if self.recorder.store.metrics_file(id).exists() => return Ok(()),
             // It failed before an attempt began, and only an attempt can say so.
-            None => self.recorder.store.begin_anew(id, &self.recorder.device)?,
+            None => self.recorder.store.begin_anew(id, &device_name(outcome.device))?,
         };
         let Outcome { status, error, started, ended, digest, .. } = outcome;
         let ended =
@@ -350,7 +349,6 @@ fn train_all(
         store: Arc::clone(store),
         runs: todo.iter().map(|(run, _)| (*run).clone()).collect(),
         retry_failed: options.retry_failed,
-        device: device_name(settings.device()),
         begun: Mutex::default(),
     });
     let mut open = OpenAttempts {

@@ -196,6 +196,8 @@ pub struct Outcome {
     pub digest: Option<String>,
     /// The final weights by their PyTorch names, if they were to be kept.
     pub weights: Option<State>,
+    /// What trained it.
+    pub device: Device,
 }
 
 /// What a worker tells.
@@ -220,6 +222,15 @@ struct Place {
     memory: Memory,
 }
 
+/// Where a piece that needs so many bytes goes: to a worker's own place, unless only others can ever hold it.
+fn fitting<'a>(places: &'a [Place], own: &'a Place, needed: u64) -> &'a Place {
+    let roomiest = places.iter().max_by_key(|place| place.memory.all());
+    if needed <= own.memory.all() {
+        return own;
+    }
+    roomiest.filter(|place| needed <= place.memory.all()).unwrap_or(own)
+}
+
 impl Place {
     fn new(device: Device) -> Self {
         let memory = Memory::of(match device {
@@ -236,8 +247,10 @@ struct Shared {
     tasks: Vec<Task>,
     starts: Arc<dyn Starts>,
     queue: Mutex<VecDeque<Piece>>,
-    /// By what they are and where their images lie.
-    datasets: Mutex<HashMap<String, (Dataset, ImageStore)>>,
+    /// By what they are.
+    datasets: Mutex<HashMap<String, Dataset>>,
+    /// Their images, by what they are and where they lie.
+    stores: Mutex<HashMap<String, ImageStore>>,
     settings: Settings,
     places: Vec<Place>,
     cancelled: AtomicBool,
@@ -276,7 +289,9 @@ pub fn resume(
         starts,
         queue: Mutex::new(pieces.into()),
         datasets: Mutex::default(),
-        places: settings.devices.iter().copied().map(Place::new).collect(),
+        stores: Mutex::default(),
+        // A GPU that nobody works on is left alone.
+        places: settings.devices.iter().copied().take(workers).map(Place::new).collect(),
         settings,
         cancelled: AtomicBool::new(false),
         images: AtomicU64::new(0),
@@ -414,7 +429,7 @@ impl From<Error> for Stop {
     }
 }
 
-fn work(shared: &Shared, place: &Place, events: &SyncSender<Message>) {
+fn work<'a>(shared: &'a Shared, mut place: &'a Place, events: &SyncSender<Message>) {
     if let Err(error) = cuda::own_stream(place.device) {
         let _ = events.send(Message::Broken(error));
         return;
@@ -428,7 +443,7 @@ fn work(shared: &Shared, place: &Place, events: &SyncSender<Message>) {
         let started = SystemTime::now();
         let mut open = piece.runs.clone();
         let result =
-            catch_unwind(AssertUnwindSafe(|| train(shared, place, &piece, started, &mut open, events)));
+            catch_unwind(AssertUnwindSafe(|| train(shared, &mut place, &piece, started, &mut open, events)));
         let error = match result {
             Ok(Ok(())) => continue,
             Ok(Err(Stop::Cancelled)) => return,
@@ -454,6 +469,7 @@ fn work(shared: &Shared, place: &Place, events: &SyncSender<Message>) {
                 ended: SystemTime::now(),
                 digest: None,
                 weights: None,
+                device: place.device,
             };
             if events.send(Message::Event(Event::Ended { run, outcome })).is_err() {
                 return;
@@ -468,10 +484,10 @@ fn work(shared: &Shared, place: &Place, events: &SyncSender<Message>) {
     }
 }
 
-/// Trains one piece; removes from `open` the runs that have ended.
-fn train(
-    shared: &Shared,
-    place: &Place,
+/// Trains one piece, at another place where this one can never hold it; removes from `open` the runs that have ended.
+fn train<'a>(
+    shared: &'a Shared,
+    place: &mut &'a Place,
     piece: &Piece,
     started: SystemTime,
     open: &mut Vec<usize>,
@@ -481,10 +497,16 @@ fn train(
     let cancelled = || shared.cancelled.load(Ordering::Relaxed);
     // What all of them need comes first: where it is missing, nothing has begun.
     let first = &shared.tasks[piece.runs[0]].spec;
-    let device = place.device;
-    let (data, store) = shared.dataset(first, device)?;
+    let data = shared.dataset(first)?;
     let (choice, runs) = (piece.choice, piece.runs.len());
-    let needed = memory::needed(first, data.shape(), data.classes(), choice, runs, device)?;
+    let needed = memory::needed(first, data.shape(), data.classes(), choice, runs, place.device)?;
+    let there = fitting(&shared.places, place, needed);
+    if there.device != place.device {
+        cuda::own_stream(there.device)?;
+        *place = there;
+    }
+    let device = place.device;
+    let store = shared.store(first, &data, device)?;
     let needed = if piece.alone { place.memory.all().max(needed) } else { needed };
     let _share = place.memory.reserve(needed, cancelled)?;
     let mut starts: Vec<(usize, Option<Snapshot>)> = Vec::new();
@@ -515,7 +537,7 @@ fn train(
         tch::set_num_threads(choice.threads as i32);
         let snapshots = snapshots.into_iter().flatten().collect();
         let stack = Stack::new(specs, choice, snapshots, &data, store.share(), device)?;
-        train_stack(shared, &runs, stack, first, started, open, events)?;
+        train_stack(shared, &runs, stack, (first, device), started, open, events)?;
     }
     Ok(())
 }
@@ -525,7 +547,7 @@ fn train_stack(
     shared: &Shared,
     runs: &[usize],
     mut stack: Stack,
-    spec: &RunSpec,
+    (spec, device): (&RunSpec, Device),
     started: SystemTime,
     open: &mut Vec<usize>,
     events: &SyncSender<Message>,
@@ -539,6 +561,7 @@ fn train_stack(
         ended: SystemTime::now(),
         digest,
         weights,
+        device,
     };
     let every = shared.settings.checkpoint_every;
     let mut saved = (Instant::now(), crate::interrupt::checkpoints());
@@ -613,20 +636,51 @@ fn train_stack(
 }
 
 impl Shared {
-    /// The data set of a run, with its images on the device: loaded once, shared by all workers there.
-    fn dataset(&self, spec: &RunSpec, device: Device) -> Result<(Dataset, ImageStore)> {
-        let key = format!("{:?} {} {:?} {device:?}", spec.data, spec.augment, spec.precision.master());
+    /// The data set of a run: loaded once, shared by all workers.
+    fn dataset(&self, spec: &RunSpec) -> Result<Dataset> {
+        let key = format!("{:?}", spec.data);
         let mut datasets = self.datasets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((data, store)) = datasets.get(&key) {
-            return Ok((data.clone(), store.share()));
+        if let Some(data) = datasets.get(&key) {
+            return Ok(data.clone());
         }
         let data = Dataset::open(&spec.data)?;
+        datasets.insert(key, data.clone());
+        Ok(data)
+    }
+
+    /// Its images on a device, shared by all workers there.
+    fn store(&self, spec: &RunSpec, data: &Dataset, device: Device) -> Result<ImageStore> {
+        let key = format!("{:?} {} {:?} {device:?}", spec.data, spec.augment, spec.precision.master());
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = stores.get(&key) {
+            return Ok(store.share());
+        }
         let augmentation = if spec.augment { data.augmentation() } else { Augmentation::None };
         let store = ImageStore::new(data.images(), augmentation, device, spec.precision.master());
         // Other workers' streams read it.
         cuda::synchronize(device)?;
-        let shared = (data.clone(), store.share());
-        datasets.insert(key, (data, store));
+        let shared = store.share();
+        stores.insert(key, store);
         Ok(shared)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What one GPU can never hold goes to another one that can; what none can stays, to fail there.
+    #[test]
+    fn pieces_go_where_they_fit() {
+        let place =
+            |(index, gigabytes)| Place { device: Device::Cuda(index), memory: Memory::of(Some(gigabytes)) };
+        let places: Vec<Place> = [(0, 5), (1, 10), (2, 7)].into_iter().map(place).collect();
+        for (own, needed, expected) in [(0, 4, 0), (0, 6, 1), (2, 7, 2), (2, 8, 1), (0, 20, 0), (1, 10, 1)] {
+            let found = fitting(&places, &places[own], needed);
+            assert_eq!(found.device, Device::Cuda(expected), "{needed} from {own}");
+        }
+        // Where nobody counts, everything stays.
+        let open = [Place { device: Device::Cuda(0), memory: Memory::of(None) }];
+        assert_eq!(fitting(&open, &open[0], 1).device, Device::Cuda(0));
     }
 }

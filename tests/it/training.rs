@@ -99,9 +99,9 @@ fn runs_are_dealt_out_to_devices() {
         for (own, alone) in together.iter().zip(&alone) {
             assert_eq!(bits(own.as_ref().unwrap()), bits(alone));
         }
-        let mut dealt: Vec<usize> = dealt.0.lock().unwrap().iter().map(|(run, _)| *run).collect();
-        dealt.sort_unstable();
-        assert_eq!(dealt, [0, 1, 2, 3]);
+        let mut dealt = std::mem::take(&mut *dealt.0.lock().unwrap());
+        dealt.sort_unstable_by_key(|(run, _)| *run);
+        assert_eq!(dealt, [0, 1, 2, 3].map(|run| (run, Device::Cpu)));
     }
 }
 

@@ -55,10 +55,10 @@ pub(super) enum Executor {
 
 /// The options of `run`, with their meanings.
 pub(super) const EXECUTION_OPTIONS: [(&str, &str); 7] = [
-    ("jobs", "stacks that train at the same time; default one per core, or per GPU"),
+    ("jobs", "stacks that train at the same time; default one per core, or sixteen per GPU"),
     (
         "device",
-        "\"auto\" (GPUs where there are any), \"cpu\", \"cuda\" (all GPUs) or \"cuda:0\"; default \"auto\"",
+        "\"auto\" (the first GPU, else the CPU), \"cpu\", \"cuda\", \"cuda:1\", or several: \"cuda:0,1\"; default \"auto\"",
     ),
     ("executor", "\"local\" or slurm(#{…}); default \"local\""),
     ("checkpoint_every", "seconds from one checkpoint to the next, 0: every epoch; default 60"),

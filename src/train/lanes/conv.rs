@@ -305,6 +305,7 @@ mod tests {
     fn convolutions_are_what_they_are_defined_to_be() {
         compare::<Plain<f64, 4>>();
         compare::<Pair<Plain<f64, 4>>>();
+        compare::<Pair<Plain<f32, 8>>>();
         compare::<Bf16<Pair<Plain<f32, 8>>>>();
     }
 
