@@ -8,7 +8,8 @@ SHA-256 below, and a folder appears under its final name only when it is complet
     CACHE/wheels/*.whl               what was downloaded (removed once unpacked)
     CACHE/libtorch-2.11.0/site/      the wheels, unpacked side by side as pip lays them out
     CACHE/libtorch-2.11.0/link/      what torch-sys links against: the CPU libraries alone
-    CACHE/cuda-2.11.0/               the same torch with its CUDA packages (NVIDIA driver only)
+    CACHE/cuda-2.11.0/               the same torch with its CUDA packages, 5 GB (where there is an NVIDIA driver, or
+                                     KELVIN_CUDA=1 says that the program will run where there is one)
     CACHE/target/                    what cargo compiled, shared by all clones; programs are in ./target
 
 CACHE is $KELVIN_CACHE, else $XDG_CACHE_HOME/kelvin, else ~/.cache/kelvin. The last step

@@ -4,7 +4,10 @@
 // Every function returns 0, or 1 where libtorch threw; kelvin_error() then says what.
 
 #include <exception>
+#include <map>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include <ATen/Context.h>
 #include <ATen/cuda/CUDAGraph.h>
@@ -28,6 +31,44 @@ int guarded(Work work) {
     }
 }
 
+// The streams of a device that no thread has. A stream is one thread's: what another one launches there while a graph is recorded
+// would go into the graph. libtorch's pool gives 32 and then the same again; beyond them streams are made.
+struct Streams {
+    std::mutex guard;
+    std::map<int, std::vector<c10::cuda::CUDAStream>> free;
+    std::map<int, int> made;
+};
+
+// Never destroyed, since threads may end after the program's main function.
+Streams& streams() {
+    static Streams& all = *new Streams;
+    return all;
+}
+
+c10::cuda::CUDAStream new_stream(int device, int made) {
+    const auto index = static_cast<c10::DeviceIndex>(device);
+    if (made < 32) {
+        return c10::cuda::getStreamFromPool(true, index);
+    }
+    cudaStream_t stream = nullptr;
+    C10_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    return c10::cuda::getStreamFromExternal(stream, index);
+}
+
+// The calling thread's streams, by their devices, until it ends.
+struct Own {
+    std::map<int, c10::cuda::CUDAStream> streams;
+
+    ~Own() {
+        std::lock_guard<std::mutex> lock(::streams().guard);
+        for (const auto& [device, stream] : streams) {
+            ::streams().free[device].push_back(stream);
+        }
+    }
+};
+
+thread_local Own own;
+
 }  // namespace
 
 extern "C" {
@@ -39,7 +80,17 @@ const char* kelvin_error() { return error.c_str(); }
 int kelvin_own_stream(int device) {
     return guarded([&] {
         c10::cuda::set_device(static_cast<c10::DeviceIndex>(device));
-        c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromPool(true, static_cast<c10::DeviceIndex>(device)));
+        auto found = own.streams.find(device);
+        if (found == own.streams.end()) {
+            std::lock_guard<std::mutex> lock(streams().guard);
+            auto& free = streams().free[device];
+            if (free.empty()) {
+                free.push_back(new_stream(device, streams().made[device]++));
+            }
+            found = own.streams.emplace(device, free.back()).first;
+            free.pop_back();
+        }
+        c10::cuda::setCurrentCUDAStream(found->second);
     });
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn can_record(device: Device) -> bool {
     available(device) && OWN_STREAM.get()
 }
 
-/// The calling thread has a stream of its own from now on, if it can.
+/// The calling thread works on this device from now on, on a stream that no other thread has until it ends, if it can.
 pub(crate) fn own_stream(device: Device) -> Result<()> {
     let (Device::Cuda(index), Some(library)) = (device, Library::get()) else { return Ok(()) };
     // SAFETY: a plain call.

@@ -8,7 +8,7 @@ use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::error::Result;
 use crate::script::{ObserverFactory, taker, tell};
-use crate::sweep::{Observer, Process, Silent, Work};
+use crate::sweep::{Observer, PlannedRun, Process, Silent, Work};
 use crate::train::{EpochRecord, Status};
 
 /// The observers of a session.
@@ -128,7 +128,7 @@ impl Observer for Progress {
         }
     }
 
-    fn epoch(&mut self, _run: &str, _record: &EpochRecord) -> Result<()> {
+    fn epoch(&mut self, _sweep: &str, _run: &PlannedRun, _record: &EpochRecord) -> Result<()> {
         self.epochs += 1;
         self.bar.set_position(self.epochs);
         Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::local::{RunOptions, Summary};
 use super::observer::{Observer, Work};
-use super::plan::Plan;
+use super::plan::{Plan, PlannedRun};
 use super::process::Process;
 use super::provenance::Provenance;
 use super::store::Store;
@@ -249,7 +249,7 @@ impl Observer for Reporter {
         });
     }
 
-    fn epoch(&mut self, _run: &str, _record: &EpochRecord) -> Result<()> {
+    fn epoch(&mut self, _sweep: &str, _run: &PlannedRun, _record: &EpochRecord) -> Result<()> {
         self.shared.change(|progress| progress.epochs += 1);
         Ok(())
     }

@@ -163,8 +163,13 @@ pub fn train_rest(
     if !trained {
         observer.start(Work { runs: 0, skipped: runs.len(), resumed: 0, epochs: 0 });
     }
-    if store.survey()?.iter().all(|standing| !standing.is_open(false)) {
-        store.write_runs()?;
+    if store.survey()?.iter().all(|standing| !standing.is_open(false))
+        && let Err(error) = store.write_runs()
+    {
+        // All results are there; this file only tells of them, and an archive that nobody may write has it.
+        if trained || !store.dir().join("runs.parquet").exists() {
+            observer.say(&format!("runs.parquet was not written: {error}"));
+        }
     }
     let mut summary = Summary { runs: runs.len(), ..Summary::default() };
     for standing in survey {
@@ -234,15 +239,17 @@ impl OpenAttempts<'_> {
         match event {
             Event::Began { run, .. } => {
                 // Reports of an attempt before it have all come, those of one after it have not.
-                if let Some(attempt) = self.about_to_begin(run) {
-                    self.attempts.insert(run, attempt);
+                if let Some(attempt) = self.about_to_begin(run)
+                    && let Some(before) = self.attempts.insert(run, attempt)
+                {
+                    interrupt(before).or_else(|error| self.recorder.unless_published(run, error))?;
                 }
             }
             Event::Epoch { run, record } => {
                 if let Some(attempt) = self.attempts.get_mut(&run) {
                     attempt.epoch(&record)?;
                 }
-                observer.epoch(id(run), &record)?;
+                observer.epoch(self.recorder.store.id(), &self.recorder.runs[run], &record)?;
             }
             Event::Checkpoint { runs } => {
                 // All files first: the lines that commit them then follow each other closely.
@@ -318,17 +325,19 @@ impl OpenAttempts<'_> {
         Ok(())
     }
 
-    /// Notes of every run under way that it was interrupted.
+    /// Notes of every run under way that it was interrupted, as far as it can; the first error.
     fn interrupt(self) -> Result<()> {
         let mut begun = self.recorder.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = begun.drain().flat_map(|(_, attempts)| attempts);
-        for attempt in self.attempts.into_values().chain(begun) {
-            let (started, now) = (attempt.started(), SystemTime::now());
-            let ended = Ended::here(Status::Interrupted, None, started, now, attempt.device());
-            attempt.end(ended)?;
-        }
-        Ok(())
+        self.attempts.into_values().chain(begun).map(interrupt).fold(Ok(()), Result::and)
     }
+}
+
+/// Notes of an attempt that it was interrupted.
+fn interrupt(attempt: Attempt) -> Result<()> {
+    let (started, now) = (attempt.started(), SystemTime::now());
+    let ended = Ended::here(Status::Interrupted, None, started, now, attempt.device());
+    attempt.end(ended)
 }
 
 fn train_all(
@@ -363,7 +372,8 @@ fn train_all(
     match result {
         Ok(()) => Ok(open.ended),
         Err(Error::Interrupted) => open.interrupt().and(Err(Error::Interrupted)),
-        Err(error) => Err(error),
+        // What cannot be noted, on a full disk, the journals' age will tell.
+        Err(error) => open.interrupt().or(Ok(())).and(Err(error)),
     }
 }
 
@@ -421,7 +431,7 @@ pub fn train(spec: &RunSpec, options: &RunOptions, observer: &mut dyn Observer) 
     let result = engine::run(vec![task], settings, &mut |event| {
         match event {
             Event::Epoch { record, .. } => {
-                observer.epoch(&run.id, &record)?;
+                observer.epoch("", run, &record)?;
                 records.push(record);
             }
             Event::Ended { outcome: ended, .. } => {

@@ -1,5 +1,6 @@
 //! What a progress display is told.
 
+use super::plan::PlannedRun;
 use super::process::Process;
 use crate::error::Result;
 use crate::train::{EpochRecord, Status};
@@ -24,10 +25,10 @@ pub trait Observer {
         let _ = work;
     }
 
-    /// A run completed an epoch with metrics. [`Error::Interrupted`](crate::error::Error::Interrupted) stops the training
-    /// of all as the user's would, after a checkpoint.
-    fn epoch(&mut self, run: &str, record: &EpochRecord) -> Result<()> {
-        let _ = (run, record);
+    /// A run of this sweep completed an epoch with metrics. [`Error::Interrupted`](crate::error::Error::Interrupted) stops the
+    /// training of all as the user's would, after a checkpoint.
+    fn epoch(&mut self, sweep: &str, run: &PlannedRun, record: &EpochRecord) -> Result<()> {
+        let _ = (sweep, run, record);
         Ok(())
     }
 

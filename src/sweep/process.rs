@@ -64,15 +64,18 @@ impl Process {
         THIS.clone()
     }
 
-    /// Whether this process still writes the journal. Processes of this machine are looked up, and one that is
-    /// stopped counts as gone; of others, the journal's age tells. `now` is the file system's time.
+    /// Whether this process still writes the journal. Its age tells, since a process may live on when its training has ended. Those of
+    /// this machine are looked up, too: one that has ended or is stopped is gone at once. `now` is the file system's time.
     pub fn writes(&self, journal: &Path, now: SystemTime) -> bool {
         if *self == *THIS {
             return OPEN.lock().unwrap_or_else(PoisonError::into_inner).contains(journal);
         }
-        if self.machine == THIS.machine {
-            return start_and_state(self.pid)
-                .is_some_and(|(started, state)| started == self.started && !"TtZX".contains(state));
+        let lives = || {
+            start_and_state(self.pid)
+                .is_some_and(|(started, state)| started == self.started && !"TtZX".contains(state))
+        };
+        if self.machine == THIS.machine && !lives() {
+            return false;
         }
         let touched = fs::metadata(journal).and_then(|about| about.modified());
         touched.is_ok_and(|touched| now.duration_since(touched).unwrap_or_default() < SILENCE)
@@ -121,6 +124,7 @@ mod tests {
         let started = start_and_state(child.id()).unwrap().0;
         let other = Process { pid: child.id(), started, ..this.clone() };
         assert!(other.writes(journal.path(), now));
+        assert!(!other.writes(journal.path(), now + 2 * SILENCE));
         assert!(!Process { started: started + 1, ..other.clone() }.writes(journal.path(), now));
         child.kill().unwrap();
         child.wait().unwrap();

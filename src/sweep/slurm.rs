@@ -49,7 +49,7 @@ pub const SLURM_OPTIONS: [(&str, &str); 8] = [
     ("partition", "the partition; default: the site's"),
     ("gpus", "1: a GPU for each task; default none"),
     ("time", "the time limit, \"4:00:00\"; default: the site's"),
-    ("cpus", "cores of one task; default 1"),
+    ("cpus", "cores of one task; default: the threads of a run's frozen plan, 1 with a GPU"),
     ("mem", "memory of one task, \"8G\"; default: the site's"),
     ("array_limit", "tasks that run at the same time, at most; default: the site's"),
     ("setup", "shell lines before the program starts, such as \"module load cuda\""),
@@ -236,7 +236,8 @@ pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent
     if missing.is_empty() {
         return Ok(sent);
     }
-    let tasks = tasks(&missing, options);
+    let wanted = Slurm { cpus: Some(cores(&missing, options)), ..options.clone() };
+    let tasks = tasks(&missing, &wanted);
     let now = chrono::Utc::now().format("t%Y%m%dT%H%M%S");
     let id = format!("{now}x{}", &uuid::Uuid::new_v4().simple().to_string()[..4]);
     // Jobs start in other folders and on other hosts.
@@ -259,7 +260,7 @@ pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent
     for first in (0..sizes.len()).step_by(limit) {
         let chunk = &sizes[first..(first + limit).min(sizes.len())];
         let mut sbatch = Command::new("sbatch");
-        sbatch.args(arguments(options, chunk.len(), &format!("{id}-{first}"), &logs, first));
+        sbatch.args(arguments(&wanted, chunk.len(), &format!("{id}-{first}"), &logs, first));
         sbatch.arg(&script).arg(first.to_string());
         let job = match output(sbatch) {
             Ok(job) => job,
@@ -308,6 +309,15 @@ fn arguments(options: &Slurm, tasks: usize, name: &str, logs: &Path, first: usiz
     arguments
         .extend(asked.into_iter().filter_map(|(name, value)| value.map(|value| format!("--{name}={value}"))));
     arguments
+}
+
+/// The cores of a task, where nobody says how many: the threads of a run are frozen with its plan, and would take turns on fewer.
+fn cores(runs: &[&PlannedRun], options: &Slurm) -> u32 {
+    let threads = match options.gpus {
+        Some(gpus) if gpus > 0 => 1,
+        _ => runs.iter().map(|run| run.choice.threads).max().unwrap_or(1),
+    };
+    options.cpus.unwrap_or(u32::try_from(threads).unwrap_or(1))
 }
 
 /// Runs of one cohort that a task trains, as many as its cores stack at once.

@@ -177,7 +177,7 @@ impl Store {
     }
 
     /// Opens a sweep's folder, or makes one for this plan. A folder with another plan is an error that says what
-    /// differs, unless `extend` is set and this plan only adds runs.
+    /// differs, unless `extend` is set and this plan only adds runs, or lacks some.
     pub fn create(
         files: Files,
         dir: &Path,
@@ -223,13 +223,14 @@ impl Store {
         let (new, missing) = (new.len(), missing.len());
         let text = match (new, missing) {
             (0, 0) => return None,
-            (_, 0) if extend => return None,
+            // What is joined with the folder's plan may be a part of it.
+            (_, 0) | (0, _) if extend => return None,
             (_, 0) => format!(
                 "holds {held} of these {} runs ({options}). run(dir, #{{extend: true}}) adds the others",
                 held + new
             ),
             (0, _) => format!(
-                "holds {held} runs, of which this plan has only {same} ({options}). Add what is missing, or read what is there with results(dir)"
+                "holds {held} runs, of which this plan has only {same} ({options}). Add what is missing, read what is there with results(dir), or join both with run(dir, #{{extend: true}})"
             ),
             _ => format!(
                 "holds another sweep: {same} of this plan's runs, {missing} that it lacks, and not {new} that it has ({options}). Run this plan in another folder"
@@ -344,7 +345,13 @@ impl Store {
             return Ok(Standing::Ended(ended.clone()));
         }
         Ok(Standing::Begun {
-            position: attempts.iter().map(Past::resumable).max().unwrap_or_default(),
+            // Of attempts on other devices or by another libtorch nothing is used (`attempt.rs`).
+            position: attempts
+                .iter()
+                .filter(|past| past.made_by == last.made_by)
+                .map(Past::resumable)
+                .max()
+                .unwrap_or_default(),
             ended: last.ended.clone(),
             process: last.process.clone(),
             started: attempts[0].started,

@@ -40,7 +40,12 @@ const BACKLOG: usize = 32;
 const STREAMS: usize = 16;
 
 /// What libtorch says where a GPU has no more memory.
-const OUT_OF_MEMORY: &str = "CUDA out of memory";
+const OUT_OF_MEMORY: [&str; 4] = [
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+];
 
 /// Images trained on since the program began, of what the user waits for.
 static IMAGES: AtomicU64 = AtomicU64::new(0);
@@ -429,8 +434,8 @@ impl From<Error> for Stop {
     }
 }
 
-fn work<'a>(shared: &'a Shared, mut place: &'a Place, events: &SyncSender<Message>) {
-    if let Err(error) = cuda::own_stream(place.device) {
+fn work<'a>(shared: &'a Shared, home: &'a Place, events: &SyncSender<Message>) {
+    if let Err(error) = cuda::own_stream(home.device) {
         let _ = events.send(Message::Broken(error));
         return;
     }
@@ -442,6 +447,7 @@ fn work<'a>(shared: &'a Shared, mut place: &'a Place, events: &SyncSender<Messag
         }
         let started = SystemTime::now();
         let mut open = piece.runs.clone();
+        let mut place = home;
         let result =
             catch_unwind(AssertUnwindSafe(|| train(shared, &mut place, &piece, started, &mut open, events)));
         let error = match result {
@@ -455,8 +461,17 @@ fn work<'a>(shared: &'a Shared, mut place: &'a Place, events: &SyncSender<Messag
             Ok(Err(Stop::Failed(error))) => error.to_string(),
             Err(panic) => crate::error::panic_message(panic.as_ref()),
         };
+        // Some errors, of the hardware or of an address, leave a GPU useless for the rest of the process: runs that were not
+        // tried must not fail with it.
+        if let Err(useless) = cuda::synchronize(place.device).or_else(|_| cuda::synchronize(place.device)) {
+            let name = place.device;
+            let text = format!("the GPU {name:?} cannot be used any more: {useless}; after: {error}");
+            let _ = events.send(Message::Broken(Error::invalid(text)));
+            return;
+        }
         let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if error.contains(OUT_OF_MEMORY) && !piece.alone && place.device != Device::Cpu {
+        let refused = OUT_OF_MEMORY.iter().any(|text| error.contains(text));
+        if refused && !piece.alone && place.device != Device::Cpu {
             queue.push_back(Piece { runs: open, alone: true, ..piece });
             continue;
         }
@@ -500,12 +515,9 @@ fn train<'a>(
     let data = shared.dataset(first)?;
     let (choice, runs) = (piece.choice, piece.runs.len());
     let needed = memory::needed(first, data.shape(), data.classes(), choice, runs, place.device)?;
-    let there = fitting(&shared.places, place, needed);
-    if there.device != place.device {
-        cuda::own_stream(there.device)?;
-        *place = there;
-    }
+    *place = fitting(&shared.places, place, needed);
     let device = place.device;
+    cuda::own_stream(device)?;
     let store = shared.store(first, &data, device)?;
     let needed = if piece.alone { place.memory.all().max(needed) } else { needed };
     let _share = place.memory.reserve(needed, cancelled)?;

@@ -37,7 +37,7 @@ impl std::fmt::Display for Position {
 pub struct Snapshot {
     /// Where.
     pub position: Position,
-    /// Seconds that the unfinished epoch took so far.
+    /// Seconds that the unfinished epoch took so far: the run's share of its stack's.
     pub seconds: f64,
     /// Weights and batch-norm statistics by their PyTorch names, on the CPU.
     pub weights: State,

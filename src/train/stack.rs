@@ -135,7 +135,7 @@ impl Stack {
         if first.position.epoch >= spec.epochs || first.position.step > spec.steps_per_epoch() {
             return Err(Error::invalid(format!("a checkpoint at {}, beyond the run's end", first.position)));
         }
-        self.seconds = first.seconds;
+        self.seconds = starts.iter().map(|start| start.seconds).sum();
         while starts.len() < self.replicas.len() {
             starts.push(starts[0].copy());
         }
@@ -252,7 +252,7 @@ impl Stack {
         let sums = if self.begun { self.numbers.sums() } else { None };
         Snapshot {
             position: self.position,
-            seconds: self.seconds,
+            seconds: self.seconds / self.runs as f64,
             weights: self.numbers.state(replica),
             memory: self.numbers.memory(replica),
             sums: sums.and_then(|sums| sums.get(replica).copied()),

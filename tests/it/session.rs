@@ -56,7 +56,8 @@ fn a_sweep_trains_in_the_background_while_the_prompt_answers() {
     assert_eq!(terminal.ask("job.stop()"), "");
     terminal.wait("job 1 (long): stopped after");
     terminal.wait("goes on from its checkpoints");
-    assert_eq!(terminal.ask("job.progress.status"), "stopped");
+    // The line comes first, since whoever waits may end the program.
+    assert_eq!(terminal.ask("job.wait(); job.progress.status"), "stopped");
     assert_eq!(
         lab.files_under("state")
             .iter()

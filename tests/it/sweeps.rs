@@ -127,10 +127,12 @@ fn a_function_of_every_epoch_sees_them_all_and_may_stop_the_sweep() {
     };
     let whole = lab.script(&format!(
         "let seen = [];\n{}\nprint(seen.len); print(seen.filter(|row| row.epoch == 30).len);\n\
-         let row = seen[0]; print(row.gap == row.test_loss - row.train_loss); print(row.steps);",
+         let row = seen[0]; print(row.gap == row.test_loss - row.train_loss); print(row.steps);\n\
+         seen.sort(|a, b| if 1000 * a.lr + a.epoch < 1000 * b.lr + b.epoch {{ -1 }} else {{ 1 }});\n\
+         print(seen == results(\"whole\").sort([\"lr\", \"epoch\"]).rows());",
         sweep("whole", "#{ on_epoch: |row| seen.push(row) }")
     ));
-    assert_eq!((whole.code, whole.stdout.trim()), (Some(0), "60\n2\ntrue\n75"), "{}", whole.stderr);
+    assert_eq!((whole.code, whole.stdout.trim()), (Some(0), "60\n2\ntrue\n75\ntrue"), "{}", whole.stderr);
     // Both runs have begun by then, and neither has ended.
     let both = "let begun = #{}; let stop = |row| { begun[row.run_id] = true; \
                 if begun.len() == 2 && row.epoch > 4 { throw \"enough\" } };\n";

@@ -38,7 +38,8 @@ fn make_sgd(options: &Map) -> Result<OptimizerHandle> {
             "form" => sgd.form = choice(key, &Form::ALL, value)?,
             "nesterov" => sgd.nesterov = flag(key, value)?,
             "weight_decay" => sgd.weight_decay = number(key, value)?,
-            _ => sgd.noise = number(key, value)?,
+            "noise" => sgd.noise = number(key, value)?,
+            other => unreachable!("sgd's option {other} is in its list and is not read"),
         }
     }
     sgd.check()?;
@@ -55,7 +56,8 @@ fn make_adam(options: &Map) -> Result<OptimizerHandle> {
             "beta2" => adam.beta2 = number(key, value)?,
             "eps" => adam.eps = number(key, value)?,
             "weight_decay" => adam.weight_decay = number(key, value)?,
-            _ => adam.decoupled = flag(key, value)?,
+            "decoupled" => adam.decoupled = flag(key, value)?,
+            other => unreachable!("adam's option {other} is in its list and is not read"),
         }
     }
     adam.check()?;

@@ -1,13 +1,13 @@
 //! `on_epoch`: a script's function that is called as a sweep's epochs come.
 
-use rhai::{Dynamic, EvalAltResult, FnPtr, Map, NativeCallContext};
+use rhai::{Dynamic, EvalAltResult, FnPtr, NativeCallContext};
 
 use crate::error::{Error, Result};
 use crate::script::convert::describe;
-use crate::sweep::{Observer, Process, Work};
-use crate::train::{EpochRecord, QUANTITIES, Status};
+use crate::sweep::{Observer, PlannedRun, Process, Work};
+use crate::train::{EpochRecord, Status};
 
-/// Shows training as another observer does, and calls the function with each epoch's row.
+/// Shows training as another observer does, and calls the function with each row of the epochs table as it comes.
 pub(super) struct OnEpoch<'a> {
     shown: Box<dyn Observer>,
     context: &'a NativeCallContext<'a>,
@@ -35,41 +35,19 @@ impl<'a> OnEpoch<'a> {
     }
 }
 
-/// What the function is given: a run's measurements, named as in the epochs table.
-fn row(run: &str, record: &EpochRecord) -> Map {
-    let numbers = [
-        ("lr_now", record.lr_now),
-        ("train_loss", record.train.loss),
-        ("train_accuracy", record.train.accuracy),
-        ("train_loss_std", record.train.loss_std),
-        ("test_loss", record.test.loss),
-        ("test_accuracy", record.test.accuracy),
-        ("test_loss_std", record.test.loss_std),
-        ("gap", record.test.loss - record.train.loss),
-        ("seconds", record.seconds),
-    ];
-    let mut row: Map = numbers.into_iter().map(|(name, value)| (name.into(), Dynamic::from(value))).collect();
-    for (name, ..) in QUANTITIES.iter().filter(|_| record.measured.is_some()) {
-        let value = record.measured.as_ref().map_or(f64::NAN, |measured| measured.get(name));
-        row.insert((*name).into(), if value.is_nan() { Dynamic::UNIT } else { value.into() });
-    }
-    row.insert("run_id".into(), run.into());
-    row.insert("epoch".into(), Dynamic::from(i64::from(record.epoch)));
-    row.insert("steps".into(), Dynamic::from(record.steps as i64));
-    row
-}
-
 impl Observer for OnEpoch<'_> {
     fn start(&mut self, work: Work) {
         self.shown.start(work);
     }
 
-    fn epoch(&mut self, run: &str, record: &EpochRecord) -> Result<()> {
-        self.shown.epoch(run, record)?;
+    fn epoch(&mut self, sweep: &str, run: &PlannedRun, record: &EpochRecord) -> Result<()> {
+        self.shown.epoch(sweep, run, record)?;
         if self.failed.is_some() {
             return Ok(());
         }
-        let called = self.function.call_within_context::<Dynamic>(self.context, (row(run, record),));
+        let mut epoch = crate::sweep::rows::epochs(sweep, run, std::slice::from_ref(record))?;
+        let row = super::tables::functions::rows(&mut epoch).remove(0);
+        let called = self.function.call_within_context::<Dynamic>(self.context, (row,));
         called.map(|_| ()).map_err(|error| {
             // The user's interrupt is no failure of the function that it ended.
             if !matches!(error.unwrap_inner(), EvalAltResult::ErrorTerminated(..)) {

@@ -63,7 +63,7 @@ pub(super) const EXECUTION_OPTIONS: [(&str, &str); 7] = [
     ("executor", "\"local\" or slurm(#{…}); default \"local\""),
     ("checkpoint_every", "seconds from one checkpoint to the next, 0: every epoch; default 60"),
     ("retry", "\"failed\": runs that failed are tried again"),
-    ("extend", "true: runs may be added to a plan that is frozen; default false"),
+    ("extend", "true: the frozen plan and this one together, which may have more runs or fewer; default false"),
     (
         "on_epoch",
         "a function that is called with each epoch's row as it comes (run_id, epoch, steps, lr_now, train_loss, …, gap): \

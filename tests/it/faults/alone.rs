@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kelvin::data::{DataSpec, Source, SyntheticOptions};
-use kelvin::sweep::{Call, Fault, Files, Plan, Provenance, RunOptions, Silent, Store};
+use kelvin::sweep::{Call, Fault, Files, Plan, PlannedRun, Provenance, RunOptions, Silent, Store};
 
 use super::{assert_same, begin_all, published, results, run_to_the_end, small_plan};
 use crate::support::{Lab, read_parquet, texts};
@@ -138,8 +138,14 @@ fn a_run_that_panics_ends_alone() {
     };
     let run =
         |plan: &Plan, options| kelvin::sweep::run(plan, &dir, &Provenance::here(), options, &mut Silent);
+    let open = |run: &PlannedRun| {
+        store.attempts(&run.id).unwrap().iter().filter(|attempt| attempt.ended.is_none()).count()
+    };
+    let before: Vec<usize> = plan.runs.iter().map(open).collect();
     let summary = run(&plan, &options).unwrap();
     assert_eq!((summary.done, summary.failed), (2, 1), "{summary:?}");
+    // Whoever sees an attempt without an end waits for it as long as this process lives.
+    assert_eq!(plan.runs.iter().map(open).collect::<Vec<_>>(), before);
     let told = ends(&dir);
     assert_eq!(told[1], ("failed".to_owned(), "a test's panic".to_owned()));
     assert_eq!((told[0].0.as_str(), told[2].0.as_str()), ("done", "done"));

@@ -163,6 +163,20 @@ fn a_full_or_broken_disk_is_an_error_and_no_more() {
     }
 }
 
+/// Whoever has the finished sweep as an archive that cannot be written runs its script all the same.
+#[test]
+fn a_finished_sweep_runs_again_where_nothing_can_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plan, dir) = (small_plan(), folder.path().join("out"));
+    run_to_the_end(&plan, &dir);
+    let read_only = |call, _: &Path| match call {
+        Call::Read => Fault::None,
+        _ => Fault::Fail(Error::from_raw_os_error(libc::EROFS)),
+    };
+    let summary = run_through(Files::with_hook(Arc::new(read_only)), &plan, &dir).unwrap();
+    assert_eq!(summary.done, plan.runs.len(), "{summary:?}");
+}
+
 /// A file system in memory, mounted until it is dropped.
 struct Mount(PathBuf);
 

@@ -208,6 +208,7 @@ fn another_plan_is_refused_with_its_values_and_extended_on_demand() {
     assert_eq!(losses(&lab), losses(&other));
     assert_eq!(lab.script(&sweep("[0.1, 0.2, 0.4]", "")).code, Some(0));
     refused(&lab, &sweep("[0.1, 0.2]", ""), &["lr: 0.4 is missing"]);
+    assert_eq!(lab.script(&sweep("[0.1, 0.2]", "extend: true")).code, Some(0));
     let path = lab.path("out/sweep.2.json");
     let edited = fs::read_to_string(&path).unwrap().replacen("\"lr\":0.4", "\"lr\":0.5", 1);
     fs::write(&path, edited).unwrap();
