@@ -132,10 +132,14 @@ pub fn average_over(
     if dir.join("sweep.json").exists() {
         for run in &Store::open_with(options.files.clone(), dir)?.plan().runs {
             let seed = run.spec.seeds.common().and_then(|seed| seed.checked_sub(average.first_seed));
-            // What is not of this sweep stays unknown, and the folder is refused when it is run.
-            if let (Some(&place), Some(seed @ 0..)) = (places.get(&name(&run.spec)), seed) {
-                tried[place] = tried[place].max(seed as usize + 1);
-            }
+            let (Some(&place), Some(seed @ 0..)) = (places.get(&name(&run.spec)), seed) else {
+                return Err(Error::invalid(format!(
+                    "{}: holds another sweep: runs that are not of these settings and seeds, such as {}; name another folder",
+                    dir.display(),
+                    run.id
+                )));
+            };
+            tried[place] = tried[place].max(seed as usize + 1);
         }
     }
     let options = RunOptions { extend: true, ..options.clone() };

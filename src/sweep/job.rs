@@ -134,11 +134,11 @@ impl Job {
         say: Say,
         over: impl FnOnce(&Progress) + Send + 'static,
     ) -> Result<Self> {
-        Store::create(options.files.clone(), dir, plan, provenance, options.extend)?;
+        let store = Store::create(options.files.clone(), dir, plan, provenance, options.extend)?;
         let began = Instant::now();
         let progress = Progress {
             stage: Stage::Training,
-            runs: plan.runs.len(),
+            runs: store.plan().runs.len(),
             ended: 0,
             epochs: 0,
             epochs_to_do: 0,

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tch::Device;
 
@@ -229,8 +229,8 @@ struct OpenAttempts<'a> {
     /// Runs that ended.
     ended: Vec<String>,
     attempts: HashMap<usize, Attempt>,
-    /// When this process last gave a sign of life.
-    alive: Instant,
+    /// When this process last gave a sign of life, by a clock that goes on while the machine sleeps.
+    alive: SystemTime,
 }
 
 impl OpenAttempts<'_> {
@@ -276,8 +276,8 @@ impl OpenAttempts<'_> {
                 }
             }
             Event::Tick { images } => {
-                if self.alive.elapsed() >= HEARTBEAT {
-                    self.alive = Instant::now();
+                if self.alive.elapsed().map_or(true, |since| since >= HEARTBEAT) {
+                    self.alive = SystemTime::now();
                     self.attempts.values().for_each(Attempt::touch);
                 }
                 observer.tick(images);
@@ -292,7 +292,8 @@ impl OpenAttempts<'_> {
     fn try_on(&mut self, run: usize, work: impl FnOnce(&mut Attempt) -> Result<()>) -> Result<()> {
         let Some(attempt) = self.attempts.get_mut(&run) else { return Ok(()) };
         work(attempt).or_else(|error| {
-            self.attempts.remove(&run);
+            // As far as it can be said there.
+            let _ = self.attempts.remove(&run).map(interrupt);
             self.recorder.unless_published(run, error)
         })
     }
@@ -315,8 +316,12 @@ impl OpenAttempts<'_> {
         let Outcome { status, error, started, ended, digest, .. } = outcome;
         let ended =
             Ended { weights_sha256: digest, ..Ended::here(status, error, started, ended, attempt.device()) };
-        if status == Status::Done {
-            self.recorder.store.publish(&self.recorder.runs[run], attempt.epochs(), &ended)?;
+        if status == Status::Done
+            && let Err(error) =
+                self.recorder.store.publish(&self.recorder.runs[run], attempt.epochs(), &ended)
+        {
+            let _ = interrupt(attempt);
+            return Err(error);
         }
         attempt.end(ended)?;
         if status == Status::Diverged {
@@ -364,7 +369,7 @@ fn train_all(
         recorder: &recorder,
         ended: Vec::new(),
         attempts: HashMap::new(),
-        alive: Instant::now(),
+        alive: SystemTime::now(),
     };
     let starts: Arc<dyn Starts> = Arc::clone(&recorder) as Arc<dyn Starts>;
     let result = engine::resume(tasks, starts, settings, &mut |event| open.handle(event, observer));

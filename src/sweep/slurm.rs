@@ -30,7 +30,7 @@ pub struct Slurm {
     pub gpus: Option<u32>,
     /// The time limit, as Slurm writes it: `4:00:00`, `2-00:00`.
     pub time: Option<String>,
-    /// Cores of one task; default 1.
+    /// Cores of one task; default: the threads that the plan gives a run, 1 with a GPU.
     pub cpus: Option<u32>,
     /// Memory of one task: `8G`.
     pub mem: Option<String>,
@@ -269,6 +269,12 @@ pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent
                 return Err(Error::invalid(format!(
                     "{}; then {error}; `kelvin submit` sends the rest when there is room",
                     sent.describe(store.dir())
+                )));
+            }
+            Err(error) if options.cpus.is_none() && wanted.cpus > Some(1) => {
+                let cpus = wanted.cpus.unwrap_or(1);
+                return Err(Error::invalid(format!(
+                    "{error}; {cpus} cores were asked for, the threads of the plan: slurm(#{{cpus: …}}) asks for fewer"
                 )));
             }
             Err(error) => return Err(error),

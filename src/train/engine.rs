@@ -40,11 +40,13 @@ const BACKLOG: usize = 32;
 const STREAMS: usize = 16;
 
 /// What libtorch says where a GPU has no more memory.
-const OUT_OF_MEMORY: [&str; 4] = [
+const OUT_OF_MEMORY: [&str; 6] = [
     "CUDA out of memory",
     "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "ALLOCATION_FAILED",
 ];
 
 /// Images trained on since the program began, of what the user waits for.
@@ -315,6 +317,8 @@ pub fn resume(
     drop(sender);
     let mut interrupted: Option<Instant> = None;
     let mut failed: Option<(Instant, Error)> = None;
+    // What others report meanwhile still counts.
+    let mut broken: Option<(Instant, Error)> = None;
     let mut unwanted = false;
     let tick = || Event::Tick { images: shared.images.load(Ordering::Relaxed) };
     let mut ticked = Instant::now();
@@ -332,15 +336,13 @@ pub fn resume(
         let mut ended = false;
         match receiver.recv_timeout(TICK) {
             Ok(message) => {
-                let mut broken = None;
                 for message in std::iter::once(message).chain(receiver.try_iter().take(BACKLOG)) {
                     match message {
                         Message::Event(event) => handle(event),
-                        Message::Broken(error) => broken = Some(error),
+                        Message::Broken(error) => _ = broken.get_or_insert((Instant::now(), error)),
                     }
                 }
                 handle(Event::Flush);
-                failed = failed.or(broken.map(|error| (Instant::now(), error)));
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => ended = true,
@@ -357,11 +359,11 @@ pub fn resume(
                 failed = on_event(Event::Stopping).err().map(|error| (Instant::now(), error));
             }
         }
-        if failed.is_some() {
+        if failed.is_some() || broken.is_some() {
             shared.cancelled.store(true, Ordering::Relaxed);
         }
         // A long step ends by itself; its thread then finds that nobody listens.
-        let since = failed.as_ref().map(|(since, _)| *since).or(interrupted);
+        let since = failed.as_ref().or(broken.as_ref()).map(|(since, _)| *since).or(interrupted);
         if ended
             || since.is_some_and(|since| since.elapsed() > patience)
             || (interrupted.is_some() && crate::interrupt::urgent())
@@ -369,7 +371,7 @@ pub fn resume(
             break;
         }
     }
-    match failed {
+    match broken.or(failed) {
         Some((_, error)) => Err(error),
         None if interrupted.is_some() => Err(Error::Interrupted),
         None if left > 0 => {
@@ -448,6 +450,8 @@ fn work<'a>(shared: &'a Shared, home: &'a Place, events: &SyncSender<Message>) {
         let started = SystemTime::now();
         let mut open = piece.runs.clone();
         let mut place = home;
+        // It may have been elsewhere with the last one; that this can be done was seen at the start.
+        let _ = cuda::own_stream(home.device);
         let result =
             catch_unwind(AssertUnwindSafe(|| train(shared, &mut place, &piece, started, &mut open, events)));
         let error = match result {
@@ -461,31 +465,32 @@ fn work<'a>(shared: &'a Shared, home: &'a Place, events: &SyncSender<Message>) {
             Ok(Err(Stop::Failed(error))) => error.to_string(),
             Err(panic) => crate::error::panic_message(panic.as_ref()),
         };
-        // Some errors, of the hardware or of an address, leave a GPU useless for the rest of the process: runs that were not
-        // tried must not fail with it.
-        if let Err(useless) = cuda::synchronize(place.device).or_else(|_| cuda::synchronize(place.device)) {
-            let name = place.device;
-            let text = format!("the GPU {name:?} cannot be used any more: {useless}; after: {error}");
+        let refused = OUT_OF_MEMORY.iter().any(|text| error.contains(text));
+        // Some errors, of the hardware or of an address, leave a GPU useless for the rest of the process. What trained there has
+        // failed; runs that were not tried must not fail with it.
+        let useless = || cuda::synchronize(place.device).or_else(|_| cuda::synchronize(place.device)).err();
+        if let Some(useless) = useless().filter(|_| !refused) {
+            let name = crate::torch::device_name(place.device);
+            for &run in &open {
+                let outcome = failed(place.device, started, error.clone());
+                if events.send(Message::Event(Event::Ended { run, outcome })).is_err() {
+                    return;
+                }
+            }
+            let text = format!(
+                "{name} cannot be used any more ({useless}); the same sweep goes on without what trained there: {error}"
+            );
             let _ = events.send(Message::Broken(Error::invalid(text)));
             return;
         }
         let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = OUT_OF_MEMORY.iter().any(|text| error.contains(text));
         if refused && !piece.alone && place.device != Device::Cpu {
             queue.push_back(Piece { runs: open, alone: true, ..piece });
             continue;
         }
         if let [run] = open[..] {
             drop(queue);
-            let outcome = Outcome {
-                status: Status::Failed,
-                error: Some(error),
-                started,
-                ended: SystemTime::now(),
-                digest: None,
-                weights: None,
-                device: place.device,
-            };
+            let outcome = failed(place.device, started, error);
             if events.send(Message::Event(Event::Ended { run, outcome })).is_err() {
                 return;
             }
@@ -496,6 +501,19 @@ fn work<'a>(shared: &'a Shared, home: &'a Place, events: &SyncSender<Message>) {
                 queue.push_front(Piece { runs: half.to_vec(), cost, ..piece });
             }
         }
+    }
+}
+
+/// How a run ended that could not be trained.
+fn failed(device: Device, started: SystemTime, error: String) -> Outcome {
+    Outcome {
+        status: Status::Failed,
+        error: Some(error),
+        started,
+        ended: SystemTime::now(),
+        digest: None,
+        weights: None,
+        device,
     }
 }
 
@@ -625,10 +643,12 @@ fn train_stack(
         let every_epoch = every.is_some_and(|every| every.is_zero());
         let wanted = stop || paused || every_epoch || asked() || due();
         if every.is_some() && wanted && !finished && stack.position() != last {
+            // Looked at first: who asks once more, while this one is written, wants another.
+            let answered = crate::interrupt::checkpoints();
             let open_runs = runs.iter().enumerate().filter(|(_, run)| open.contains(run));
             let snapshots = open_runs.map(|(replica, &run)| (run, stack.snapshot(replica))).collect();
             send(Event::Checkpoint { runs: snapshots })?;
-            saved = (Instant::now(), crate::interrupt::checkpoints());
+            saved = (Instant::now(), answered);
             last = stack.position();
         }
         if stop && !finished {

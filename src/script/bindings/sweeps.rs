@@ -63,7 +63,7 @@ pub(super) const EXECUTION_OPTIONS: [(&str, &str); 7] = [
     ("executor", "\"local\" or slurm(#{…}); default \"local\""),
     ("checkpoint_every", "seconds from one checkpoint to the next, 0: every epoch; default 60"),
     ("retry", "\"failed\": runs that failed are tried again"),
-    ("extend", "true: the frozen plan and this one together, which may have more runs or fewer; default false"),
+    ("extend", "true: this plan may have more runs than the frozen one, which are added, or fewer; default false"),
     (
         "on_epoch",
         "a function that is called with each epoch's row as it comes (run_id, epoch, steps, lr_now, train_loss, …, gap): \

@@ -109,6 +109,17 @@ fn join_options(options: &Map) -> Result<JoinOptions> {
     Ok(join)
 }
 
+/// A row as a map; a negative number counts from the end.
+fn row_of(table: &Table, row: i64) -> Result<Map> {
+    let len = table.len() as i64;
+    let index = if row < 0 { row + len } else { row };
+    if !(0..len).contains(&index) {
+        return Err(Error::invalid(format!("row {row}: the table has {len} rows")));
+    }
+    let cells = table.batch().columns().iter().map(|column| value(Cell::of(column, index as usize)));
+    Ok(table.columns().into_iter().map(Into::into).zip(cells).collect())
+}
+
 #[export_module]
 pub mod functions {
     /// Reads Parquet: a file, a folder with all its files, or a glob. Columns go by name, and what a file lacks is null there.
@@ -370,16 +381,37 @@ pub mod functions {
         column(context, table, name)
     }
 
+    /// A table does not change. Rhai also gives back what a method was called on, changed or not.
+    #[rhai_fn(index_set, return_raw)]
+    pub fn set_column(context: NativeCallContext, table: &mut Table, name: &str, new: Array) -> Scripted<()> {
+        let is_old = table.column(name).is_ok_and(|column| {
+            let old: Array = Cell::all(column).into_iter().map(value).collect();
+            format!("{old:?}") == format!("{new:?}")
+        });
+        let text = format!(
+            "a table does not change; write t.derive(\"{name}\", \"…\") for a table with other values, or `let values = \
+             t.{name};` and change those"
+        );
+        if is_old { Ok(()) } else { Err(at(&context, Error::invalid(text))) }
+    }
+
+    /// A table does not change, as above.
+    #[rhai_fn(index_set, return_raw)]
+    pub fn set_row(context: NativeCallContext, table: &mut Table, row: i64, new: Map) -> Scripted<()> {
+        let old = row_of(table, row);
+        let text = format!(
+            "a table does not change; write `let row = t[{row}];` and change that, or make a table of rows: table(rows)"
+        );
+        match old {
+            Ok(old) if format!("{old:?}") == format!("{new:?}") => Ok(()),
+            _ => Err(at(&context, Error::invalid(text))),
+        }
+    }
+
     /// `runs[0]` is the first row as a map, `runs[-1]` the last.
     #[rhai_fn(index_get, return_raw, pure)]
     pub fn row_at(context: NativeCallContext, table: &mut Table, row: i64) -> Scripted<Map> {
-        let len = table.len() as i64;
-        let index = if row < 0 { row + len } else { row };
-        if !(0..len).contains(&index) {
-            return Err(at(&context, Error::invalid(format!("row {row}: the table has {len} rows"))));
-        }
-        let cells = table.batch().columns().iter().map(|column| value(Cell::of(column, index as usize)));
-        Ok(table.columns().into_iter().map(Into::into).zip(cells).collect())
+        row_of(table, row).map_err(|error| at(&context, error))
     }
 
     /// The rows as an array of maps; a null is `()`.
