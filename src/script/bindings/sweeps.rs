@@ -63,10 +63,13 @@ pub(super) const EXECUTION_OPTIONS: [(&str, &str); 7] = [
     ("executor", "\"local\" or slurm(#{…}); default \"local\""),
     ("checkpoint_every", "seconds from one checkpoint to the next, 0: every epoch; default 60"),
     ("retry", "\"failed\": runs that failed are tried again"),
-    ("extend", "true: this plan may have more runs than the frozen one, which are added, or fewer; default false"),
+    (
+        "extend",
+        "true: this plan may have more runs than the frozen one, which are added, or fewer; default false",
+    ),
     (
         "on_epoch",
-        "a function that is called with each epoch's row as it comes (run_id, epoch, steps, lr_now, train_loss, …, gap): \
+        "a function that is called with each row of the epochs table as it comes (run_id, lr, batch, …, epoch, train_loss, gap, …): \
          |row| print(row.gap); its error stops the sweep; only for run(dir, #{…}) on this machine",
     ),
 ];
