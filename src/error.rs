@@ -97,16 +97,20 @@ pub fn is_guarded() -> bool {
 pub fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let initials =
         |name: &str| -> String { name.split('_').filter_map(|word| word.chars().next()).collect() };
+    // One letter in three may be wrong; of one or two letters, none.
+    let most = |name: &str| name.len().max(found.len()) / 3;
     known
         .into_iter()
         .map(|name| {
             // `learning_rate` is meant by `lr`: a name's initials count as the name itself.
             let spelled = edit_distance(found, name);
             let abbreviated = if name.len() > 1 && initials(found) == name { 1 } else { usize::MAX };
-            (spelled.min(abbreviated), name)
+            // `batch_size` by `batch`, where nothing is nearer.
+            let begun = found.strip_prefix(name).is_some_and(|rest| rest.starts_with('_') && name.len() > 1);
+            let begun = if begun { most(name) } else { usize::MAX };
+            (spelled.min(abbreviated).min(begun), name)
         })
-        // One letter in three may be wrong; of one or two letters, none.
-        .filter(|(distance, name)| *distance <= name.len().max(found.len()) / 3)
+        .filter(|(distance, name)| *distance <= most(name))
         .min()
         .map(|(_, name)| name)
 }

@@ -1,6 +1,7 @@
 //! What signals ask for: flags that handlers set and that every long loop polls.
 //!
-//! SIGINT (Ctrl-C) and SIGTERM ask what runs to stop in good order; a second one asks it to stop at once.
+//! SIGINT (Ctrl-C) and SIGTERM ask what runs to stop in good order; a second one asks it to stop at once. SIGHUP, of a terminal that
+//! was closed, counts as SIGTERM, but for a program that was started to outlive it (nohup).
 //! SIGUSR1 and SIGUSR2 ask for checkpoints; a worker of a cluster may have SIGUSR1 ask it to stop as well
 //! ([`stop_on_usr1`]), because its time is nearly over.
 //!
@@ -11,13 +12,13 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::error::{Error, Result};
 
 static RAISED: AtomicBool = AtomicBool::new(false);
 
-/// SIGINT and SIGTERM since the flag was last lowered.
+/// SIGINT, SIGTERM and SIGHUP since the flag was last lowered.
 static URGENCY: AtomicU64 = AtomicU64::new(0);
 
 /// SIGTERMs so far.
@@ -38,8 +39,14 @@ static IDLE: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::n
 /// SIGTERM came before.
 static TERMINATING: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::new(false)));
 
-/// Exit code of a process that SIGTERM ends.
-const TERMINATED: i32 = 128 + SIGTERM;
+/// Whether this process was started to ignore a signal.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: the call only writes the structure, which lives on this stack.
+    unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
+    }
+}
 
 /// Whether the prompt waits for a line.
 static WAITING: AtomicBool = AtomicBool::new(false);
@@ -50,20 +57,25 @@ static IN_BACKGROUND: AtomicUsize = AtomicUsize::new(0);
 /// Handles the signals from now on. A second SIGTERM, or one while nothing runs, ends the process.
 pub fn install() -> Result<()> {
     let register = || -> std::io::Result<()> {
-        for when in [&TERMINATING, &IDLE] {
-            signal_hook::flag::register_conditional_shutdown(SIGTERM, TERMINATED, Arc::clone(when))?;
+        let hang_up = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+        for signal in [SIGTERM].into_iter().chain(hang_up) {
+            for when in [&TERMINATING, &IDLE] {
+                signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(when))?;
+            }
+            signal_hook::flag::register(signal, Arc::clone(&TERMINATING))?;
         }
-        signal_hook::flag::register(SIGTERM, Arc::clone(&TERMINATING))?;
         // Before it is counted: whoever sees that a job was ended by it finds the flag raised.
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGINT, SIGTERM].into_iter().chain(hang_up) {
             // SAFETY: the handler only changes atomics.
             unsafe { signal_hook::low_level::register(signal, raise) }?;
         }
-        let count = || {
-            TERMINATIONS.fetch_add(1, Ordering::Release);
-        };
-        // SAFETY: the handler only changes an atomic.
-        unsafe { signal_hook::low_level::register(SIGTERM, count) }?;
+        for signal in [SIGTERM].into_iter().chain(hang_up) {
+            let count = || {
+                TERMINATIONS.fetch_add(1, Ordering::Release);
+            };
+            // SAFETY: the handler only changes an atomic.
+            unsafe { signal_hook::low_level::register(signal, count) }?;
+        }
         for signal in [SIGUSR1, SIGUSR2] {
             let handle = move || {
                 CHECKPOINTS.fetch_add(1, Ordering::Relaxed);

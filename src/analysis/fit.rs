@@ -31,6 +31,8 @@ pub struct GapFit {
     pub n: usize,
     /// Fits of data drawn again, where they were asked for.
     pub bootstrap: Option<Arc<Bootstrap>>,
+    /// Rows of runs that are not converged, where the table says so.
+    pub unconverged: usize,
 }
 
 impl GapFit {
@@ -158,6 +160,7 @@ fn summary(t: &[f64], y: &[f64], p: [f64; 3]) -> GapFit {
         r2: 1.0 - ssr / total,
         n,
         bootstrap: None,
+        unconverged: 0,
     }
 }
 
@@ -182,7 +185,17 @@ impl std::fmt::Display for GapFit {
         writeln!(f, "gap = (a/T + b) exp(−T/c), {} points, R² = {:.4}", self.n, self.r2)?;
         writeln!(f, "{}", line("a", 0, self.a, self.a_error))?;
         writeln!(f, "{}", line("b", 1, self.b, self.b_error))?;
-        write!(f, "{}", line("c", 2, self.c, self.c_error))
+        write!(f, "{}", line("c", 2, self.c, self.c_error))?;
+        match self.unconverged {
+            0 => Ok(()),
+            runs => {
+                write!(
+                    f,
+                    "\n  {runs} of the {} runs are not converged; .filter(\"converged\") leaves them out",
+                    self.n
+                )
+            }
+        }
     }
 }
 

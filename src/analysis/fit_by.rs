@@ -39,7 +39,13 @@ pub struct GroupFit {
 /// Fits Eq. 1 to two columns of a table.
 pub fn fit_columns(table: &Table, options: &FitOptions) -> Result<GapFit> {
     one_row_per_run("fit_gap", table)?;
-    fit(&table.floats(&options.x)?, &table.floats(&options.y)?, seeds(table)?.as_deref(), options)
+    let found =
+        fit(&table.floats(&options.x)?, &table.floats(&options.y)?, seeds(table)?.as_deref(), options)?;
+    let unconverged = match table.columns().contains(&"converged") {
+        true => table.strings("converged")?.iter().filter(|converged| *converged == "false").count(),
+        false => 0,
+    };
+    Ok(GapFit { unconverged, ..found })
 }
 
 /// The seeds of the rows; none where the table does not have them.

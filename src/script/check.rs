@@ -8,6 +8,7 @@ use rhai::{
     Position, Stmt,
 };
 
+use super::convert;
 use super::manual;
 use super::modules;
 use super::session::Session;
@@ -152,11 +153,11 @@ impl Script {
     fn look(&self, node: &ASTNode, findings: &mut Vec<Finding>) {
         match node {
             ASTNode::Expr(Expr::FnCall(call, position)) | ASTNode::Stmt(Stmt::FnCall(call, position)) => {
-                self.call(call, call.args.len(), *position, findings);
+                self.call(call, 0, *position, findings);
             }
             // A map may hold a function.
             ASTNode::Expr(Expr::MethodCall(call, position)) if !self.keys.contains(call.name.as_str()) => {
-                self.call(call, call.args.len() + 1, *position, findings);
+                self.call(call, 1, *position, findings);
             }
             ASTNode::Stmt(Stmt::Import(_, position)) => {
                 let missing = self.missing.iter().filter(|(_, place)| place == position);
@@ -169,7 +170,9 @@ impl Script {
         }
     }
 
-    fn call(&self, call: &FnCallExpr, arguments: usize, position: Position, findings: &mut Vec<Finding>) {
+    /// `before` is 1 where the first argument stands before the point.
+    fn call(&self, call: &FnCallExpr, before: usize, position: Position, findings: &mut Vec<Finding>) {
+        let arguments = call.args.len() + before;
         if call.op_token.is_some() {
             return;
         }
@@ -213,8 +216,9 @@ impl Script {
             }
             Some(arities) if !arities.contains(&arguments) => {
                 found(format!(
-                    "`{name}` takes {}, found {arguments}; help(\"{name}\") says more",
-                    counts(arities)
+                    "`{name}` takes {}, found {}; help(\"{name}\") says more",
+                    counts(&arities.iter().filter_map(|arity| arity.checked_sub(before)).collect()),
+                    call.args.len()
                 ));
             }
             Some(_) => {}
@@ -256,10 +260,7 @@ fn options(call: &str, within: Option<&str>, map: &[(rhai::Ident, Expr)], findin
         let name = key.name.as_str();
         let Some((_, doc)) = known.iter().find(|(known, _)| *known == name) else {
             let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-            findings.push(Finding {
-                message: format!("{call}: unknown option `{name}`; {}", suggestion(name, names)),
-                position: key.pos,
-            });
+            findings.push(Finding { message: convert::unknown_option(call, name, names), position: key.pos });
             continue;
         };
         match value {

@@ -5,7 +5,7 @@ use std::path::Path;
 use rhai::{Array, Dynamic, EvalAltResult, Map, NativeCallContext, Position};
 
 use super::session::Session;
-use crate::error::{Error, Result, suggestion};
+use crate::error::{Error, Result, nearest, suggestion};
 
 /// A result as Rhai wants it.
 pub(super) type Scripted<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -119,13 +119,30 @@ pub(super) fn known_keys<'a>(
 ) -> Result<()> {
     for key in map.keys() {
         if !known.clone().into_iter().any(|name| name == key.as_str()) {
-            return Err(Error::invalid(format!(
-                "{call}: unknown option `{key}`; {}",
-                suggestion(key, known)
-            )));
+            return Err(Error::invalid(unknown_option(call, key, known)));
         }
     }
     Ok(())
+}
+
+/// What is said of an option that is none, where these are.
+pub(super) fn unknown_option<'a>(
+    call: &str,
+    key: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> String {
+    use super::bindings::{calls_with_options, options_of};
+    let owners: Vec<String> = calls_with_options()
+        .into_iter()
+        .filter(|other| options_of(other).iter().any(|(name, _)| *name == key))
+        .map(|other| format!("{other}(#{{{key}: …}})"))
+        .collect();
+    let hint = match &owners[..] {
+        [] => suggestion(key, known),
+        _ if nearest(key, known.clone()).is_some() => suggestion(key, known),
+        owners => format!("it belongs to {}", owners.join(" or ")),
+    };
+    format!("{call}: unknown option `{key}`; {hint}")
 }
 
 /// The values of an axis: an array's, a range's, or the one value.

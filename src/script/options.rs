@@ -63,7 +63,7 @@ pub const RUN_OPTIONS: &[RunOption] = &[
     },
     RunOption {
         name: "train",
-        doc: "training examples; default: the data set's official size",
+        doc: "training examples; default: as many as the official training set has, or its share of a smaller data set",
         set: Some(|draft, value| {
             draft.train = Some(count("train", value)?);
             Ok(())
@@ -71,7 +71,7 @@ pub const RUN_OPTIONS: &[RunOption] = &[
     },
     RunOption {
         name: "test",
-        doc: "test examples; default: the data set's official size",
+        doc: "test examples; default: as many as the official test set has, or its share of a smaller data set",
         set: Some(|draft, value| {
             draft.test = Some(count("test", value)?);
             Ok(())
@@ -164,7 +164,7 @@ pub const RUN_OPTIONS: &[RunOption] = &[
     },
     RunOption {
         name: "batch",
-        doc: "examples per update, B; the temperature is λ / B; required",
+        doc: "examples per update, B; the temperature is λ / B; an epoch is whole batches, what is left of the order is dropped; required",
         set: Some(|draft, value| {
             draft.batch = Some(count("batch", value)?);
             Ok(())

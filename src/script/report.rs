@@ -225,7 +225,32 @@ fn property(text: &str) -> String {
         [_, name, _, kind, ..] => {
             let kind = super::manual::type_name(kind);
             let a = if kind.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
-            format!("{a} {kind} has no property `{name}`; methods are written with brackets: .{name}()")
+            let engine = super::engine(&super::Session::silent());
+            let methods = super::manual::functions(&engine).into_iter();
+            let methods: Vec<String> = methods
+                .filter(|method| method.parameters.first() == Some(&kind))
+                .map(|method| method.name)
+                .filter(|name| !name.starts_with("to_"))
+                .collect();
+            let own: Vec<String> = super::manual::properties(&engine)
+                .into_iter()
+                .filter(|property| property.of == kind)
+                .map(|property| property.name)
+                .collect();
+            let hint = match nearest(name, own.iter().map(String::as_str)) {
+                // Of Rhai's own types this list knows nothing.
+                _ if methods.iter().any(|method| method == name) || own.is_empty() => {
+                    format!("methods are written with brackets: .{name}()")
+                }
+                Some(near) => format!("did you mean .{near}?"),
+                None => {
+                    let methods = methods.iter().map(|method| format!("{method}()"));
+                    let mut all: Vec<String> = own.iter().cloned().chain(methods).collect();
+                    all.dedup();
+                    format!("it has {}", all.join(", "))
+                }
+            };
+            format!("{a} {kind} has no property `{name}`; {hint}")
         }
         _ => text.to_owned(),
     }

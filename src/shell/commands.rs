@@ -276,8 +276,8 @@ fn ls(dir: &Path, all: bool) -> Result<()> {
     Ok(())
 }
 
-fn show_provenance(provenance: &Provenance) {
-    print(&format!("  frozen     {} on {}", time_text(provenance.created), provenance.host));
+fn show_provenance(what: &str, provenance: &Provenance) {
+    print(&format!("  {what}   {} on {}", time_text(provenance.created), provenance.host));
     let commit = if provenance.commit.is_empty() { "no commit" } else { &provenance.commit };
     print(&format!("  kelvin     {} ({commit}), libtorch {}", provenance.kelvin, provenance.libtorch));
     for (name, value) in &provenance.arguments {
@@ -295,8 +295,9 @@ fn show_provenance(provenance: &Provenance) {
 fn show(store: &Store) {
     let dir = store.dir().display();
     print(&format!("{dir}: sweep {} of {} runs", store.id(), store.plan().runs.len()));
-    for provenance in store.provenance() {
-        show_provenance(provenance);
+    for (index, provenance) in store.provenance().iter().enumerate() {
+        let what = if index == 0 { "frozen  " } else { "extended" };
+        show_provenance(what, provenance);
     }
     let mut data: Vec<String> = Vec::new();
     for run in &store.plan().runs {

@@ -16,6 +16,8 @@ use super::provenance::{Ended, Provenance};
 use super::store::Standing;
 use crate::data::DataOp;
 use crate::error::{Error, Result};
+use crate::model::ModelSpec;
+use crate::optim::{Adam, OptimizerSpec};
 use crate::table::Table;
 use crate::train::{EpochRecord, Expected, QUANTITIES, RunSpec};
 
@@ -103,7 +105,7 @@ fn parameters() -> Vec<(&'static str, Column)> {
 
 /// The names of a run's parameters, in the order of the tables' columns.
 pub fn parameter_names() -> Vec<&'static str> {
-    parameters().into_iter().map(|(name, _)| name).collect()
+    parameters().into_iter().chain(more_parameters()).map(|(name, _)| name).collect()
 }
 
 /// The metrics of an epoch.
@@ -124,12 +126,33 @@ fn metrics() -> Vec<(&'static str, Column)> {
     ]
 }
 
-/// What a later version of kelvin added; at the end, so that the other columns keep their places.
-fn additions() -> Vec<(&'static str, Column)> {
+/// Parameters that a later version of kelvin added; at the end, so that the other columns keep their places.
+fn more_parameters() -> Vec<(&'static str, Column)> {
+    let adam = |value: fn(&Adam) -> f64| {
+        Column::Maybe(Box::new(move |row: &Row| match &row.spec().optimizer {
+            OptimizerSpec::Adam(adam) => Some(value(adam)),
+            OptimizerSpec::Sgd(_) => None,
+        }))
+    };
+    let hidden = |row: &Row| match &row.spec().model {
+        ModelSpec::Mlp { hidden } => Some(hidden.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")),
+        _ => None,
+    };
     vec![
         ("label_noise", float(|row| row.spec().data.label_noise())),
-        (OVERLAP, Column::Int(Box::new(|row| row.overlap))),
+        ("hidden", Column::Text(Box::new(hidden))),
+        ("beta2", adam(|adam| adam.beta2)),
+        ("eps", adam(|adam| adam.eps)),
+        ("train_metrics", text(|row| row.spec().train_metrics.name().to_owned())),
     ]
+}
+
+/// These, and what a later version measures.
+fn additions() -> Vec<(&'static str, Column)> {
+    let mut columns = more_parameters();
+    // Where it stood before the parameters after it.
+    columns.insert(1, (OVERLAP, Column::Int(Box::new(|row| row.overlap))));
+    columns
 }
 
 /// What a run measures besides, where it does.
@@ -291,10 +314,6 @@ fn schema(columns: impl IntoIterator<Item = (&'static str, Column)>) -> SchemaRe
     Arc::new(Schema::new(columns.into_iter().map(field).collect::<Vec<_>>()))
 }
 
-fn label_noise<'a>(runs: impl Iterator<Item = &'a PlannedRun>) -> ArrayRef {
-    Arc::new(Float64Array::from_iter_values(runs.map(|run| run.spec.data.label_noise())))
-}
-
 /// The runs of a plan: their parameters, where each stands in its folder, and what it is expected to cost.
 ///
 /// `status` (done, diverged, failed, interrupted, training, begun, to do), `epoch` (the one that it goes on after),
@@ -339,7 +358,9 @@ pub fn plan(
     add("epoch", Arc::new(Int64Array::from_iter_values(epochs().map(i64::from))));
     add("why", Arc::new(StringArray::from_iter(why)));
     add("dir", Arc::new(StringArray::from_iter_values(runs.iter().map(|_| dir))));
-    add("label_noise", label_noise(runs.iter()));
+    let (more_fields, more_columns) = build(more_parameters(), &rows)?;
+    fields.extend(more_fields);
+    columns.extend(more_columns);
     table((fields, columns))
 }
 
@@ -390,7 +411,9 @@ pub fn runs(sweep: &str, runs: &[(&PlannedRun, &Provenance, Ended)]) -> Result<T
         }),
     );
     add("weights_sha256", strings(&|ended| ended.weights_sha256.clone()));
-    add("label_noise", label_noise(runs.iter().map(|(run, ..)| *run)));
+    let (more_fields, more_columns) = build(more_parameters(), &rows)?;
+    fields.extend(more_fields);
+    columns.extend(more_columns);
     table((fields, columns))
 }
 

@@ -94,6 +94,10 @@ impl Side {
         if !error.is_finite() && self.claim != Claim::Approximation {
             return "not decided: its error is not finite".to_owned();
         }
+        // So large an error would agree with anything.
+        if self.claim == Claim::Approximation && error > 10.0 * self.left.value.abs() {
+            return "not decided: its error is more than ten times the quantity".to_owned();
+        }
         if self.claim == Claim::Approximation && self.difference.value.abs() <= 2.0 * error {
             return "agrees within its error".to_owned();
         }
@@ -537,6 +541,13 @@ mod tests {
             (Claim::Approximation, 101.9, 1.0, "agrees within its error"),
             (Claim::Approximation, 103.8, 2.0, "agrees within its error"),
             (Claim::Approximation, 102.1, 1.0, "approximation off by 2.10 %"),
+            (Claim::Approximation, 1e9, 999.0, "approximation fails"),
+            (
+                Claim::Approximation,
+                3e110,
+                3e113,
+                "not decided: its error is more than ten times the quantity",
+            ),
             (Claim::Approximation, 50.0, 1.0, "approximation off by 50.00 %"),
             (Claim::Approximation, 10_099.0, 1.0, "approximation off by 9999.00 %"),
             (Claim::Approximation, 10_101.0, 1.0, "approximation fails"),

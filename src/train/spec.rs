@@ -46,6 +46,14 @@ pub enum TrainMetrics {
 impl TrainMetrics {
     /// Every way with its name in scripts.
     pub const ALL: [(&'static str, Self); 2] = [("evaluate", Self::Evaluate), ("running", Self::Running)];
+
+    /// The name in scripts and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Evaluate => "evaluate",
+            Self::Running => "running",
+        }
+    }
 }
 
 /// The independent streams of random numbers of a run.

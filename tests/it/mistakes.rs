@@ -101,6 +101,8 @@ fn wrong_options() {
         ),
         sweep(&[("btach", "10")], &["unknown option `btach`", "did you mean `batch`?"]),
         sweep(&[("zebra", "1")], &["unknown option `zebra`", "known: data, sampling, train"]),
+        sweep(&[("batch_size", "10")], &["unknown option `batch_size`", "did you mean `batch`?"]),
+        sweep(&[("nesterov", "true")], &["unknown option `nesterov`", "it belongs to sgd(#{nesterov: …})"]),
         sweep(&[("lr", "\"fast\"")], &["lr: expected a number, found the text \"fast\""]),
         sweep(&[("batch", "10.5")], &["batch: expected an integer, found the number 10.5"]),
         sweep(&[("batch", "-1")], &["batch: expected an integer ≥ 0, found the integer -1"]),
@@ -126,6 +128,10 @@ fn wrong_options() {
         sweep(
             &[("sampling", "\"bootstrap\"")],
             &["expected \"split\", \"random\", \"fixed\", found \"bootstrap\""],
+        ),
+        mistake(
+            "§sgd(#{ momentum: [0.0, 0.9] })",
+            &["sgd: momentum: expected one value, found an array", "optimizer: [sgd(#{momentum: …}), sgd("],
         ),
         mistake(
             "sgd();\nsgd(#{§momentm: 0.9})",

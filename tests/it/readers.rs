@@ -79,6 +79,7 @@ fn the_epochs_table_has_its_columns_in_order() {
         "run_id, sweep, data, sampling, train_size, test_size, augment, model, width, parameters, optimizer, \
          momentum, weight_decay, noise, schedule, order, precision, lr, batch, temperature, seed, seed_split, \
          seed_init, seed_order, epochs, epoch, steps, lr_now, train_loss, train_accuracy, test_loss, \
-         test_accuracy, gap, accuracy_gap, train_loss_std, test_loss_std, seconds, label_noise, overlap"
+         test_accuracy, gap, accuracy_gap, train_loss_std, test_loss_std, seconds, label_noise, overlap, \
+         hidden, beta2, eps, train_metrics"
     );
 }

@@ -77,6 +77,24 @@ fn a_sweep_trains_in_the_background_while_the_prompt_answers() {
     assert_eq!(lab.files_under("metrics").len(), 0);
 }
 
+/// A connection that breaks is no reason to lose what was trained since the last checkpoint.
+#[test]
+fn a_terminal_that_closes_leaves_checkpoints() {
+    for call in [".run(\"out\")", ".start(\"out\")"] {
+        let lab = Lab::new();
+        let mut terminal = Terminal::start(&lab);
+        terminal.begin(&format!(
+            "let j = sweep(#{{ data: digits(), model: resnet(#{{ width: 4 }}), lr: [0.05, 0.1], batch: 8, epochs: 5000 }}){call}"
+        ));
+        wait_until("both runs", || lab.files_under("state").len() >= 2);
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(terminal.hang_up().is_some());
+        let checkpoints = lab.files_under("state").into_iter();
+        let checkpoints = checkpoints.filter(|path| path.extension().is_some_and(|end| end == "safetensors"));
+        assert_eq!(checkpoints.count(), 2, "{call}");
+    }
+}
+
 /// What a job says stands above the line that is being typed, which stays as it is.
 #[test]
 fn messages_do_not_garble_the_line_that_is_typed() {

@@ -152,6 +152,10 @@ fn mistakes_say_what_to_write() {
         ("t.join(t, #{ how: \"left\" })", "join: the option `on` is missing"),
         ("t.join(t, #{ on: [\"x\"], hwo: \"left\" })", "did you mean `how`?"),
         ("t.head(-1)", "head(n): expected an integer ≥ 0"),
+        (
+            "train(#{ data: digits().take(60), model: linear(), lr: 0.1, batch: 10, epochs: 1 }).gap",
+            "a TrainedRun has no property `gap`; it has epochs, network",
+        ),
         ("t.x[0] = 7", "a table does not change; write t.derive(\"x\", "),
         ("t[0].x = 7", "a table does not change; write `let row = t[0];`"),
         ("print(t.x.len()); t.x.push(7)", "a table does not change"),
@@ -271,7 +275,7 @@ fn several_sweeps_open_as_one_table() {
         print([all.len, runs.len, runs.filter("n = 2").len, results(["a", "b"]).len, results("a", "a").len]);
         print(all.group(["sweep"], ["count(*)"]).len);
         print(all.steady().group(["label_noise"], ["count(*) as n"]).rows());
-        print(all.columns[all.columns.len - 2] + " " + all.columns[all.columns.len - 1]);
+        print(all.columns[37] + " " + all.columns[38]);
         print(all.group(["overlap"], ["count(*)"]).column("overlap") ==
             [digits().take(100).sample(#{ train: 60, test: 30 }).overlap]);
         print(digits().split(#{ train: 60, test: 30 }).overlap);

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -30,9 +31,23 @@ pub const PROMPT: &str = "kelvin> ";
 pub struct Terminal {
     child: Child,
     keyboard: File,
-    written: Arc<(Mutex<Vec<u8>>, Condvar)>,
+    /// What the program wrote, news of it, and whether the terminal was closed.
+    written: Arc<(Mutex<Vec<u8>>, Condvar, AtomicBool)>,
     /// How much of what was written has been waited for.
     seen: usize,
+}
+
+/// Waits for something to read; false where the terminal was closed meanwhile.
+fn is_readable(screen: &File, closed: &AtomicBool) -> bool {
+    loop {
+        let mut wanted = libc::pollfd { fd: screen.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one structure, which lives on this stack.
+        match unsafe { libc::poll(&raw mut wanted, 1, 50) } {
+            0 if closed.load(Ordering::SeqCst) => return false,
+            0 => {}
+            _ => return !closed.load(Ordering::SeqCst),
+        }
+    }
 }
 
 impl Terminal {
@@ -55,12 +70,14 @@ impl Terminal {
         let child = command.spawn().unwrap();
         drop(command);
         drop(slave);
-        let written = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+        let written = Arc::new((Mutex::new(Vec::new()), Condvar::new(), AtomicBool::new(false)));
         let (mut screen, shared) = (master.try_clone().unwrap(), Arc::clone(&written));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // Linux ends a terminal that nobody holds open any more with an error.
-            while let Ok(count @ 1..) = screen.read(&mut buffer) {
+            // Linux ends a terminal that nobody holds open any more with an error. A read that waits would hold it open.
+            while is_readable(&screen, &shared.2)
+                && let Ok(count @ 1..) = screen.read(&mut buffer)
+            {
                 shared.0.lock().unwrap().extend_from_slice(&buffer[..count]);
                 shared.1.notify_all();
             }
@@ -69,6 +86,18 @@ impl Terminal {
         terminal.wait(READING);
         terminal.wait(PROMPT);
         terminal
+    }
+
+    /// Closes the terminal, as a connection that breaks does; returns the program's exit code.
+    pub fn hang_up(&mut self) -> Option<i32> {
+        self.written.2.store(true, Ordering::SeqCst);
+        self.keyboard = File::open("/dev/null").unwrap();
+        let mut code = None;
+        wait_until("the end", || {
+            code = self.child.try_wait().unwrap().map(|status| status.code());
+            code.is_some()
+        });
+        code.flatten()
     }
 
     pub fn send(&mut self, keys: &str) {

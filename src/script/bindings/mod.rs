@@ -33,7 +33,11 @@ pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
         "sweep" | "train" => {
             return crate::script::RUN_OPTIONS.iter().map(|option| (option.name, option.doc)).collect();
         }
-        "run" | "start" => &sweeps::EXECUTION_OPTIONS,
+        "run" => &sweeps::EXECUTION_OPTIONS,
+        // The function belongs to the script, which goes on meanwhile.
+        "start" => {
+            return sweeps::EXECUTION_OPTIONS.into_iter().filter(|(name, _)| *name != "on_epoch").collect();
+        }
         "average_over" => &average::AVERAGE_OPTIONS,
         "slurm" => &crate::sweep::slurm::SLURM_OPTIONS,
         "figure" => &pages::FIGURE_OPTIONS,

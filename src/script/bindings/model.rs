@@ -28,9 +28,21 @@ pub(super) fn name_types(engine: &mut rhai::Engine) {
         .register_type_with_name::<NetworkHandle>("Network");
 }
 
+/// An axis is an array of optimizers, since two options of one vary together or not.
+fn no_axis(call: &str, options: &Map) -> Result<()> {
+    match options.iter().find(|(_, value)| value.is_array()) {
+        Some((key, _)) => Err(Error::invalid(format!(
+            "{call}: {key}: expected one value, found an array; an axis is an array of optimizers: \
+             optimizer: [{call}(#{{{key}: …}}), {call}(#{{{key}: …}})]"
+        ))),
+        None => Ok(()),
+    }
+}
+
 fn make_sgd(options: &Map) -> Result<OptimizerHandle> {
     let spec = OptimizerSpec::Sgd(Sgd::default());
     known_keys("sgd", options, spec.info().options.iter().map(|(name, _)| *name))?;
+    no_axis("sgd", options)?;
     let mut sgd = Sgd::default();
     for (key, value) in options {
         match key.as_str() {
@@ -49,6 +61,7 @@ fn make_sgd(options: &Map) -> Result<OptimizerHandle> {
 fn make_adam(options: &Map) -> Result<OptimizerHandle> {
     let spec = OptimizerSpec::Adam(Adam::default());
     known_keys("adam", options, spec.info().options.iter().map(|(name, _)| *name))?;
+    no_axis("adam", options)?;
     let mut adam = Adam::default();
     for (key, value) in options {
         match key.as_str() {

@@ -77,7 +77,11 @@ pub(super) fn run(mut interpreter: Interpreter, quiet: bool) -> u8 {
             }
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => interpreter.leaving = true,
-            Err(error) => return fail(&error),
+            // The terminal is gone, for instance.
+            Err(error) => {
+                session.stop_jobs();
+                return fail(&error);
+            }
         }
         if std::mem::take(&mut interpreter.leaving) && may_leave(&mut editor, &session) {
             session.stop_jobs();
