@@ -21,8 +21,11 @@ static RAISED: AtomicBool = AtomicBool::new(false);
 /// SIGINT, SIGTERM and SIGHUP since the flag was last lowered.
 static URGENCY: AtomicU64 = AtomicU64::new(0);
 
-/// SIGTERMs so far.
+/// SIGTERMs so far, and a closed terminal.
 static TERMINATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// Whether the terminal was closed.
+static HUNG_UP: AtomicBool = AtomicBool::new(false);
 
 /// Requests for checkpoints so far.
 static CHECKPOINTS: AtomicU64 = AtomicU64::new(0);
@@ -57,24 +60,31 @@ static IN_BACKGROUND: AtomicUsize = AtomicUsize::new(0);
 /// Handles the signals from now on. A second SIGTERM, or one while nothing runs, ends the process.
 pub fn install() -> Result<()> {
     let register = || -> std::io::Result<()> {
-        let hang_up = (!is_ignored(SIGHUP)).then_some(SIGHUP);
-        for signal in [SIGTERM].into_iter().chain(hang_up) {
-            for when in [&TERMINATING, &IDLE] {
-                signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(when))?;
-            }
-            signal_hook::flag::register(signal, Arc::clone(&TERMINATING))?;
+        for when in [&TERMINATING, &IDLE] {
+            signal_hook::flag::register_conditional_shutdown(SIGTERM, 128 + SIGTERM, Arc::clone(when))?;
         }
+        signal_hook::flag::register(SIGTERM, Arc::clone(&TERMINATING))?;
         // Before it is counted: whoever sees that a job was ended by it finds the flag raised.
-        for signal in [SIGINT, SIGTERM].into_iter().chain(hang_up) {
+        for signal in [SIGINT, SIGTERM] {
             // SAFETY: the handler only changes atomics.
             unsafe { signal_hook::low_level::register(signal, raise) }?;
         }
-        for signal in [SIGTERM].into_iter().chain(hang_up) {
-            let count = || {
-                TERMINATIONS.fetch_add(1, Ordering::Release);
+        let count = || {
+            TERMINATIONS.fetch_add(1, Ordering::Release);
+        };
+        // SAFETY: the handler only changes an atomic.
+        unsafe { signal_hook::low_level::register(SIGTERM, count) }?;
+        if !is_ignored(SIGHUP) {
+            signal_hook::flag::register_conditional_shutdown(SIGHUP, 128 + SIGHUP, Arc::clone(&IDLE))?;
+            // The kernel tells of a closed terminal, and the shell tells again: both mean the same.
+            let hang_up = move || {
+                if !HUNG_UP.swap(true, Ordering::SeqCst) {
+                    raise();
+                    count();
+                }
             };
-            // SAFETY: the handler only changes an atomic.
-            unsafe { signal_hook::low_level::register(signal, count) }?;
+            // SAFETY: the handler only changes atomics.
+            unsafe { signal_hook::low_level::register(SIGHUP, hang_up) }?;
         }
         for signal in [SIGUSR1, SIGUSR2] {
             let handle = move || {
