@@ -158,7 +158,10 @@ fn mistakes_say_what_to_write() {
         ),
         ("t.x[0] = 7", "a table does not change; write t.derive(\"x\", "),
         ("t[0].x = 7", "a table does not change; write `let row = t[0];`"),
-        ("print(t.x.len()); t.x.push(7)", "a table does not change"),
+        (
+            "print(t.x.len()); print(t.columns.contains(\"x\")); print(t[0].keys()); t.x.push(7)",
+            "a table does not change; write t.derive(\"x\", ",
+        ),
         ("t.filter(\"X > 1\")", "no column `X`; did you mean `x`?"),
         ("t.select([\"x + \"])", "select: `x + `: Expected: an expression"),
         ("t.append(3)", "`append` does not take (Table, integer); expected append("),

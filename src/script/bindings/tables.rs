@@ -384,6 +384,8 @@ pub mod functions {
     /// A table does not change. Rhai also gives back what a method was called on, changed or not.
     #[rhai_fn(index_set, return_raw)]
     pub fn set_column(context: NativeCallContext, table: &mut Table, name: &str, new: Array) -> Scripted<()> {
+        // `t.columns` is a copy, too, of which nobody expects more.
+        let is_property = ["columns", "len"].contains(&name) || table.column(name).is_err();
         let is_old = table.column(name).is_ok_and(|column| {
             let old: Array = Cell::all(column).into_iter().map(value).collect();
             format!("{old:?}") == format!("{new:?}")
@@ -392,7 +394,7 @@ pub mod functions {
             "a table does not change; write t.derive(\"{name}\", \"…\") for a table with other values, or `let values = \
              t.{name};` and change those"
         );
-        if is_old { Ok(()) } else { Err(at(&context, Error::invalid(text))) }
+        if is_old || is_property { Ok(()) } else { Err(at(&context, Error::invalid(text))) }
     }
 
     /// A table does not change, as above.
