@@ -8,13 +8,16 @@
 //! What runs in the background has a [`Scope`] of its own: Ctrl-C at the prompt is not for it.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, panic_message};
 
 static RAISED: AtomicBool = AtomicBool::new(false);
 
@@ -235,4 +238,81 @@ pub fn checkpoints() -> u64 {
 /// [`Error::Interrupted`] when the flag is raised.
 pub fn check() -> Result<()> {
     if raised() { Err(Error::Interrupted) } else { Ok(()) }
+}
+
+/// Does work that cannot look at the flag, such as a call into another library, on a thread of its own. An interrupt
+/// leaves the thread behind: it ends when its work does, or where that looks at the flag, and nobody takes its result.
+///
+/// `what` names the work in errors. Work that can look at the flag every few milliseconds needs none of this.
+///
+/// # Errors
+///
+/// The work's own, [`Error::Interrupted`], a panic of the work, or that the system starts no more threads.
+pub fn leave_behind<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    /// How often whoever waits looks at the flag.
+    const LOOK: Duration = Duration::from_millis(20);
+    let (sender, receiver) = sync_channel(1);
+    let scope = Scope::default();
+    let own = scope.clone();
+    let thread = move || {
+        work_for(Some(own));
+        let result = catch_unwind(AssertUnwindSafe(work));
+        // Nobody may be waiting any more.
+        let _ = sender.send(result);
+    };
+    std::thread::Builder::new().name("kelvin-native".to_owned()).stack_size(STACK).spawn(thread).map_err(
+        |error| Error::invalid(format!("{what}: the system starts no more threads ({error}); see ulimit -u")),
+    )?;
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(Ok(result)) => return result,
+            Ok(Err(panic)) => return Err(Error::invalid(format!("{what}: {}", panic_message(&*panic)))),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::invalid(format!("{what}: its thread ended without an answer")));
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                if let Err(error) = check() {
+                    scope.raise();
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of stack for threads that run other libraries' recursions. Only what is touched is memory.
+const STACK: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_on_its_own_thread_answers_fails_or_is_left_behind() {
+        assert_eq!(leave_behind("adding", || Ok(1 + 1)).unwrap(), 2);
+        let failed = leave_behind::<()>("adding", || Err(Error::invalid("no numbers")));
+        assert_eq!(failed.unwrap_err().to_string(), "no numbers");
+        let panicked = leave_behind::<()>("adding", || panic!("out of fingers"));
+        assert_eq!(panicked.unwrap_err().to_string(), "adding: out of fingers");
+
+        // As a job in the background, so that no other test's work is stopped.
+        let outer = Scope::default();
+        work_for(Some(outer.clone()));
+        let (told, hears) = sync_channel(1);
+        let left = leave_behind::<()>("waiting", move || {
+            outer.raise();
+            while !raised() {
+                std::thread::yield_now();
+            }
+            let _ = told.send(());
+            Ok(())
+        });
+        work_for(None);
+        assert!(matches!(left, Err(Error::Interrupted)));
+        // The flag reaches what was left behind.
+        hears.recv_timeout(Duration::from_secs(240)).unwrap();
+    }
 }
