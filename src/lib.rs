@@ -15,6 +15,7 @@ pub mod analysis;
 mod cuda;
 pub mod data;
 pub mod error;
+pub mod files;
 mod hash;
 pub mod interrupt;
 pub mod memory;

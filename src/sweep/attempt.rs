@@ -8,11 +8,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::files::Files;
 use super::journal::{Checkpoint, Lines, Record, parse};
 use super::process::{Process, Writing, touch};
 use super::provenance::Ended;
 use crate::error::Result;
+use crate::files::Files;
 use crate::hash::sha256;
 use crate::train::{EpochRecord, Position, Snapshot, Status};
 

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::files::Files;
 use super::plan::{Plan, PlannedRun};
 use super::provenance::Provenance;
 use crate::error::{Error, Result};
+use crate::files::Files;
 use crate::hash::sha256;
 
 /// The layout of the folder; another number means another layout.

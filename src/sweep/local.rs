@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 use tch::Device;
 
 use super::attempt::Attempt;
-use super::files::Files;
 use super::observer::{Observer, Work};
 use super::plan::{Plan, PlannedRun};
 use super::process::HEARTBEAT;
@@ -16,6 +15,7 @@ use super::provenance::{Ended, Provenance};
 use super::rows;
 use super::store::{Standing, Store};
 use crate::error::{Error, Result};
+use crate::files::Files;
 use crate::model::Network;
 use crate::table::Table;
 use crate::torch::{default_device, device_name};

@@ -2,7 +2,6 @@
 
 mod attempt;
 mod compact;
-mod files;
 mod frozen;
 mod job;
 mod journal;
@@ -16,9 +15,9 @@ pub mod rows;
 pub mod slurm;
 mod store;
 
+pub use crate::files::{Call, Fault, Files, Hook};
 pub use attempt::Past;
 pub use compact::{Compacted, compact};
-pub use files::{Call, Fault, Files, Hook};
 pub use job::{Job, Progress, Stage};
 pub use journal::{Checkpoint, Record, parse as parse_journal};
 pub use local::{RunOptions, Summary, open, open_all, run, train, train_rest};

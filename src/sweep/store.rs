@@ -24,12 +24,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::attempt::{Attempt, Beginning, Past, remove_checkpoints};
-use super::files::Files;
 use super::frozen::{self, Frozen};
 use super::plan::{Plan, PlannedRun};
 use super::process::Process;
 use super::provenance::{Ended, Provenance};
 use super::rows;
+use crate::files::Files;
 use arrow::array::RecordBatch;
 
 use crate::error::{Error, Result};
