@@ -1,7 +1,9 @@
 //! Processes that are killed or stopped.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use kelvin::sweep::Store;
 
@@ -56,6 +58,59 @@ fn killed_at_any_time_a_sweep_goes_on_as_if_nothing_had_happened() {
         again += repeated(&lab.path(&name));
     }
     println!("{killed} kills of {sweeps} sweeps of 96 epochs; {again} epochs were trained again");
+}
+
+/// Three processes train in one folder and are killed in turn: what is published stays as it is, and the end is as if
+/// nothing had happened.
+#[test]
+fn killed_among_three_in_one_folder_a_sweep_goes_on_as_if_nothing_had_happened() {
+    let kills = many(9, 200);
+    let lab = Lab::new();
+    lab.write(SCRIPT, SWEEP);
+    let undisturbed = lab.run(arguments("dir=oracle", "every=0"));
+    assert_eq!(undisturbed.code, Some(0), "{}", undisturbed.stderr);
+    let oracle = results(&lab.path("oracle"));
+    let mut dice = Dice::new();
+    let (mut killed, mut folders) = (0, 0);
+    while killed < kills {
+        folders += 1;
+        let name = format!("out{folders}");
+        let dir = format!("dir={name}");
+        let metrics = lab.path(&name).join("metrics");
+        let start = |dice: &mut Dice| lab.start(arguments(&dir, ["every=0", "every=0.01"][dice.below(2)]));
+        let mut programs: Vec<_> = (0..3).map(|_| start(&mut dice)).collect();
+        let mut published: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
+        while killed < kills {
+            std::thread::sleep(dice.up_to(undisturbed.time / 2));
+            let victim = programs.swap_remove(dice.below(programs.len()));
+            victim.signal(libc::SIGKILL);
+            let end = victim.end();
+            for (path, before) in &published {
+                let now = fs::read(path).unwrap_or_default();
+                assert!(now == *before, "{} changed after {killed} kills", path.display());
+            }
+            let whole = files_in(&metrics).into_iter();
+            published.extend(whole.map(|path| (path.clone(), fs::read(&path).unwrap())));
+            match end.code {
+                // It was faster: nothing is left to do in this folder.
+                Some(code) => {
+                    assert_eq!(code, 0, "{}", end.stderr);
+                    break;
+                }
+                None => killed += 1,
+            }
+            programs.push(start(&mut dice));
+        }
+        for program in programs {
+            let end = program.end();
+            assert_eq!(end.code, Some(0), "{}", end.stderr);
+        }
+        // A process that was killed when it had published the last run has not rebuilt runs.parquet.
+        assert_eq!(lab.run(arguments(&dir, "every=0")).code, Some(0));
+        assert_same(&lab.path(&name), &oracle, &format!("{killed} kills among three"));
+        assert!(published.keys().all(|path| path.is_file()));
+    }
+    println!("{killed} kills among three processes in one folder, {folders} folders");
 }
 
 /// Fault 4. The one that was stopped counts as gone; when it goes on, it finds its runs published.
