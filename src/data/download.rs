@@ -57,7 +57,15 @@ pub fn fetch(
     let work = PathBuf::from(work);
     let ready = work.join("ready");
     let made_home = target.parent().filter(|home| !home.exists());
-    create(&ready)?;
+    for folder in [&work, &ready] {
+        if fs::symlink_metadata(folder).is_ok_and(|about| about.is_symlink()) {
+            let folder = folder.display();
+            return Err(Error::invalid(format!(
+                "{folder}: expected a folder, found a link; remove it, then download again"
+            )));
+        }
+        create(folder)?;
+    }
     let _lock = lock(&work)?;
     // Another process may have fetched it before the lock was ours.
     if complete(target) {
@@ -65,7 +73,7 @@ pub fn fetch(
     }
     if fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {
         // Whatever it is, it is not ours to remove.
-        let _ = fs::remove_dir_all(&work);
+        clear(&work, &ready, archives);
         return Err(Error::invalid(format!(
             "{}: the folder is there, but holds no complete data set; rename or remove it, then download again",
             target.display()
@@ -83,8 +91,7 @@ pub fn fetch(
     sync_folder(&ready)?;
     fs::rename(&ready, target).map_err(|error| Error::io(target, error))?;
     target.parent().map_or(Ok(()), sync_folder)?;
-    // Nothing of value is left in it.
-    let _ = fs::remove_dir_all(&work);
+    clear(&work, &ready, archives);
     tell(&format!("{}: complete", target.display()));
     Ok(())
 }
@@ -107,7 +114,7 @@ impl Fetch<'_> {
             }
             remove(&kept)?;
         }
-        let part = self.work.join(format!("{}.part", self.archive.file_name()));
+        let part = self.work.join(part_name(self.archive));
         // Bytes of an earlier call may be wrong where those of this call are right: from the beginning, once.
         let resumed = length(&part)? > 0;
         self.fetch_rest(&part, tell)?;
@@ -264,6 +271,25 @@ fn remove(path: &Path) -> Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(path, error)),
         _ => Ok(()),
     }
+}
+
+/// Where what has come of an archive is kept until all has.
+fn part_name(archive: &Archive) -> String {
+    format!("{}.part", archive.file_name())
+}
+
+/// Removes what fetching these archives leaves in a work folder, and the folder if nobody has put anything else there.
+fn clear(work: &Path, ready: &Path, archives: &[Archive]) {
+    for archive in archives {
+        let members = archive.unpack.iter().flat_map(|unpack| unpack.members).map(|member| member.name);
+        let files = members.chain([archive.file_name()]).map(|name| ready.join(name));
+        for file in files.chain([work.join(part_name(archive))]) {
+            // Most of them are not there.
+            let _ = fs::remove_file(file);
+        }
+    }
+    let _ = fs::remove_dir(ready);
+    let _ = fs::remove_dir(work);
 }
 
 fn create(folder: &Path) -> Result<()> {

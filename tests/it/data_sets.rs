@@ -477,6 +477,27 @@ fn what_the_user_has_is_left_alone() {
     assert_eq!(server.requests().len(), 0);
     assert_eq!(names(place.folder.path()), ["set"]);
     assert_eq!(names(&place.target()), ["one.bin"]);
+
+    // What somebody put into the folder that downloads go through stays, whatever comes of the download.
+    let notes = place.folder.path().join("set.download/notes.txt");
+    fs::create_dir(notes.parent().unwrap()).unwrap();
+    fs::write(&notes, "mine").unwrap();
+    assert!(place.fetch(&server, &sound(), 0).is_err());
+    assert_eq!(names(notes.parent().unwrap()), ["notes.txt"]);
+    fs::remove_file(place.target().join("one.bin")).unwrap();
+    place.fetch(&Server::sound(sound()), &sound(), 0).unwrap();
+    assert_eq!(names(&place.target()), ["one.bin", "two.bin"]);
+    assert_eq!(names(notes.parent().unwrap()), ["notes.txt"]);
+
+    // Nor is anything written or removed where a link of that name leads.
+    fs::remove_dir_all(place.target()).unwrap();
+    fs::remove_dir_all(notes.parent().unwrap()).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(elsewhere.path().join("archive.tar.gz.part"), "mine").unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), notes.parent().unwrap()).unwrap();
+    let message = place.fetch(&Server::sound(sound()), &sound(), 0).unwrap_err();
+    assert!(message.contains("found a link"), "{message}");
+    assert_eq!(fs::read(elsewhere.path().join("archive.tar.gz.part")).unwrap(), b"mine");
 }
 
 #[test]
