@@ -7,12 +7,13 @@
 //! Tests put a hook before each call: it may end the process there, let the call fail, or let a write stop
 //! half-way, to see that a sweep survives it. Without a hook, calls go straight through.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use crate::beneath::{self, Place, Root};
 use crate::error::{Error, Result};
 
 /// What names of files end with while they are written.
@@ -60,12 +61,46 @@ pub type Hook = Arc<dyn Fn(Call, &Path) -> Fault + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Files {
     hook: Option<Hook>,
+    /// Below which no link is followed; none: links are followed everywhere.
+    root: Option<Arc<Root>>,
 }
 
 impl Files {
     /// The file system with a hook before each call.
     pub fn with_hook(hook: Hook) -> Self {
-        Self { hook: Some(hook) }
+        Self { hook: Some(hook), root: None }
+    }
+
+    /// The same for what is below a folder that is there: every path is to be one below it, and no link below it is followed.
+    /// The folder itself may be one.
+    pub(crate) fn below(&self, folder: &Path) -> Result<Self> {
+        if self.root.as_ref().is_some_and(|root| root.path() == folder) {
+            return Ok(self.clone());
+        }
+        let root = Root::open(folder).map_err(|error| Error::io(folder, error))?;
+        Ok(Self { hook: self.hook.clone(), root: Some(Arc::new(root)) })
+    }
+
+    /// Where a path leads.
+    fn place(&self, path: &Path) -> io::Result<Place> {
+        match &self.root {
+            Some(root) => root.place(path),
+            None => Place::of(path),
+        }
+    }
+
+    fn file(&self, path: &Path) -> io::Result<File> {
+        match &self.root {
+            Some(root) => root.file(path),
+            None => File::open(path),
+        }
+    }
+
+    fn folder(&self, path: &Path) -> io::Result<File> {
+        match &self.root {
+            Some(root) => root.folder(path),
+            None => File::open(path),
+        }
     }
 
     fn before(&self, call: Call, path: &Path) -> io::Result<()> {
@@ -79,23 +114,21 @@ impl Files {
         self.before(call, path).and_then(|()| make()).map_err(|error| Error::io(path, error))
     }
 
-    /// Makes a folder and those above it.
-    pub fn create_folders(&self, path: &Path) -> Result<()> {
-        if path.is_dir() {
-            return Ok(());
+    /// Makes a folder and those above it, unless it is there; says whether it was not.
+    pub fn create_folders(&self, path: &Path) -> Result<bool> {
+        if self.folder(path).and_then(|found| found.metadata()).is_ok_and(|about| about.is_dir()) {
+            return Ok(false);
         }
-        self.call(Call::CreateFolder, path, || fs::create_dir_all(path))
+        self.call(Call::CreateFolder, path, || match &self.root {
+            Some(root) => root.create_folders(path),
+            None => fs::create_dir_all(path),
+        })?;
+        Ok(true)
     }
 
     /// Makes a new file; one of this name is an error.
     pub fn create(&self, path: &Path) -> Result<File> {
-        // Exclusive creation follows no link, not even one that leads nowhere.
-        let options = || {
-            let mut options = OpenOptions::new();
-            options.append(true).create_new(true).custom_flags(libc::O_NOFOLLOW);
-            options
-        };
-        self.call(Call::Create, path, || options().open(path))
+        self.call(Call::Create, path, || self.place(path)?.create())
     }
 
     /// Appends bytes.
@@ -122,7 +155,7 @@ impl Files {
 
     /// Makes the names in a folder durable.
     pub fn sync_folder(&self, path: &Path) -> Result<()> {
-        self.call(Call::SyncFolder, path, || match File::open(path).and_then(|folder| folder.sync_all()) {
+        self.call(Call::SyncFolder, path, || match self.folder(path).and_then(|folder| folder.sync_all()) {
             // Some file systems know no such thing, and a folder may be writable that cannot be read.
             Err(error) if is_unknown(&error) || error.kind() == ErrorKind::PermissionDenied => Ok(()),
             done => done,
@@ -131,7 +164,7 @@ impl Files {
 
     /// Gives a file another name, over any that has it.
     pub fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        self.call(Call::Rename, to, || fs::rename(from, to))
+        self.call(Call::Rename, to, || self.place(from)?.rename(&self.place(to)?, 0))
     }
 
     /// Gives a file one more name unless somebody has it; says whether it was free. Where the file system knows no hard
@@ -141,18 +174,22 @@ impl Files {
     ///
     /// Also a file system that can do neither: two processes would write over each other's files there.
     pub fn link(&self, from: &Path, to: &Path) -> Result<bool> {
-        let linked = self.before(Call::Link, to).and_then(|()| fs::hard_link(from, to));
-        match linked {
+        let places = self.place(from).and_then(|from| Ok((from, self.place(to)?)));
+        let (old, new) = places.map_err(|error| Error::io(to, error))?;
+        match self.before(Call::Link, to).and_then(|()| old.link(&new)) {
             Ok(()) => return Ok(true),
             // The answer of a network file system may be lost, and the call be made again.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                return Ok(fs::metadata(from).is_ok_and(|about| about.nlink() > 1));
+                return Ok(old.about().is_ok_and(|about| about.names > 1));
             }
             Err(error) if is_unknown(&error) => {}
             Err(error) => return Err(Error::io(to, error)),
         }
-        match self.before(Call::RenameIfFree, to).and_then(|()| rename_if_free(from, to)) {
-            Ok(is_free) => Ok(is_free),
+        let renamed =
+            self.before(Call::RenameIfFree, to).and_then(|()| old.rename(&new, libc::RENAME_NOREPLACE));
+        match renamed {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) if is_unknown(&error) => Err(Error::invalid(format!(
                 "{}: this file system knows neither hard links nor renaming without replacing (RENAME_NOREPLACE), and \
                  two processes would write over each other's results; expected a folder on another file system",
@@ -162,19 +199,61 @@ impl Files {
         }
     }
 
-    /// Removes a file.
+    /// Removes a regular file; a link or anything else that has its name stays, and is an error.
     pub fn remove(&self, path: &Path) -> Result<()> {
-        self.call(Call::Remove, path, || fs::remove_file(path))
+        self.call(Call::Remove, path, || {
+            let place = self.place(path)?;
+            match place.about()?.is_file {
+                true => place.remove(),
+                false => Err(io::Error::other("expected a file, found something else of this name")),
+            }
+        })
+    }
+
+    /// Whether there is a file of this name; no link is one.
+    pub fn has(&self, path: &Path) -> bool {
+        self.modified(path).is_ok()
+    }
+
+    /// When a regular file was last written.
+    pub fn modified(&self, path: &Path) -> Result<SystemTime> {
+        let about = self.place(path).and_then(|place| place.about());
+        let about = about.map_err(|error| Error::io(path, error))?;
+        match about.is_file {
+            true => Ok(about.modified),
+            false => {
+                Err(Error::io(path, io::Error::other("expected a file, found something else of this name")))
+            }
+        }
+    }
+
+    /// The file system's time: that of a new file in this folder, which is gone at once.
+    pub fn time_in(&self, folder: &Path) -> Result<SystemTime> {
+        let probe = self.folder(folder).and_then(|folder| beneath::nameless(folder, &aside_name()));
+        let time = probe.and_then(|file| file.metadata()).and_then(|about| about.modified());
+        time.map_err(|error| Error::io(folder, error))
+    }
+
+    /// A file, for reading.
+    pub fn open(&self, path: &Path) -> Result<File> {
+        self.file(path).map_err(|error| Error::io(path, error))
     }
 
     /// A file's content.
     pub fn read(&self, path: &Path) -> Result<Vec<u8>> {
-        self.call(Call::Read, path, || fs::read(path))
+        self.call(Call::Read, path, || self.content(path))
+    }
+
+    fn content(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut file = self.file(path)?;
+        let mut bytes = Vec::with_capacity(file.metadata()?.len().min(1 << 24) as usize);
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// A file's content, if there is such a file.
     pub fn read_if_there(&self, path: &Path) -> Result<Option<Vec<u8>>> {
-        self.call(Call::Read, path, || match fs::read(path) {
+        self.call(Call::Read, path, || match self.content(path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(error),
@@ -183,10 +262,8 @@ impl Files {
 
     /// The names in a folder; none where there is no such folder.
     pub fn names(&self, path: &Path) -> Result<Vec<String>> {
-        self.call(Call::Read, path, || match fs::read_dir(path) {
-            Ok(entries) => {
-                entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
-            }
+        self.call(Call::Read, path, || match self.folder(path).and_then(beneath::names) {
+            Ok(names) => Ok(names),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 Ok(Vec::new())
             }
@@ -229,7 +306,7 @@ impl Files {
         path: &Path,
         fill: impl FnOnce(&mut Writer) -> Result<()>,
     ) -> Result<Aside<'_>> {
-        let aside = folder.join(format!(".{}{ENDING}", uuid::Uuid::new_v4().simple()));
+        let aside = folder.join(aside_name());
         let file = self.create(&aside)?;
         let mut writer =
             BufWriter::with_capacity(BUFFER, Aside { files: self, file, path: aside, failed: None });
@@ -278,7 +355,7 @@ impl Write for Aside<'_> {
 impl Drop for Aside<'_> {
     fn drop(&mut self) {
         // Renamed, it is not there.
-        let _ = fs::remove_file(&self.path);
+        let _ = self.files.place(&self.path).and_then(|place| place.remove());
     }
 }
 
@@ -302,11 +379,15 @@ fn put(file: &mut Writer, path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).map_err(|error| Error::io(path, error))
 }
 
+/// A name that nobody has, for a file that is being written.
+fn aside_name() -> String {
+    format!(".{}{ENDING}", uuid::Uuid::new_v4().simple())
+}
+
 /// Whether a name is one that files have only while they are written; what a crash left may be removed by it.
 pub fn is_aside(name: &str) -> bool {
     let random = name.strip_suffix(ENDING).map(|name| name.strip_prefix('.').unwrap_or(name));
-    random
-        .is_some_and(|name| name.len() == 32 && name.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')))
+    random.is_some_and(|random| random.len() == 32 && crate::hash::is_hex(random))
 }
 
 /// The folder that a file lies in.
@@ -320,22 +401,6 @@ fn folder_of(path: &Path) -> &Path {
 /// Whether a file system said that it has no such call.
 fn is_unknown(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL))
-}
-
-/// `renameat2` with RENAME_NOREPLACE.
-fn rename_if_free(from: &Path, to: &Path) -> io::Result<bool> {
-    use std::os::unix::ffi::OsStrExt;
-    let text = |path: &Path| std::ffi::CString::new(path.as_os_str().as_bytes());
-    let (from, to) = (text(from)?, text(to)?);
-    // SAFETY: both are C strings that outlive the call.
-    let done = unsafe {
-        libc::renameat2(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), libc::RENAME_NOREPLACE)
-    };
-    match (done, io::Error::last_os_error()) {
-        (0, _) => Ok(true),
-        (_, error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        (_, error) => Err(error),
-    }
 }
 
 #[cfg(test)]

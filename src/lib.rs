@@ -12,6 +12,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod analysis;
+mod beneath;
 mod cuda;
 pub mod data;
 pub mod error;

@@ -130,9 +130,14 @@ pub fn average_over(
     }
     let mut tried = vec![goal.start; distinct.len()];
     if dir.join("sweep.json").exists() {
-        for run in &Store::open_with(options.files.clone(), dir)?.plan().runs {
+        let store = Store::open_with(options.files.clone(), dir)?;
+        // Seeds follow one another, so none is larger than there are runs.
+        let runs = store.plan().runs.len() as i64;
+        for run in &store.plan().runs {
             let seed = run.spec.seeds.common().and_then(|seed| seed.checked_sub(average.first_seed));
-            let (Some(&place), Some(seed @ 0..)) = (places.get(&name(&run.spec)), seed) else {
+            let (Some(&place), Some(seed)) =
+                (places.get(&name(&run.spec)), seed.filter(|seed| (0..runs).contains(seed)))
+            else {
                 return Err(Error::invalid(format!(
                     "{}: holds another sweep: runs that are not of these settings and seeds, such as {}; name another folder",
                     dir.display(),

@@ -5,9 +5,13 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Augmentation, Images, Sample, Sampling, Source};
+use super::{Augmentation, Images, MOST_EXAMPLES, Sample, Sampling, Source};
 use crate::error::{Error, Result};
+use crate::hash::is_sha256;
 use crate::rng::{Rng, Stream};
+
+/// More operations on a data set are taken for a mistake.
+const MOST_OPERATIONS: usize = 10_000;
 
 /// A data set as plain data: a source and what is done to it, in order. Part of a run's identity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,6 +78,32 @@ impl DataSpec {
             _ => None,
         });
         noise.unwrap_or(0.0)
+    }
+
+    /// Checks what can be checked without the images.
+    pub(crate) fn check_values(&self) -> Result<()> {
+        if let Some(digest) = &self.digest {
+            is_sha256("data.digest", digest)?;
+        }
+        if let Source::Synthetic(options) = &self.source {
+            options.check()?;
+        }
+        if self.operations.len() > MOST_OPERATIONS {
+            return Err(Error::invalid(format!(
+                "data: {} operations, expected at most {MOST_OPERATIONS}",
+                self.operations.len()
+            )));
+        }
+        self.operations.iter().try_for_each(|operation| match *operation {
+            DataOp::Take { n } | DataOp::Subset { n, .. } if !(1..=MOST_EXAMPLES).contains(&n) => {
+                Err(Error::invalid(format!("data: n is {n}, expected 1 to {MOST_EXAMPLES} examples")))
+            }
+            DataOp::LabelNoise { p, .. } if !(0.0..=1.0).contains(&p) => {
+                Err(Error::invalid(format!("data: p is {p}, expected a probability from 0 to 1")))
+            }
+            DataOp::Part { sampling, train, test, .. } => sampling.check(MOST_EXAMPLES, train, test),
+            _ => Ok(()),
+        })
     }
 
     /// The name in tables: the source's.

@@ -26,6 +26,7 @@ pub use download::{Tell, download, fetch};
 pub use folder::{DATA_VARIABLE, data_dir};
 pub use http::Patience;
 pub use images::Images;
+pub(crate) use sampling::MOST_EXAMPLES;
 pub use sampling::{Sample, Sampling};
 
 use std::path::{Path, PathBuf};

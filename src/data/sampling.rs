@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
 
+/// Data sets of more examples are taken for a mistake: one lies in memory.
+pub(crate) const MOST_EXAMPLES: usize = 1 << 30;
+
 /// How a training and a test set are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -27,25 +27,34 @@ const BYTES_PER_STD: f64 = 32.0;
 /// More bytes than this are refused.
 const LARGEST: usize = 4 << 30;
 
-pub(super) fn load(options: &Options) -> Result<Images> {
-    let [channels, height, width] = options.shape;
-    let size = channels
-        .checked_mul(height)
-        .and_then(|plane| plane.checked_mul(width))
-        // A byte per pixel of the images, a float per pixel of the classes' patterns.
-        .and_then(|image| image.checked_mul(options.n.checked_add(options.classes.checked_mul(8)?)?));
-    match size {
-        Some(1..=LARGEST) if options.classes >= 1 && options.classes <= 1 << 16 => {}
-        _ => {
-            return Err(Error::invalid(format!(
-                "synthetic: n {} of shape {:?} and {} classes: expected at least one image and class, at most {LARGEST} bytes and 65,536 classes",
-                options.n, options.shape, options.classes
-            )));
+impl Options {
+    /// Checks the sizes and the noise.
+    pub(super) fn check(&self) -> Result<()> {
+        let [channels, height, width] = self.shape;
+        let size = channels
+            .checked_mul(height)
+            .and_then(|plane| plane.checked_mul(width))
+            // A byte per pixel of the images, a float per pixel of the classes' patterns.
+            .and_then(|image| image.checked_mul(self.n.checked_add(self.classes.checked_mul(8)?)?));
+        match size {
+            Some(1..=LARGEST) if self.n >= 1 && self.classes >= 1 && self.classes <= 1 << 16 => {}
+            _ => {
+                return Err(Error::invalid(format!(
+                    "synthetic: n {} of shape {:?} and {} classes: expected at least one image and class, at most {LARGEST} bytes and 65,536 classes",
+                    self.n, self.shape, self.classes
+                )));
+            }
         }
+        if !(self.noise >= 0.0 && self.noise.is_finite()) {
+            return Err(Error::invalid(format!("synthetic: noise is {}, expected a number ≥ 0", self.noise)));
+        }
+        Ok(())
     }
-    if !(options.noise >= 0.0 && options.noise.is_finite()) {
-        return Err(Error::invalid(format!("synthetic: noise is {}, expected a number ≥ 0", options.noise)));
-    }
+}
+
+pub(super) fn load(options: &Options) -> Result<Images> {
+    options.check()?;
+    let [channels, height, width] = options.shape;
     let image = channels * height * width;
     let normals = |index: u64| {
         let mut values = vec![0.0; image];

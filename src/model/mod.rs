@@ -83,8 +83,11 @@ pub const MODELS: &[ModelInfo] = &[
 /// Larger images, and more classes, are taken for a mistake.
 const LARGEST_SIZE: usize = 65_536;
 
+/// More hidden layers are taken for a mistake.
+const DEEPEST: usize = 1000;
+
 /// More parameters are refused before any is allocated.
-const MOST_PARAMETERS: i64 = 1 << 29;
+pub(crate) const MOST_PARAMETERS: i64 = 1 << 29;
 
 /// Images as a model wants them, from batch · replicas x channels x height x width: batch x (replicas · channels) x
 /// height x width. Where the weights want it, channels are innermost in memory, and everything computed from them follows.
@@ -148,6 +151,11 @@ impl ModelSpec {
             Some(size) => Err(Error::invalid(format!(
                 "{}: a layer of {size} units; expected 1 to 4096",
                 self.info().name
+            ))),
+            None if sizes.len() > DEEPEST => Err(Error::invalid(format!(
+                "{}: {} hidden layers; expected at most {DEEPEST}",
+                self.info().name,
+                sizes.len()
             ))),
             None => Ok(()),
         }

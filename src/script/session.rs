@@ -21,6 +21,9 @@ const AT_THE_PROMPT: Duration = Duration::from_millis(500);
 /// Makes an observer for each training.
 pub type ObserverFactory = Box<dyn Fn() -> Box<dyn Observer>>;
 
+/// Asks the user a question that is answered with yes or no.
+pub type Ask = Box<dyn Fn(&str) -> Result<bool>>;
+
 /// Says a line from any thread.
 pub type Speaker = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -37,6 +40,10 @@ pub struct Session {
     data_dir: RefCell<Option<PathBuf>>,
     /// Folders that may be written to besides the current one.
     writable: RefCell<Vec<PathBuf>>,
+    /// Whether shell lines of scripts may go into job scripts; none: nobody said.
+    shell: Cell<Option<bool>>,
+    /// Who is asked, at a terminal.
+    ask: RefCell<Option<Ask>>,
     /// Whether modules are to be read again.
     stale: Cell<bool>,
     jobs: RefCell<Vec<JobHandle>>,
@@ -55,6 +62,8 @@ impl Session {
             interactive: Cell::new(false),
             data_dir: RefCell::default(),
             writable: RefCell::default(),
+            shell: Cell::new(None),
+            ask: RefCell::default(),
             stale: Cell::new(false),
             jobs: RefCell::default(),
             speaker: RefCell::new(Arc::new(super::tell)),
@@ -99,6 +108,41 @@ impl Session {
             path.display(),
             folder.display()
         )))
+    }
+
+    /// Lets scripts put shell lines into job scripts.
+    pub fn allow_shell(&self) {
+        self.shell.set(Some(true));
+    }
+
+    /// Asks through this whether scripts may put shell lines into job scripts, once.
+    pub fn set_ask(&self, ask: Ask) {
+        *self.ask.borrow_mut() = Some(ask);
+    }
+
+    /// Whether a script may put these shell lines into a job script: scripts start no processes, and these would.
+    ///
+    /// # Errors
+    ///
+    /// What to write instead; [`Error::Interrupted`] where the user was asked.
+    pub(super) fn may_run_shell(&self, lines: &str) -> Result<()> {
+        if self.shell.get().is_none()
+            && let Some(ask) = &*self.ask.borrow()
+        {
+            let shown: Vec<String> = lines.lines().map(|line| format!("  {}", line.escape_debug())).collect();
+            let shown = shown.join("\n");
+            let question = format!(
+                "slurm: setup puts these shell lines into job scripts:\n{shown}\nmay scripts of this session do so? (y/N) "
+            );
+            self.shell.set(Some(ask(&question)?));
+        }
+        match self.shell.get() {
+            Some(true) => Ok(()),
+            _ => Err(Error::invalid(
+                "slurm: setup holds shell lines for job scripts, which scripts run only with kelvin --allow-shell; \
+                 or leave it out, .save(dir) the sweep, and send it from a shell: kelvin submit DIR --setup '…'",
+            )),
+        }
     }
 
     /// Has modules read again at their next import.

@@ -74,6 +74,9 @@ pub(super) enum Command {
         /// Send runs again that failed before
         #[arg(long)]
         retry_failed: bool,
+        /// Run the shell lines of the folder's last submission again, whoever wrote them
+        #[arg(long)]
+        allow_shell: bool,
         #[command(flatten)]
         options: SubmitOptions,
     },
@@ -100,7 +103,7 @@ pub(super) struct SubmitOptions {
     /// Tasks that run at the same time, at most
     #[arg(long)]
     array_limit: Option<u32>,
-    /// Shell lines before the program starts
+    /// Shell lines before the program starts; '' for none
     #[arg(long)]
     setup: Option<String>,
     /// Runs of one task
@@ -122,7 +125,7 @@ impl SubmitOptions {
             cpus: own.cpus.or(last.cpus),
             mem: own.mem.clone().or(last.mem),
             array_limit: own.array_limit.or(last.array_limit),
-            setup: own.setup.clone().or(last.setup),
+            setup: own.setup.clone().or(last.setup).filter(|lines| !lines.is_empty()),
             runs_per_task: own.runs_per_task.or(last.runs_per_task),
             checkpoint_every: own.checkpoint_every.or(last.checkpoint_every),
         }
@@ -155,9 +158,18 @@ pub(super) fn run(command: &Command) -> Result<u8> {
                 },
             );
         }
-        Command::Submit { dir, retry_failed, options } => {
+        Command::Submit { dir, retry_failed, allow_shell, options } => {
             let store = Store::open(dir)?;
-            let options = options.over(slurm::last_options(&store)?.unwrap_or_default());
+            let last = slurm::last_options(&store)?.unwrap_or_default();
+            // What is typed here is the user's own. What lies in the folder may be anybody's.
+            if let (Some(lines), None, false) = (&last.setup, &options.setup, allow_shell) {
+                return Err(Error::invalid(format!(
+                    "{}: its last submission ran the shell lines {lines:?}; --allow-shell runs them again, --setup '…' others, \
+                     --setup '' none",
+                    dir.display()
+                )));
+            }
+            let options = options.over(last);
             print(&slurm::submit(&store, &options, *retry_failed)?.describe(dir));
         }
     }
@@ -325,7 +337,7 @@ fn show_run(store: &Store, id: &str) -> Result<()> {
     ));
     let attempts = store.attempts(&run.id)?;
     for attempt in &attempts {
-        print(&describe(attempt));
+        print(&describe(store, attempt));
     }
     // Where nothing was noted there is nothing to tell but what `begun` says above.
     if let Some(ended) = store.ended(&run.id, &standing)?.filter(|ended| !ended.device.is_empty()) {
@@ -357,7 +369,7 @@ fn show_run(store: &Store, id: &str) -> Result<()> {
     Ok(())
 }
 
-fn describe(attempt: &Past) -> String {
+fn describe(store: &Store, attempt: &Past) -> String {
     let end = match &attempt.ended {
         Some(ended) => format!("{} at {}", ended.status.name(), time_text(ended.ended)),
         None => "no end noted".to_owned(),
@@ -370,7 +382,7 @@ fn describe(attempt: &Past) -> String {
         attempt.position,
         time_text(attempt.started),
         attempt.epochs.len(),
-        attempt.resumable(),
+        store.resumable(attempt),
     )
 }
 

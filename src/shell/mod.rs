@@ -53,6 +53,9 @@ struct Run {
     /// Let the script write below this folder, too; by default it may below the current one
     #[arg(long, value_name = "PATH")]
     allow_write: Vec<PathBuf>,
+    /// Let the script put shell lines into the job scripts of a cluster: slurm(#{setup})
+    #[arg(long)]
+    allow_shell: bool,
     #[command(flatten)]
     data: DataFolder,
 }
@@ -75,13 +78,14 @@ impl DataFolder {
 impl Options {
     /// Ends the program where what stands before a command means nothing to it.
     fn refuse_what_is_lost(&self) {
-        let Run { file, eval, define, quiet, json, allow_write, data } = &self.run;
+        let Run { file, eval, define, quiet, json, allow_write, allow_shell, data } = &self.run;
         let of_script = file.is_some()
             || eval.is_some()
             || !define.is_empty()
             || *quiet
             || *json
-            || !allow_write.is_empty();
+            || !allow_write.is_empty()
+            || *allow_shell;
         let has_folder = matches!(self.command, None | Some(Command::Run(_) | Command::Data { .. }));
         if self.command.is_some() && (of_script || (data.data_dir.is_some() && !has_folder)) {
             let text = "expected options after the command that they are for: kelvin run -q FILE";
@@ -216,6 +220,9 @@ fn run(options: Run) -> u8 {
     let session = Session::new(Arguments::new(options.define), progress::observers(options.quiet));
     session.set_data_dir(options.data.data_dir);
     session.set_writable(options.allow_write);
+    if options.allow_shell {
+        session.allow_shell();
+    }
     let engine = script::engine(&session);
     let format = if options.json { Format::Json } else { Format::Text };
     match (&options.file, &options.eval) {

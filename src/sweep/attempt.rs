@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::journal::{Checkpoint, Lines, Record, parse};
+use super::plan::PlannedRun;
 use super::process::{Process, Writing, touch};
 use super::provenance::Ended;
 use crate::error::Result;
-use crate::files::Files;
+use crate::files::{Files, is_aside};
 use crate::hash::sha256;
 use crate::train::{EpochRecord, Position, Snapshot, Status};
 
@@ -46,9 +47,8 @@ pub struct Past {
 }
 
 impl Past {
-    /// Every attempt at the run with this id, the oldest first. Folders without a readable beginning of a journal are
-    /// passed over.
-    pub fn all(files: &Files, run: &str, folder: &Path) -> Result<Vec<Self>> {
+    /// Every attempt at a run, the oldest first. Folders without a readable beginning of a journal are passed over.
+    pub fn all(files: &Files, run: &PlannedRun, folder: &Path) -> Result<Vec<Self>> {
         let mut attempts = Vec::new();
         for name in files.names(folder)? {
             attempts.extend(Self::read(files, run, &folder.join(name))?);
@@ -58,27 +58,40 @@ impl Past {
     }
 
     /// None where there is no journal, or none of this run. One that cannot be read is an error: to pass it over
-    /// would be to train its epochs again.
-    fn read(files: &Files, run: &str, folder: &Path) -> Result<Option<Self>> {
+    /// would be to train its epochs again. What no training of this run can have written ends the part that counts, as
+    /// damage does.
+    fn read(files: &Files, run: &PlannedRun, folder: &Path) -> Result<Option<Self>> {
         let Some(bytes) = files.read_if_there(&folder.join(JOURNAL))? else { return Ok(None) };
         let mut records = parse(&bytes).into_iter();
         let mut past = match records.next() {
-            Some(Record::Attempt { run: own, process, started, made_by, position }) if own == run => Self {
-                folder: folder.to_owned(),
-                process,
-                started,
-                made_by,
-                position,
-                epochs: Vec::new(),
-                checkpoints: Vec::new(),
-                ended: None,
-            },
+            Some(Record::Attempt { run: own, process, started, made_by, position })
+                if own == run.id && is_within(run, position) =>
+            {
+                Self {
+                    folder: folder.to_owned(),
+                    process,
+                    started,
+                    made_by,
+                    position,
+                    epochs: Vec::new(),
+                    checkpoints: Vec::new(),
+                    ended: None,
+                }
+            }
             _ => return Ok(None),
         };
+        let mut epochs = (1..=run.spec.epochs).filter(|&epoch| run.spec.evaluates(epoch)).peekable();
         for record in records {
             match record {
-                Record::Epoch(record) => past.epochs.push(record),
-                Record::Checkpoint(checkpoint) => past.checkpoints.push(checkpoint),
+                Record::Epoch(record) if epochs.next() == Some(record.epoch) => past.epochs.push(record),
+                Record::Checkpoint(checkpoint)
+                    if is_within(run, checkpoint.position)
+                        && epochs.peek().is_some_and(|&next| next > checkpoint.position.epoch)
+                        && checkpoint.file == file_name(checkpoint.position) =>
+                {
+                    past.checkpoints.push(checkpoint);
+                }
+                Record::Epoch(_) | Record::Checkpoint(_) => break,
                 Record::Ended(ended) => past.ended = Some(ended),
                 Record::Attempt { .. } => return Ok(None),
             }
@@ -87,13 +100,15 @@ impl Past {
     }
 
     /// Whether somebody writes it. `now` is the file system's time.
-    pub fn is_written(&self, now: SystemTime) -> bool {
-        self.ended.is_none() && self.process.writes(&self.folder.join(JOURNAL), now)
+    pub(super) fn is_written(&self, files: &Files, now: SystemTime) -> bool {
+        let journal = self.folder.join(JOURNAL);
+        let touched = || files.modified(&journal).ok();
+        self.ended.is_none() && self.process.writes(&journal, touched, now)
     }
 
     /// Where it can go on from: the last checkpoint whose file is there.
-    pub fn resumable(&self) -> Position {
-        let there = |checkpoint: &&Checkpoint| self.folder.join(&checkpoint.file).exists();
+    pub(super) fn resumable(&self, files: &Files) -> Position {
+        let there = |checkpoint: &&Checkpoint| files.has(&self.folder.join(&checkpoint.file));
         let last = self.checkpoints.iter().rev().find(there);
         last.map_or(Position::default(), |checkpoint| checkpoint.position)
     }
@@ -168,13 +183,15 @@ impl Attempt {
         files: &Files,
         run: &str,
         folder: &Path,
+        before: Vec<Past>,
         beginning: &Beginning,
     ) -> Result<(Self, Option<Snapshot>)> {
-        let before = Past::all(files, run, folder)?;
         let found = best(files, run, &beginning.made_by, &before)?;
         let outlived = before
             .iter()
-            .filter(|attempt| attempt.made_by == beginning.made_by && !attempt.is_written(beginning.now))
+            .filter(|attempt| {
+                attempt.made_by == beginning.made_by && !attempt.is_written(files, beginning.now)
+            })
             .flat_map(|attempt| {
                 attempt.checkpoints.iter().map(|checkpoint| attempt.folder.join(&checkpoint.file))
             })
@@ -270,10 +287,7 @@ impl Attempt {
     }
 
     fn keep(&mut self, position: Position, bytes: &[u8]) -> Result<()> {
-        let file = match position.step {
-            0 => format!("ckpt-{}.safetensors", position.epoch),
-            step => format!("ckpt-{}-{step}.safetensors", position.epoch),
-        };
+        let file = file_name(position);
         self.files.replace(&self.folder, &self.folder.join(&file), bytes)?;
         self.lines.add(&Record::Checkpoint(Checkpoint {
             position,
@@ -333,14 +347,37 @@ impl Attempt {
 }
 
 /// Removes the checkpoints of a run that needs none any more, as far as it can. What living processes are just
-/// writing is left to them.
-pub fn remove_checkpoints(files: &Files, run: &str, folder: &Path, now: SystemTime) {
-    for attempt in Past::all(files, run, folder).unwrap_or_default() {
-        let written = attempt.is_written(now);
+/// writing is left to them, and what bears none of kelvin's names to whoever put it there.
+pub fn remove_checkpoints(files: &Files, attempts: &[Past], now: SystemTime) {
+    for attempt in attempts {
+        let written = attempt.is_written(files, now);
         for name in files.names(&attempt.folder).unwrap_or_default() {
-            if name.starts_with("ckpt-") || (name.ends_with(".part") && !written) {
+            if is_checkpoint(&name) || (is_aside(&name) && !written) {
                 let _ = files.remove(&attempt.folder.join(name));
             }
         }
     }
+}
+
+/// The name of a checkpoint's file.
+fn file_name(position: Position) -> String {
+    match position.step {
+        0 => format!("ckpt-{}.safetensors", position.epoch),
+        step => format!("ckpt-{}-{step}.safetensors", position.epoch),
+    }
+}
+
+/// Whether a name is one that [`file_name`] makes.
+fn is_checkpoint(name: &str) -> bool {
+    let place = name.strip_prefix("ckpt-").and_then(|name| name.strip_suffix(".safetensors"));
+    let position = place.and_then(|place| {
+        let (epoch, step) = place.split_once('-').unwrap_or((place, "0"));
+        Some(Position { epoch: epoch.parse().ok()?, step: step.parse().ok()? })
+    });
+    position.is_some_and(|position| file_name(position) == name)
+}
+
+/// Whether a run can stand there.
+fn is_within(run: &PlannedRun, position: Position) -> bool {
+    position.epoch < run.spec.epochs && position.step <= run.spec.steps_per_epoch()
 }

@@ -44,20 +44,25 @@ pub fn path(dir: &Path, number: usize) -> PathBuf {
     }
 }
 
+/// An error where a folder has no plan at all.
+pub fn there(dir: &Path) -> Result<()> {
+    match std::fs::symlink_metadata(path(dir, 1)) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::invalid(format!(
+            "{}: expected a folder with a sweep (sweep.json), found none; make one with sweep(#{{…}}).run(dir)",
+            dir.display()
+        ))),
+    }
+}
+
 /// Reads the plan and its extensions.
 pub fn read_all(files: &Files, dir: &Path) -> Result<Vec<(PathBuf, Frozen)>> {
     let first = path(dir, 1);
-    if !first.exists() {
-        return Err(Error::invalid(format!(
-            "{}: expected a folder with a sweep (sweep.json), found none; make one with sweep(#{{…}}).run(dir)",
-            dir.display()
-        )));
+    let mut read = vec![(first.clone(), Frozen::read(files, &first)?)];
+    for path in (2..).map(|number| path(dir, number)).take_while(|path| files.has(path)) {
+        read.push((path.clone(), Frozen::read(files, &path)?));
     }
-    (1..)
-        .map(|number| path(dir, number))
-        .take_while(|path| path.exists())
-        .map(|path| Ok((path.clone(), Frozen::read(files, &path)?)))
-        .collect()
+    Ok(read)
 }
 
 /// What every version can read of a plan.
@@ -178,6 +183,26 @@ pub fn check(files: &[(PathBuf, Frozen)], plan: Option<&Plan>) -> Result<()> {
             path.display(),
             edits.join("; ")
         )));
+    }
+    // A checksum says that nobody changed a file by accident. Who made it may have written anything.
+    let first = &files[0].1;
+    let wanted = Plan { runs: first.runs.clone() }.id();
+    for (path, file) in files {
+        let refused = |what: &str, error: String| {
+            let path = path.display();
+            Error::invalid(format!(
+                "{path}: {what}: {error}; no version of kelvin writes this, do not use the folder"
+            ))
+        };
+        if file.sweep != wanted {
+            let found = format!("the sweep's id is {:?}, expected {wanted}, which its runs give", file.sweep);
+            return Err(refused("sweep", found));
+        }
+        let numbered: Vec<(usize, &PlannedRun)> = file.runs.iter().enumerate().collect();
+        super::parallel(&numbered, |(index, run)| {
+            run.check()
+                .map_err(|error| refused(&format!("run {} ({:?})", index + 1, run.id), error.to_string()))
+        })?;
     }
     Ok(())
 }

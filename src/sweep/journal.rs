@@ -24,6 +24,7 @@ pub enum Record {
         /// Who writes.
         process: Process,
         /// When, by the file system's clock.
+        #[serde(deserialize_with = "super::provenance::time")]
         started: SystemTime,
         /// What kind of device trains, and by which libtorch: others round differently.
         made_by: String,

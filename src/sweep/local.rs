@@ -167,7 +167,7 @@ pub fn train_rest(
         && let Err(error) = store.write_runs()
     {
         // All results are there; this file only tells of them, and an archive that nobody may write has it.
-        if trained || !store.dir().join("runs.parquet").exists() {
+        if trained || !store.has_runs() {
             observer.say(&format!("runs.parquet was not written: {error}"));
         }
     }
@@ -197,7 +197,7 @@ impl Recorder {
     /// An error in the folder of an attempt, unless its run was published meanwhile: whoever did that removed what
     /// the run needs no more, files that were being written here included.
     fn unless_published(&self, run: usize, error: Error) -> Result<()> {
-        if self.store.metrics_file(&self.runs[run].id).exists() { Ok(()) } else { Err(error) }
+        if self.store.is_published(&self.runs[run].id) { Ok(()) } else { Err(error) }
     }
 }
 
@@ -309,7 +309,7 @@ impl OpenAttempts<'_> {
         let attempt = match self.attempts.remove(&run) {
             Some(attempt) => attempt,
             // Another process published it.
-            None if self.recorder.store.metrics_file(id).exists() => return Ok(()),
+            None if self.recorder.store.is_published(id) => return Ok(()),
             // It failed before an attempt began, and only an attempt can say so.
             None => self.recorder.store.begin_anew(id, &device_name(outcome.device))?,
         };

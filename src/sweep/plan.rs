@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Sampling};
+use crate::data::{Dataset, MOST_EXAMPLES, Sampling};
 use crate::error::{Error, Result};
+use crate::model::MOST_PARAMETERS;
 use crate::train::cohort::cohorts;
 use crate::train::engine::cores;
 use crate::train::{Choice, RunSpec};
@@ -34,11 +35,36 @@ pub struct Plan {
 }
 
 impl PlannedRun {
+    /// Checks what a file says of a run, as far as that can be done without its data: every value as if a script had given
+    /// it, and the id, which names files.
+    pub(super) fn check(&self) -> Result<()> {
+        self.spec.check_values()?;
+        self.choice.check(&self.spec)?;
+        if !(1..=MOST_PARAMETERS).contains(&self.parameters) {
+            let found = self.parameters;
+            return Err(Error::invalid(format!("parameters is {found}, expected 1 to {MOST_PARAMETERS}")));
+        }
+        if let Some(examples) = self.examples {
+            let RunSpec { sampling, train, test, .. } = self.spec;
+            sampling.check(examples, train, test)?;
+            if examples > MOST_EXAMPLES {
+                return Err(Error::invalid(format!(
+                    "examples is {examples}, expected at most {MOST_EXAMPLES}"
+                )));
+            }
+        }
+        match self.spec.id() {
+            id if id == self.id => Ok(()),
+            id => Err(Error::invalid(format!("its id is not {id}, which its specification gives"))),
+        }
+    }
+
     /// How many test examples are also in the training set; none where the plan does not say what they are drawn from.
     pub fn overlap(&self) -> Option<i64> {
         let RunSpec { sampling, train, test, seeds, .. } = &self.spec;
         // Without a draw, it does not matter from how many.
-        let examples = self.examples.or_else(|| (*sampling != Sampling::Random).then(|| train + test))?;
+        let examples =
+            self.examples.or_else(|| (*sampling != Sampling::Random).then(|| train.saturating_add(*test)))?;
         sampling.overlap(examples, *train, *test, seeds.split).ok().map(|overlap| overlap as i64)
     }
 }

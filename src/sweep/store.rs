@@ -18,8 +18,7 @@
 //! which the folder's name gives to every reader that knows hive partitions; some of them refuse files that
 //! hold it too.
 
-use std::collections::HashSet;
-use std::fs;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -29,7 +28,7 @@ use super::plan::{Plan, PlannedRun};
 use super::process::Process;
 use super::provenance::{Ended, Provenance};
 use super::rows;
-use crate::files::Files;
+use crate::files::{Files, is_aside};
 use arrow::array::RecordBatch;
 
 use crate::error::{Error, Result};
@@ -39,6 +38,9 @@ use crate::train::{EpochRecord, Position, Snapshot, Status};
 /// The key in a Parquet file's metadata under which a run says how it ended.
 const ENDED: &str = "kelvin.ended";
 
+/// A row per run, for other programs.
+const RUNS: &str = "runs.parquet";
+
 /// A sweep's folder, open.
 pub struct Store {
     dir: PathBuf,
@@ -47,6 +49,8 @@ pub struct Store {
     provenance: Vec<Provenance>,
     /// Which provenance each run of the plan has.
     origin: Vec<usize>,
+    /// Where in the plan each run is.
+    places: HashMap<String, usize>,
     pub(super) files: Files,
 }
 
@@ -152,6 +156,8 @@ impl Store {
 
     /// Opens a sweep's folder through these files.
     pub fn open_with(files: Files, dir: &Path) -> Result<Self> {
+        frozen::there(dir)?;
+        let files = files.below(dir)?;
         let frozen = frozen::read_all(&files, dir)?;
         frozen::check(&frozen, None)?;
         Ok(Self::of(files, dir, frozen))
@@ -164,12 +170,17 @@ impl Store {
             plan: Plan { runs: Vec::new() },
             provenance: Vec::new(),
             origin: Vec::new(),
+            places: HashMap::new(),
             files,
         };
-        let mut seen = HashSet::new();
         for (_, frozen) in frozen {
             store.id = frozen.sweep;
-            store.plan.runs.extend(frozen.runs.into_iter().filter(|run| seen.insert(run.id.clone())));
+            for run in frozen.runs {
+                if !store.places.contains_key(&run.id) {
+                    store.places.insert(run.id.clone(), store.plan.runs.len());
+                    store.plan.runs.push(run);
+                }
+            }
             store.origin.resize(store.plan.runs.len(), store.provenance.len());
             store.provenance.push(frozen.provenance);
         }
@@ -185,15 +196,17 @@ impl Store {
         provenance: &Provenance,
         extend: bool,
     ) -> Result<Self> {
+        let refused = |error: Error| {
+            Error::invalid(format!(
+                "{}: expected a folder for results that can be written, but: {error}; name another folder",
+                dir.display()
+            ))
+        };
+        files.create_folders(dir).map_err(refused)?;
+        let files = files.below(dir)?;
         loop {
-            if !dir.join(frozen::FIRST).exists() {
-                lost(&files, dir, &plan.id())?;
-                let refused = |error: Error| {
-                    Error::invalid(format!(
-                        "{}: expected a folder for results that can be written, but: {error}; name another folder",
-                        dir.display()
-                    ))
-                };
+            if !files.has(&dir.join(frozen::FIRST)) {
+                free(&files, dir, &plan.id())?;
                 files.create_folders(&dir.join("staging")).map_err(refused)?;
                 let frozen = Frozen::new(plan.id(), provenance, plan.runs.clone())?;
                 files.publish(&dir.join("staging"), &dir.join(frozen::FIRST), frozen.text()?.as_bytes())?;
@@ -284,6 +297,11 @@ impl Store {
         self.metrics().join(format!("{run}.parquet"))
     }
 
+    /// Whether a run's metrics are published.
+    pub(super) fn is_published(&self, run: &str) -> bool {
+        self.files.has(&self.metrics_file(run))
+    }
+
     fn metrics(&self) -> PathBuf {
         self.dir.join("metrics").join(format!("sweep={}", self.id))
     }
@@ -299,14 +317,21 @@ impl Store {
 
     /// Every attempt at a run, the oldest first.
     pub fn attempts(&self, run: &str) -> Result<Vec<Past>> {
-        Past::all(&self.files, run, &self.state(run))
+        let Some(run) = self.places.get(run).map(|&place| &self.plan.runs[place]) else {
+            return Err(Error::invalid(format!("{}: no run {run}", self.dir.display())));
+        };
+        Past::all(&self.files, run, &self.state(&run.id))
+    }
+
+    /// Where an attempt can go on from.
+    pub fn resumable(&self, attempt: &Past) -> Position {
+        attempt.resumable(&self.files)
     }
 
     /// The file system's time, because clocks of hosts differ; this host's, which is finer, where the two agree.
     fn now(&self) -> SystemTime {
         const AGREE: std::time::Duration = std::time::Duration::from_millis(100);
-        let probe = tempfile::tempfile_in(self.staging());
-        let theirs = probe.and_then(|file| file.metadata()).and_then(|about| about.modified());
+        let theirs = self.files.time_in(&self.staging());
         let own = SystemTime::now();
         match theirs {
             Ok(theirs) if own.duration_since(theirs).is_ok_and(|ahead| ahead < AGREE) => own,
@@ -317,7 +342,7 @@ impl Store {
 
     /// Where a run stands.
     pub fn standing(&self, run: &str) -> Result<Standing> {
-        if self.metrics_file(run).exists() {
+        if self.is_published(run) {
             return Ok(Standing::Published);
         }
         self.unpublished(run, self.now())
@@ -328,7 +353,7 @@ impl Store {
         let Some(last) = attempts.last() else { return Ok(Standing::ToDo) };
         // A listing of a folder may be old where the folder is on another host; a file asked for by name is not.
         let done = |past: &Past| past.ended.as_ref().is_some_and(|ended| ended.status == Status::Done);
-        if attempts.iter().any(done) && self.metrics_file(run).exists() {
+        if attempts.iter().any(done) && self.is_published(run) {
             return Ok(Standing::Published);
         }
         // To diverge is a result, whoever else tried.
@@ -337,7 +362,7 @@ impl Store {
         if let Some(ended) = attempts.iter().find(diverged).and_then(|past| past.ended.clone()) {
             return Ok(Standing::Ended(ended));
         }
-        if let Some(past) = attempts.iter().find(|past| past.is_written(now)) {
+        if let Some(past) = attempts.iter().find(|past| past.is_written(&self.files, now)) {
             let epoch = past.epochs.last().map_or(0, |record| record.epoch);
             return Ok(Standing::Training { process: past.process.clone(), epoch });
         }
@@ -349,7 +374,7 @@ impl Store {
             position: attempts
                 .iter()
                 .filter(|past| past.made_by == last.made_by)
-                .map(Past::resumable)
+                .map(|past| self.resumable(past))
                 .max()
                 .unwrap_or_default(),
             ended: last.ended.clone(),
@@ -385,27 +410,27 @@ impl Store {
     pub fn prepare(&self) -> Result<()> {
         const FORGOTTEN: std::time::Duration = std::time::Duration::from_secs(86_400);
         for folder in [self.staging(), self.dir.join("state"), self.dir.join("metrics"), self.metrics()] {
-            if !folder.is_dir() {
-                self.files.create_folders(&folder)?;
+            if self.files.create_folders(&folder)? {
                 // Its name must outlive what will be in it.
                 folder.parent().map_or(Ok(()), |parent| self.files.sync_folder(parent))?;
             }
         }
         let now = self.now();
-        for name in self.files.names(&self.staging())? {
+        // What bears another name is somebody's own.
+        for name in self.files.names(&self.staging())?.into_iter().filter(|name| is_aside(name)) {
             let path = self.staging().join(name);
-            let touched = fs::metadata(&path).and_then(|about| about.modified()).unwrap_or(now);
+            let touched = self.files.modified(&path).unwrap_or(now);
             if now.duration_since(touched).unwrap_or_default() > FORGOTTEN {
                 // Somebody else may have removed it.
                 let _ = self.files.remove(&path);
             }
         }
-        tempfile::tempfile_in(self.staging()).map(|_| ()).map_err(|error| Error::io(self.staging(), error))
+        self.files.time_in(&self.staging()).map(|_| ())
     }
 
     /// Begins an attempt at a run, on a device of this kind.
     pub fn begin(&self, run: &str, device: &str) -> Result<(Attempt, Option<Snapshot>)> {
-        Attempt::begin(&self.files, run, &self.state(run), &self.beginning(device))
+        Attempt::begin(&self.files, run, &self.state(run), self.attempts(run)?, &self.beginning(device))
     }
 
     fn beginning(&self, device: &str) -> Beginning {
@@ -442,18 +467,18 @@ impl Store {
 
     /// Removes what a run needs to go on, because it will not.
     pub fn remove_checkpoints(&self, run: &str) {
-        remove_checkpoints(&self.files, run, &self.state(run), self.now());
+        remove_checkpoints(&self.files, &self.attempts(run).unwrap_or_default(), self.now());
     }
 
     /// How a published run ended: what its file says.
     fn published(&self, run: &str) -> Result<Ended> {
         let path = self.metrics_file(run);
-        let said = Table::parquet_note(&path, ENDED)?.and_then(|text| serde_json::from_str(&text).ok());
+        let said = Table::parquet_note(&path, self.files.open(&path)?, ENDED)?
+            .and_then(|text| serde_json::from_str(&text).ok());
         match said {
             Some(ended) => Ok(ended),
             None => {
-                let about = fs::metadata(&path).and_then(|about| about.modified());
-                let time = about.map_err(|error| Error::io(&path, error))?;
+                let time = self.files.modified(&path)?;
                 Ok(Ended::here(Status::Done, None, time, time, ""))
             }
         }
@@ -474,7 +499,8 @@ impl Store {
     /// What was measured in one finished run.
     pub(super) fn measured(&self, run: &PlannedRun) -> Result<RecordBatch> {
         let path = self.metrics_file(&run.id);
-        rows::measured_of(run, Table::read_columns(&path, &rows::file_schema(run))?)
+        let file = self.files.open(&path)?;
+        rows::measured_of(run, Table::read_columns(&path, file, &rows::file_schema(run))?)
             .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
     }
 
@@ -508,25 +534,39 @@ impl Store {
         rows::runs(&self.id, &rows)
     }
 
+    /// Whether `runs.parquet` is there.
+    pub(super) fn has_runs(&self) -> bool {
+        self.files.has(&self.dir.join(RUNS))
+    }
+
     /// Rebuilds `runs.parquet`.
     pub fn write_runs(&self) -> Result<()> {
         let mut bytes = Vec::new();
         self.runs()?.encode_parquet(&mut bytes, &[])?;
-        self.files.replace(&self.staging(), &self.dir.join("runs.parquet"), &bytes)
+        self.files.replace(&self.staging(), &self.dir.join(RUNS), &bytes)
     }
 }
 
-/// An error where a folder has results or extensions of a sweep whose plan is gone: a new plan beside them would mix
-/// two sweeps in what other programs read.
-fn lost(files: &Files, dir: &Path, id: &str) -> Result<()> {
+/// An error where a new plan's folder holds what it must not. With results or extensions of a sweep whose plan is gone, what
+/// other programs read would be a mixture of two sweeps; a table of runs that is somebody's own would be replaced.
+fn free(files: &Files, dir: &Path, id: &str) -> Result<()> {
     let own = format!("sweep={id}");
-    let other = files.names(&dir.join("metrics"))?.into_iter().find(|name| *name != own);
+    let results = files.names(&dir.join("metrics"))?;
+    let other = results.iter().find(|name| **name != own).cloned();
     let extension = frozen::path(dir, 2);
-    let found = other.or_else(|| extension.exists().then(|| extension.display().to_string()));
-    found.map_or(Ok(()), |found| {
-        Err(Error::invalid(format!(
+    let found = other.or_else(|| files.has(&extension).then(|| extension.display().to_string()));
+    if let Some(found) = found {
+        return Err(Error::invalid(format!(
             "{}: sweep.json is gone, but {found} is there; restore the file, or run this plan in another folder",
             dir.display()
-        )))
-    })
+        )));
+    }
+    let table = dir.join(RUNS);
+    if results.is_empty() && files.has(&table) {
+        return Err(Error::invalid(format!(
+            "{}: expected no file of this name, which the sweep's own table would replace; move it, or run this plan in another folder",
+            table.display()
+        )));
+    }
+    Ok(())
 }

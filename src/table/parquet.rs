@@ -32,10 +32,11 @@ impl Table {
         Self::read_all(&[path.to_owned()])
     }
 
-    /// Reads these columns, as far as they are there, of one Parquet file, and nothing of the folders above it.
-    pub(crate) fn read_columns(path: &Path, wanted: &Schema) -> Result<Self> {
+    /// Reads these columns, as far as they are there, of one open Parquet file, and nothing of the folders above it. The path is for
+    /// messages.
+    pub(crate) fn read_columns(path: &Path, file: File, wanted: &Schema) -> Result<Self> {
         let is_wanted = |name: &str| wanted.index_of(name).is_ok();
-        crate::error::guarded(path, || read_file(path, is_wanted))
+        crate::error::guarded(path, || read_opened(untrusted::open_file(path, file)?, is_wanted))
     }
 
     /// Reads Parquet files: a file, a folder (with the folders in it), or a glob. Columns go by name: what a file lacks
@@ -145,9 +146,9 @@ impl Table {
         Ok(())
     }
 
-    /// A note in a Parquet file's metadata, if it has one of this name.
-    pub(crate) fn parquet_note(path: &Path, key: &str) -> Result<Option<String>> {
-        let metadata = untrusted::metadata(path)?;
+    /// A note in an open Parquet file's metadata, if it has one of this name. The path is for messages.
+    pub(crate) fn parquet_note(path: &Path, file: File, key: &str) -> Result<Option<String>> {
+        let metadata = untrusted::metadata(path, file)?;
         let notes = metadata.file_metadata().key_value_metadata();
         let note = notes.and_then(|notes| notes.iter().find(|note| note.key == key));
         Ok(note.and_then(|note| note.value.clone()))
@@ -211,7 +212,10 @@ impl Table {
 }
 
 fn read_file(path: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Table> {
-    let file = untrusted::open(path)?;
+    read_opened(untrusted::open(path)?, is_wanted)
+}
+
+fn read_opened(file: untrusted::Opened, is_wanted: impl Fn(&str) -> bool) -> Result<Table> {
     let fields = file.schema().fields().iter();
     let wanted: Vec<usize> =
         fields.enumerate().filter(|(_, field)| is_wanted(field.name())).map(|(index, _)| index).collect();

@@ -82,6 +82,35 @@ impl Choice {
         Self { stack: lanes::most(precision) / images, threads: 1, backend: Backend::Lanes, images }
     }
 
+    /// Checks a stored choice for a run of valid values.
+    pub(crate) fn check(self, spec: &RunSpec) -> Result<()> {
+        let Self { stack, threads, backend, images } = self;
+        let (largest_stack, most_threads, images_fit) = match backend {
+            Backend::Torch => (MOST_STACKED, MOST_THREADS, images == 1),
+            Backend::Lanes => {
+                let lanes = lanes::most(spec.precision);
+                let fit = images.is_power_of_two() && images <= lanes;
+                // Each thread takes some of the vectors that a batch fills.
+                (lanes / images.max(1), spec.batch.div_ceil(images.max(1)), fit)
+            }
+        };
+        if backend == Backend::Lanes && !lanes::fits(spec) {
+            let model = spec.model.info().name;
+            return Err(Error::invalid(format!("choice.backend is lanes, which train no {model}")));
+        }
+        if !images_fit {
+            return Err(Error::invalid(format!(
+                "choice.images is {images}, expected a power of two that vectors hold, and 1 in libtorch"
+            )));
+        }
+        for (name, found, most) in [("stack", stack, largest_stack), ("threads", threads, most_threads)] {
+            if !(1..=most).contains(&found) {
+                return Err(Error::invalid(format!("choice.{name} is {found}, expected 1 to {most}")));
+            }
+        }
+        Ok(())
+    }
+
     /// What computes, for people: `torch`, or `lanes, 4 images in a vector`.
     pub fn way(self) -> String {
         match self.images {
@@ -119,6 +148,12 @@ impl Choice {
         if pads { runs.max(2) } else { runs }
     }
 }
+
+/// No machine measured a larger stack of libtorch as the fastest.
+const MOST_STACKED: usize = 1024;
+
+/// No machine has more cores.
+const MOST_THREADS: usize = 1 << 14;
 
 /// Stacks this near to the fastest one's speed count as equally fast.
 const ENOUGH: f64 = 0.95;

@@ -531,6 +531,8 @@ fn train<'a>(
     // What all of them need comes first: where it is missing, nothing has begun.
     let first = &shared.tasks[piece.runs[0]].spec;
     let data = shared.dataset(first)?;
+    // A plan of somebody else's was checked without its data.
+    first.check(data.len(), data.shape())?;
     let (choice, runs) = (piece.choice, piece.runs.len());
     let needed = memory::needed(first, data.shape(), data.classes(), choice, runs, place.device)?;
     *place = fitting(&shared.places, place, needed);

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::measure::Measure;
-use crate::data::{DataSpec, Sampling};
+use crate::data::{DataSpec, MOST_EXAMPLES, Sampling};
 use crate::error::{Error, Result};
-use crate::hash::sha256;
+use crate::hash::{is_sha256, sha256};
 use crate::model::ModelSpec;
 use crate::optim::{OptimizerSpec, Schedule};
 use crate::torch::Precision;
@@ -223,45 +223,65 @@ impl RunSpec {
 
     /// Checks everything that can be checked without training; `len`, `shape` are the data set's.
     pub fn check(&self, len: usize, shape: [usize; 3]) -> Result<()> {
-        let expect = |holds: bool, message: String| if holds { Ok(()) } else { Err(Error::invalid(message)) };
-        expect(
-            self.lr > 0.0 && self.lr.is_finite(),
-            format!("lr is {}, expected a finite number above 0", self.lr),
-        )?;
         self.sampling.check(len, self.train, self.test)?;
-        expect(self.batch >= 1, "batch is 0, expected at least 1".to_owned())?;
-        expect(
-            self.batch <= self.train,
-            format!(
-                "batch is {}, larger than the training set of {} examples; write a smaller one, or a larger `train`",
-                self.batch, self.train
-            ),
-        )?;
+        self.check_values()?;
         let smallest = self.model.smallest_batch(shape);
-        expect(
-            self.batch >= smallest,
+        expect(self.batch >= smallest, || {
             format!(
                 "batch is {}, expected at least {smallest}: {} shrinks {}x{} images to one pixel, where batch norm needs two examples",
                 self.batch,
                 self.model.info().name,
                 shape[1],
                 shape[2]
-            ),
-        )?;
-        expect(self.epochs >= 1, "epochs is 0, expected at least 1".to_owned())?;
-        expect(self.evaluate_every >= 1, "evaluate_every is 0, expected at least 1".to_owned())?;
+            )
+        })
+    }
+
+    /// Checks everything that can be checked without the data set.
+    pub(crate) fn check_values(&self) -> Result<()> {
+        expect(self.lr > 0.0 && self.lr.is_finite(), || {
+            format!("lr is {}, expected a finite number above 0", self.lr)
+        })?;
+        for (name, size) in [("train", self.train), ("test", self.test)] {
+            expect((1..=MOST_EXAMPLES).contains(&size), || {
+                format!("{name} is {size}, expected 1 to {MOST_EXAMPLES} examples")
+            })?;
+        }
+        for (name, count) in [
+            ("batch", self.batch),
+            ("epochs", self.epochs as usize),
+            ("evaluate_every", self.evaluate_every as usize),
+        ] {
+            expect(count >= 1, || format!("{name} is 0, expected at least 1"))?;
+        }
+        expect(self.batch <= self.train, || {
+            format!(
+                "batch is {}, larger than the training set of {} examples; write a smaller one, or a larger `train`",
+                self.batch, self.train
+            )
+        })?;
         if let Some(measure) = &self.measure {
-            expect(
-                measure.every >= 1 && measure.every.is_multiple_of(self.evaluate_every),
+            expect(measure.every >= 1 && measure.every.is_multiple_of(self.evaluate_every), || {
                 format!(
                     "measure: every is {}, expected a multiple of evaluate_every, {}: what is measured stands in an epoch's row",
                     measure.every, self.evaluate_every
-                ),
-            )?;
+                )
+            })?;
+            expect(measure.groups.is_sorted_by(|a, b| a < b) && !measure.groups.is_empty(), || {
+                format!("measure: groups are {:?}, expected some, sorted, each once", measure.groups)
+            })?;
         }
+        if let Some(init) = &self.init {
+            is_sha256("init.sha256", &init.sha256)?;
+        }
+        self.data.check_values()?;
         self.optimizer.check()?;
         self.model.check()
     }
+}
+
+fn expect(holds: bool, message: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::invalid(message())) }
 }
 
 /// A small run on the digits, for tests.

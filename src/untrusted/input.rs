@@ -26,9 +26,8 @@ pub(super) enum Input {
 }
 
 impl Input {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn of(path: &Path, file: File) -> Result<Self> {
         let io = |error| Error::io(path, error);
-        let file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         if length >= WHOLE {
             return Ok(Self::File(Arc::new(file), length));

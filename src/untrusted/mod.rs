@@ -12,6 +12,7 @@ mod input;
 mod pages;
 mod thrift;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -55,8 +56,13 @@ pub(crate) struct Opened {
 
 /// Opens a file and checks its headers.
 pub(crate) fn open(path: &Path) -> Result<Opened> {
+    open_file(path, File::open(path).map_err(|error| Error::io(path, error))?)
+}
+
+/// Checks the headers of a file that is open; the path is for messages.
+pub(crate) fn open_file(path: &Path, file: File) -> Result<Opened> {
     guarded(path, || {
-        let input = Input::open(path)?;
+        let input = Input::of(path, file)?;
         let fail = |error: String| not_readable(path, &error);
         footer::check(&input).map_err(fail)?;
         // What Arrow's own schema adds in a file's notes (views, dictionaries, lists of fixed length) are ways to say
@@ -73,10 +79,10 @@ pub(crate) fn open(path: &Path) -> Result<Opened> {
     })
 }
 
-/// The metadata of a file alone.
-pub(crate) fn metadata(path: &Path) -> Result<ParquetMetaData> {
+/// The metadata of an open file alone; the path is for messages.
+pub(crate) fn metadata(path: &Path, file: File) -> Result<ParquetMetaData> {
     guarded(path, || {
-        let input = Input::open(path)?;
+        let input = Input::of(path, file)?;
         footer::check(&input).map_err(|error| not_readable(path, &error))?;
         ParquetMetaDataReader::new()
             .parse_and_finish(&input)

@@ -30,15 +30,15 @@ mod kills;
 mod positions;
 
 /// A number for `make test`, or the one for `make soak`.
-fn many(few: usize, all: usize) -> usize {
+pub fn many(few: usize, all: usize) -> usize {
     if std::env::var_os("KELVIN_SOAK").is_some() { all } else { few }
 }
 
 /// Random numbers of a seed that is printed (xorshift64*).
-struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
         let seed = std::env::var("KELVIN_SEED").ok().map_or_else(now, |seed| seed.parse().unwrap());
         println!("KELVIN_SEED={seed}");
@@ -53,7 +53,7 @@ impl Dice {
     }
 
     /// From 0 to below `end`.
-    fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 

@@ -18,6 +18,7 @@ mod modules;
 mod pages;
 mod prompt;
 mod readers;
+mod received;
 mod reference;
 mod session;
 mod slurm;

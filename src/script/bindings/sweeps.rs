@@ -182,6 +182,7 @@ fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &M
                         "run: `jobs` and `device` are for this machine; slurm(#{cpus, gpus}) says what a task asks for",
                     ));
                 }
+                slurm.setup.as_deref().map_or(Ok(()), |lines| session.may_run_shell(lines))?;
                 crate::sweep::slurm::check(&slurm)?;
                 let slurm = Slurm { checkpoint_every: Some(options.checkpoint_every.as_secs_f64()), ..slurm };
                 let files = options.files.clone();

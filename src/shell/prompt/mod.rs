@@ -1,5 +1,6 @@
 //! The prompt: a line editor in front of the interpreter.
 
+mod ask;
 mod line;
 
 use std::cell::RefCell;
@@ -54,6 +55,7 @@ pub(super) fn run(mut interpreter: Interpreter, quiet: bool) -> u8 {
         ));
     }
     session.set_interactive();
+    session.set_ask(Box::new(ask::ask));
     interpreter.start_up();
     loop {
         interpreter.refresh(&mut known.borrow_mut());

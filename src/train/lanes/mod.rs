@@ -129,7 +129,8 @@ pub(super) fn can(spec: &RunSpec) -> bool {
     fits(spec) && fused
 }
 
-fn fits(spec: &RunSpec) -> bool {
+/// Whether lanes know a run's model.
+pub(super) fn fits(spec: &RunSpec) -> bool {
     matches!(spec.model, ModelSpec::Resnet { .. })
 }
 
