@@ -375,6 +375,25 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, |file| put(file, path, bytes))
 }
 
+/// Opens a file that a later call goes on with, to which end it has a name that can be guessed. A link there is an error, and
+/// so is all that is no file.
+pub fn resume(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = options.open(path).and_then(|file| Ok((file.metadata()?, file)));
+    match file {
+        // A second name may be one of somebody else's file.
+        Ok((about, file)) if about.is_file() && about.nlink() == 1 => Ok(file),
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENXIO | libc::EISDIR)) => {
+            Err(Error::io(path, error))
+        }
+        _ => Err(Error::invalid(format!(
+            "{}: expected a file that kelvin began to write, found a link, or no file at all; remove it",
+            path.display()
+        ))),
+    }
+}
+
 fn put(file: &mut Writer, path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).map_err(|error| Error::io(path, error))
 }

@@ -1,6 +1,7 @@
 //! The functions of `libtorch.cpp`, found at run time.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -41,7 +42,8 @@ impl Library {
         let path = path().filter(|path| path.exists())?;
         let loaded = Self::of(&path);
         if let Err(said) = &loaded {
-            eprintln!(
+            let _ = writeln!(
+                std::io::stderr(),
                 "kelvin: {} cannot be used: {said}; training on a GPU goes on without CUDA graphs",
                 path.display()
             );

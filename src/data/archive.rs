@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use flate2::read::GzDecoder;
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// A file on a server.
 #[derive(Clone, Copy, Debug)]
@@ -127,18 +128,19 @@ fn below(path: &Path) -> Option<PathBuf> {
 /// Writes one file and makes it durable.
 fn write(from: &mut impl Read, member: &Member, path: &Path) -> Result<()> {
     let io = |error| Error::io(path, error);
-    let mut file = File::create(path).map_err(io)?;
-    let mut left = member.bytes;
-    let mut buffer = vec![0; 1 << 16];
-    while left > 0 {
-        crate::interrupt::check()?;
-        let part = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let read = from.read(&mut buffer[..part]).map_err(io)?;
-        if read == 0 {
-            return Err(io(std::io::ErrorKind::UnexpectedEof.into()));
+    files::write(path, |file| {
+        let mut left = member.bytes;
+        let mut buffer = vec![0; 1 << 16];
+        while left > 0 {
+            crate::interrupt::check()?;
+            let part = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let read = from.read(&mut buffer[..part]).map_err(io)?;
+            if read == 0 {
+                return Err(io(std::io::ErrorKind::UnexpectedEof.into()));
+            }
+            file.write_all(&buffer[..read]).map_err(io)?;
+            left -= read as u64;
         }
-        file.write_all(&buffer[..read]).map_err(io)?;
-        left -= read as u64;
-    }
-    file.sync_all().map_err(io)
+        Ok(())
+    })
 }

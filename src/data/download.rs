@@ -4,7 +4,7 @@
 //! what has come of a file (`FILE.part`, which a later call goes on with), and the files that are complete and of the
 //! right SHA-256 (`ready/`), which becomes `NAME/` by a rename.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::http::{self, Failure};
 use super::{Archive, Patience, SOURCES};
 use crate::error::{Error, Result, suggestion};
+use crate::files;
 
 /// Time between two words on how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -88,9 +89,10 @@ pub fn fetch(
         }
         fetched?;
     }
-    sync_folder(&ready)?;
-    fs::rename(&ready, target).map_err(|error| Error::io(target, error))?;
-    target.parent().map_or(Ok(()), sync_folder)?;
+    let disk = files::Files::default();
+    disk.sync_folder(&ready)?;
+    disk.rename(&ready, target)?;
+    target.parent().map_or(Ok(()), |home| disk.sync_folder(home))?;
     clear(&work, &ready, archives);
     tell(&format!("{}: complete", target.display()));
     Ok(())
@@ -203,7 +205,7 @@ impl Fetch<'_> {
                 "expected {bytes} bytes, the server has {total}"
             ))));
         }
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(part).map_err(io)?;
+        let mut file = files::resume(part).map_err(Failure::Final)?;
         let mut have = answer.start;
         file.set_len(have).map_err(io)?;
         std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(have)).map_err(io)?;
@@ -259,7 +261,7 @@ fn sha256(path: &Path) -> Result<String> {
 
 /// The length of a file; 0 where there is none.
 fn length(path: &Path) -> Result<u64> {
-    match fs::metadata(path) {
+    match fs::symlink_metadata(path) {
         Ok(about) => Ok(about.len()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
         Err(error) => Err(Error::io(path, error)),
@@ -294,10 +296,6 @@ fn clear(work: &Path, ready: &Path, archives: &[Archive]) {
 
 fn create(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))
-}
-
-fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| Error::io(folder, error))
 }
 
 /// Keeps other processes from fetching the same; the lock goes with the value.

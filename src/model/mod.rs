@@ -10,6 +10,7 @@ mod linear;
 mod mlp;
 mod network;
 mod resnet;
+pub(crate) mod stored;
 mod weights;
 
 pub use layout::{Init, Layout, TensorInfo};

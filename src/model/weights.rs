@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tch::{Device, Tensor};
 
 use super::layout::{Init, Layout, TensorInfo};
+use super::stored;
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
 use crate::torch::Precision;
@@ -356,25 +357,9 @@ impl Given {
     }
 }
 
-/// Writes tensors as safetensors, aside first, then under the final name.
+/// Writes tensors as safetensors; the file appears whole.
 pub(crate) fn save_state(state: &State, path: &Path) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
-    }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".part-{}", std::process::id()));
-    let aside = Path::new(&aside);
-    let state: Vec<(&str, &Tensor)> = state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-    let written = Tensor::write_safetensors(&state, aside)
-        .map_err(|error| {
-            Error::invalid(format!("{}: {}", path.display(), crate::error::first_line(&error.to_string())))
-        })
-        .and_then(|()| std::fs::rename(aside, path).map_err(|error| Error::io(path, error)));
-    if written.is_err() {
-        // What is left of the attempt is of no use to anyone.
-        let _ = std::fs::remove_file(aside);
-    }
-    written
+    crate::files::write(path, |file| stored::write(state, None, file))
 }
 
 /// Reads tensors from a safetensors file.

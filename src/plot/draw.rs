@@ -1,7 +1,9 @@
 //! Draws figures into SVG and PNG files with plotters.
 
+use std::io::Write;
 use std::path::Path;
 
+use image::ImageEncoder;
 use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontFamily, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle};
@@ -12,6 +14,7 @@ use super::layout::Layout;
 use super::palette::{Rgb, WHITE};
 use super::scene::{Align, Place, Scene, Shape};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::table::escaped;
 
 /// How many steps per pixel plotters, which knows whole numbers only, gets to place shapes.
@@ -51,57 +54,43 @@ pub fn save(figure: &Figure, path: &Path) -> Result<Drawn> {
         }
     };
     let layout = Layout::new(figure);
-    let dots_per_pixel = (STEPS / STEPS_PER_DOT as f64).powi(2);
-    if png && layout.width * layout.height * dots_per_pixel > MOST_DOTS {
-        return Err(Error::invalid(format!(
-            "a PNG figure can hold at most {:.0} million dots, but {} panels need more; \
-             use fewer panels, or write {}",
-            MOST_DOTS / 1e6,
-            figure.panels.len(),
-            path.with_extension("svg").display(),
-        )));
+    if png {
+        fits(figure, &layout, path)?;
+        let picture = picture(&layout)?;
+        files::write(path, |file| picture.write(file))?;
+    } else {
+        files::write_bytes(path, svg_text(figure, &layout).as_bytes())?;
     }
-
-    whole_file(path, |unfinished| {
-        if png {
-            write_png(&layout, unfinished).map_err(std::io::Error::other)
-        } else {
-            std::fs::write(unfinished, svg_text(figure, &layout))
-        }
-    })?;
     Ok(Drawn { left_out: layout.left_out })
 }
 
-/// Writes a file that appears, or replaces an older one, only once complete. Missing folders are created.
-pub(super) fn whole_file(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-    // Its ending decides what the PNG encoder writes.
-    let ending = path.extension().map_or(String::new(), |ending| format!(".{}", ending.display()));
-    let unfinished = unfinished_file(folder, &ending.to_lowercase()).map_err(|e| Error::io(folder, e))?;
-    write(unfinished.path()).map_err(|e| Error::io(path, e))?;
-    unfinished.persist(path).map_err(|e| Error::io(path, e.error))?;
-    Ok(())
+/// Draws a figure as a PNG file's bytes.
+pub fn png(figure: &Figure) -> Result<Vec<u8>> {
+    let layout = Layout::new(figure);
+    fits(figure, &layout, Path::new("figure.png"))?;
+    let mut bytes = Vec::new();
+    picture(&layout)?.write(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// An error where a figure has too many dots for a PNG file.
+fn fits(figure: &Figure, layout: &Layout, path: &Path) -> Result<()> {
+    let dots_per_pixel = (STEPS / STEPS_PER_DOT as f64).powi(2);
+    if layout.width * layout.height * dots_per_pixel <= MOST_DOTS {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "a PNG figure can hold at most {:.0} million dots, but {} panels need more; \
+         use fewer panels, or write {}",
+        MOST_DOTS / 1e6,
+        figure.panels.len(),
+        path.with_extension("svg").display(),
+    )))
 }
 
 /// Draws a figure as the text of an SVG file; the same figure always gives the same text.
 pub fn svg(figure: &Figure) -> String {
     svg_text(figure, &Layout::new(figure))
-}
-
-fn unfinished_file(folder: &Path, ending: &str) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".unfinished-").suffix(ending);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private by default; a figure gets the user's usual permissions.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
 }
 
 fn svg_text(figure: &Figure, layout: &Layout) -> String {
@@ -155,16 +144,32 @@ fn without_spaces_around_texts(svg: &str) -> String {
     joined
 }
 
-/// Draws each scene in fine steps and averages them to dots, which smooths all edges.
-fn write_png(layout: &Layout, path: &Path) -> std::result::Result<(), String> {
-    if !font::ready() {
-        return Err("the embedded font could not be read".to_string());
+/// Dots of three bytes.
+struct Picture {
+    size: (u32, u32),
+    dots: Vec<u8>,
+}
+
+impl Picture {
+    /// Writes it as PNG.
+    fn write(&self, to: &mut impl Write) -> Result<()> {
+        let (width, height) = self.size;
+        image::codecs::png::PngEncoder::new(to)
+            .write_image(&self.dots, width, height, image::ExtendedColorType::Rgb8)
+            .map_err(|error| Error::invalid(format!("writing PNG: {error}")))
     }
+}
+
+/// Draws each scene in fine steps and averages them to dots, which smooths all edges.
+fn picture(layout: &Layout) -> Result<Picture> {
+    if !font::ready() {
+        return Err(Error::invalid("the embedded font could not be read"));
+    }
+    let refused = |error: &dyn std::fmt::Display| Error::invalid(format!("drawing a picture: {error}"));
     let dots = |length: f64| steps(length) as usize / STEPS_PER_DOT;
     let size = (dots(layout.width), dots(layout.height));
-    let mut file = BitMapBackend::new(path, (size.0 as u32, size.1 as u32));
-    let white = vec![u8::MAX; size.0 * size.1 * 3];
-    file.blit_bitmap((0, 0), (size.0 as u32, size.1 as u32), &white).map_err(|e| e.to_string())?;
+    let mut whole = vec![u8::MAX; size.0 * size.1 * 3];
+    let mut page = BitMapBackend::with_buffer(&mut whole, (size.0 as u32, size.1 as u32));
     for (corner, scene) in &layout.scenes {
         let (width, height) = (dots(scene.width), dots(scene.height));
         let fine = (width * STEPS_PER_DOT, height * STEPS_PER_DOT);
@@ -177,13 +182,14 @@ fn write_png(layout: &Layout, path: &Path) -> std::result::Result<(), String> {
             baseline_per_em: font::HEIGHT_PER_EM / 2.0,
             vector: false,
         };
-        canvas.paint(scene, (0.0, 0.0))?;
+        canvas.paint(scene, (0.0, 0.0)).map_err(|error| refused(&error))?;
         drop(canvas);
         let averaged = averaged(&pixels, width, height);
         let at = (dots(corner.0) as i32, dots(corner.1) as i32);
-        file.blit_bitmap(at, (width as u32, height as u32), &averaged).map_err(|e| e.to_string())?;
+        page.blit_bitmap(at, (width as u32, height as u32), &averaged).map_err(|error| refused(&error))?;
     }
-    file.present().map_err(|e| e.to_string())
+    drop(page);
+    Ok(Picture { size: (size.0 as u32, size.1 as u32), dots: whole })
 }
 
 /// Dots of three bytes, each the mean of a square of finer dots.

@@ -25,7 +25,7 @@ mod series;
 mod terminal;
 
 pub use chart::{Chart, Curve};
-pub use draw::{Drawn, save, svg};
+pub use draw::{Drawn, png, save, svg};
 pub use figure::{Axis, Figure, Key, Line, LineStyle, Panel, Points, Sample, Tint};
 pub use page::Page;
 pub use terminal::text;

@@ -22,7 +22,7 @@ pub use arguments::Arguments;
 pub use modules::{ModuleFunction, STDLIB, functions_of};
 pub use options::RUN_OPTIONS;
 pub use output::{Output, Shown, redirect};
-pub(crate) use output::{clear_screen, print, taker, tell};
+pub(crate) use output::{clear_screen, finish_output, is_open, note_written, print, taker, tell};
 pub use report::{Failure, Input, Source, report, report_finding};
 pub use session::{ObserverFactory, Session, Speaker};
 pub use show::{Format, page, show, shown};

@@ -1,8 +1,11 @@
 //! Where what scripts print, say and show goes: the standard streams, or whoever took their place, such as a notebook.
 
 use std::cell::RefCell;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::rc::Rc;
+use std::sync::OnceLock;
+
+use crate::error::{Error, Result};
 
 /// A value in the forms in which it can be shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,12 +48,43 @@ pub(crate) fn taker() -> Option<Rc<dyn Output>> {
     OUTPUT.with_borrow(Clone::clone)
 }
 
-/// Prints a line on standard output. Where nobody reads any more, what runs is stopped.
+/// Why standard output takes no more: what the system said, or nothing where nobody reads any more.
+static REFUSED: OnceLock<Option<String>> = OnceLock::new();
+
+/// Prints a line on standard output. Where that takes no more, what runs is stopped.
 pub(crate) fn print(text: &str) {
     if let Some(output) = taker() {
         output.print(text);
-    } else if writeln!(std::io::stdout(), "{text}").is_err() {
+    } else if is_open() {
+        note_written(writeln!(std::io::stdout(), "{text}"));
+    }
+}
+
+/// Whether standard output took everything so far.
+pub(crate) fn is_open() -> bool {
+    REFUSED.get().is_none()
+}
+
+/// Takes note of what standard output said to something that was written to it.
+pub(crate) fn note_written(written: std::io::Result<()>) {
+    if let Err(error) = written {
+        REFUSED.get_or_init(|| (error.kind() != ErrorKind::BrokenPipe).then(|| error.to_string()));
         crate::interrupt::raise();
+    }
+}
+
+/// Writes out all that was printed.
+///
+/// # Errors
+///
+/// What was printed is not all there: a full disk, for instance. That nobody reads any more is none.
+pub(crate) fn finish_output() -> Result<()> {
+    if is_open() {
+        note_written(std::io::stdout().flush());
+    }
+    match REFUSED.get() {
+        Some(Some(error)) => Err(Error::invalid(format!("standard output: {error}"))),
+        Some(None) | None => Ok(()),
     }
 }
 

@@ -4,16 +4,16 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::print;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::files;
 use crate::script::{Session, engine, manual};
 
 /// Writes `reference.md` and `kelvin.d.rhai` into a folder.
 pub(super) fn write(folder: &Path) -> Result<()> {
     let session = Session::silent();
-    std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
     for (name, text) in [("reference.md", reference(&session)), ("kelvin.d.rhai", definitions(&session))] {
         let file = folder.join(name);
-        std::fs::write(&file, text).map_err(|error| Error::io(&file, error))?;
+        files::write_bytes(&file, text.as_bytes())?;
         print(&file.display().to_string());
     }
     Ok(())

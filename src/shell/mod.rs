@@ -8,7 +8,7 @@ mod jupyter;
 mod progress;
 mod prompt;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -159,7 +159,14 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the program; what it returns is its exit code.
 pub fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::try_parse().unwrap_or_else(|error| {
+        let printed = error.print();
+        if !error.use_stderr() {
+            script::note_written(printed);
+        }
+        // 2 for a usage error; 0 for help and the version.
+        leave(u8::try_from(error.exit_code()).unwrap_or(FAILED))
+    });
     options.refuse_what_is_lost();
     quiet_workers();
     if let Err(error) = crate::interrupt::install() {
@@ -206,13 +213,20 @@ fn code(result: crate::error::Result<u8>) -> u8 {
     match result {
         Ok(code) => code,
         Err(Error::Interrupted) => {
-            tell("interrupted");
+            tell_interrupted("interrupted");
             INTERRUPTED
         }
         Err(error) => {
             tell(&error.to_string());
             FAILED
         }
+    }
+}
+
+/// Says that the user stopped it; what standard output stopped by taking no more is told as that, or not at all.
+fn tell_interrupted(text: &str) {
+    if script::is_open() {
+        tell(text);
     }
 }
 
@@ -273,8 +287,13 @@ fn check(files: &[PathBuf]) -> u8 {
 /// Ends the program at once. A step that was left behind may still be computed, and libtorch must not be
 /// taken apart under it.
 fn leave(code: u8) -> ! {
-    // Where nobody reads any more there is nobody to tell.
-    let _ = std::io::stdout().flush();
+    let code = script::finish_output().map_or_else(
+        |error| {
+            tell(&error.to_string());
+            FAILED
+        },
+        |()| code,
+    );
     // SAFETY: nothing that this skips is needed: files were written whole, and output was flushed.
     unsafe { libc::_exit(code.into()) }
 }
@@ -358,9 +377,14 @@ fn run_text(engine: &Engine, session: &Rc<Session>, name: &str, text: &str, form
 /// Prints an error and returns its exit code.
 fn complain(error: &EvalAltResult, source: &Source) -> u8 {
     let (failure, text) = script::report(error, source, script::colored());
-    tell(&text);
     match failure {
-        Failure::Interrupted => INTERRUPTED,
-        Failure::Error => FAILED,
+        Failure::Interrupted => {
+            tell_interrupted(&text);
+            INTERRUPTED
+        }
+        Failure::Error => {
+            tell(&text);
+            FAILED
+        }
     }
 }

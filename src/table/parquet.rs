@@ -1,26 +1,34 @@
 //! Tables in files: Parquet in and out, CSV and JSON out.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::arrow_writer::{
+    ArrowWriterOptions, PageKey, PageStore, PageStoreArgs, PageStoreFactory, compute_leaves,
+};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::{ParquetError, Result as Encoded};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::plain::{plain_batch, with_rows};
 use super::{Cell, Table, arrow, folders};
 use crate::error::{Error, Result};
+use crate::files::Writer;
 use crate::untrusted;
+use crate::untrusted::seal::{self, Sealing};
 
 /// Tables of fewer cells are small.
 const SMALL: usize = 1 << 18;
+
+/// Rows of a row group, at most.
+const GROUP: usize = 1 << 20;
 
 /// Rows that are decoded at once, at most.
 const LONGEST_BATCH: u64 = 1 << 16;
@@ -92,7 +100,7 @@ impl Table {
     pub fn write(&self, path: &Path) -> Result<()> {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
         let encode = match ending.as_str() {
-            "parquet" => |table: &Self, file: &mut File| table.encode_parquet(file, &[]),
+            "parquet" => |table: &Self, file: &mut Writer| table.encode_parquet(file, &[]),
             "csv" => Self::encode_csv,
             "json" => Self::encode_json,
             _ => {
@@ -108,17 +116,7 @@ impl Table {
                 path.display()
             )));
         }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
-        let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(|error| Error::io(folder, error))?;
-        encode(self, aside.as_file_mut())?;
-        aside.as_file().sync_all().map_err(|error| Error::io(path, error))?;
-        make_readable(aside.as_file(), path)?;
-        aside.persist(path).map_err(|error| Error::io(path, error.error))?;
-        Ok(())
+        crate::files::write(path, |file| encode(self, file))
     }
 
     /// Writes Parquet: one row group per million rows. Notes are texts in the file's metadata.
@@ -138,12 +136,47 @@ impl Table {
         // Arrow's own schema comes along only where it says more.
         let is_told = self.batch.schema_ref().fields().iter().all(|field| is_of_parquet(field.data_type()));
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(is_told);
-        let fail = |error: parquet::errors::ParquetError| Error::invalid(format!("writing Parquet: {error}"));
-        let mut writer =
-            ArrowWriter::try_new_with_options(file, self.batch.schema(), options).map_err(fail)?;
-        writer.write(&self.batch).map_err(fail)?;
-        writer.close().map_err(fail)?;
-        Ok(())
+        let fail = |error: ParquetError| Error::invalid(format!("writing Parquet: {error}"));
+        self.seal_parquet(file, options).map_err(fail)
+    }
+
+    /// Writes row groups whose pages have checksums, and the seal. The crate writes neither, so its pages are taken as they
+    /// come from the encoder.
+    fn seal_parquet(&self, file: impl Write + Send, options: ArrowWriterOptions) -> Encoded<()> {
+        let taken = Arc::new(Taken::default());
+        let options = options.with_page_store_factory(Arc::clone(&taken) as _);
+        let writer = ArrowWriter::try_new_with_options(Sealing::new(file), self.batch.schema(), options)?;
+        let (mut file, factory) = writer.into_serialized_writer()?;
+        for (index, start) in (0..self.len()).step_by(GROUP).enumerate() {
+            let rows = self.batch.slice(start, GROUP.min(self.len() - start));
+            let writers = factory.create_column_writers(index)?;
+            let columns = taken.columns();
+            let mut leaves = Vec::with_capacity(writers.len());
+            for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+                leaves.extend(compute_leaves(field, column)?);
+            }
+            let mut group = file.next_row_group()?;
+            for ((mut writer, leaf), column) in writers.into_iter().zip(leaves).zip(columns) {
+                writer.write(&leaf)?;
+                let mut close = writer.close()?.close().clone();
+                let pages = seal::with_sums(&column.pages())
+                    .ok_or_else(|| ParquetError::General("a page without a header".to_owned()))?;
+                close.metadata = seal::moved(close.metadata, &pages)?;
+                close.bytes_written = pages.bytes.len() as u64;
+                if let Some(index) = &mut close.offset_index {
+                    let mut offset = pages.dictionary as i64;
+                    for (location, &length) in index.page_locations.iter_mut().zip(&pages.lengths) {
+                        (location.offset, location.compressed_page_size) = (offset, length as i32);
+                        offset += length as i64;
+                    }
+                }
+                group.append_column(&pages.bytes, close)?;
+            }
+            group.close()?;
+        }
+        file.flush()?;
+        file.inner_mut().begin_end();
+        Ok(file.into_inner()?.finish()?)
     }
 
     /// A note in an open Parquet file's metadata, if it has one of this name. The path is for messages.
@@ -154,7 +187,7 @@ impl Table {
         Ok(note.and_then(|note| note.value.clone()))
     }
 
-    fn encode_csv(&self, file: &mut File) -> Result<()> {
+    fn encode_csv(&self, file: &mut Writer) -> Result<()> {
         let flat = self.flat()?;
         let options = FormatOptions::default();
         let columns = flat.batch.columns().iter().map(|column| {
@@ -163,7 +196,6 @@ impl Table {
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let fail = |error| Error::io("the CSV file", error);
-        let mut file = std::io::BufWriter::new(file);
         let names: Vec<String> = flat.columns().into_iter().map(csv_text).collect();
         writeln!(file, "{}", names.join(",")).map_err(fail)?;
         for row in 0..flat.len() {
@@ -180,7 +212,7 @@ impl Table {
             }
             writeln!(file).map_err(fail)?;
         }
-        file.flush().map_err(fail)
+        Ok(())
     }
 
     /// With the columns that CSV cannot hold, lists for instance, as text.
@@ -199,7 +231,7 @@ impl Table {
         Ok(Self { batch: with_rows(fields, columns, self.len())? })
     }
 
-    fn encode_json(&self, file: &mut File) -> Result<()> {
+    fn encode_json(&self, file: &mut Writer) -> Result<()> {
         // A null is written, too: every object has every column.
         let mut writer = ::arrow::json::WriterBuilder::new()
             .with_explicit_nulls(true)
@@ -208,6 +240,49 @@ impl Table {
         writer.finish().map_err(arrow)?;
         drop(writer);
         file.write_all(b"\n").map_err(|error| Error::io("the JSON file", error))
+    }
+}
+
+/// The pages of the columns of a row group, as they come from the encoder.
+#[derive(Debug, Default)]
+struct Taken(Mutex<Vec<Column>>);
+
+/// Those of one column.
+#[derive(Clone, Debug, Default)]
+struct Column(Arc<Mutex<Vec<Bytes>>>);
+
+impl Taken {
+    /// The columns since the last call.
+    fn columns(&self) -> Vec<Column> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Column {
+    /// Headers and contents; the encoder puts one after the other.
+    fn pages(&self) -> Vec<(Bytes, Bytes)> {
+        let parts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        parts.chunks_exact(2).map(|page| (page[0].clone(), page[1].clone())).collect()
+    }
+}
+
+impl PageStoreFactory for Taken {
+    fn create(&self, _: &PageStoreArgs<'_>) -> Encoded<Box<dyn PageStore>> {
+        let column = Column::default();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(column.clone());
+        Ok(Box::new(column))
+    }
+}
+
+impl PageStore for Column {
+    fn put(&mut self, value: Bytes) -> Encoded<PageKey> {
+        let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.push(value);
+        Ok(PageKey::new(parts.len() as u64 - 1))
+    }
+
+    fn take(&mut self, _: PageKey) -> Encoded<Bytes> {
+        Err(ParquetError::General("pages are taken as a whole".to_owned()))
     }
 }
 
@@ -262,13 +337,6 @@ fn is_of_parquet(kind: &DataType) -> bool {
         Timestamp(unit, _) => *unit != TimeUnit::Second,
         kind => matches!(kind, Boolean | Int32 | Int64 | Float32 | Float64 | Utf8 | Date32),
     }
-}
-
-/// Temporary files are private; results are as readable as any new file.
-fn make_readable(file: &File, path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let permissions = std::fs::Permissions::from_mode(0o644);
-    file.set_permissions(permissions).map_err(|error| Error::io(path, error))
 }
 
 #[cfg(test)]

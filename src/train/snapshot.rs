@@ -6,14 +6,12 @@
 //! (`optimizer.momentum.NAME`; Adam: `optimizer.exp_avg.NAME`, `optimizer.exp_avg_sq.NAME`) and `sums` (loss, squared loss and hits of the batches of an
 //! unfinished epoch). Numbers are kept bit for bit.
 
-use std::collections::HashMap;
-
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use crate::error::{Error, Result};
-use crate::model::State;
+use crate::model::{State, stored};
 
 /// A place between two updates of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,21 +63,21 @@ impl Snapshot {
     pub fn encode(&self, run: &str) -> Result<Vec<u8>> {
         let about = About { run: run.to_owned(), position: self.position, seconds: self.seconds };
         let about = serde_json::to_string(&about).map_err(|error| Error::invalid(error.to_string()))?;
-        let mut tensors = Vec::new();
+        let mut tensors: Vec<(String, Tensor)> = Vec::new();
         for (name, tensor) in &self.weights {
-            tensors.push((name.clone(), Bytes::of(tensor)?));
+            tensors.push((name.clone(), tensor.shallow_clone()));
         }
         for (buffer, state) in &self.memory {
             for (name, tensor) in state {
-                tensors.push((format!("{OPTIMIZER}{buffer}.{name}"), Bytes::of(tensor)?));
+                tensors.push((format!("{OPTIMIZER}{buffer}.{name}"), tensor.shallow_clone()));
             }
         }
         if let Some(sums) = &self.sums {
-            tensors.push((SUMS.to_owned(), Bytes::of(&Tensor::from_slice(sums))?));
+            tensors.push((SUMS.to_owned(), Tensor::from_slice(sums)));
         }
-        let about = HashMap::from([(ABOUT.to_owned(), about)]);
-        safetensors::serialize(tensors, &Some(about))
-            .map_err(|error| Error::invalid(format!("cannot encode a checkpoint: {error}")))
+        let mut bytes = Vec::new();
+        stored::write(&tensors, Some((ABOUT, &about)), &mut bytes)?;
+        Ok(bytes)
     }
 
     /// Reads what [`Snapshot::encode`] made of the run with this id. Another run's snapshot is an error.
@@ -101,7 +99,8 @@ impl Snapshot {
             sums: None,
         };
         for (name, view) in file.tensors() {
-            let kind = kind(view.dtype()).ok_or_else(|| bad(&format!("`{name}` is of another type")))?;
+            let kind =
+                stored::kind(view.dtype()).ok_or_else(|| bad(&format!("`{name}` is of another type")))?;
             let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
             let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)?;
             if name == SUMS {
@@ -134,58 +133,9 @@ impl Snapshot {
 /// SHA-256 of a network's tensors, names, types and shapes included, in hex: two runs with the same ended with
 /// the same bits.
 pub fn weights_digest(weights: &State) -> Result<String> {
-    let tensors = weights
-        .iter()
-        .map(|(name, tensor)| Ok((name.clone(), Bytes::of(tensor)?)))
-        .collect::<Result<Vec<_>>>()?;
-    let bytes = safetensors::serialize(tensors, &None)
-        .map_err(|error| Error::invalid(format!("cannot encode weights: {error}")))?;
+    let mut bytes = Vec::new();
+    stored::write(weights, None, &mut bytes)?;
     Ok(crate::hash::sha256(bytes))
-}
-
-const KINDS: [(Kind, Dtype); 3] =
-    [(Kind::Float, Dtype::F32), (Kind::Double, Dtype::F64), (Kind::Int64, Dtype::I64)];
-
-fn kind(dtype: Dtype) -> Option<Kind> {
-    KINDS.iter().find(|(_, other)| *other == dtype).map(|(kind, _)| *kind)
-}
-
-/// A tensor's bytes, as safetensors wants them.
-struct Bytes {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    data: Vec<u8>,
-}
-
-impl Bytes {
-    fn of(tensor: &Tensor) -> Result<Self> {
-        let tensor = tensor.to_device(Device::Cpu).contiguous();
-        let kind = tensor.kind();
-        let dtype = KINDS.iter().find(|(other, _)| *other == kind).map(|(_, dtype)| *dtype);
-        let dtype = dtype.ok_or_else(|| Error::invalid(format!("a checkpoint cannot hold {kind:?}")))?;
-        let numel = tensor.numel();
-        let mut data = vec![0; numel * kind.elt_size_in_bytes()];
-        tensor.f_copy_data_u8(&mut data, numel)?;
-        Ok(Self { dtype, shape: tensor.size().iter().map(|&size| size as usize).collect(), data })
-    }
-}
-
-impl View for Bytes {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        self.data.as_slice().into()
-    }
-
-    fn data_len(&self) -> usize {
-        self.data.len()
-    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 //! Parquet is a compressed format whose headers say how much comes: a file of a few bytes may claim, or really unpack to,
 //! any amount. The reader of the `parquet` crate believes what headers say when it allocates. So everything that it will
 //! allocate by is looked at before ([`footer`], [`pages`], [`delta`]) and compared with what a file of this length may hold
-//! ([`allowance`]); what is unpacked is counted as it comes ([`Batches`]). Every reader of Parquet opens files here.
+//! ([`allowance`]); what is unpacked is counted as it comes ([`Batches`]). Every reader of Parquet opens files here, and
+//! checksums are checked here ([`seal`]).
 
 mod delta;
 mod durations;
 mod footer;
 mod input;
 mod pages;
+pub(crate) mod seal;
 mod thrift;
 
 use std::fs::File;
@@ -62,7 +64,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened> {
 /// Checks the headers of a file that is open; the path is for messages.
 pub(crate) fn open_file(path: &Path, file: File) -> Result<Opened> {
     guarded(path, || {
-        let input = Input::of(path, file)?;
+        let input = input(path, file)?;
         let fail = |error: String| not_readable(path, &error);
         footer::check(&input).map_err(fail)?;
         // What Arrow's own schema adds in a file's notes (views, dictionaries, lists of fixed length) are ways to say
@@ -79,10 +81,21 @@ pub(crate) fn open_file(path: &Path, file: File) -> Result<Opened> {
     })
 }
 
+/// A file whose bytes are those that were written, as far as it says what those were.
+fn input(path: &Path, file: File) -> Result<Input> {
+    let input = Input::of(path, file)?;
+    seal::check(&input).map_err(|error| {
+        crate::interrupt::check()
+            .err()
+            .unwrap_or_else(|| Error::invalid(format!("{}: {error}", path.display())))
+    })?;
+    Ok(input)
+}
+
 /// The metadata of an open file alone; the path is for messages.
 pub(crate) fn metadata(path: &Path, file: File) -> Result<ParquetMetaData> {
     guarded(path, || {
-        let input = Input::of(path, file)?;
+        let input = input(path, file)?;
         footer::check(&input).map_err(|error| not_readable(path, &error))?;
         ParquetMetaDataReader::new()
             .parse_and_finish(&input)
@@ -107,6 +120,10 @@ fn unpackable(metadata: &ParquetMetaData) -> Checked<()> {
 }
 
 fn not_readable(path: &Path, error: &str) -> Error {
+    // The crate's words for a page whose checksum does not fit.
+    if error.contains("CRC checksum mismatch") {
+        return Error::invalid(format!("{}: {}", path.display(), seal::DAMAGED));
+    }
     Error::invalid(format!("{}: not a readable Parquet file: {error}", path.display()))
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod analysis;
+mod bits;
 mod browser;
 mod cifar;
 mod cli;
@@ -9,6 +10,7 @@ mod data_sets;
 mod examples;
 mod faults;
 mod figures;
+mod files;
 mod folders;
 mod hostile;
 mod jupyter;

@@ -11,7 +11,6 @@ mod verdicts;
 use std::fmt::Write;
 use std::path::Path;
 
-use super::draw::whole_file;
 use super::figure::Figure;
 use super::font;
 use crate::error::{Error, Result};
@@ -97,8 +96,7 @@ impl Page {
                 path.with_extension("html").display()
             )));
         }
-        let html = self.html();
-        whole_file(path, |unfinished| std::fs::write(unfinished, html))
+        crate::files::write_bytes(path, self.html().as_bytes())
     }
 
     /// The page as the text of an HTML file; the same page always gives the same text.

@@ -114,8 +114,9 @@ pub(super) fn show_figure(figure: &Figure) {
         let text = plot::text(figure, crate::script::width(), 20, false);
         return output.show(Shown { text, svg: Some(plot::svg(figure)), ..Shown::default() });
     }
+    // Where no picture can be made, characters have to do.
     if let Some(protocol) = graphics::protocol()
-        && let Some(png) = png_of(figure)
+        && let Ok(png) = plot::png(figure)
     {
         print(&protocol.inline(&png));
         return;
@@ -123,14 +124,6 @@ pub(super) fn show_figure(figure: &Figure) {
     let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (columns, height) = if figure.panels.len() > 1 { (200, 16) } else { (100, 20) };
     print(&plot::text(figure, crate::script::width().min(columns), height, color));
-}
-
-/// A figure as a PNG file's bytes; none where it cannot be made, and characters have to do.
-fn png_of(figure: &Figure) -> Option<Vec<u8>> {
-    let folder = tempfile::tempdir().ok()?;
-    let file = folder.path().join("figure.png");
-    plot::save(figure, &file).ok()?;
-    std::fs::read(file).ok()
 }
 
 /// The fitted parameters to two digits, as a legend has room for.

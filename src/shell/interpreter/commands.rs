@@ -179,13 +179,8 @@ fn save(shell: &mut Interpreter, file: &str) -> Done {
         return Err(Error::invalid(":save: no input succeeded yet").into());
     }
     let Saved { text, inputs, left_out } = save::script(shell, &inputs)?;
-    // Aside first: a full disk leaves the script of before.
-    let aside = path.with_extension(format!("unfinished-{}", std::process::id()));
-    let written = std::fs::write(&aside, &text).and_then(|()| std::fs::rename(&aside, path));
-    if let Err(error) = written {
-        let _ = std::fs::remove_file(&aside);
-        return Err(Error::io(path, error).into());
-    }
+    // A full disk leaves the script of before.
+    crate::files::write_bytes(path, text.as_bytes())?;
     let s = if inputs == 1 { "" } else { "s" };
     let left_out = match &left_out[..] {
         [] => String::new(),

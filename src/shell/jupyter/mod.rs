@@ -82,11 +82,10 @@ pub(super) fn install(options: &Install) -> Result<()> {
         interrupt_mode: Some("signal".to_owned()),
         env: Some(Default::default()),
     };
-    std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
     let file = folder.join("kernel.json");
     let json = serde_json::to_string_pretty(&specification)
         .map_err(|error| Error::invalid(format!("{}: {error}", file.display())))?;
-    std::fs::write(&file, json + "\n").map_err(|error| Error::io(&file, error))?;
+    crate::files::write_bytes(&file, (json + "\n").as_bytes())?;
     print(&format!(
         "{}: notebooks offer the kernel {name} now; `jupyter kernelspec remove {name}` takes it back",
         file.display()
