@@ -15,6 +15,7 @@ pub mod analysis;
 mod beneath;
 mod cuda;
 pub mod data;
+mod decimal;
 pub mod error;
 pub mod files;
 mod hash;

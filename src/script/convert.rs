@@ -5,6 +5,7 @@ use std::path::Path;
 use rhai::{Array, Dynamic, EvalAltResult, Map, NativeCallContext, Position};
 
 use super::session::Session;
+use crate::decimal::Steps;
 use crate::error::{Error, Result, nearest, suggestion};
 
 /// A result as Rhai wants it.
@@ -43,7 +44,12 @@ pub(super) fn describe(value: &Dynamic) -> String {
         "map" => "a map".to_owned(),
         "array" => "an array".to_owned(),
         "Fn" => "a function".to_owned(),
-        name => format!("a {}", name.rsplit("::").next().unwrap_or(name)),
+        name => {
+            let name = super::manual::type_name(name);
+            let article =
+                if name.starts_with(['A', 'E', 'I', 'O', 'U', 'a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+            format!("{article} {name}")
+        }
     }
 }
 
@@ -148,9 +154,10 @@ pub(super) fn unknown_option<'a>(
 /// The values of an axis: an array's, a range's, or the one value.
 pub(super) fn axis(key: &str, value: &Dynamic) -> Result<Vec<Dynamic>> {
     const LONGEST: i64 = 1_000_000;
+    let too_long = || Error::invalid(format!("{key}: an axis of more than {LONGEST} values"));
     let range = |start: i64, end: i64| -> Result<Vec<Dynamic>> {
         if end.saturating_sub(start) > LONGEST {
-            return Err(Error::invalid(format!("{key}: an axis of more than {LONGEST} values")));
+            return Err(too_long());
         }
         Ok((start..end).map(Dynamic::from).collect())
     };
@@ -160,8 +167,13 @@ pub(super) fn axis(key: &str, value: &Dynamic) -> Result<Vec<Dynamic>> {
         range(values.start, values.end)?
     } else if let Some(values) = value.clone().try_cast::<std::ops::RangeInclusive<i64>>() {
         range(*values.start(), values.end().saturating_add(1))?
+    } else if let Some(values) = value.clone().try_cast::<Steps>() {
+        if values.left() > LONGEST as u64 {
+            return Err(too_long());
+        }
+        values.map(Dynamic::from).collect()
     } else if value.type_name().contains("StepRange") {
-        // range(from, to, step) has no public type; a script can walk it.
+        // A range of integers with a step has no public type; a script can walk it.
         let mut scope = rhai::Scope::new();
         scope.push("values", value.clone());
         let walk = "let all = []; for value in values { all.push(value); } all";
@@ -177,4 +189,33 @@ pub(super) fn axis(key: &str, value: &Dynamic) -> Result<Vec<Dynamic>> {
         return Err(Error::invalid(format!("{key}: an axis without values; expected at least one")));
     }
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rust's names of types say `Arc<Mutex<Network>>`.
+    #[test]
+    fn values_are_described_without_rusts_types() {
+        let engine = crate::script::engine(&Session::silent());
+        let data = "let data = digits().take(20); ";
+        for (value, shown) in [
+            ("network(linear(), data)", "a Network"),
+            ("data", "a Dataset"),
+            ("sgd(#{})", "an Optimizer"),
+            ("linear()", "a Model"),
+            ("table(#{ a: [1] })", "a Table"),
+            ("plot(table(#{ a: [1] }))", "a Plot"),
+            ("sweep(#{ data: data, model: linear(), lr: 0.1, batch: 5, epochs: 1 })", "a Sweep"),
+            ("lab::gaussian_mean(#{ n: 10 })", "a Problem"),
+            ("0..3", "a range"),
+            ("range(0, 9, 2)", "a range"),
+            ("range(0.0, 1.0, 0.1)", "a range"),
+        ] {
+            let found = engine.eval::<Dynamic>(&format!("{data}{value}"));
+            let found = found.unwrap_or_else(|error| panic!("{value}: {error}"));
+            assert_eq!(describe(&found), shown, "{value}: {}", found.type_name());
+        }
+    }
 }

@@ -193,8 +193,16 @@ fn plain_signature(text: &str) -> String {
 
 /// A type's name as scripts see it.
 pub(super) fn type_name(name: &str) -> String {
-    let name =
-        name.rsplit("::").next().unwrap_or(name).trim_start_matches("&mut ").trim_end_matches(['>', ' ']);
+    /// Types of Rust that only hold another one.
+    const HOLDERS: [&str; 8] = ["Arc", "Rc", "Box", "Mutex", "RwLock", "RefCell", "Locked", "Shared"];
+    let name = name.trim_start_matches("&mut ").trim();
+    // What is in the brackets is what the type holds, or only says more of it.
+    let (outer, inner) = name.split_once('<').unwrap_or((name, ""));
+    let outer = outer.rsplit("::").next().unwrap_or(outer).trim_end_matches(['>', ' ']);
+    if HOLDERS.contains(&outer) && !inner.is_empty() {
+        return type_name(inner);
+    }
+    let name = outer;
     let name = name.strip_suffix("Handle").unwrap_or(name);
     match name {
         "i64" => "integer",
@@ -204,6 +212,7 @@ pub(super) fn type_name(name: &str) -> String {
         "Array" => "array",
         "Map" => "map",
         "FnPtr" | "Fn" => "function",
+        "Range" | "RangeInclusive" | "StepRange" | "Steps" => "range",
         "Dynamic" => "any",
         name => name,
     }
@@ -273,12 +282,23 @@ pub fn entry(engine: &Engine, name: &str) -> Option<String> {
 }
 
 /// What a column of the epochs table, the steady state or the runs table holds.
-fn column(name: &str) -> Option<&'static str> {
-    let lines = topic("columns")?.text.lines().filter_map(|line| line.strip_prefix("    ")?.split_once("  "));
-    lines
-        .into_iter()
-        .find(|(names, _)| names.split(", ").any(|other| other == name))
-        .map(|(_, doc)| doc.trim())
+fn column(name: &str) -> Option<String> {
+    columns().into_iter().find(|(names, _)| names.contains(&name)).map(|(_, doc)| doc)
+}
+
+/// The columns with what they hold: in the topic a line each, of names and meaning, and lines that are indented further go on with it.
+fn columns() -> Vec<(Vec<&'static str>, String)> {
+    let mut found: Vec<(Vec<&str>, String)> = Vec::new();
+    for line in topic("columns").map_or("", |topic| topic.text).lines() {
+        let Some(line) = line.strip_prefix("    ") else { continue };
+        match (line.starts_with(' '), line.split_once("  ")) {
+            (false, Some((names, doc))) => found.push((names.split(", ").collect(), doc.trim().to_owned())),
+            _ => {
+                found.iter_mut().last().into_iter().for_each(|(_, doc)| *doc += &format!(" {}", line.trim()))
+            }
+        }
+    }
+    found
 }
 
 /// Where a data set, model or optimizer comes from.
@@ -378,6 +398,61 @@ mod tests {
         }
         assert!(entry(&engine, "lab::gap").unwrap().contains("Options:\n  temperature"));
         assert!(entry(&engine, "nothing_at_all").is_none());
+    }
+
+    /// No text ends in the middle: of what is written for people, each says a sentence to its end, and brackets and quotes are closed.
+    #[test]
+    fn no_text_of_help_is_cut_off() {
+        let engine = engine(&Session::silent());
+        let closed = |text: &str| {
+            let count = |c: char| text.matches(c).count();
+            // `[0, 1)` is an interval.
+            let round = text.replace("[0, 1)", "");
+            let count_round = |c: char| round.matches(c).count();
+            count_round('(') == count_round(')')
+                && count('`').is_multiple_of(2)
+                && count('"').is_multiple_of(2)
+        };
+        for function in functions(&engine) {
+            let (name, doc) = (&function.signature, &function.doc);
+            assert!(doc.ends_with('.') || doc.ends_with(':'), "{name}: {doc}");
+            assert!(closed(doc) && closed(first_sentence(doc)), "{name}: {doc}");
+        }
+        for property in properties(&engine) {
+            let Property { of, name, doc, .. } = property;
+            assert!((doc.ends_with('.') || doc.ends_with('}')) && closed(&doc), "{of}.{name}: {doc}");
+        }
+        for call in calls_with_options() {
+            for (option, doc) in options_of(call) {
+                assert!(closed(doc) && !doc.ends_with([',', ':', ';']), "{call}: {option}: {doc}");
+            }
+        }
+        for (names, doc) in columns() {
+            assert!(closed(&doc) && !doc.ends_with([',', ':', ';']), "{names:?}: {doc}");
+            assert!(names.iter().all(|name| !name.contains(' ')), "{names:?}");
+        }
+        assert!(entry(&engine, "converged").unwrap().replace("\n   ", "").contains("(p ≥ 0.01, `level`)"));
+        for topic in &TOPICS {
+            assert!(
+                topic.text.trim_end().ends_with(['.', '`', ')', '}', ':']) || topic.text.ends_with("\n"),
+                "{}",
+                topic.name
+            );
+        }
+    }
+
+    #[test]
+    fn types_are_named_as_scripts_know_them() {
+        for (name, shown) in [
+            ("alloc::sync::Arc<std::sync::Mutex<kelvin::model::network::Network>>", "Network"),
+            ("alloc::sync::Arc<kelvin::script::handles::PlotHandle>", "Plot"),
+            ("rhai::packages::iter_basic::StepRange<i64>", "range"),
+            ("core::ops::range::RangeInclusive<i64>", "range"),
+            ("&mut kelvin::table::Table", "Table"),
+            ("Array", "array"),
+        ] {
+            assert_eq!(type_name(name), shown, "{name}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use rhai::{Dynamic, FnPtr, Map, NativeCallContext};
 use super::convert::{at, axis, choice, count, flag, handle, integer, known_keys, number, text};
 use super::handles::{ModelHandle, OptimizerHandle};
 use crate::data::{Dataset, Sampling};
+use crate::decimal;
 use crate::error::{Error, Result};
 use crate::optim::{OptimizerSpec, Schedule, Sgd};
 use crate::torch::Precision;
@@ -345,7 +346,7 @@ impl Draft {
         let mut run = Map::new();
         run.insert("lr".into(), lr.into());
         run.insert("batch".into(), (batch as i64).into());
-        run.insert("temperature".into(), (lr / batch as f64).into());
+        run.insert("temperature".into(), decimal::ratio(lr, batch as u64).into());
         run.insert("seed".into(), self.seeds.common().map_or(Dynamic::UNIT, Dynamic::from));
         run.insert("schedule".into(), self.schedule.name().into());
         run.insert("train".into(), self.sizes().map_or(Dynamic::UNIT, |(train, _)| (train as i64).into()));

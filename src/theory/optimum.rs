@@ -78,7 +78,9 @@ fn optimum<L: Law>(
     points: usize,
 ) -> Result<Optimum> {
     let step = (to / from).ln() / (points - 1) as f64;
-    let temperatures: Vec<f64> = (0..points).map(|k| from * (step * k as f64).exp()).collect();
+    let mut temperatures: Vec<f64> = (0..points).map(|k| from * (step * k as f64).exp()).collect();
+    // As it was written, and not nearly so.
+    temperatures[points - 1] = to;
     let (mut test_loss, mut right_side, mut without) = (Vec::new(), Vec::new(), Vec::new());
     for &temperature in &temperatures {
         let options =

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::measure::Measure;
 use crate::data::{DataSpec, MOST_EXAMPLES, Sampling};
+use crate::decimal;
 use crate::error::{Error, Result};
 use crate::hash::{is_sha256, sha256};
 use crate::model::ModelSpec;
@@ -169,9 +170,9 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
-    /// T = λ / B, with the initial learning rate.
+    /// T = λ / B, with the initial learning rate as it is written: equal temperatures are the same number.
     pub fn temperature(&self) -> f64 {
-        self.lr / self.batch as f64
+        decimal::ratio(self.lr, self.batch as u64)
     }
 
     /// Updates per epoch: the last incomplete batch is dropped.

@@ -337,7 +337,9 @@ impl Stack {
             .replicas
             .iter()
             .map(|Replica { spec, .. }| {
-                let scale = beta * (spec.lr * factor * spec.temperature()).sqrt();
+                // The quotient of doubles, and not the table's temperature: a run's bits stay as they always were.
+                let temperature = spec.lr / spec.batch as f64;
+                let scale = beta * (spec.lr * factor * temperature).sqrt();
                 let mut values = vec![0.0; self.parameters];
                 Rng::new(spec.seeds.noise, Stream::Noise, done).fill_normal(&mut values);
                 values.iter_mut().for_each(|value| *value *= scale);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map};
 
+use crate::decimal;
 use crate::error::{Error, Result};
 use crate::optim::Form;
 use crate::script::convert::{Scripted, at, axis, choice, count, flag, integer, known_keys, number};
@@ -396,7 +397,7 @@ fn sgd_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
     let options = given.chains()?;
     let mut rows = stationary_rows(&problem.sgd(&options)?);
     for row in &mut rows {
-        row.push(cell("temperature", options.lr / options.batch as f64));
+        row.push(cell("temperature", decimal::ratio(options.lr, options.batch as u64)));
     }
     Ok(rows)
 }
@@ -405,10 +406,11 @@ fn relaxation_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
     let (temperature, lr) = (given.required("temperature")?, given.required("lr")?);
     let batch = (lr / temperature).round();
     if !(batch >= 1.0 && (batch * temperature / lr - 1.0).abs() < 1e-9) {
+        let below = (lr / temperature).floor().max(1.0) as u64;
         return Err(Error::invalid(format!(
             "lr: expected a multiple of the temperature {temperature}, of which the batch is made, found {lr}; the nearest are {} and {}",
-            temperature * (lr / temperature).floor().max(1.0),
-            temperature * ((lr / temperature).floor().max(1.0) + 1.0),
+            decimal::product(temperature, below),
+            decimal::product(temperature, below.saturating_add(1)),
         )));
     }
     let (time, times) = (given.number("time", 5.0)?, given.count("times", 10)?);
@@ -416,7 +418,7 @@ fn relaxation_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
     if !(steps >= times as f64 && steps < 1e15) {
         return Err(Error::invalid(format!(
             "time: expected at least lr · times = {}, found {time}",
-            lr * times as f64
+            decimal::product(lr, times as u64)
         )));
     }
     let options = ChainOptions {
@@ -435,7 +437,7 @@ fn relaxation_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
         let mut row = vec![
             ("batch".to_owned(), Cell::Int(options.batch as i64)),
             ("steps".to_owned(), Cell::Int(moment.steps as i64)),
-            cell("time", moment.steps as f64 * lr),
+            cell("time", decimal::product(lr, moment.steps as u64)),
         ];
         row.extend(pair("mean", moment.mean));
         row.extend(pair("variance", moment.variance));

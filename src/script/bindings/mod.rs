@@ -113,6 +113,7 @@ pub(super) fn register(engine: &mut Engine) {
     lab::register(engine);
     data::name_types(engine);
     model::name_types(engine);
+    numbers::name_types(engine);
     sweeps::name_types(engine);
     jobs::name_types(engine);
     tables::name_types(engine);

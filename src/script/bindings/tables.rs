@@ -235,11 +235,11 @@ pub mod functions {
             .map_err(|error| at(&context, error))
     }
 
-    /// One more column at the end, or another one in the place of its name: `runs.derive("log_t", "ln(temperature)")`.
+    /// One more column at the end, or another one in the place of its name.
     ///
     /// ```
-    /// let runs = table(#{ lr: [0.05, 0.1], batch: [32, 16], gap: [0.24, 0.16] });
-    /// runs.derive("temperature", "lr / batch")
+    /// let runs = table(#{ temperature: [1.5e-3, 6.25e-3], gap: [0.24, 0.16] });
+    /// runs.derive("log_t", "ln(temperature)")
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn derive(
