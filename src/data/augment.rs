@@ -67,6 +67,8 @@ impl ImageStore {
         let per_channel = |values: Vec<f64>| {
             Tensor::from_slice(&values).to_kind(kind).to_device(device).view([1, channels, 1, 1])
         };
+        // A channel that does not vary becomes 0: over its deviation it would be no number.
+        let spread: Vec<f64> = images.std.iter().map(|&std| if std == 0.0 { 1.0 } else { std }).collect();
         Self {
             bytes,
             offsets: Tensor::from_slice(&offsets).view([2, -1]).to_device(device),
@@ -74,8 +76,8 @@ impl ImageStore {
             width: padded_width,
             augment,
             shape: [channels, height, width],
-            scale: per_channel(images.std.iter().map(|std| 1.0 / (std * images.full_scale)).collect()),
-            shift: per_channel(images.mean.iter().zip(&images.std).map(|(mean, std)| -mean / std).collect()),
+            scale: per_channel(spread.iter().map(|std| 1.0 / (std * images.full_scale)).collect()),
+            shift: per_channel(images.mean.iter().zip(&spread).map(|(mean, std)| -mean / std).collect()),
         }
     }
 
@@ -183,6 +185,22 @@ mod tests {
                 };
                 let expected = (f64::from(byte) / 255.0 - images.mean[channel]) / images.std[channel];
                 assert!((value - expected).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn a_channel_that_does_not_vary_is_zero() {
+        let bytes: Vec<u8> = (0..4u8).flat_map(|image| [[7; 4], [image; 4]].concat()).collect();
+        let images = Images::new(bytes, vec![0; 4], 1, [2, 2, 2], 255.0).unwrap();
+        for augmentation in [Augmentation::None, Augmentation::CropFlip] {
+            let store = ImageStore::new(&images, augmentation, Device::Cpu, Kind::Double);
+            let (start, flip) = store.start(3, store.draw(&mut Rng::new(1, Stream::Augment, 0)));
+            let view = store.gather(&Tensor::from_slice(&[start]), &Tensor::from_slice(&[flip]));
+            let values: Vec<f64> = view.view([-1]).try_into().unwrap();
+            assert!(values.iter().all(|value| value.is_finite()), "{values:?}");
+            if augmentation == Augmentation::None {
+                assert!(values[..4].iter().all(|value| value.abs() < 1e-12) && values[4] > 1.0, "{values:?}");
             }
         }
     }

@@ -42,6 +42,9 @@ pub enum DataOp {
         n: usize,
         /// The seed of the draw.
         seed: i64,
+        /// How many subsets were drawn before; see [`DataOp::after`].
+        #[serde(default, skip_serializing_if = "is_first")]
+        before: u32,
     },
     /// Every label is replaced, with probability `p`, by another class drawn uniformly.
     LabelNoise {
@@ -49,6 +52,12 @@ pub enum DataOp {
         p: f64,
         /// The seed of the draws.
         seed: i64,
+        /// How often labels were replaced before; see [`DataOp::after`].
+        #[serde(default, skip_serializing_if = "is_first")]
+        before: u32,
+        /// The expected share of labels that are not the images' own any more, where that is not `p`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        changed: Option<f64>,
     },
     /// One side of a division into training and test set.
     Part {
@@ -62,7 +71,73 @@ pub enum DataOp {
         seed: i64,
         /// Whether this is the test side.
         is_test: bool,
+        /// How many divisions were drawn before; see [`DataOp::after`].
+        #[serde(default, skip_serializing_if = "is_first")]
+        before: u32,
     },
+}
+
+/// Zeros are not written, so that a plan with one operation of a kind reads, and is known, as ever.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_first(before: &u32) -> bool {
+    *before == 0
+}
+
+/// The share of changed labels after another label noise: a changed label may come back to its own class.
+fn changed_after(changed: f64, p: f64, classes: usize) -> f64 {
+    let back = if classes > 1 { p / (classes - 1) as f64 } else { 0.0 };
+    changed * (1.0 - back) + (1.0 - changed) * p
+}
+
+impl DataOp {
+    /// Label noise that is the first.
+    pub fn label_noise(p: f64, seed: i64) -> Self {
+        Self::LabelNoise { p, seed, before: 0, changed: None }
+    }
+
+    /// A subset that is the first.
+    pub fn subset(n: usize, seed: i64) -> Self {
+        Self::Subset { n, seed, before: 0 }
+    }
+
+    /// Whether it says nothing of what was done before, as in plans of earlier versions.
+    fn is_plain(&self) -> bool {
+        match self {
+            Self::Take { .. } => true,
+            Self::Subset { before, .. } | Self::Part { before, .. } => *before == 0,
+            Self::LabelNoise { before, changed, .. } => *before == 0 && changed.is_none(),
+        }
+    }
+
+    /// This operation on data of so many classes, with random numbers of its own: what was done before with the same seed drew others. Plans
+    /// of earlier versions do not count, and mean what they meant: the same numbers again.
+    fn after(self, earlier: &[Self], classes: usize) -> Self {
+        let kind = std::mem::discriminant(&self);
+        let count = earlier.iter().filter(|other| std::mem::discriminant(*other) == kind).count() as u32;
+        match self {
+            Self::Take { n } => Self::Take { n },
+            Self::Subset { n, seed, .. } => Self::Subset { n, seed, before: count },
+            Self::LabelNoise { p, seed, .. } => {
+                let so_far = changed_labels(earlier, Some(classes));
+                let changed = (count > 0).then(|| changed_after(so_far, p, classes));
+                Self::LabelNoise { p, seed, before: count, changed }
+            }
+            Self::Part { sampling, train, test, seed, is_test, .. } => {
+                // Both sides of one division come from one draw, and each data set has been on one side of it.
+                Self::Part { sampling, train, test, seed, is_test, before: count }
+            }
+        }
+    }
+}
+
+/// The expected share of labels that these operations leave changed.
+fn changed_labels(operations: &[DataOp], classes: Option<usize>) -> f64 {
+    operations.iter().fold(0.0, |so_far, operation| match *operation {
+        DataOp::LabelNoise { changed: Some(changed), .. } => changed,
+        // The first one; or another one in a plan of an earlier version.
+        DataOp::LabelNoise { p, .. } => changed_after(so_far, p, classes.unwrap_or(0)),
+        _ => so_far,
+    })
 }
 
 impl DataSpec {
@@ -71,13 +146,10 @@ impl DataSpec {
         Self { source, digest: None, operations: Vec::new() }
     }
 
-    /// The probability of the last label noise among what is done to it; 0 without any.
+    /// The expected share of labels that are not the images' own: the probability of the label noise, where there is one; 0
+    /// without any.
     pub fn label_noise(&self) -> f64 {
-        let noise = self.operations.iter().rev().find_map(|operation| match operation {
-            DataOp::LabelNoise { p, .. } => Some(*p),
-            _ => None,
-        });
-        noise.unwrap_or(0.0)
+        changed_labels(&self.operations, self.source.classes())
     }
 
     /// Checks what can be checked without the images.
@@ -205,6 +277,11 @@ impl Dataset {
         self.images.classes
     }
 
+    /// The classes' names, where its files say them; else empty.
+    pub fn names(&self) -> &[String] {
+        &self.images.names
+    }
+
     /// Channels, height, width.
     pub fn shape(&self) -> [usize; 3] {
         self.images.shape
@@ -221,19 +298,33 @@ impl Dataset {
         (share, self.len() - share)
     }
 
-    /// Applies one change.
+    /// Applies one more change, with random numbers of its own.
+    pub fn then(&self, operation: DataOp) -> Result<Self> {
+        self.apply(operation.after(&self.spec.operations, self.classes()))
+    }
+
+    /// Applies one change as it is described.
     pub fn apply(&self, operation: DataOp) -> Result<Self> {
         let n = self.len();
+        if !operation.is_plain()
+            && operation != operation.clone().after(&self.spec.operations, self.classes())
+        {
+            return Err(Error::invalid(format!(
+                "{operation:?}: not what follows from the operations before it; make another plan"
+            )));
+        }
         let (rows, labels) = match &operation {
             DataOp::Take { n: wanted } => self.pick(0..self.at_most(*wanted, "take(n)")? as u32),
-            DataOp::Subset { n: wanted, seed } => {
+            DataOp::Subset { n: wanted, seed, before } => {
                 let wanted = self.at_most(*wanted, "subset(#{n})")?;
-                let order = Rng::new(*seed, Stream::Subset, 0).permutation(n as u32);
+                let order = Rng::new(*seed, Stream::Subset, u64::from(*before)).permutation(n as u32);
                 self.pick(order.into_iter().take(wanted))
             }
-            DataOp::LabelNoise { p, seed } => (self.rows.to_vec(), self.noisy_labels(*p, *seed)?),
-            DataOp::Part { sampling, train, test, seed, is_test } => {
-                let sample = sampling.draw(n, *train, *test, *seed)?;
+            DataOp::LabelNoise { p, seed, before, .. } => {
+                (self.rows.to_vec(), self.noisy_labels(*p, *seed, *before)?)
+            }
+            DataOp::Part { sampling, train, test, seed, is_test, before } => {
+                let sample = sampling.draw(n, *train, *test, *seed, *before)?;
                 self.pick(if *is_test { sample.test } else { sample.train })
             }
         };
@@ -242,9 +333,9 @@ impl Dataset {
         Ok(Self { spec, images: Arc::clone(&self.images), rows: Arc::new(rows), labels: Arc::new(labels) })
     }
 
-    /// Divides into a training and a test set.
+    /// Divides into the training and the test set of a run, whose seed alone decides the draw.
     pub fn divide(&self, sampling: Sampling, train: usize, test: usize, seed: i64) -> Result<(Self, Self)> {
-        let part = |is_test| self.apply(DataOp::Part { sampling, train, test, seed, is_test });
+        let part = |is_test| self.apply(DataOp::Part { sampling, train, test, seed, is_test, before: 0 });
         Ok((part(false)?, part(true)?))
     }
 
@@ -271,7 +362,7 @@ impl Dataset {
         Ok(wanted)
     }
 
-    fn noisy_labels(&self, p: f64, seed: i64) -> Result<Vec<u16>> {
+    fn noisy_labels(&self, p: f64, seed: i64, before: u32) -> Result<Vec<u16>> {
         let classes = self.classes() as u32;
         if !(0.0..=1.0).contains(&p) || classes < 2 {
             return Err(Error::invalid(format!(
@@ -280,7 +371,7 @@ impl Dataset {
         }
         // Keyed by the image, so that an image's label does not depend on what was taken before.
         let noisy = |(&row, &label): (&u32, &u16)| {
-            let mut rng = Rng::new(seed, Stream::LabelNoise, u64::from(row));
+            let mut rng = Rng::new(seed, Stream::LabelNoise, u64::from(before) << 32 | u64::from(row));
             if rng.uniform() < p {
                 let other = rng.below(classes - 1) as u16;
                 if other >= label { other + 1 } else { other }
@@ -299,28 +390,114 @@ mod tests {
     #[test]
     fn label_noise_changes_the_stated_share_and_only_to_other_classes() {
         let clean = Dataset::load(Source::Digits).unwrap();
-        let noisy = clean.apply(DataOp::LabelNoise { p: 0.4, seed: 3 }).unwrap();
+        let noisy = clean.apply(DataOp::label_noise(0.4, 3)).unwrap();
         let changed = clean.labels().iter().zip(noisy.labels()).filter(|(a, b)| a != b).count();
         let share = changed as f64 / clean.len() as f64;
         assert!((share - 0.4).abs() < 4.0 * (0.24f64 / 1797.0).sqrt(), "{share}");
         assert!(noisy.labels().iter().all(|&label| label < 10));
-        let all = clean.apply(DataOp::LabelNoise { p: 1.0, seed: 3 }).unwrap();
+        let all = clean.apply(DataOp::label_noise(1.0, 3)).unwrap();
         assert!(clean.labels().iter().zip(all.labels()).all(|(a, b)| a != b));
     }
 
     #[test]
     fn an_images_noisy_label_does_not_depend_on_what_was_taken() {
         let digits = Dataset::load(Source::Digits).unwrap();
-        let noise = DataOp::LabelNoise { p: 0.5, seed: 1 };
+        let noise = DataOp::label_noise(0.5, 1);
         let first = digits.apply(DataOp::Take { n: 50 }).unwrap().apply(noise.clone()).unwrap();
         let whole = digits.apply(noise).unwrap();
         assert_eq!(first.labels(), &whole.labels()[..50]);
     }
 
+    fn share_changed(clean: &Dataset, noisy: &Dataset) -> f64 {
+        let changed = clean.labels().iter().zip(noisy.labels()).filter(|(a, b)| a != b).count();
+        changed as f64 / clean.len() as f64
+    }
+
+    #[test]
+    fn label_noises_add_up_each_with_its_own_random_numbers() {
+        let digits = Dataset::load(Source::Digits).unwrap();
+        let noisy = |noises: &[(f64, i64)]| {
+            noises
+                .iter()
+                .fold(digits.clone(), |data, &(p, seed)| data.then(DataOp::label_noise(p, seed)).unwrap())
+        };
+        // Nothing more is changed: the labels are those of 0.4, and so is the column.
+        let first = noisy(&[(0.4, 1)]);
+        let still = noisy(&[(0.4, 1), (0.0, 2)]);
+        assert_eq!((still.labels(), still.spec().label_noise()), (first.labels(), 0.4));
+        // Twice the same: others are changed the second time, some of them back.
+        for noises in [&[(0.2, 1), (0.2, 1)][..], &[(0.3, 5), (0.5, 5)], &[(0.2, 1), (0.2, 1), (0.9, 1)]] {
+            let data = noisy(noises);
+            let (found, expected) = (share_changed(&digits, &data), data.spec().label_noise());
+            let error = (expected * (1.0 - expected) / 1797.0).sqrt();
+            assert!((found - expected).abs() < 4.0 * error, "{noises:?}: {found}, expected {expected}");
+        }
+        assert_eq!(noisy(&[(0.2, 1), (0.2, 1)]).spec().label_noise(), 0.2 * (1.0 - 0.2 / 9.0) + 0.8 * 0.2);
+        // Something else between them does not matter.
+        let taken = first.then(DataOp::Take { n: 100 }).unwrap().then(DataOp::label_noise(0.2, 1)).unwrap();
+        assert_eq!(taken.labels(), &noisy(&[(0.4, 1), (0.2, 1)]).labels()[..100]);
+        let again = Dataset::open(taken.spec()).unwrap();
+        assert_eq!((again.labels(), again.spec()), (taken.labels(), taken.spec()));
+    }
+
+    /// What one operation of a kind draws, and how plans write it, is as ever; plans that repeat one without saying so mean the same
+    /// numbers again.
+    #[test]
+    fn operations_of_earlier_plans_mean_what_they_meant() {
+        let read = |json: &str| serde_json::from_str::<DataOp>(json).unwrap();
+        for json in [
+            r#"{"label_noise":{"p":0.2,"seed":1}}"#,
+            r#"{"subset":{"n":50,"seed":1}}"#,
+            r#"{"part":{"sampling":"split","train":50,"test":20,"seed":1,"is_test":false}}"#,
+        ] {
+            let digits = Dataset::load(Source::Digits).unwrap();
+            let then = digits.then(read(json)).unwrap();
+            assert_eq!(serde_json::to_string(&then.spec().operations).unwrap(), format!("[{json}]"));
+            assert_eq!(then.labels(), digits.apply(read(json)).unwrap().labels());
+        }
+        let digits = Dataset::load(Source::Digits).unwrap();
+        let twice = |data: &Dataset| data.apply(read(r#"{"label_noise":{"p":0.2,"seed":1}}"#)).unwrap();
+        let old = Dataset::open(twice(&twice(&digits)).spec()).unwrap();
+        assert!(share_changed(&digits, &old) < 0.25, "{}", share_changed(&digits, &old));
+        // What a script cannot have made is no description.
+        for (json, ok) in [
+            (r#"{"label_noise":{"p":0.2,"seed":1,"before":1,"changed":0.2}}"#, false),
+            (r#"{"label_noise":{"p":0.2,"seed":1,"changed":7.0}}"#, false),
+            (r#"{"subset":{"n":50,"seed":1,"before":3}}"#, false),
+            (r#"{"subset":{"n":50,"seed":1,"before":0}}"#, true),
+        ] {
+            assert_eq!(digits.apply(read(json)).is_ok(), ok, "{json}");
+        }
+    }
+
+    /// A permutation applied twice has two fixed points on the average; of two independent ones together there is one.
+    #[test]
+    fn subsets_and_parts_of_parts_are_drawn_anew() {
+        const N: usize = 40;
+        const DRAWS: i64 = 400;
+        let options =
+            crate::data::SyntheticOptions { n: N, classes: 2, shape: [1, 1, 1], noise: 1.0, seed: 1 };
+        let data = Dataset::load(Source::Synthetic(options)).unwrap();
+        let part = |seed| {
+            let (sampling, is_test, before) = (Sampling::Random, false, 0);
+            DataOp::Part { sampling, train: N, test: 1, seed, is_test, before }
+        };
+        let draws: [&dyn Fn(i64) -> DataOp; 2] = [&|seed| DataOp::subset(N, seed), &part];
+        for draw in draws {
+            let fixed = (0..DRAWS).flat_map(|seed| {
+                let twice = data.then(draw(seed)).unwrap().then(draw(seed)).unwrap();
+                (0..).zip(twice.rows().to_vec()).filter(|(place, row)| place == row).collect::<Vec<_>>()
+            });
+            let mean = fixed.count() as f64 / DRAWS as f64;
+            // Its variance is 1, too.
+            assert!((mean - 1.0).abs() < 4.0 / (DRAWS as f64).sqrt(), "{mean}");
+        }
+    }
+
     #[test]
     fn a_description_opens_the_same_data_set() {
         let digits = Dataset::load(Source::Digits).unwrap();
-        let subset = digits.apply(DataOp::Subset { n: 100, seed: 5 }).unwrap();
+        let subset = digits.apply(DataOp::subset(100, 5)).unwrap();
         let (train, _) = subset.divide(Sampling::Split, 80, 20, 9).unwrap();
         let json = serde_json::to_string(train.spec()).unwrap();
         let again = Dataset::open(&serde_json::from_str(&json).unwrap()).unwrap();

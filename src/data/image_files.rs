@@ -1,17 +1,22 @@
 //! Parquet files with encoded images.
 //!
 //! The layout that public hubs use: a column of `struct<bytes: binary, path: string>` or plain `binary`
-//! with PNG or JPEG files, and an integer label column. Training files (`train…`) come before
-//! the others, each group in the order of the names.
+//! with PNG or JPEG files, and a label column: integers, or texts, which are the classes' names and count in their order. Training files
+//! (`train…`) come before the others, each group in the order of the names.
+//!
+//! A pixel is a byte per channel, grey or red, green and blue. What that cannot hold (16 bits, transparency, animation, inks) is refused and never
+//! dropped; an image is turned as its EXIF orientation says.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, Schema};
-use image::{DynamicImage, ImageReader, Limits};
+use image::codecs::png::PngDecoder;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::Images;
 use crate::error::{Error, Result, guarded};
@@ -35,8 +40,10 @@ pub(super) fn read(files: &[PathBuf], image: Option<&str>, label: Option<&str>) 
     for file in files {
         guarded(file, || read_file(file, image, label, &mut decoded))?;
     }
-    let classes = decoded.labels.iter().max().map_or(0, |&label| usize::from(label) + 1);
-    Images::new(decoded.bytes, decoded.labels, classes, decoded.shape, 255.0)
+    let names = decoded.sort_names();
+    let largest = decoded.labels.iter().max().map_or(0, |&label| usize::from(label) + 1);
+    let images = Images::new(decoded.bytes, decoded.labels, largest, decoded.shape, 255.0)?;
+    Ok(Images { names, ..images })
 }
 
 #[derive(Default)]
@@ -49,7 +56,24 @@ struct Decoded {
     /// How many images these files claim to hold.
     claimed: u64,
     labels: Vec<u16>,
+    /// The classes' names where labels are texts, with their numbers in order of appearance.
+    names: HashMap<String, u16>,
     shape: [usize; 3],
+}
+
+impl Decoded {
+    /// Numbers the classes in the order of their names, which it returns.
+    fn sort_names(&mut self) -> Vec<String> {
+        let sorted: BTreeMap<String, u16> = std::mem::take(&mut self.names).into_iter().collect();
+        let mut places = vec![0; sorted.len()];
+        for (place, &number) in (0..).zip(sorted.values()) {
+            places[usize::from(number)] = place;
+        }
+        if !places.is_empty() {
+            self.labels.iter_mut().for_each(|label| *label = places[usize::from(*label)]);
+        }
+        sorted.into_keys().collect()
+    }
 }
 
 /// The Parquet files that a file name, a folder or a glob means; training files first.
@@ -64,10 +88,11 @@ pub(super) fn files(path: &str) -> Result<Vec<PathBuf>> {
     } else {
         path.to_owned()
     };
-    let mut found: Vec<PathBuf> = glob::glob(&pattern)
+    // A folder that cannot be looked into is an error: without its files it would be another data set.
+    let mut found = glob::glob(&pattern)
         .map_err(|error| Error::invalid(format!("{path}: not a path or glob: {error}")))?
-        .flatten()
-        .collect();
+        .map(|found| found.map_err(|error| Error::invalid(error.to_string())))
+        .collect::<Result<Vec<PathBuf>>>()?;
     if found.is_empty() {
         return Err(Error::invalid(format!("{path}: expected Parquet files, found none")));
     }
@@ -108,19 +133,18 @@ fn read_file(path: &Path, image: Option<&str>, label: Option<&str>, into: &mut D
     into.claimed = into.claimed.saturating_add(file.rows());
     let schema = file.schema().clone();
     let image = find(&schema, image, "image", is_image).map_err(fail)?;
-    let label = find(&schema, label, "label", |name, kind| {
-        kind.is_integer() && ["label", "labels", "class", "target", "fine_label"].contains(&name)
-    })
-    .map_err(fail)?;
+    let known = |name: &str| ["label", "labels", "class", "target", "fine_label"].contains(&name);
+    // Texts beside integers are most likely the names of these.
+    let numbered = schema.fields().iter().any(|field| known(field.name()) && field.data_type().is_integer());
+    let fits = |kind: &DataType| if numbered { kind.is_integer() } else { is_text(kind) };
+    let label = find(&schema, label, "label", |name, kind| known(name) && fits(kind)).map_err(fail)?;
     let columns = [image, label];
     let (image, label) = (schema.field(image).name(), schema.field(label).name());
     for batch in file.batches(&columns, BATCH)? {
         let batch = batch?;
         let encoded = binary_column(&batch[image.as_str()]).map_err(fail)?;
-        let labels =
-            cast(&batch[label.as_str()], &DataType::Int64).map_err(|error| fail(error.to_string()))?;
         let first = into.labels.len();
-        read_labels(&labels, label, into).map_err(fail)?;
+        read_labels(&batch[label.as_str()], label, into).map_err(fail)?;
         decode_all(&encoded, first, into).map_err(fail)?;
     }
     Ok(())
@@ -174,9 +198,42 @@ fn binary_column(column: &ArrayRef) -> std::result::Result<ArrayRef, String> {
     cast(&bytes, &DataType::LargeBinary).map_err(|error| error.to_string())
 }
 
+fn is_text(kind: &DataType) -> bool {
+    match kind {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, values) => is_text(values),
+        _ => false,
+    }
+}
+
 fn read_labels(labels: &ArrayRef, name: &str, into: &mut Decoded) -> std::result::Result<(), String> {
-    for (row, label) in labels.as_primitive::<Int64Type>().iter().enumerate() {
-        let label = label.ok_or_else(|| format!("row {row}: the label `{name}` is null"))?;
+    let null = |row: usize| format!("row {row}: the label `{name}` is null");
+    let as_type = |kind: &DataType| cast(labels, kind).map_err(|error| error.to_string());
+    if is_text(labels.data_type()) {
+        if into.names.is_empty() && !into.labels.is_empty() {
+            return Err(format!("the labels `{name}` are texts, and in the files before numbers"));
+        }
+        for (row, label) in as_type(&DataType::LargeUtf8)?.as_string::<i64>().iter().enumerate() {
+            let label = label.ok_or_else(|| null(row))?;
+            let next = u16::try_from(into.names.len());
+            let number = match (into.names.get(label), next) {
+                (Some(&number), _) => number,
+                (None, Ok(number)) => *into.names.entry(label.to_owned()).or_insert(number),
+                (None, Err(_)) => return Err(format!("more than 65,536 different labels `{name}`")),
+            };
+            into.labels.push(number);
+        }
+        return Ok(());
+    }
+    if !labels.data_type().is_integer() {
+        let kind = labels.data_type();
+        return Err(format!("the labels `{name}` are {kind}, expected integers from 0, or texts"));
+    }
+    if !into.names.is_empty() {
+        return Err(format!("the labels `{name}` are numbers, and in the files before texts"));
+    }
+    for (row, label) in as_type(&DataType::Int64)?.as_primitive::<Int64Type>().iter().enumerate() {
+        let label = label.ok_or_else(|| null(row))?;
         let small = u16::try_from(label)
             .map_err(|_| format!("row {row}: the label is {label}, expected 0 to {}", u16::MAX))?;
         into.labels.push(small);
@@ -244,27 +301,80 @@ fn decode_all(encoded: &ArrayRef, first: usize, into: &mut Decoded) -> std::resu
     results.into_iter().collect()
 }
 
-/// Decodes an image. One that its decoder panics on is an error, too.
+/// Decodes an image, upright and without anything that is not in its bytes. One that its decoder panics on is an error, too.
 fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
-    if bytes.starts_with(&[0xff, 0xd8]) {
-        // In the data of a scan, 0xff is followed by 0; these two bytes begin one.
-        let scans = bytes.windows(2).filter(|pair| *pair == [0xff, 0xda]).count();
-        if scans > MOST_SCANS {
-            return Err(format!("a JPEG of {scans} scans, expected at most {MOST_SCANS}"));
-        }
-    }
+    let is_png = match image::guess_format(bytes) {
+        Ok(ImageFormat::Png) => true,
+        Ok(ImageFormat::Jpeg) => check_jpeg(bytes).map(|()| false)?,
+        Ok(other) => return Err(format!("a {other:?} file, expected PNG or JPEG")),
+        Err(_) => return Err("neither PNG nor JPEG".to_owned()),
+    };
     let decode = || {
-        let mut reader = ImageReader::new(std::io::Cursor::new(bytes))
-            .with_guessed_format()
-            .map_err(|error| Error::invalid(error.to_string()))?;
+        let failed = |error: image::ImageError| Error::invalid(error.to_string());
         let mut limits = Limits::default();
         limits.max_image_width = Some(LARGEST_SIDE);
         limits.max_image_height = Some(LARGEST_SIDE);
         limits.max_alloc = Some(DECODER);
+        if is_png {
+            let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits.clone()).map_err(failed)?;
+            if decoder.is_apng().map_err(failed)? {
+                return Err(Error::invalid(
+                    "animated, expected one image; write its frames as images of their own",
+                ));
+            }
+        }
+        let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+        let mut reader = reader.map_err(|error| Error::invalid(error.to_string()))?;
         reader.limits(limits);
-        reader.decode().map_err(|error| Error::invalid(error.to_string()))
+        let mut decoder = reader.into_decoder().map_err(failed)?;
+        let orientation = decoder.orientation().map_err(failed)?;
+        let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+        image.apply_orientation(orientation);
+        Ok(image)
     };
-    guarded(Path::new("the image"), decode).map_err(|error| error.to_string())
+    let image = guarded(Path::new("the image"), decode).map_err(|error| error.to_string())?;
+    let color = image.color();
+    let bits = color.bits_per_pixel() / u16::from(color.channel_count());
+    if bits != 8 {
+        return Err(format!("{bits} bits per channel, expected 8; write the images with 8 bits"));
+    }
+    if color.has_alpha()
+        && image.as_bytes().chunks(color.channel_count().into()).any(|p| p.last() != Some(&255))
+    {
+        return Err(
+            "has transparent pixels, expected opaque ones; write the images on a background".to_owned()
+        );
+    }
+    Ok(image)
+}
+
+/// What a JPEG's markers say that its decoder would pass over: too many scans, colours that are not light, an end that is missing, whose pixels would
+/// be grey.
+fn check_jpeg(bytes: &[u8]) -> std::result::Result<(), String> {
+    // In the data of a scan, 0xff is followed by 0 or a restart: the two bytes of a marker are one.
+    let places = |marker: u8| bytes.windows(2).enumerate().filter(move |(_, pair)| *pair == [0xff, marker]);
+    let scans = places(0xda).count();
+    if scans > MOST_SCANS {
+        return Err(format!("a JPEG of {scans} scans, expected at most {MOST_SCANS}"));
+    }
+    if places(0xd9).last().map(|(at, _)| at) < places(0xda).last().map(|(at, _)| at) {
+        return Err("a JPEG without its end: the file is cut off".to_owned());
+    }
+    // The segments before the first scan, each with its length; that of the frame says how many components there are.
+    let mut at = 2;
+    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4).and_then(|head| head.first_chunk()) {
+        match marker {
+            0xda => break,
+            0xc0..=0xcf if ![0xc4, 0xc8, 0xcc].contains(&marker) => match bytes.get(at + 9) {
+                Some(1 | 3) | None => break,
+                Some(n) => {
+                    return Err(format!("a JPEG of {n} components, such as inks, expected grey or colour"));
+                }
+            },
+            _ => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+        }
+    }
+    Ok(())
 }
 
 fn shape_of(image: &DynamicImage) -> [usize; 3] {
@@ -284,5 +394,101 @@ fn planes(image: &DynamicImage, target: &mut [u8]) {
         }
     } else {
         target.copy_from_slice(image.to_luma8().as_raw());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::codecs::jpeg::JpegEncoder;
+    use image::{ImageBuffer, Luma, Rgb, Rgba};
+
+    use super::*;
+
+    fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.into().write_to(&mut bytes, ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    /// Two rows of three pixels, each with its own grey.
+    fn grey() -> ImageBuffer<Luma<u8>, Vec<u8>> {
+        ImageBuffer::from_fn(3, 2, |x, y| Luma([(10 * (3 * y + x)) as u8]))
+    }
+
+    fn jpeg() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, 100).encode_image(&DynamicImage::from(grey())).unwrap();
+        bytes
+    }
+
+    /// A PNG file with one more chunk after its head.
+    fn with_chunk(png: &[u8], kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+        let named = [kind, data].concat();
+        let crc = named.iter().fold(!0u32, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
+        });
+        let chunk = [&(data.len() as u32).to_be_bytes()[..], &named, &(!crc).to_be_bytes()].concat();
+        // The signature and the head are 33 bytes.
+        [&png[..33], &chunk, &png[33..]].concat()
+    }
+
+    /// EXIF data that say how an image is to be turned.
+    fn exif(orientation: u8) -> Vec<u8> {
+        let entry = [0x12, 0x01, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0];
+        [&b"II*\0\x08\0\0\0\x01\0"[..], &entry, &[0; 4]].concat()
+    }
+
+    fn refused(bytes: &[u8]) -> String {
+        decode(bytes).unwrap_err()
+    }
+
+    #[test]
+    fn what_bytes_cannot_hold_is_refused() {
+        assert_eq!(decode(&png(grey())).unwrap().into_luma8(), grey());
+        let deep: ImageBuffer<Luma<u16>, Vec<u16>> = ImageBuffer::from_pixel(2, 2, Luma([0x1234]));
+        assert!(refused(&png(deep)).contains("16 bits per channel, expected 8"));
+        let deep: ImageBuffer<Rgb<u16>, Vec<u16>> = ImageBuffer::from_pixel(2, 2, Rgb([1, 2, 3]));
+        assert!(refused(&png(deep)).contains("16 bits per channel, expected 8"));
+        // Opaque pixels need no background, others do.
+        let pixel =
+            |alpha| ImageBuffer::from_fn(2, 2, move |x, _| Rgba([9, 8, 7, if x == 0 { 255 } else { alpha }]));
+        assert_eq!(shape_of(&decode(&png(pixel(255u8))).unwrap()), [3, 2, 2]);
+        assert!(refused(&png(pixel(254u8))).contains("transparent pixels"));
+        let animated = with_chunk(&png(grey()), b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]);
+        assert!(refused(&animated).contains("animated, expected one image"));
+        assert!(refused(b"GIF89a\x01\0\x01\0\0\0\0;").contains("a Gif file, expected PNG or JPEG"));
+        assert!(refused(b"RIFF\x1a\0\0\0WEBPVP8L").contains("a WebP file, expected PNG or JPEG"));
+        assert!(refused(b"no image at all").contains("neither PNG nor JPEG"));
+    }
+
+    #[test]
+    fn a_jpeg_that_is_cut_off_or_of_inks_is_refused() {
+        let whole = jpeg();
+        let difference = |image: DynamicImage| {
+            let pixels = image.into_luma8().into_raw();
+            pixels.iter().zip(grey().into_raw()).map(|(a, b)| a.abs_diff(b)).max().unwrap()
+        };
+        assert!(difference(decode(&whole).unwrap()) <= 2);
+        // Bytes after the end are nobody's.
+        assert!(decode(&[&whole[..], &[0; 16]].concat()).is_ok());
+        assert!(refused(&whole[..whole.len() - 2]).contains("cut off"));
+        let mut inks = whole.clone();
+        let frame = whole.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        inks[frame + 9] = 4;
+        assert!(refused(&inks).contains("4 components"));
+    }
+
+    #[test]
+    fn images_are_turned_as_they_say() {
+        let turned = image::imageops::rotate90(&grey());
+        let found = decode(&with_chunk(&png(grey()), b"eXIf", &exif(6))).unwrap();
+        assert_eq!(found.into_luma8(), turned);
+        let found = decode(&with_chunk(&png(grey()), b"eXIf", &exif(1))).unwrap();
+        assert_eq!(found.into_luma8(), grey());
+        let whole = jpeg();
+        let data = [b"Exif\0\0", &exif(6)[..]].concat();
+        let segment = [&[0xff, 0xe1][..], &(data.len() as u16 + 2).to_be_bytes(), &data].concat();
+        let found = decode(&[&whole[..2], &segment, &whole[2..]].concat()).unwrap();
+        assert_eq!(found.into_luma8(), image::imageops::rotate90(&decode(&whole).unwrap().into_luma8()));
     }
 }

@@ -12,6 +12,8 @@ pub struct Images {
     pub labels: Vec<u16>,
     /// How many classes there are.
     pub classes: usize,
+    /// The classes' names, where the files say them; else empty.
+    pub names: Vec<String>,
     /// Channels, height, width.
     pub shape: [usize; 3],
     /// The byte that means 1.0: 255 for photographs, 16 for the digits.
@@ -61,7 +63,7 @@ impl Images {
             digest.update(label.to_le_bytes());
         }
         let digest = crate::hash::hex(&digest.finalize());
-        Ok(Self { bytes, labels, classes, shape, full_scale, mean, std, digest })
+        Ok(Self { bytes, labels, classes, names: Vec::new(), shape, full_scale, mean, std, digest })
     }
 
     /// How many images there are.

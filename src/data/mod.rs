@@ -227,6 +227,14 @@ impl Source {
         &SOURCES[index]
     }
 
+    /// How many classes it has, where that is known without loading it.
+    fn classes(&self) -> Option<usize> {
+        match self {
+            Self::Synthetic(options) => Some(options.classes),
+            _ => self.info().classes,
+        }
+    }
+
     /// Where its files lie, if it has any.
     pub(crate) fn path_mut(&mut self) -> Option<&mut String> {
         match self {

@@ -73,14 +73,15 @@ impl Sampling {
     pub fn overlap(self, n: usize, train: usize, test: usize, seed: i64) -> Result<usize> {
         match self {
             Self::Split | Self::Fixed => Ok(0),
-            Self::Random => Ok(self.draw(n, train, test, seed)?.overlap()),
+            Self::Random => Ok(self.draw(n, train, test, seed, 0)?.overlap()),
         }
     }
 
-    /// Draws from `n` examples.
-    pub fn draw(self, n: usize, train: usize, test: usize, seed: i64) -> Result<Sample> {
+    /// Draws from `n` examples; `before` so many draws with this seed, which had other random numbers.
+    pub fn draw(self, n: usize, train: usize, test: usize, seed: i64, before: u32) -> Result<Sample> {
         self.check(n, train, test)?;
-        let shuffled = |draw| Rng::new(seed, Stream::Split, draw).permutation(n as u32);
+        let shuffled =
+            |draw| Rng::new(seed, Stream::Split, 2 * u64::from(before) + draw).permutation(n as u32);
         let mut first = match self {
             Self::Fixed => (0..n as u32).collect(),
             Self::Split | Self::Random => shuffled(0),
@@ -106,17 +107,17 @@ mod tests {
 
     #[test]
     fn a_split_never_overlaps_and_a_random_sample_overlaps_as_expected() {
-        let (train, test) = sets(&Sampling::Split.draw(600, 500, 100, 4).unwrap());
+        let (train, test) = sets(&Sampling::Split.draw(600, 500, 100, 4, 0).unwrap());
         assert_eq!((train.len(), test.len()), (500, 100));
         assert!(train.is_disjoint(&test));
-        assert_eq!(Sampling::Split.draw(600, 500, 100, 4).unwrap().overlap(), 0);
+        assert_eq!(Sampling::Split.draw(600, 500, 100, 4, 0).unwrap().overlap(), 0);
         // Who draws all draws the test examples, too.
         assert_eq!(Sampling::Random.overlap(600, 600, 100, 4).unwrap(), 100);
 
         // Each of 100 test examples is a training example with probability 5/6.
         let overlap: usize = (0..50)
             .map(|seed| {
-                let (train, test) = sets(&Sampling::Random.draw(600, 500, 100, seed).unwrap());
+                let (train, test) = sets(&Sampling::Random.draw(600, 500, 100, seed, 0).unwrap());
                 assert_eq!((train.len(), test.len()), (500, 100));
                 let overlap = Sampling::Random.overlap(600, 500, 100, seed).unwrap();
                 assert_eq!(train.intersection(&test).count(), overlap);
@@ -128,18 +129,18 @@ mod tests {
 
     #[test]
     fn fixed_takes_rows_in_order_and_seeds_vary_the_rest() {
-        let fixed = Sampling::Fixed.draw(10, 4, 3, 1).unwrap();
+        let fixed = Sampling::Fixed.draw(10, 4, 3, 1, 0).unwrap();
         assert_eq!((fixed.train, fixed.test), (vec![0, 1, 2, 3], vec![4, 5, 6]));
-        let split = |seed| Sampling::Split.draw(100, 50, 50, seed).unwrap();
+        let split = |seed| Sampling::Split.draw(100, 50, 50, seed, 0).unwrap();
         assert_eq!(split(1), split(1));
         assert_ne!(split(1), split(2));
     }
 
     #[test]
     fn sizes_beyond_the_data_are_refused() {
-        assert!(Sampling::Split.draw(10, 8, 3, 1).is_err());
-        assert!(Sampling::Random.draw(10, 8, 3, 1).is_ok());
-        assert!(Sampling::Random.draw(10, 11, 3, 1).is_err());
-        assert!(Sampling::Fixed.draw(10, 0, 3, 1).is_err());
+        assert!(Sampling::Split.draw(10, 8, 3, 1, 0).is_err());
+        assert!(Sampling::Random.draw(10, 8, 3, 1, 0).is_ok());
+        assert!(Sampling::Random.draw(10, 11, 3, 1, 0).is_err());
+        assert!(Sampling::Fixed.draw(10, 0, 3, 1, 0).is_err());
     }
 }

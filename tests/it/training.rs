@@ -379,7 +379,7 @@ fn bf16_follows_float32() {
 fn ids_depend_on_what_decides_the_result() {
     let base = spec(4, 8, Precision::Float32, 1);
     let mut noisy = base.clone();
-    noisy.data.operations.push(DataOp::LabelNoise { p: 0.1, seed: 1 });
+    noisy.data.operations.push(DataOp::label_noise(0.1, 1));
     assert_ne!(base.id(), noisy.id());
     assert_ne!(base.id(), RunSpec { lr: 0.06, ..base.clone() }.id());
     // Where files lie is not what they hold; before they are loaded, nothing else is known of them.

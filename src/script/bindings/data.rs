@@ -71,8 +71,9 @@ fn divide(call: &str, data: &Dataset, sampling: Sampling, options: &Map) -> Resu
     known_keys(call, options, DIVISION_OPTIONS.map(|(name, _)| name))?;
     let official = data.default_sizes();
     let size = |key: &str, default| options.get(key).map_or(Ok(default), |value| count(key, value));
-    let (train, test) =
-        data.divide(sampling, size("train", official.0)?, size("test", official.1)?, seed_of(options)?)?;
+    let (train, test, seed) = (size("train", official.0)?, size("test", official.1)?, seed_of(options)?);
+    let part = |is_test| data.then(DataOp::Part { sampling, train, test, seed, is_test, before: 0 });
+    let (train, test) = (part(false)?, part(true)?);
     let overlap = train.overlap(&test) as i64;
     Ok(Map::from_iter([
         ("train".into(), Dynamic::from(train)),
@@ -95,7 +96,9 @@ fn draw(data: &Dataset, index: usize) {
     };
     let rgb =
         (0..height).flat_map(|y| (0..width).map(move |x| (y, x))).flat_map(|(y, x)| pixel(y, x)).collect();
-    Picture { width, height, rgb }.show(&format!("image {index}, label {}", data.labels()[index]));
+    let label = data.labels()[index];
+    let name = data.names().get(usize::from(label)).map(|name| format!(" ({name})")).unwrap_or_default();
+    Picture { width, height, rgb }.show(&format!("image {index}, label {label}{name}"));
 }
 
 #[export_module]
@@ -127,7 +130,8 @@ pub mod functions {
         fetch().map_err(|error| at(&context, error))
     }
 
-    /// Encoded images (PNG, JPEG) and labels in Parquet files: a file, a folder or a glob.
+    /// Encoded images (PNG, JPEG; 8 bits, opaque) and labels in Parquet files: a file, a folder or a glob. Labels are integers from 0, or texts:
+    /// these are the classes' names, numbered in alphabetical order.
     ///
     /// ```no_run
     /// images("data/cifar100/train-*.parquet", #{ image: "img", label: "fine_label" })
@@ -198,6 +202,12 @@ pub mod functions {
         data.classes() as i64
     }
 
+    /// The names of the classes, in the order of their labels, where the files say them; else an empty array.
+    #[rhai_fn(get = "names", pure)]
+    pub fn names(data: &mut Dataset) -> Array {
+        data.names().iter().cloned().map(Dynamic::from).collect()
+    }
+
     /// [channels, height, width].
     #[rhai_fn(get = "shape", pure)]
     pub fn shape(data: &mut Dataset) -> Array {
@@ -211,7 +221,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn take(context: NativeCallContext, data: &mut Dataset, n: i64) -> Scripted<Dataset> {
-        let taken = count("take(n)", &n.into()).and_then(|n| data.apply(DataOp::Take { n }));
+        let taken = count("take(n)", &n.into()).and_then(|n| data.then(DataOp::Take { n }));
         taken.map_err(|error| at(&context, error))
     }
 
@@ -225,12 +235,13 @@ pub mod functions {
         let draw = || {
             known_keys("subset", &options, SUBSET_OPTIONS.map(|(name, _)| name))?;
             let n = options.get("n").ok_or_else(|| Error::invalid("subset: the option `n` is missing"))?;
-            data.apply(DataOp::Subset { n: count("n", n)?, seed: seed_of(&options)? })
+            data.then(DataOp::subset(count("n", n)?, seed_of(&options)?))
         };
         draw().map_err(|error| at(&context, error))
     }
 
-    /// Replaces each label, with probability `p`, by another class drawn uniformly.
+    /// Replaces each label, with probability `p`, by another class drawn uniformly. Done again, labels are replaced again, with other
+    /// random numbers; the column `label_noise` is the share of labels that both together change.
     ///
     /// ```
     /// let data = digits().take(200).label_noise(0.2, 1);
@@ -244,7 +255,7 @@ pub mod functions {
         seed: i64,
     ) -> Scripted<Dataset> {
         number("p", &p)
-            .and_then(|p| data.apply(DataOp::LabelNoise { p, seed }))
+            .and_then(|p| data.then(DataOp::label_noise(p, seed)))
             .map_err(|error| at(&context, error))
     }
 
