@@ -5,6 +5,7 @@
 //! behind by 10 has essentially no support (Burnham and Anderson 2002). The isotonic regression is the best that any falling
 //! curve can do; its levels count as parameters (Meyer and Woodroofe 2000).
 
+use super::curve::is_constant;
 use super::fit::{Eq1, eq1, means};
 use super::isotonic::falling;
 use super::separable::{Family, Mean, Separable, geometric};
@@ -17,7 +18,7 @@ pub struct Alternative {
     pub form: &'static str,
     /// Its free parameters: of the isotonic regression, its levels.
     pub parameters: usize,
-    /// Its share of the variance of the means at each temperature, each weighed by its runs.
+    /// Its share of the variance of the means at each temperature, each weighed by its runs; NaN where they do not vary.
     pub r2: f64,
     /// Akaike's criterion.
     pub aicc: f64,
@@ -100,6 +101,13 @@ pub fn alternatives(t: &[f64], y: &[f64]) -> Result<Vec<Alternative>> {
             means.len()
         )));
     }
+    if is_constant(y) {
+        return Err(Error::invalid(format!(
+            "alternatives: all {} values are {}: no form describes them better than a constant",
+            y.len(),
+            y[0]
+        )));
+    }
     let (lowest, highest) = (means[0].t, means[means.len() - 1].t);
     let at = || means.iter().map(|mean| mean.t).collect::<Vec<f64>>();
     // Values of 1/c as those of Eq. 1, of p from nearly a logarithm to nearly a step.
@@ -122,6 +130,7 @@ pub fn alternatives(t: &[f64], y: &[f64]) -> Result<Vec<Alternative>> {
         means.iter().enumerate().map(|(index, mean)| mean.weight * f(index, mean)).sum::<f64>()
     };
     let between = weighed(&|_, at| (at.value - mean).powi(2));
+    let flat = is_constant(&means.iter().map(|mean| mean.value).collect::<Vec<_>>());
     let total: f64 = y.iter().map(|y| (y - mean).powi(2)).sum();
     let within = (total - between).max(0.0);
     let mut all: Vec<Alternative> = found
@@ -136,7 +145,8 @@ pub fn alternatives(t: &[f64], y: &[f64]) -> Result<Vec<Alternative>> {
                 true => n * (ssr / n).ln() + 2.0 * k + 2.0 * k * (k + 1.0) / few,
                 false => f64::INFINITY,
             };
-            Alternative { form, parameters, r2: 1.0 - off / between, aicc, behind: 0.0, curve }
+            let r2 = if flat { f64::NAN } else { 1.0 - off / between };
+            Alternative { form, parameters, r2, aicc, behind: 0.0, curve }
         })
         .collect();
     let best = all.iter().map(|form| form.aicc).fold(f64::INFINITY, f64::min);
@@ -191,5 +201,10 @@ mod tests {
         let expected = 6.0 * (1.5f64 / 6.0).ln() + 8.0 + 40.0;
         assert!((isotonic.aicc - expected).abs() < 1e-9 && isotonic.r2 == 1.0, "{isotonic:?}");
         assert!(alternatives(&t[..4], &y[..4]).is_err());
+        // Nothing to explain: of no values that vary, or of no means that do.
+        let error = alternatives(&t, &[0.5; 6]).unwrap_err().to_string();
+        assert!(error.contains("all 6 values are 0.5"), "{error}");
+        let flat = alternatives(&t, &[1.0, 2.0, 1.0, 2.0, 1.0, 2.0]).unwrap();
+        assert!(flat.iter().all(|form| form.r2.is_nan() && form.aicc.is_finite()));
     }
 }

@@ -17,7 +17,7 @@
 use nalgebra::{DMatrix, RowDVector, RowVector3};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-use super::fit::{Eq1, GapFit, eq1, fit_gap, parameters, predict, usable};
+use super::fit::{Eq1, GapFit, eq1, fit_gap, parameters, predict};
 use super::groups::{mean, numbered, same, squares};
 use super::separable::Family;
 use crate::error::{Error, Result};
@@ -121,7 +121,7 @@ pub(super) fn drawn_mean(values: &[f64], mean: f64, rng: &mut Rng) -> f64 {
 }
 
 /// Fits Eq. 1, and again to `draws` bootstrap samples, which `seed` decides. Runs with the same text in `seeds` are drawn
-/// together; without it each is drawn alone.
+/// together; without it each is drawn alone. Where runs do not differ by chance there are no samples.
 pub fn fit_gap_bootstrap(
     temperature: &[f64],
     gap: &[f64],
@@ -135,7 +135,6 @@ pub fn fit_gap_bootstrap(
         )));
     }
     let mut fit = fit_gap(temperature, gap)?;
-    usable(temperature, gap)?;
     // Temperature, gap and the number of the seed.
     let mut points: Vec<(f64, f64, usize)> = match seeds {
         Some(seeds) => numbered(seeds.iter()).0,
@@ -161,6 +160,24 @@ pub fn fit_gap_bootstrap(
     // How far single runs are off the curve.
     let single = groups.iter().zip(&means).filter(|((_, values), _)| values.len() == 1);
     let single: Vec<f64> = single.map(|((t, _), mean)| mean - fit.predict(*t)).collect();
+    let variance = enlarged.powi(2) * mean(&single.iter().map(|off| off * off).collect::<Vec<_>>());
+    let variances: Vec<(f64, Free)> = groups
+        .iter()
+        .map(|(_, values)| match values.len() {
+            1 => (variance, Free::Shared((n - free).max(1.0))),
+            runs => {
+                let runs = runs as f64;
+                (squares(values) / (runs - 1.0) / runs, Free::Own(runs - 1.0))
+            }
+        })
+        .collect();
+    let rounding = 8.0 * f64::EPSILON * points.iter().fold(0.0, |most: f64, (_, y, _)| most.max(y.abs()));
+    // Single runs that lie on the curve are no such runs.
+    let several = fit.r2.is_nan() || groups.iter().any(|(_, values)| values.len() > 1);
+    if several && variances.iter().all(|(variance, _)| *variance <= rounding * rounding) {
+        // Drawn again it would be the same again: intervals of no width, which nothing supports.
+        return Ok(GapFit { spreadless: true, ..fit });
+    }
     let draw = |index: usize| -> Result<[f64; 3]> {
         interrupt::check()?;
         let mut rng = Rng::new(seed, Stream::Bootstrap, index as u64);
@@ -177,17 +194,6 @@ pub fn fit_gap_bootstrap(
     let draws = (0..draws).map(draw).collect::<Result<_>>()?;
     let center = [fit.a, fit.b, 1.0 / fit.c];
     let t: Vec<f64> = groups.iter().map(|(t, _)| *t).collect();
-    let variance = enlarged.powi(2) * mean(&single.iter().map(|off| off * off).collect::<Vec<_>>());
-    let variances = groups
-        .iter()
-        .map(|(_, values)| match values.len() {
-            1 => (variance, Free::Shared((n - free).max(1.0))),
-            runs => {
-                let runs = runs as f64;
-                (squares(values) / (runs - 1.0) / runs, Free::Own(runs - 1.0))
-            }
-        })
-        .collect();
     let moves = moves(center, &t, &weights);
     fit.bootstrap = Some(std::sync::Arc::new(Bootstrap { draws, center, moves, variances }));
     Ok(fit)
@@ -282,6 +288,26 @@ mod tests {
         assert_ne!(fit(1), fit(2));
         assert!(fit(1).to_string().contains("95 %: "), "{}", fit(1));
         assert!(fit_gap_bootstrap(&t, &y, None, 10, 1).unwrap_err().to_string().contains("at least 100"));
+    }
+
+    #[test]
+    fn a_gap_that_does_not_vary_has_no_intervals() {
+        let (t, _) = draw(1, 8, 3);
+        // 0.1 + 0.2 is 0.3 but for rounding.
+        let nearly: Vec<f64> = (0..t.len()).map(|at| if at % 2 == 0 { 0.3 } else { 0.1 + 0.2 }).collect();
+        // So do runs that differ between temperatures and not within: no bar says how far a mean may be off.
+        let within: Vec<f64> = t.iter().map(|t| 1e-5 / t + if *t > 1e-3 { 0.1 } else { 0.0 }).collect();
+        let fit = fit_gap_bootstrap(&t, &within, None, 100, 1).unwrap();
+        assert!(fit.bootstrap.is_none() && fit.spreadless && fit.r2 < 1.0, "{fit:?}");
+        assert!(fit.to_string().contains("no intervals: runs that differ in seeds alone"), "{fit}");
+        for gap in [vec![0.05; t.len()], vec![0.0; t.len()], nearly] {
+            let fit = fit_gap_bootstrap(&t, &gap, None, 100, 1).unwrap();
+            assert!(fit.bootstrap.is_none() && fit.spreadless && fit.r2.is_nan() && fit.b_error.is_nan());
+            assert!((fit.b - gap[0]).abs() < 1e-12, "{fit}");
+            let said = fit.to_string();
+            assert!(said.contains("the gap does not vary: R² is not defined"), "{said}");
+            assert!(!said.contains("95 %") && !said.contains("NaN") && !said.contains('±'), "{said}");
+        }
     }
 
     #[test]

@@ -138,6 +138,16 @@ pub fn collapse(steady: &Table, metric: &str) -> Result<Collapse> {
     let paired = blocked.connected && blocked.within_free > 0;
     let used = if paired { blocked } else { plain };
     let (free, rest) = (used.between_free as f64, used.within_free as f64);
+    // Of the values, and of the difference of sums of squares that is left within.
+    let largest = shared.iter().flatten().fold(0.0, |largest: f64, point| largest.max(point.value.abs()));
+    let rounding =
+        rest * (8.0 * f64::EPSILON * largest).powi(2) + 64.0 * f64::EPSILON * (used.between + used.within);
+    if used.within <= rounding {
+        return Err(Error::invalid(format!(
+            "collapse: in `{metric}` runs do not differ by chance, so that there is no spread to judge settings by; \
+             choose another column with #{{y: …}}"
+        )));
+    }
     let variance = used.within / rest;
     let f = used.between / free / variance;
     let distribution =
@@ -311,6 +321,18 @@ mod tests {
     fn settings_without_seeds_or_shared_temperatures_are_refused() {
         let lonely = table(1, Design::default()).0.filter("batch = 32").unwrap();
         assert!(collapse(&lonely, "gap").unwrap_err().to_string().contains("several seeds"));
+    }
+
+    /// An F of 0/0 once made it fail, with an effect of at least infinity.
+    #[test]
+    fn without_a_spread_by_chance_there_is_no_verdict() {
+        let (runs, _) = table(1, Design::default());
+        // All the same; nearly the same; as the setting says, for every seed.
+        for gap in ["0.1", "0.1 + seed_split * 0.1 - seed_split * 0.1", "lr"] {
+            let same = runs.derive("gap", gap).unwrap();
+            let error = collapse(&same, "gap").unwrap_err().to_string();
+            assert!(error.contains("no spread to judge settings by"), "{gap}: {error}");
+        }
     }
 
     /// Runs of different width are never compared with each other.

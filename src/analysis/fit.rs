@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nalgebra::DMatrix;
 
 use super::bootstrap::Bootstrap;
-use super::curve::standard_errors;
+use super::curve::{is_constant, standard_errors};
 use super::groups::same;
 use super::separable::{Curve, Family, Mean, Separable, geometric};
 use crate::error::{Error, Result};
@@ -25,19 +25,31 @@ pub struct GapFit {
     pub b_error: f64,
     /// Standard error of `c`; NaN where `c` is infinite.
     pub c_error: f64,
-    /// 1 − (sum of squared residuals) / (sum of squares about the mean).
+    /// 1 − (sum of squared residuals) / (sum of squares about the mean); NaN where the gap does not vary.
     pub r2: f64,
     /// Points used.
     pub n: usize,
-    /// Fits of data drawn again, where they were asked for.
+    /// Fits of data drawn again, where they were asked for and the runs differ.
     pub bootstrap: Option<Arc<Bootstrap>>,
+    /// Whether they were asked for and there is nothing to draw: runs that differ by chance alone do not differ.
+    pub spreadless: bool,
     /// Rows of runs that are not converged, where the table says so.
     pub unconverged: usize,
 }
 
+/// Why a bootstrap has nothing to draw.
+pub(crate) const SPREADLESS: &str =
+    "runs that differ in seeds alone have the same gap, so that nothing says how certain the fit is";
+
 impl GapFit {
     /// What the data do not show of Eq. 1, if anything: a parameter is at the end of its range then.
     pub fn remark(&self) -> Option<&'static str> {
+        if self.r2.is_nan() {
+            return Some("the gap does not vary: R² is not defined, and there are no errors");
+        }
+        if self.spreadless {
+            return Some("no intervals: runs that differ in seeds alone have the same gap");
+        }
         match (self.a == 0.0, self.b == 0.0, self.c.is_infinite()) {
             (true, _, true) => Some("no fall with T: a = 0, c = ∞"),
             (true, ..) => Some("no 1/T term: a = 0"),
@@ -148,7 +160,12 @@ fn summary(t: &[f64], y: &[f64], p: [f64; 3]) -> GapFit {
     let ssr: f64 = t.iter().zip(y).map(|(&t, &y)| (predict(p, t) - y).powi(2)).sum();
     let mean = y.iter().sum::<f64>() / n as f64;
     let total: f64 = y.iter().map(|y| (y - mean).powi(2)).sum();
-    let errors = standard_errors(&jacobian, ssr).unwrap_or_default();
+    // Where the gap does not vary, nothing says how certain anything is.
+    let constant = is_constant(y);
+    let errors = match constant {
+        true => Vec::new(),
+        false => standard_errors(&jacobian, ssr, n as f64 * f64::EPSILON),
+    };
     let error = |k: usize| errors.get(k).copied().unwrap_or(f64::NAN);
     GapFit {
         a: p[0],
@@ -157,9 +174,10 @@ fn summary(t: &[f64], y: &[f64], p: [f64; 3]) -> GapFit {
         a_error: error(0),
         b_error: error(1),
         c_error: error(2),
-        r2: 1.0 - ssr / total,
+        r2: if constant { f64::NAN } else { 1.0 - ssr / total },
         n,
         bootstrap: None,
+        spreadless: false,
         unconverged: 0,
     }
 }
@@ -178,14 +196,23 @@ impl std::fmt::Display for GapFit {
             };
             if value.is_infinite() {
                 format!("  {name} = ∞ (the data show no decay){interval}")
+            } else if error.is_nan() {
+                format!("  {name} = {}{interval}", number(value))
             } else {
                 format!("  {name} = {} ± {}{interval}", number(value), number(error))
             }
         };
-        writeln!(f, "gap = (a/T + b) exp(−T/c), {} points, R² = {:.4}", self.n, self.r2)?;
+        write!(f, "gap = (a/T + b) exp(−T/c), {} points, ", self.n)?;
+        match self.r2.is_nan() {
+            true => writeln!(f, "the gap does not vary: R² is not defined")?,
+            false => writeln!(f, "R² = {:.4}", self.r2)?,
+        }
         writeln!(f, "{}", line("a", 0, self.a, self.a_error))?;
         writeln!(f, "{}", line("b", 1, self.b, self.b_error))?;
         write!(f, "{}", line("c", 2, self.c, self.c_error))?;
+        if self.spreadless {
+            write!(f, "\n  no intervals: {SPREADLESS}")?;
+        }
         match self.unconverged {
             0 => Ok(()),
             runs => {

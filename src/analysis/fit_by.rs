@@ -39,10 +39,15 @@ pub struct GroupFit {
 /// Fits Eq. 1 to two columns of a table.
 pub fn fit_columns(table: &Table, options: &FitOptions) -> Result<GapFit> {
     one_row_per_run("fit_gap", table)?;
-    let found =
-        fit(&table.floats(&options.x)?, &table.floats(&options.y)?, seeds(table)?.as_deref(), options)?;
+    let (x, y) = (table.floats(&options.x)?, table.floats(&options.y)?);
+    let found = fit(&x, &y, seeds(table)?.as_deref(), options)?;
+    // Of the runs that are fitted.
     let unconverged = match table.columns().contains(&"converged") {
-        true => table.strings("converged")?.iter().filter(|converged| *converged == "false").count(),
+        true => {
+            let converged = table.strings("converged")?;
+            let used = (0..table.len()).filter(|&row| x[row].is_finite() && y[row].is_finite());
+            used.filter(|&row| converged[row] == "false").count()
+        }
         false => 0,
     };
     Ok(GapFit { unconverged, ..found })
@@ -70,7 +75,7 @@ pub fn fit_by(table: &Table, by: &str, options: &FitOptions) -> Result<Vec<Group
     let mut groups: Vec<(Cell, Vec<usize>)> = Vec::new();
     for row in 0..table.len() {
         let cell = Cell::of(column, row);
-        match groups.iter_mut().find(|(value, _)| *value == cell) {
+        match groups.iter_mut().find(|(value, _)| same(value, &cell)) {
             Some((_, rows)) => rows.push(row),
             None => groups.push((cell, vec![row])),
         }
@@ -95,6 +100,14 @@ pub fn fit_by(table: &Table, by: &str, options: &FitOptions) -> Result<Vec<Group
             GroupFit { value, n, fit: fit(&x, &y, seeds.as_deref(), options) }
         })
         .collect())
+}
+
+/// Whether two cells belong to one group: NaN is a value like others.
+fn same(one: &Cell, other: &Cell) -> bool {
+    match (one, other) {
+        (Cell::Float(one), Cell::Float(other)) => one == other || one.is_nan() && other.is_nan(),
+        (one, other) => one == other,
+    }
 }
 
 fn number(cell: &Cell) -> Option<f64> {
@@ -131,5 +144,24 @@ mod tests {
         assert_eq!(a(3), fit_columns(&table, &options).unwrap().a);
         assert!(found[1].fit.as_ref().unwrap_err().to_string().contains("at least 4 points"));
         assert!(fit_by(&table, "bacth", &options).is_err());
+    }
+
+    #[test]
+    fn values_that_are_no_number_are_one_group_and_runs_that_are_not_fitted_do_not_count() {
+        let mut columns = vec![Vec::new(); 4];
+        for (beta, row) in
+            [0.0, f64::NAN, -0.0, f64::NAN].into_iter().flat_map(|beta| (0..3).map(move |row| (beta, row)))
+        {
+            let t = 2e-4 * 2f64.powi(row);
+            let gap = if row == 2 && beta.is_nan() { f64::NAN } else { 1e-5 / t };
+            let cells = [Cell::Float(beta), Cell::Float(t), Cell::Float(gap), Cell::Bool(row < 2)];
+            columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
+        }
+        let names = ["noise", "temperature", "gap", "converged"].map(str::to_owned);
+        let table = Table::from_cells(&names, &columns).unwrap();
+        let found = fit_by(&table, "noise", &FitOptions::default()).unwrap();
+        assert_eq!(found.iter().map(|group| group.n).collect::<Vec<_>>(), [6, 4, 10]);
+        let fit = fit_columns(&table, &FitOptions::default()).unwrap();
+        assert_eq!((fit.n, fit.unconverged), (10, 2));
     }
 }

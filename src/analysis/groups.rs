@@ -38,16 +38,19 @@ fn kinds(table: &Table) -> Vec<&'static str> {
         .collect()
 }
 
+/// Ends each value of a key.
+const END: char = '\u{1f}';
+
 /// A text for each row that is the same where all these columns are.
 pub(super) fn keys(table: &Table, names: &[&str]) -> Result<Vec<String>> {
     let mut keys = vec![String::new(); table.len()];
     for name in names {
-        let values = match table.floats(name) {
-            // Every bit counts, and text is rounded.
-            Ok(values) => values.iter().map(|value| format!("{value:?}")).collect(),
-            Err(_) => table.strings(name)?,
+        // Every bit counts: the text of a float is rounded, and so is the float of a large integer.
+        let values = match table.column(name)?.data_type().is_floating() {
+            true => table.floats(name)?.iter().map(|value| format!("{:?}", value + 0.0)).collect(),
+            false => table.strings(name)?,
         };
-        keys.iter_mut().zip(values).for_each(|(key, value)| *key += &format!("{value}\u{1f}"));
+        keys.iter_mut().zip(values).for_each(|(key, value)| *key += &format!("{value}{END}"));
     }
     Ok(keys)
 }
@@ -84,13 +87,22 @@ pub(super) fn points(table: &Table, column: &str) -> Result<Vec<Point>> {
     Ok(points)
 }
 
-/// An error where runs have several rows, as in an epochs table: epochs of a run are no runs.
+/// An error where runs have several rows, as in an epochs table, whose epochs are no runs, or where a run is there twice.
 pub(super) fn one_row_per_run(call: &str, table: &Table) -> Result<()> {
     let columns = table.columns();
-    if !columns.contains(&"run_id") || !columns.contains(&"epoch") {
+    if !columns.contains(&"run_id") {
         return Ok(());
     }
-    let runs = table.strings("run_id")?.into_iter().collect::<HashSet<_>>().len();
+    let mut known = HashSet::new();
+    let ids = table.strings("run_id")?;
+    let again = ids.iter().find(|id| !known.insert(id.as_str()));
+    if let Some(again) = again.filter(|_| !columns.contains(&"epoch")) {
+        return Err(Error::invalid(format!(
+            "{call}: expected a row per run, found several of {again}: it would count several times; where tables of two sweeps have \
+             runs in common, keep those of one: filter(\"sweep = '…'\")"
+        )));
+    }
+    let runs = ids.iter().collect::<HashSet<_>>().len();
     if runs < table.len() {
         return Err(Error::invalid(format!(
             "{call}: expected a row per run, found {} epochs of {}; take their steady state first: {call}(runs.steady())",
@@ -105,10 +117,11 @@ pub(super) fn one_row_per_run(call: &str, table: &Table) -> Result<()> {
 pub(super) fn one_kind(call: &str, table: &Table) -> Result<()> {
     one_row_per_run(call, table)?;
     for name in kinds(table) {
-        let mut values = table.strings(name)?;
+        let mut values = keys(table, &[name])?;
         values.sort();
         values.dedup();
         if let [one, other, ..] = &values[..] {
+            let (one, other) = (one.trim_end_matches(END), other.trim_end_matches(END));
             let quote = if table.floats(name).is_ok() { "" } else { "'" };
             return Err(Error::invalid(format!(
                 "{call}: expected runs that differ in lr, batch and seeds, found `{name}` {one} and {other}; \
@@ -285,5 +298,45 @@ impl Verdict {
             Self::Fails => "fails",
             Self::Undecided => "undecided",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Cell;
+
+    #[test]
+    fn keys_tell_values_apart_and_zeros_not() {
+        let large = 1i64 << 53;
+        let names = ["seed", "noise", "optimizer"].map(str::to_owned);
+        let columns = [
+            [large, large + 1, large].map(Cell::Int).to_vec(),
+            [0.0, 0.0, -0.0].map(Cell::Float).to_vec(),
+            ["sgd"; 3].map(|name| Cell::Text(name.to_owned())).to_vec(),
+        ];
+        let table = Table::from_cells(&names, &columns).unwrap();
+        let found = keys(&table, &["seed", "noise", "optimizer"]).unwrap();
+        assert!(found[0] != found[1] && found[0] == found[2], "{found:?}");
+    }
+
+    #[test]
+    fn a_run_that_is_there_twice_is_refused() {
+        let table = |names: &[&str], rows: &[(&str, i64)]| {
+            let columns = [
+                rows.iter().map(|(id, _)| Cell::Text((*id).to_owned())).collect(),
+                rows.iter().map(|(_, number)| Cell::Int(*number)).collect::<Vec<_>>(),
+            ];
+            Table::from_cells(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), &columns)
+                .unwrap()
+        };
+        let check = |table: &Table| one_row_per_run("collapse", table).map_err(|error| error.to_string());
+        let rows = [("r1", 1), ("r2", 1), ("r1", 2)];
+        assert_eq!(check(&table(&["run_id", "lr"], &rows[..2])), Ok(()));
+        assert_eq!(check(&table(&["name", "lr"], &rows)), Ok(()));
+        let error = check(&table(&["run_id", "lr"], &rows)).unwrap_err();
+        assert!(error.contains("found several of r1"), "{error}");
+        let error = check(&table(&["run_id", "epoch"], &rows)).unwrap_err();
+        assert!(error.contains("collapse(runs.steady())"), "{error}");
     }
 }

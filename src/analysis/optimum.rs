@@ -8,6 +8,7 @@
 //! the best one is noted.
 
 use super::bootstrap::{TAIL, drawn_mean, interval};
+use super::curve::is_constant;
 use super::groups::{Levels, Verdict, squares};
 use super::predictions::{Prediction, PredictionOptions};
 use super::words::{chance, short, words};
@@ -32,6 +33,20 @@ pub(super) fn optimum(
     let better = |one: usize, other: usize| {
         if largest { levels.above(one, other) } else { levels.above(other, one) }
     };
+    if is_constant(&levels.means) {
+        return Prediction {
+            name: "B",
+            metric,
+            verdict: Verdict::Undecided,
+            value: f64::NAN,
+            low: f64::NAN,
+            high: f64::NAN,
+            p: f64::NAN,
+            runs: levels.runs,
+            left_out: 0,
+            says: format!("the {name} is the same at all temperatures"),
+        };
+    }
     // None where an end, or all temperatures within, have one seed.
     let larger = |a: Option<f64>, b: Option<f64>| Some(a?.max(b?));
     let within = (1..last)
@@ -80,9 +95,6 @@ pub(super) fn optimum(
             short(t),
             chance(at_end)
         ),
-        Verdict::Undecided if levels.means.iter().all(|mean| *mean == levels.means[0]) => {
-            format!("the {name} is the same at all temperatures")
-        }
         Verdict::Undecided => format!(
             "the {name} is {what} at T = {} ({range}); that the best lies within the range is not certain ({}), nor that it is \
              an end of it ({})",

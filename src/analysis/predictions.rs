@@ -14,6 +14,7 @@
 //! What a seed does at all temperatures alike is left in the spread of each; that makes comparisons careful rather than bold.
 
 use super::alternatives::{EQ1, INVERSE, ISOTONIC, alternatives};
+use super::curve::is_constant;
 use super::groups::{Levels, Verdict, one_kind, points};
 use super::isotonic::rising;
 use super::kendall::Kendall;
@@ -127,6 +128,21 @@ fn follows(levels: &Levels, options: &PredictionOptions) -> Result<Prediction> {
     let kendall = Kendall::of_blocks(&levels.blocks());
     let (falling, rising) = (kendall.falls(), kendall.rises());
     let (t, y) = levels.pairs();
+    let (value, runs, nan) = (kendall.tau, levels.runs, f64::NAN);
+    if is_constant(&y) {
+        return Ok(Prediction {
+            name: "A",
+            metric: "gap",
+            verdict: Verdict::Undecided,
+            value: nan,
+            low: nan,
+            high: nan,
+            p: nan,
+            runs,
+            left_out: 0,
+            says: "the gap is the same at all temperatures".to_owned(),
+        });
+    }
     let forms = alternatives(&t, &y)?;
     let form = |name: &str| forms.iter().find(|form| form.form == name);
     let (Some(eq1), Some(isotonic)) = (form(EQ1), form(ISOTONIC)) else {
@@ -153,7 +169,7 @@ fn follows(levels: &Levels, options: &PredictionOptions) -> Result<Prediction> {
     };
     let mut says =
         format!("the gap {trend} with T (tau {}, {})", short(kendall.tau), chance(falling.min(rising)));
-    if kendall.tau < 0.0 {
+    if kendall.tau < 0.0 && isotonic.r2.is_finite() {
         let any = percent(isotonic.r2);
         says += &match eq1.r2 > 0.0 {
             true => {
@@ -182,7 +198,6 @@ fn follows(levels: &Levels, options: &PredictionOptions) -> Result<Prediction> {
             says += &format!("; of the other forms, {} is better by {behind} in AICc", best.form);
         }
     }
-    let (value, runs, nan) = (kendall.tau, levels.runs, f64::NAN);
     Ok(Prediction {
         name: "A",
         metric: "gap",
@@ -213,8 +228,10 @@ fn rises(levels: &Levels, level: f64) -> Prediction {
     };
     let all = weighed(&|_| 1.0);
     let mean = means.iter().map(|mean| mean.weight * mean.value).sum::<f64>() / all;
-    let explained =
-        1.0 - weighed(&|at| isotonic[at] - means[at].value) / weighed(&|at| mean - means[at].value);
+    let explained = match is_constant(&levels.means) {
+        true => f64::NAN,
+        false => 1.0 - weighed(&|at| isotonic[at] - means[at].value) / weighed(&|at| mean - means[at].value),
+    };
     // The strongest fall between any two temperatures; every pair is looked at (Bonferroni).
     let last = levels.t.len();
     let drops = (0..last).flat_map(|low| (low + 1..last).map(move |high| (low, high)));
@@ -398,6 +415,22 @@ pub(super) mod tests {
         let cold = |t: f64| if t < 3e-4 { 0.02 } else { 20.0 * t };
         let holds = share(Verdict::Holds, |seed| c(&draw(seed, even(0.0005), cold)));
         assert!(holds < 0.01, "{holds}");
+    }
+
+    #[test]
+    fn what_is_the_same_everywhere_is_undecided() {
+        let flat = |sd: f64| Levels::new(&draw(1, Design::even(sd), |_| 0.05));
+        let found = follows(&flat(0.0), &options()).unwrap();
+        assert_eq!((found.verdict, found.value.is_nan(), found.p.is_nan()), (Verdict::Undecided, true, true));
+        assert_eq!(found.says, "the gap is the same at all temperatures");
+        let loss = rises(&flat(0.0), LEVEL);
+        assert_eq!(loss.verdict, Verdict::Undecided);
+        assert!(!loss.says.contains("explains") && !loss.says.contains("NaN"), "{}", loss.says);
+        for largest in [false, true] {
+            let best = optimum("test_loss", &flat(0.0), largest, &options());
+            assert!(best.verdict == Verdict::Undecided && best.low.is_nan() && best.value.is_nan());
+            assert_eq!(best.says, "the test loss is the same at all temperatures");
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use arrow::compute::take;
 use crate::error::{Error, Result};
 use crate::table::Table;
 
-/// The rows of each run in the order of epochs; runs in the order of first appearance.
+/// The rows of each run in the order of epochs; runs in the order of first appearance. An epoch stands in one row: rows that are there twice would
+/// count twice.
 pub(super) fn by_run(epochs: &Table) -> Result<Vec<Vec<usize>>> {
     let runs = epochs.strings("run_id")?;
     let numbers = epochs.floats("epoch")?;
@@ -22,7 +23,17 @@ pub(super) fn by_run(epochs: &Table) -> Result<Vec<Vec<usize>>> {
         rows[place].push(row);
     }
     for rows in &mut rows {
+        if let Some(&row) = rows.iter().find(|&&row| !numbers[row].is_finite()) {
+            return Err(Error::invalid(format!("the run {} has a row without an epoch", runs[row])));
+        }
         rows.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
+        if let Some(pair) = rows.windows(2).find(|pair| numbers[pair[0]] == numbers[pair[1]]) {
+            return Err(Error::invalid(format!(
+                "epoch {} of the run {} stands in several rows; where tables of two sweeps have runs in common, keep those of one: \
+                 filter(\"sweep = '…'\")",
+                numbers[pair[0]], runs[pair[0]]
+            )));
+        }
     }
     Ok(rows)
 }
@@ -37,7 +48,9 @@ pub fn last_quarter(epochs: &Table, n: usize) -> Result<Table> {
     let mut chosen: Vec<u32> = Vec::new();
     for rows in by_run(epochs)? {
         let end = numbers[rows[rows.len() - 1]];
-        let quarter: Vec<usize> = rows.into_iter().filter(|&row| numbers[row] > 0.75 * end).collect();
+        // The last epoch is always among them, also where epochs are counted from 0.
+        let quarter: Vec<usize> =
+            rows.into_iter().filter(|&row| numbers[row] > 0.75 * end || numbers[row] == end).collect();
         let (last, steps) = (quarter.len() - 1, n.min(quarter.len()));
         // From the last one back, so that one epoch is the last and two are the ends.
         let place = |step: usize| match steps {
@@ -80,5 +93,19 @@ mod tests {
         assert_eq!(last_quarter(&table(&[("r1", 400)]), 1).unwrap().floats("epoch").unwrap(), [400.0]);
         assert!(last_quarter(&table(&[("r1", 4)]), 0).is_err());
         assert!(last_quarter(&some.filter("epoch < 0").unwrap(), 20).unwrap().is_empty());
+        let zero = last_quarter(&table(&[("r1", 1)]).derive("epoch", "epoch - 1").unwrap(), 20).unwrap();
+        assert_eq!(zero.floats("epoch").unwrap(), [0.0]);
+    }
+
+    #[test]
+    fn an_epoch_that_stands_twice_or_nowhere_is_refused() {
+        let twice = table(&[("r1", 9), ("r2", 4), ("r1", 2)]);
+        let error = by_run(&twice).unwrap_err().to_string();
+        assert!(error.contains("epoch 1 of the run r1 stands in several rows"), "{error}");
+        let missing = table(&[("r1", 9)]).derive("epoch", "nullif(epoch, 3)").unwrap();
+        let error = by_run(&missing).unwrap_err().to_string();
+        assert!(error.contains("the run r1 has a row without an epoch"), "{error}");
+        // In whatever order they stand.
+        assert_eq!(by_run(&table(&[("r1", 3)])).unwrap(), [[2, 1, 0]]);
     }
 }

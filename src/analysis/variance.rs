@@ -38,11 +38,11 @@ const SOURCES: [&str; 3] = ["split", "init", "order"];
 pub fn variance(steady: &Table, metric: &str) -> Result<Vec<Share>> {
     one_row_per_run("variance", steady)?;
     let values = steady.floats(metric)?;
-    let seeds = SEEDS.iter().map(|name| steady.floats(name)).collect::<Result<Vec<_>>>()?;
-    let keys = keys(steady, &setting_names(steady))?;
+    let seeds = SEEDS.iter().map(|name| keys(steady, &[name])).collect::<Result<Vec<_>>>()?;
+    let setting = keys(steady, &setting_names(steady))?;
     let mut settings: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for row in (0..steady.len()).filter(|&row| values[row].is_finite()) {
-        settings.entry(&keys[row]).or_default().push(row);
+        settings.entry(&setting[row]).or_default().push(row);
     }
     // Half the squared differences, by which seeds differ: bit k of the index says that seed k does.
     let mut differences: Vec<Vec<f64>> = vec![Vec::new(); 1 << SEEDS.len()];
@@ -71,6 +71,11 @@ pub fn variance(steady: &Table, metric: &str) -> Result<Vec<Share>> {
         ));
     }
     let whole = half(all);
+    if whole == 0.0 {
+        return Err(Error::invalid(format!(
+            "variance: runs that differ in their seeds have the same `{metric}`: there is no variance to share out"
+        )));
+    }
     let mut shares: Vec<Share> = SOURCES
         .into_iter()
         .enumerate()
@@ -189,6 +194,27 @@ mod tests {
                 "{found} {truth}"
             );
         }
+    }
+
+    /// Shares of a variance of 0 were not a number.
+    #[test]
+    fn what_does_not_vary_has_no_shares() {
+        for value in [0.0, 0.3] {
+            let error = variance(&table(1.0, |_| value), "gap").unwrap_err().to_string();
+            assert!(error.contains("no variance to share out"), "{error}");
+        }
+        assert!(variance(&table(1.0, |_| f64::NAN), "gap").is_err());
+    }
+
+    /// As floats, the seeds 2⁵³ and 2⁵³ + 1 are one.
+    #[test]
+    fn large_seeds_are_told_apart() {
+        let table =
+            table(1.0, |seeds| seeds[0] as f64 + 10.0 * seeds[1] as f64).filter("seed_order = 0").unwrap();
+        let large = ["seed_split", "seed_init"].iter().fold(table.clone(), |table, name| {
+            table.derive(name, &format!("{name} + 9007199254740992")).unwrap()
+        });
+        assert_eq!(variance(&large, "gap").unwrap()[4], variance(&table, "gap").unwrap()[4]);
     }
 
     /// Runs of different width are not pairs.

@@ -4,7 +4,7 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, FnPtr, Map};
 
 use crate::analysis::{
-    FitOptions, GapFit, GroupFit, Prediction, PredictionOptions, Share, Statistic, SteadyOptions,
+    Bootstrap, FitOptions, GapFit, GroupFit, Prediction, PredictionOptions, Share, Statistic, SteadyOptions,
     alternatives as compare_forms, collapse as compare, curve_fit as fit_curve, fit_by, fit_columns,
     last_quarter as quarter, paper_epochs as epochs, predictions as judge, stationarity as rest,
     steady as estimate, variance as spread,
@@ -132,8 +132,9 @@ fn fits(by: &str, groups: Vec<GroupFit>, intervals: bool) -> Result<Table> {
                     row.extend(ends.map(float));
                 }
             }
-            Err(_) => row.resize(names.len() - 2, Cell::Null),
+            Err(_) => {}
         }
+        row.resize(names.len() - 2, Cell::Null);
         row.push(Cell::Int(group.n as i64));
         row.push(match group.fit {
             Ok(fit) => fit.remark().map_or(Cell::Null, |remark| Cell::Text(remark.to_owned())),
@@ -157,11 +158,19 @@ fn prediction_options(options: &Map) -> Result<PredictionOptions> {
     Ok(found)
 }
 
+/// The draws of a fit's bootstrap, which `what` comes from.
+fn draws_of<'a>(fit: &'a GapFit, what: &str) -> Result<&'a Bootstrap> {
+    fit.bootstrap.as_deref().ok_or_else(|| {
+        Error::invalid(match fit.spreadless {
+            true => format!("the fit has no {what}: {}", crate::analysis::SPREADLESS),
+            false => format!("the fit has no {what}; ask for it with fit_gap(table, #{{bootstrap: 1000}})"),
+        })
+    })
+}
+
 /// One end of a parameter's bootstrap interval.
 fn bound(fit: &GapFit, parameter: usize, high: bool) -> Result<f64> {
-    let missing =
-        || Error::invalid("the fit has no intervals; ask for them with fit_gap(table, #{bootstrap: 1000})");
-    let (low, top) = fit.bootstrap.as_ref().ok_or_else(missing)?.interval(parameter);
+    let (low, top) = draws_of(fit, "interval")?.interval(parameter);
     Ok(if high { top } else { low })
 }
 
@@ -297,6 +306,7 @@ fn curve(
     let fit = fitted.map_err(|error| at(context, error))?;
     let array = |values: Vec<f64>| Dynamic::from(values.into_iter().map(Dynamic::from).collect::<Array>());
     Ok(Map::from_iter([
+        ("problem".into(), fit.problem().map_or(Dynamic::UNIT, Dynamic::from)),
         ("p".into(), array(fit.p)),
         ("p_error".into(), array(fit.errors)),
         ("r2".into(), fit.r2.into()),
@@ -420,7 +430,8 @@ pub mod functions {
     }
 
     /// Fits a formula |x, p| of x and an array of parameters to points, from the parameters `p0`, by least squares: a
-    /// map of `p`, their standard errors `p_error`, `r2` and `n`.
+    /// map of `p`, their standard errors `p_error`, `r2` and `n`. Of a parameter that the points do not determine the error is NaN, and
+    /// `problem` says so.
     ///
     /// ```
     /// let temperatures = [1e-3, 2e-3, 4e-3, 8e-3];
@@ -597,8 +608,7 @@ pub mod functions {
     pub fn band(context: NativeCallContext, fit: &mut GapFit, temperature: Dynamic) -> Scripted<Map> {
         let ends = || {
             let t = number("temperature", &temperature)?;
-            let missing = "the fit has no band; ask for one with fit_gap(table, #{bootstrap: 1000})";
-            Ok(fit.bootstrap.as_ref().ok_or_else(|| Error::invalid(missing))?.band(t))
+            Ok(draws_of(fit, "band")?.band(t))
         };
         let (low, high) = ends().map_err(|error| at(&context, error))?;
         Ok(Map::from_iter([("low".into(), low.into()), ("high".into(), high.into())]))
@@ -610,7 +620,7 @@ pub mod functions {
         fit.n as i64
     }
 
-    /// The share of the variance that the fit explains.
+    /// The share of the variance that the fit explains; NaN where the gap does not vary.
     #[rhai_fn(get = "r2", pure)]
     pub fn r2(fit: &mut GapFit) -> f64 {
         fit.r2
