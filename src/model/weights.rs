@@ -257,7 +257,7 @@ impl Weights {
 
     /// Sets one replica's tensors by their PyTorch names; float kinds are converted.
     pub fn set_state(&mut self, replica: i64, state: State) -> Result<()> {
-        let mut given = Given(state.into_iter().collect());
+        let mut given = Given(unwrapped(state)?);
         let batches = given.0.iter().find(|(name, _)| name.ends_with("num_batches_tracked"));
         let batches = batches.map(|(_, tensor)| tensor.int64_value(&[]));
         // Everything is checked before anything is changed.
@@ -330,15 +330,37 @@ fn ordered(layout: &Layout, replicas: i64, channels_last: bool, values: &[f64]) 
     Tensor::cat(&layout.tensors.iter().map(of).collect::<Vec<_>>(), 0)
 }
 
+/// Tensors by their names without what PyTorch's wrappers put into them: `module.` (DataParallel, averaged models) and `_orig_mod.`
+/// (`torch.compile`), around the whole network or a part of it.
+fn unwrapped(state: State) -> Result<HashMap<String, Tensor>> {
+    const WRAPPERS: [&str; 2] = ["module", "_orig_mod"];
+    let mut found: HashMap<String, Tensor> = HashMap::new();
+    for (name, tensor) in state {
+        let bare: Vec<&str> = name.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
+        let bare = bare.join(".");
+        if found.insert(bare.clone(), tensor).is_some() {
+            return Err(Error::invalid(format!(
+                "`{name}` is the tensor `{bare}` again; write the state of one network, not of several"
+            )));
+        }
+    }
+    Ok(found)
+}
+
 /// Tensors by name, taken one by one.
 struct Given(HashMap<String, Tensor>);
 
 impl Given {
     fn take(&mut self, name: &str, shape: &[i64]) -> Result<Tensor> {
-        let tensor = self
-            .0
-            .remove(name)
-            .ok_or_else(|| Error::invalid(format!("expected a tensor `{name}`, found none")))?;
+        let tensor = self.0.remove(name).ok_or_else(|| {
+            // Another wrapper's prefix, as of Lightning's checkpoints.
+            let ending = format!(".{name}");
+            let hint = match self.0.keys().find_map(|other| other.strip_suffix(&ending)) {
+                Some(prefix) => format!(", but `{prefix}{ending}`: write names without `{prefix}.`"),
+                None => String::new(),
+            };
+            Error::invalid(format!("expected a tensor `{name}`, found none{hint}"))
+        })?;
         if tensor.size() != shape {
             return Err(Error::invalid(format!(
                 "`{name}`: expected shape {shape:?}, found {:?}; is it another width, or another number of channels or classes?",
@@ -376,6 +398,35 @@ mod tests {
     use super::*;
     use crate::model::ModelSpec;
     use tch::Kind;
+
+    #[test]
+    fn names_of_wrapped_networks_are_understood() {
+        let model = ModelSpec::Mlp { hidden: vec![3] }.build([1, 2, 2], 2).unwrap();
+        let draw = |seed| Weights::draw(&model.layout, &[seed], Precision::Float32, Device::Cpu);
+        let state = draw(7).state(0);
+        let renamed = |rename: &dyn Fn(&str) -> String| -> State {
+            state.iter().map(|(name, tensor)| (rename(name), tensor.copy())).collect()
+        };
+        for rename in [
+            &(|name: &str| format!("module.{name}")) as &dyn Fn(&str) -> String,
+            &|name| format!("_orig_mod.{name}"),
+            &|name| format!("_orig_mod.module.{name}"),
+            &|name| name.replace("layers.0.", "layers.0._orig_mod."),
+        ] {
+            let mut weights = draw(1);
+            weights.set_state(0, renamed(rename)).unwrap();
+            assert_eq!(weights.flat(), draw(7).flat());
+        }
+        let error = |state: State| draw(1).set_state(0, state).unwrap_err().to_string();
+        let other = error(renamed(&|name| format!("net.{name}")));
+        assert!(
+            other.contains("expected a tensor `layers.0.weight`") && other.contains("without `net.`"),
+            "{other}"
+        );
+        let mut twice = renamed(&str::to_owned);
+        twice.extend(renamed(&|name| format!("module.{name}")));
+        assert!(error(twice).contains("again"));
+    }
 
     /// With the channels of filters innermost everything means the same: states, gradients, noise, what is set.
     #[test]
