@@ -166,6 +166,28 @@ const LONGEST_UPDATE: f64 = 0.5;
 /// an update, which takes 5 ms.
 const SHARED_UPDATE: f64 = 0.05;
 
+/// Operations of an update in libtorch that are worth a thread of their own. Below, threads wait for each other longer than they compute.
+const OPERATIONS_OF_A_THREAD: f64 = 2e7;
+
+/// The threads that so many operations are worth.
+fn worth(operations: f64) -> usize {
+    (operations / OPERATIONS_OF_A_THREAD).max(1.0) as usize
+}
+
+/// Multiplications and additions of an update: one each per weight and place where it is used, forwards and twice that backwards.
+fn operations(spec: &RunSpec, shape: [usize; 3]) -> Result<f64> {
+    /// Of the last layer, which hardly counts where there is much to compute.
+    const CLASSES: usize = 10;
+    let (pixels, width) = ((shape[1] * shape[2]) as f64, spec.model.width() as f64);
+    let weights = spec.model.build(shape, CLASSES)?.layout.tensors.clone();
+    let used = weights.iter().filter(|tensor| tensor.is_product).map(|tensor| match tensor.shape[..] {
+        // Where filters double, the places of each direction halve.
+        [filters, _, _, _] => tensor.numel() as f64 * pixels * (width / filters as f64).powi(2),
+        _ => tensor.numel() as f64,
+    });
+    Ok(6.0 * used.sum::<f64>() * spec.batch as f64)
+}
+
 /// One measured case.
 #[derive(Clone, Debug)]
 struct Case {
@@ -269,7 +291,7 @@ impl Choice {
         let (stack, torch) = fastest(cases, spec, shape, cohort, cores);
         // Runs that leave cores idle share them within operations, as far as that pays.
         let idle = (cores / runs.max(1)).max(1);
-        let threads = if stack == 1 { idle } else { 1 };
+        let threads = if stack == 1 { idle.min(worth(operations(spec, shape)?)) } else { 1 };
         let torch = torch / threads as f64;
         let images = lanes::images(spec.precision, spec.batch, cohort, cores);
         let mut lanes = Self::lanes(spec.precision, images);
@@ -416,6 +438,32 @@ mod tests {
         }
         let text = "{\"stack\":16,\"threads\":1,\"backend\":\"lanes\"}";
         assert_eq!(serde_json::from_str::<Choice>(text).unwrap(), Choice::lanes(Precision::Float32, 1));
+    }
+
+    /// Operations by hand: of a layer of 64 x 10 weights 6 · 640 per image; of the ResNet's first stage 9 · 4 · 4 weights at 64 pixels.
+    #[test]
+    fn a_lone_run_in_libtorch_shares_the_cores_where_its_updates_are_long() {
+        use crate::model::ModelSpec;
+        let run = |model: ModelSpec, batch: usize| RunSpec { model, batch, ..crate::train::spec::example() };
+        assert_eq!(operations(&run(ModelSpec::Linear, 8), [1, 8, 8]).unwrap(), 8.0 * 6.0 * 640.0);
+        let mlp = ModelSpec::Mlp { hidden: vec![32] };
+        assert_eq!(operations(&run(mlp, 1), [1, 8, 8]).unwrap(), 6.0 * (64.0 * 32.0 + 320.0));
+        let width = 4.0f64;
+        let stages = 64.0 * width * width * 9.0 * (4.0 + 3.0 * 3.5) + 64.0 * width * width * 3.0 * 0.5;
+        let resnet = 64.0 * 9.0 * width + stages + 10.0 * 8.0 * width;
+        assert_eq!(operations(&spec(4, 1), [1, 8, 8]).unwrap(), 6.0 * resnet);
+
+        let threads = |model: ModelSpec, side: usize, batch: usize, runs: usize| {
+            Choice::measured(&run(model, batch), [1, side, side], runs, runs, 8).unwrap().threads
+        };
+        assert_eq!(threads(ModelSpec::Linear, 8, 8, 1), 1);
+        assert_eq!(threads(ModelSpec::Mlp { hidden: vec![64] }, 8, 128, 1), 1);
+        // The more there is to do, the more of the cores; all of them, but no core that another run has.
+        let wide = |width| ModelSpec::Mlp { hidden: vec![width, width] };
+        assert!((2..8).contains(&threads(wide(512), 16, 32, 1)));
+        assert_eq!(threads(wide(4096), 32, 128, 1), 8);
+        let busy = threads(wide(4096), 32, 128, 4);
+        assert!(busy <= 2, "{busy}");
     }
 
     #[test]
