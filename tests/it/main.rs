@@ -22,6 +22,7 @@ mod prompt;
 mod readers;
 mod received;
 mod reference;
+mod right_numbers;
 mod session;
 mod slurm;
 mod support;
