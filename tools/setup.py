@@ -17,6 +17,7 @@ writes .cargo/config.toml (not tracked), so that plain `cargo build` works with 
 """
 
 import contextlib
+import csv
 import errno
 import fcntl
 import hashlib
@@ -25,6 +26,7 @@ import http.client
 import json
 import os
 import platform
+import re
 import shutil
 import ssl
 import subprocess
@@ -37,6 +39,8 @@ from pathlib import Path
 
 VERSION = "2.11.0"
 ROOT = Path(__file__).resolve().parent.parent
+# What pip installs, with versions and hashes; tools/lock.py writes it.
+REQUIREMENTS = ROOT / "tools" / "requirements"
 CACHE = Path(
     os.environ.get("KELVIN_CACHE")
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kelvin"
@@ -49,6 +53,9 @@ WHEELS = [
     ("nvidia-cuda-runtime", "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl", "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548"),
     ("nvidia-cuda-cupti", "nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl", "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8"),
 ]
+# torch-sys links libtorch_cuda wherever it sees it; here it sees the CPU libraries alone.
+LINKS = {"libc10.so": "libc10.so", "libtorch_cpu.so": "libtorch_cpu.so", "libgomp.so.1": "libgomp.so.1",
+         "libtorch.so": "libtorch_cpu.so"}
 DISK_GB = 4  # wheels 0.54, unpacked 1.1, cargo's target folder about 2
 
 
@@ -102,19 +109,38 @@ class Links(html.parser.HTMLParser):
             self.hrefs.append(dict(attrs).get("href") or "")
 
 
-def file_url(index, project, name, context):
-    """The address of one file of a project in a package index (PEP 503 page)."""
+def index_links(index, project, context):
+    """The addresses of a project's files in a package index (PEP 503 page), with their hashes behind a #."""
     page = f"{index.rstrip('/')}/{project}/"
     request = urllib.request.Request(page, headers={"Accept": "text/html"})
     with urllib.request.urlopen(request, timeout=60, context=context) as answer:
         links = Links()
         links.feed(answer.read().decode())
         base = answer.geturl()
-    for href in links.hrefs:
-        address = urllib.parse.urljoin(base, href).split("#")[0]
+    return [urllib.parse.urljoin(base, href) for href in links.hrefs]
+
+
+def file_url(index, project, name, context):
+    """The address of one file of a project."""
+    for address in index_links(index, project, context):
+        address = address.split("#")[0]
         if urllib.parse.unquote(address.rsplit("/", 1)[-1]) == name:
             return address
     fail(f"the package index {index} does not list {name}")
+
+
+def certificates():
+    """What package indexes are trusted by: the certificates that pip uses."""
+    cert = pip_setting("cert")
+    return ssl.create_default_context(cafile=cert if cert and os.path.exists(cert) else None)
+
+
+def install(python, name, *options):
+    """Have pip install an environment's packages, each in a version and with a hash that this repository knows."""
+    command = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:", *options,
+               "-r", str(REQUIREMENTS / f"{name}.txt")]
+    if subprocess.run(command).returncode != 0:
+        fail(f"`{' '.join(command)}` failed; see its message above")
 
 
 def sha256(path):
@@ -175,9 +201,7 @@ def unpack(wheels):
     lib = fresh / "link" / "lib"
     lib.mkdir(parents=True)
     (fresh / "link" / "include").symlink_to("../site/torch/include")
-    # torch-sys links libtorch_cuda wherever it sees it; here it sees the CPU libraries alone.
-    for link, target in [("libc10.so", "libc10.so"), ("libtorch_cpu.so", "libtorch_cpu.so"),
-                         ("libgomp.so.1", "libgomp.so.1"), ("libtorch.so", "libtorch_cpu.so")]:
+    for link, target in LINKS.items():
         (lib / link).symlink_to(f"../../site/torch/lib/{target}")
     try:
         fresh.rename(final)
@@ -189,18 +213,63 @@ def unpack(wheels):
         wheel.unlink(missing_ok=True)
 
 
+def plain(name):
+    """A project's name as folders of installed packages write it."""
+    return re.sub(r"[-_.]+", "_", name).lower()
+
+
+def lacks(site, packages):
+    """What is not as it was installed in a folder of packages, or None: every file is there in its length, as each package's own list
+    has it. Packages are names with versions."""
+    lists = {plain(found.name.removesuffix(".dist-info")): found / "RECORD" for found in site.glob("*.dist-info")}
+    for name, version in packages:
+        record = lists.get(plain(f"{name}-{version}"))
+        if record is None or not record.is_file():
+            return f"{name} {version}"
+        with open(record, newline="") as file:
+            for path, _, size in csv.reader(file):
+                found = site / path
+                try:
+                    # What pip compiles, and the list itself, have no length there.
+                    if not found.is_file() or size and found.stat().st_size != int(size):
+                        return str(found)
+                except OSError:
+                    return str(found)
+    return None
+
+
+def required(name):
+    """The packages of an environment that every Python needs, with their versions."""
+    text = (REQUIREMENTS / f"{name}.txt").read_text()
+    return re.findall(r"^([\w.-]+)==([^\s;]+)(?= \\)", text, re.MULTILINE)
+
+
+def is_whole(final, missing):
+    """Whether a folder of the cache is complete; one that is not is taken out of the way."""
+    if not final.exists():
+        return False
+    if missing is None:
+        return True
+    say(f"{final} is incomplete ({missing}): it is made again")
+    aside = final.with_name(f"{final.name}.new-incomplete-{os.getpid()}")
+    final.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+    return False
+
+
 def libtorch():
     final = CACHE / f"libtorch-{VERSION}"
-    if final.exists():
+    links = [final / "link" / "lib" / name for name in LINKS]
+    missing = next((str(link) for link in links if not link.exists()), None)
+    missing = missing or lacks(final / "site", [wheel[1].split("-")[:2] for wheel in WHEELS])
+    if is_whole(final, missing):
         return final
     for stale in CACHE.glob(f"libtorch-{VERSION}.new-*"):
         shutil.rmtree(stale, ignore_errors=True)
     free = shutil.disk_usage(CACHE).free / 1e9
     if free < DISK_GB:
         fail(f"{CACHE} has {free:.1f} GB free and needs {DISK_GB} GB. Free some, or set KELVIN_CACHE to a folder on a larger disk.")
-    cert = pip_setting("cert")
-    context = ssl.create_default_context(cafile=cert if cert and os.path.exists(cert) else None)
-    index = index_url()
+    context, index = certificates(), index_url()
     try:
         wheels = [fetch(index, context, *wheel) for wheel in WHEELS]
     except (urllib.error.URLError, TimeoutError) as error:
@@ -218,12 +287,10 @@ def cuda():
     if not (Path("/proc/driver/nvidia/version").exists() or os.environ.get("KELVIN_CUDA") == "1"):
         return None
     final = CACHE / f"cuda-{VERSION}"
-    if not final.exists():
+    if not is_whole(final, lacks(final, required("cuda"))):
         fresh = CACHE / f"cuda-{VERSION}.new-{os.getpid()}"
         say("NVIDIA driver found: installing torch with its CUDA packages (about 5 GB)")
-        done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(fresh), f"torch=={VERSION}"])
-        if done.returncode != 0:
-            fail("pip could not install torch with its CUDA packages; see its message above")
+        install(sys.executable, "cuda", "--target", str(fresh))
         fresh.rename(final)
     return final
 

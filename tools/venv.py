@@ -4,29 +4,23 @@
     venv.py readers    the readers that results must open in, and Jupyter's client (0.5 GB)
     venv.py torch      PyTorch, the baseline of the benchmark (6 GB)
 
-An environment that is complete is left as it is.
+An environment that is complete is left as it is. Versions and hashes are in tools/requirements, which tools/lock.py writes.
 """
 
 import shutil
 import subprocess
 import sys
 
-from setup import CACHE, VERSION, alone, fail, say
+from setup import CACHE, REQUIREMENTS, alone, fail, install, say
 
-PACKAGES = {
-    "readers": [
-        "pyarrow==26.0.1", "pandas==3.1.1", "polars==2.1.0", "duckdb==2.0.0", "numpy==2.4.6",
-        "jupyter_client==8.10.0", "nbconvert==7.17.2", "nbformat==5.11.1",
-    ],
-    "torch": [f"torch=={VERSION}", "numpy==2.4.6", "pyarrow==26.0.1", "pillow==13.0.0"],
-}
+ENVIRONMENTS = ["readers", "torch"]
 
 OLDEST = (3, 11)
 
 
 def main():
-    if len(sys.argv) != 2 or sys.argv[1] not in PACKAGES:
-        fail(f"usage: venv.py {'|'.join(PACKAGES)}")
+    if len(sys.argv) != 2 or sys.argv[1] not in ENVIRONMENTS:
+        fail(f"usage: venv.py {'|'.join(ENVIRONMENTS)}")
     if sys.version_info < OLDEST:
         fail(f"these packages need Python {OLDEST[0]}.{OLDEST[1]}, and this is {sys.version.split()[0]}; "
              "name another with make PYTHON=…")
@@ -36,20 +30,17 @@ def main():
 
 
 def make(name):
-    wanted = "\n".join(PACKAGES[name]) + "\n"
+    wanted = (REQUIREMENTS / f"{name}.txt").read_text()
     folder = CACHE / name
-    complete = folder / "packages.txt"
-    if complete.exists() and complete.read_text() == wanted:
+    # Written last. The Python that it was made with may be gone.
+    complete, python = folder / "packages.txt", folder / "bin" / "python"
+    if complete.exists() and complete.read_text() == wanted and python.exists():
         return
     shutil.rmtree(folder, ignore_errors=True)
     say(f"making the Python environment `{name}` in {folder}")
-    steps = [
-        [sys.executable, "-m", "venv", str(folder)],
-        [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *PACKAGES[name]],
-    ]
-    for step in steps:
-        if subprocess.run(step).returncode != 0:
-            fail(f"`{' '.join(step)}` failed; see its message above")
+    if subprocess.run([sys.executable, "-m", "venv", str(folder)]).returncode != 0:
+        fail(f"{sys.executable} cannot make an environment; see its message above (Debian: python3-venv)")
+    install(python, name)
     complete.write_text(wanted)
 
 
