@@ -36,3 +36,4 @@ pub mod theory;
 pub mod torch;
 pub mod train;
 mod untrusted;
+mod visible;

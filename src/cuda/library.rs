@@ -42,11 +42,12 @@ impl Library {
         let path = path().filter(|path| path.exists())?;
         let loaded = Self::of(&path);
         if let Err(said) = &loaded {
-            let _ = writeln!(
-                std::io::stderr(),
+            let text = format!(
                 "kelvin: {} cannot be used: {said}; training on a GPU goes on without CUDA graphs",
                 path.display()
             );
+            // Whoever hears nothing of it still gets the same numbers.
+            let _ = writeln!(std::io::stderr(), "{}", crate::visible::visible(&text));
         }
         loaded.ok()
     }

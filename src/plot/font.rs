@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use plotters::style::{FontFamily, FontStyle, IntoFont, register_font};
 
+use crate::visible::is_hidden;
+
 /// The name under which plotters knows the embedded font.
 pub(super) const EMBEDDED: FontFamily<'static> = FontFamily::SansSerif;
 /// The families that an SVG viewer tries, in this order.
@@ -56,12 +58,14 @@ pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
     String::new()
 }
 
-/// The text in one line, without characters that XML forbids.
+/// The text in one line, without characters that XML forbids or that nobody sees; those that join letters stay.
 pub(super) fn clean(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             c if c.is_control() => ' ',
+            '\u{200c}' | '\u{200d}' => c,
             '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+            c if is_hidden(c) => '\u{fffd}',
             c => c,
         })
         .collect()
@@ -79,7 +83,7 @@ mod tests {
         assert_eq!(fit("short", 16.0, 100.0), "short");
         let cut = fit("a text that is much too long", 16.0, 100.0);
         assert!(cut.ends_with('…') && width(&cut, 16.0) <= 100.0, "{cut}");
-        assert_eq!(clean("a\nb\u{7}c"), "a b c");
+        assert_eq!(clean("a\nb\u{7}c\u{202e}d"), "a b c\u{fffd}d");
     }
 
     #[test]

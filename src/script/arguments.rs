@@ -40,7 +40,8 @@ impl Arguments {
             "string" => Some(Dynamic::from(text.to_owned())),
             kind => {
                 return Err(Error::invalid(format!(
-                    "arg(\"{name}\", default): expected a number, text, true or false as default, found {kind}"
+                    "arg(\"{name}\", default): expected a number, text, true or false as default, found {}",
+                    super::convert::kind(kind)
                 )));
             }
         };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rhai::{Array, Dynamic, EvalAltResult, Map, NativeCallContext, Position};
 
+use super::manual;
 use super::session::Session;
 use crate::decimal::Steps;
 use crate::error::{Error, Result, nearest, suggestion};
@@ -44,12 +45,17 @@ pub(super) fn describe(value: &Dynamic) -> String {
         "map" => "a map".to_owned(),
         "array" => "an array".to_owned(),
         "Fn" => "a function".to_owned(),
-        name => {
-            let name = super::manual::type_name(name);
-            let article =
-                if name.starts_with(['A', 'E', 'I', 'O', 'U', 'a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
-            format!("{article} {name}")
-        }
+        name => kind(name),
+    }
+}
+
+/// A type by Rust's name for it, in words: `a Network`, `an integer`.
+pub(super) fn kind(name: &str) -> String {
+    let name = manual::type_name(name);
+    let a = if name.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+    match &*name {
+        "text" | "nothing" | "true or false" => name,
+        _ => format!("{a} {name}"),
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! The terminal's own variables tell which one it knows; `KELVIN_GRAPHICS` (kitty, iterm2, sixel, none) overrules them.
 
-use std::io::IsTerminal;
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use super::Shown;
 use super::output::taker;
-use super::{Shown, print};
+use super::painted::Painted;
+use super::terminal::{Stream, Variable, is_dumb};
+use crate::visible::visible;
 
 /// How a terminal wants its pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +24,10 @@ pub(super) enum Protocol {
 
 /// The protocol of the terminal that standard output is; none: it shows characters only.
 pub(super) fn protocol() -> Option<Protocol> {
-    std::io::stdout().is_terminal().then(|| chosen(&|name| std::env::var(name).ok())).flatten()
+    Stream::Output.is_terminal().then(|| chosen(&|name| std::env::var(name).ok())).flatten()
 }
 
-fn chosen(variable: &dyn Fn(&str) -> Option<String>) -> Option<Protocol> {
+fn chosen(variable: &Variable<'_>) -> Option<Protocol> {
     if let Some(asked) = variable("KELVIN_GRAPHICS") {
         return match asked.as_str() {
             "kitty" => Some(Protocol::Kitty),
@@ -36,7 +37,7 @@ fn chosen(variable: &dyn Fn(&str) -> Option<String>) -> Option<Protocol> {
         };
     }
     // A multiplexer between the program and the terminal passes neither on.
-    if variable("TMUX").is_some() || variable("STY").is_some() {
+    if is_dumb(variable) || variable("TMUX").is_some() || variable("STY").is_some() {
         return None;
     }
     let (program, kind) =
@@ -119,14 +120,16 @@ impl Picture {
         let large = || self.enlarged(times(VISIBLE));
         let text = |color| {
             let times = if color { times(LEGIBLE) } else { 1 };
-            self.enlarged(times).characters(color) + caption
+            self.enlarged(times).characters(color) + &*visible(caption)
         };
         if let Some(output) = taker() {
             return output.show(Shown { text: text(false), png: large().png(), ..Shown::default() });
         }
         match protocol().zip(large().png()) {
-            Some((protocol, png)) => print(&format!("{}\n{caption}", protocol.inline(&png))),
-            None => print(&text(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none())),
+            Some((protocol, png)) => {
+                Painted::own(format!("{}\n{}", protocol.inline(&png), visible(caption))).print();
+            }
+            None => Painted::own(text(Stream::Output.is_colored())).print(),
         }
     }
 }
@@ -182,6 +185,7 @@ mod tests {
         assert_eq!(with(&[("TERM", "foot")]), Some(Protocol::Sixel));
         assert_eq!(with(&[("TERM", "xterm-256color")]), None);
         assert_eq!(with(&[("TERM", "xterm-kitty"), ("TMUX", "x")]), None);
+        assert_eq!(with(&[("TERM", "dumb"), ("TERM_PROGRAM", "vscode")]), None);
         assert_eq!(with(&[("TERM", "xterm-kitty"), ("KELVIN_GRAPHICS", "none")]), None);
     }
 

@@ -209,6 +209,7 @@ pub(super) fn type_name(name: &str) -> String {
         "f64" => "number",
         "& str" | "&str" | "ImmutableString" | "String" | "string" => "text",
         "bool" => "true or false",
+        "()" => "nothing",
         "Array" => "array",
         "Map" => "map",
         "FnPtr" | "Fn" => "function",

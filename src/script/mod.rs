@@ -13,21 +13,24 @@ pub mod manual;
 mod modules;
 mod options;
 mod output;
+mod painted;
 mod report;
 mod session;
 mod show;
 mod slips;
+mod terminal;
 
 pub use arguments::Arguments;
 pub use modules::{ModuleFunction, STDLIB, functions_of};
 pub use options::RUN_OPTIONS;
 pub use output::{Output, Shown, redirect};
 pub(crate) use output::{clear_screen, finish_output, is_open, note_written, print, taker, tell};
+pub use painted::Painted;
 pub use report::{Failure, Input, Source, report, report_finding};
 pub use session::{ObserverFactory, Session, Speaker};
 pub use show::{Format, page, show, shown};
+pub(crate) use terminal::Stream;
 
-use std::io::IsTerminal;
 use std::rc::Rc;
 
 use rhai::{AST, Dynamic, Engine, EvalAltResult, OptimizationLevel, Scope};
@@ -104,12 +107,6 @@ pub(crate) fn wrapped(text: &str, indent: usize) -> String {
 /// Lines of the terminal that standard output is.
 fn rows() -> Option<usize> {
     screen().map(|(_, rows)| rows).filter(|rows| *rows > 0)
-}
-
-/// Whether errors are coloured.
-pub fn colored() -> bool {
-    let shown = output::taker().is_some() || std::io::stderr().is_terminal();
-    shown && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// A panic of what is evaluated becomes an error, and the session goes on.

@@ -1,11 +1,15 @@
 //! Where what scripts print, say and show goes: the standard streams, or whoever took their place, such as a notebook.
 
 use std::cell::RefCell;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
+
+use super::painted::Painted;
+use super::terminal::Stream;
+use crate::visible::visible;
 
 /// A value in the forms in which it can be shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +24,7 @@ pub struct Shown {
     pub png: Option<Vec<u8>>,
 }
 
-/// Takes what would go to the standard streams.
+/// Takes what would go to the standard streams. Its lines are visible, and may have kelvin's own colours.
 pub trait Output {
     /// A line that is printed.
     fn print(&self, text: &str);
@@ -51,8 +55,17 @@ pub(crate) fn taker() -> Option<Rc<dyn Output>> {
 /// Why standard output takes no more: what the system said, or nothing where nobody reads any more.
 static REFUSED: OnceLock<Option<String>> = OnceLock::new();
 
-/// Prints a line on standard output. Where that takes no more, what runs is stopped.
+/// Prints a line on standard output: as it is into a file or a pipe, else made visible.
 pub(crate) fn print(text: &str) {
+    if taker().is_none() && !Stream::Output.is_terminal() {
+        write_line(text);
+    } else {
+        write_line(&visible(text));
+    }
+}
+
+/// Writes a line to standard output. Where that takes no more, what runs is stopped.
+pub(super) fn write_line(text: &str) {
     if let Some(output) = taker() {
         output.print(text);
     } else if is_open() {
@@ -92,13 +105,18 @@ pub(crate) fn finish_output() -> Result<()> {
 pub(crate) fn clear_screen(wait: bool) {
     if let Some(output) = taker() {
         output.clear(wait);
-    } else if std::io::stdout().is_terminal() {
-        print("\x1b[H\x1b[2J");
+    } else if Stream::Output.is_drawn_over() {
+        Painted::own("\x1b[H\x1b[2J".to_owned()).print();
     }
 }
 
 /// Says something on standard error, if anybody listens: a sweep goes on when its terminal is gone.
 pub(crate) fn tell(text: &str) {
+    say_line(&visible(text));
+}
+
+/// Writes a line to standard error, in the same way.
+pub(super) fn say_line(text: &str) {
     if let Some(output) = taker() {
         output.tell(text);
     } else {

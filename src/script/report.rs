@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use ariadne::{Config, IndexType, Label, Report, ReportKind, Source as Text};
-use rhai::{EvalAltResult, ParseErrorType, Position};
+use rhai::{Dynamic, EvalAltResult, ParseErrorType, Position};
 
-use super::slips;
+use super::convert::{describe, kind};
+use super::{Painted, slips};
 use crate::error::nearest;
+use crate::visible::visible;
 
 /// A text that was evaluated.
 #[derive(Clone, Debug)]
@@ -81,9 +83,9 @@ pub enum Failure {
 }
 
 /// Lays an error out for a terminal.
-pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, String) {
+pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, Painted) {
     if matches!(root(error), EvalAltResult::ErrorTerminated(..)) {
-        return (Failure::Interrupted, "interrupted".to_owned());
+        return (Failure::Interrupted, Painted::plain("interrupted"));
     }
     let mut trace = innermost(error, source.known, "", false);
     if trace.message.contains("arguments to function call") && at(&trace.place, source).1.starts_with(':') {
@@ -108,9 +110,9 @@ pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, 
     let mut text = render(&trace.message, &trace.place, source, color);
     for Entered { how, what, from } in trace.entered {
         let (name, _, position) = source.locate(&from);
-        text += &format!("\n  {how} from {name}:{}{what}", position.line().unwrap_or(0));
+        text += &visible(&format!("\n  {how} from {name}:{}{what}", position.line().unwrap_or(0)));
     }
-    (Failure::Error, text)
+    (Failure::Error, Painted::own(text))
 }
 
 /// A call that was wrong may be wrong in one of its options: where the look at the text finds the same, its place is better.
@@ -129,9 +131,9 @@ fn to_the_word(trace: &mut Trace, source: &Source) {
 }
 
 /// Lays a finding of [`super::check`] out for a terminal, for a script that is one text.
-pub fn report_finding(finding: &super::check::Finding, source: &Source, color: bool) -> String {
+pub fn report_finding(finding: &super::check::Finding, source: &Source, color: bool) -> Painted {
     let place = Place { name: String::new(), position: finding.position };
-    render(&finding.message, &place, source, color)
+    Painted::own(render(&finding.message, &place, source, color))
 }
 
 fn root(error: &EvalAltResult) -> &EvalAltResult {
@@ -170,7 +172,14 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
     }
     let root = root(error);
     let message = match root {
+        EvalAltResult::ErrorRuntime(value, _) if is_unnamed(value) => {
+            format!("the script threw {}", describe(value))
+        }
         EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
+        EvalAltResult::ErrorMismatchDataType(wanted, found, _)
+        | EvalAltResult::ErrorMismatchOutputType(wanted, found, _) => {
+            format!("expected {}, found {}", kind(wanted), kind(found))
+        }
         EvalAltResult::ErrorParsing(kind, _) => match kind {
             ParseErrorType::MissingToken(..) => format!("{kind}; what is open before it goes on until here"),
             kind => kind.to_string(),
@@ -214,6 +223,11 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
     Trace { message, place: Place { name: name.to_owned(), position: root.position() }, entered: Vec::new() }
 }
 
+/// Whether a value says no more of itself than Rust's name of its type.
+fn is_unnamed(value: &Dynamic) -> bool {
+    value.type_name().contains("::") && value.to_string() == value.type_name()
+}
+
 /// `text` is Rhai's: `Unknown property 'a' - a getter is not registered for type 'Table'`.
 fn property(text: &str) -> String {
     match text.split('\'').collect::<Vec<_>>()[..] {
@@ -223,8 +237,7 @@ fn property(text: &str) -> String {
             )
         }
         [_, name, _, kind, ..] => {
-            let kind = super::manual::type_name(kind);
-            let a = if kind.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+            let (said, kind) = (self::kind(kind), super::manual::type_name(kind));
             let engine = super::engine(&super::Session::silent());
             let methods = super::manual::functions(&engine).into_iter();
             let methods: Vec<String> = methods
@@ -250,7 +263,7 @@ fn property(text: &str) -> String {
                     format!("it has {}", all.join(", "))
                 }
             };
-            format!("{a} {kind} has no property `{name}`; {hint}")
+            format!("{said} has no property `{name}`; {hint}")
         }
         _ => text.to_owned(),
     }
@@ -336,13 +349,19 @@ fn at<'a>(place: &'a Place, source: &'a Source) -> (&'a str, &'a str) {
     offset(position, text).map_or(("", ""), |start| text.split_at(start))
 }
 
+/// A message with its place, where all but kelvin's own colours is visible.
 fn render(message: &str, place: &Place, source: &Source, color: bool) -> String {
     let (name, text, position) = source.locate(place);
+    let (name, message) = (&*visible(name), &*visible(message));
     let Some(offset) = offset(position, text) else { return format!("error: {message}") };
     // The caret covers the word at the place of the error.
     let word = text[offset..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').count().max(1);
     let end = text[offset..].char_indices().nth(word).map_or(text.len(), |(at, _)| offset + at);
-    let span = (name, offset..end.max(offset));
+    // What stands before a place may be longer once it is visible.
+    let (before, word, after) =
+        (visible(&text[..offset]), visible(&text[offset..end]), visible(&text[end..]));
+    let span = (name, before.len()..before.len() + word.len());
+    let text = format!("{before}{word}{after}");
     let config = Config::default().with_color(color).with_index_type(IndexType::Byte);
     let mut out = Vec::new();
     let written = Report::build(ReportKind::Error, span.clone())
@@ -386,6 +405,8 @@ mod tests {
             false,
         )
         .1
+        .as_str()
+        .to_owned()
     }
 
     #[test]
@@ -417,6 +438,17 @@ mod tests {
         let text = message("digits().take(-3)");
         assert!(text.contains("take(n): expected an integer ≥ 0, found the integer -3"), "{text}");
         assert!(!message("print(a1)").contains("arguments"), "{}", message("print(a1)"));
+        for (script, wanted) in [
+            ("sgd(#{ momentum: linear() })", "momentum: expected a number, found a Model"),
+            ("let s = digits(); while s {}", "expected true or false, found a Dataset"),
+            ("[1][digits()]", "expected an integer, found a Dataset"),
+            ("throw digits()", "the script threw a Dataset"),
+            ("table([digits()])", "expected an array of maps, found in it a Dataset"),
+            ("table(#{ a: [sgd()] })", "column `a` holds an Optimizer, expected"),
+        ] {
+            let text = message(script);
+            assert!(text.contains(wanted) && !text.contains("kelvin::"), "{script}: {text}");
+        }
         let text = message("let m = linear;");
         assert!(text.contains("it is a function, which is written with brackets: linear(…)"), "{text}");
         let text = message("resnet(width: 2)");

@@ -183,9 +183,10 @@ impl Session {
         self.jobs.borrow().clone()
     }
 
-    /// How many jobs are not over.
+    /// How many jobs train and were not asked to stop.
     pub fn running_jobs(&self) -> usize {
-        self.jobs.borrow().iter().filter(|handle| !handle.job.is_over()).count()
+        let runs = |handle: &&JobHandle| !handle.job.is_over() && !handle.job.is_stopping();
+        self.jobs.borrow().iter().filter(runs).count()
     }
 
     /// The job that trains in a folder, however the folder is written.

@@ -8,11 +8,12 @@ use rhai::{Array, Dynamic, Engine, Map, Scope};
 use serde_json::Value;
 
 use super::bindings::{PlotHandle, TrainedRun};
-use super::{Shown, output, print, width};
+use super::{Shown, Stream, output, print, width};
 use crate::analysis::GapFit;
 use crate::data::Dataset;
 use crate::plot::Figure;
 use crate::table::{Cell, Table};
+use crate::visible::visible;
 
 /// How values are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +105,7 @@ fn bracketed(open: &str, mut parts: Vec<String>, close: &str, depth: usize, more
     let indent = "  ".repeat(depth + 1);
     let widest = parts.iter().map(|part| part.chars().count()).max().unwrap_or(0);
     let in_columns = open == "[" && widest <= 20 && !parts.iter().any(|part| part.contains('\n'));
-    let row = if in_columns { ((width().min(100) - 2) / (widest + 2)).max(1) } else { 1 };
+    let row = if in_columns { (width().min(100).saturating_sub(2) / (widest + 2)).max(1) } else { 1 };
     let line = |parts: &[String]| -> String {
         let parts: Vec<String> = match in_columns {
             true => parts.iter().map(|part| format!("{part:>widest$}")).collect(),
@@ -207,14 +208,12 @@ fn rows(table: &Table) -> Value {
         .collect()
 }
 
-/// Prints a text; one that is longer than the screen goes to the pager, where the prompt has one.
+/// Prints a text; one that is longer than the screen goes to the pager, where somebody sits at a terminal that has one.
 pub fn page(text: &str) {
-    if output::taker().is_some() {
-        return print(text);
-    }
-    let rows = super::rows();
-    let tall = rows.is_some_and(|rows| text.lines().count() + 1 > rows);
-    if !(tall && std::io::stdin().is_terminal() && to_pager(text)) {
+    let somebody =
+        || output::taker().is_none() && Stream::Output.is_drawn_over() && std::io::stdin().is_terminal();
+    let tall = || super::rows().is_some_and(|rows| text.lines().count() + 1 > rows);
+    if !(somebody() && tall() && to_pager(&visible(text))) {
         print(text);
     }
 }

@@ -19,7 +19,8 @@ use rhai::{Engine, EvalAltResult, Scope};
 
 use self::interpreter::Interpreter;
 use crate::error::Error;
-use crate::script::{self, Arguments, Failure, Format, Input, Session, Source, print, tell};
+use crate::script::{self, Arguments, Failure, Format, Input, Session, Source, Stream, print, tell};
+use crate::visible::visible;
 
 /// A research shell for the thermodynamics of learning.
 ///
@@ -159,14 +160,10 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the program; what it returns is its exit code.
 pub fn main() -> ExitCode {
-    let options = Options::try_parse().unwrap_or_else(|error| {
-        let printed = error.print();
-        if !error.use_stderr() {
-            script::note_written(printed);
-        }
-        // 2 for a usage error; 0 for help and the version.
-        leave(u8::try_from(error.exit_code()).unwrap_or(FAILED))
-    });
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => leave(misused(&error)),
+    };
     options.refuse_what_is_lost();
     quiet_workers();
     if let Err(error) = crate::interrupt::install() {
@@ -206,6 +203,23 @@ pub fn main() -> ExitCode {
     };
     // What a panic says is said already; libtorch must not be taken apart under its threads.
     leave(std::panic::catch_unwind(std::panic::AssertUnwindSafe(command)).unwrap_or(FAILED))
+}
+
+/// Tells what clap says of a command line, or help; returns the exit code.
+fn misused(error: &clap::Error) -> u8 {
+    let plain = error.render().to_string();
+    match visible(&plain) {
+        std::borrow::Cow::Borrowed(_) => {
+            let printed = error.print();
+            if !error.use_stderr() {
+                script::note_written(printed);
+            }
+        }
+        // It quotes what was typed, or what a pattern of the shell stood for.
+        std::borrow::Cow::Owned(visible) => tell(visible.trim_end()),
+    }
+    // 2 for a usage error; 0 for help and the version.
+    u8::try_from(error.exit_code()).unwrap_or(FAILED)
 }
 
 /// The exit code of a command; what went wrong is told.
@@ -271,9 +285,8 @@ fn check(files: &[PathBuf]) -> u8 {
             Ok(findings) if findings.is_empty() => print(&format!("{name}: nothing found")),
             Ok(findings) => {
                 bad = true;
-                findings
-                    .iter()
-                    .for_each(|finding| tell(&script::report_finding(finding, &source, script::colored())));
+                let colored = Stream::Error.is_colored();
+                findings.iter().for_each(|finding| script::report_finding(finding, &source, colored).tell());
             }
             Err(error) => {
                 bad = true;
@@ -301,11 +314,19 @@ fn leave(code: u8) -> ! {
 /// libtorch's panics in worker threads become a run's error, those of readers of broken files an error; they need no
 /// message of their own.
 fn quiet_workers() {
-    let loud = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let is_worker = std::thread::current().name() == Some(crate::train::engine::WORKER);
+        let thread = std::thread::current();
+        let is_worker = thread.name() == Some(crate::train::engine::WORKER);
         if !is_worker && !crate::error::is_guarded() {
-            loud(panic);
+            // Where RUST_BACKTRACE asks for it.
+            let trace = std::backtrace::Backtrace::capture();
+            let trace = match trace.status() {
+                std::backtrace::BacktraceStatus::Captured => format!("\n{trace}"),
+                _ => String::new(),
+            };
+            let text = format!("thread {} {panic}{trace}", thread.name().unwrap_or("without a name"));
+            // Not by `tell`, which a notebook may have taken, and which may be what panicked.
+            let _ = writeln!(std::io::stderr(), "{}", visible(&text));
         }
     }));
 }
@@ -376,14 +397,16 @@ fn run_text(engine: &Engine, session: &Rc<Session>, name: &str, text: &str, form
 
 /// Prints an error and returns its exit code.
 fn complain(error: &EvalAltResult, source: &Source) -> u8 {
-    let (failure, text) = script::report(error, source, script::colored());
+    let (failure, text) = script::report(error, source, Stream::Error.is_colored());
     match failure {
         Failure::Interrupted => {
-            tell_interrupted(&text);
+            if script::is_open() {
+                text.tell();
+            }
             INTERRUPTED
         }
         Failure::Error => {
-            tell(&text);
+            text.tell();
             FAILED
         }
     }

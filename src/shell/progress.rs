@@ -1,20 +1,20 @@
 //! Progress: a bar on a terminal, a line now and then elsewhere. On standard error, so that a script's
 //! output stays its own.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::error::Result;
-use crate::script::{ObserverFactory, taker, tell};
+use crate::script::{ObserverFactory, Stream, taker, tell};
 use crate::sweep::{Observer, PlannedRun, Process, Silent, Work};
 use crate::train::{EpochRecord, Status};
+use crate::visible::visible;
 
 /// The observers of a session.
 pub(super) fn observers(quiet: bool) -> ObserverFactory {
     Box::new(move || -> Box<dyn Observer> {
-        let terminal = taker().is_none() && std::io::stderr().is_terminal();
+        let terminal = taker().is_none() && Stream::Error.is_drawn_over();
         if quiet { Box::new(Silent) } else { Box::new(Progress::new(terminal)) }
     })
 }
@@ -79,7 +79,7 @@ impl Progress {
     /// A line of progress, where there is no bar.
     fn status(&self, text: &str, last: bool) {
         match taker() {
-            Some(output) => output.progress(text, last),
+            Some(output) => output.progress(&visible(text), last),
             None => tell(text),
         }
     }

@@ -200,6 +200,11 @@ impl Job {
         self.shared.lock().stage.is_over()
     }
 
+    /// Whether it was asked to stop and is not over yet.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.lock().stage == Stage::Stopping
+    }
+
     /// Asks it to finish its step and write its checkpoints.
     pub fn stop(&self) {
         self.scope.raise();

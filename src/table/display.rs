@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{Cell, Table, schema};
+use crate::visible::push_visible;
 
 /// Rows shown when a table is printed.
 pub(super) const ROWS: usize = 20;
@@ -231,9 +232,13 @@ fn clip(text: &str, longest: usize) -> String {
     let mut size = 0;
     // What is longer than this is cut in any case.
     for c in text.chars().take(4 * longest + 1) {
-        let part = if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-        size += part.chars().filter_map(UnicodeWidthChar::width).sum::<usize>();
-        out += &part;
+        let before = out.len();
+        match c {
+            '\n' => out += "\\n",
+            '\t' => out += "\\t",
+            c => push_visible(&mut out, c),
+        }
+        size += out[before..].chars().filter_map(UnicodeWidthChar::width).sum::<usize>();
     }
     if size <= longest {
         return out;
@@ -281,7 +286,7 @@ mod tests {
         let wanted = "名                      x  n
 text              float64  null
 日本語                0.5  null
-a\\tb\\u{1b}[31m  -0.333333  null
+a\\tb\\x1b[31m  -0.333333  null
 null                  NaN  null
 3 rows, 3 columns";
         assert_eq!(shown, wanted);

@@ -62,9 +62,11 @@ impl Recorded {
                     Ok(graph) => self.works[work as usize] = Recording::Ready(replayed(graph)),
                     Err(error) => {
                         // Whoever hears nothing of it still gets the same numbers.
+                        let said = error.to_string();
+                        let said = crate::visible::visible(&said);
                         let _ = writeln!(
                             std::io::stderr(),
-                            "kelvin: no CUDA graph ({error}); training goes on without"
+                            "kelvin: no CUDA graph ({said}); training goes on without"
                         );
                         launch(By::Host);
                     }

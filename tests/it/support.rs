@@ -99,6 +99,8 @@ impl Lab {
             .env("HOME", self.output.path())
             .env("XDG_DATA_HOME", self.output.path().join("share"))
             .env("NO_COLOR", "1")
+            // Else what is longer than a screen would wait for somebody.
+            .env("PAGER", "cat")
             .env_remove("KELVIN_DATA")
             .env_remove("XDG_CONFIG_HOME")
             .envs(self.variables.iter().cloned());

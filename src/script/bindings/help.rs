@@ -5,19 +5,17 @@ use rhai::plugin::*;
 use crate::error::{Error, suggestion};
 use crate::script::convert::{Scripted, at};
 use crate::script::manual::{Function, TOPICS, entry, first_sentence, functions as all, names};
-use crate::script::{print, wrapped};
+use crate::script::{page, wrapped};
 
 #[export_module]
 pub mod functions {
     /// Lists the topics, and every function with the first sentence of its doc.
     pub fn help(context: NativeCallContext) {
-        print("Topics, such as help(\"sweeps\"):");
+        let mut text = "Topics, such as help(\"sweeps\"):\n".to_owned();
         for topic in &TOPICS {
-            print(&format!("  {:12}  {}", topic.name, topic.title));
+            text += &format!("  {:12}  {}\n", topic.name, topic.title);
         }
-        print(
-            "\nFunctions, such as help(\"sweep\"), which lists the run options; at the prompt ?sweep is the same:",
-        );
+        text += "\nFunctions, such as help(\"sweep\"), which lists the run options; at the prompt ?sweep is the same:\n";
         let functions = all(context.engine());
         let width = functions.iter().map(|function| function.name.len()).max().unwrap_or(0);
         let mut listed: Vec<&Function> = Vec::new();
@@ -31,9 +29,11 @@ pub mod functions {
         }
         for function in listed {
             let told = first_sentence(&function.doc);
-            print(&wrapped(&format!("  {:width$}  {told}", function.name), width + 4));
+            text += &wrapped(&format!("  {:width$}  {told}", function.name), width + 4);
+            text += "\n";
         }
-        print("\nhelp(\"name\") explains a function, property, option or topic, with an example.");
+        text += "\nhelp(\"name\") explains a function, property, option or topic, with an example.";
+        page(&text);
     }
 
     /// Explains a function, a property, an option or a topic.
@@ -52,7 +52,7 @@ pub mod functions {
             };
             return Err(at(&context, Error::invalid(format!("nothing is called `{name}`; {hint}"))));
         };
-        print(text.trim_end());
+        page(text.trim_end());
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::plot::{self, Chart, Curve, Figure};
 use crate::script::convert::{Scripted, at, number};
 use crate::script::output::taker;
 use crate::script::session::Session;
-use crate::script::{Shown, graphics, print, tell};
+use crate::script::{Painted, Shown, Stream, graphics, tell};
 use crate::table::{Table, number as short};
 
 /// A plot in the making.
@@ -109,7 +109,6 @@ pub(super) fn save_figure(context: &NativeCallContext, figure: &Figure, path: &s
 
 /// Draws in the terminal: as a picture where it shows them, else with characters.
 pub(super) fn show_figure(figure: &Figure) {
-    use std::io::IsTerminal;
     if let Some(output) = taker() {
         let text = plot::text(figure, crate::script::width(), 20, false);
         return output.show(Shown { text, svg: Some(plot::svg(figure)), ..Shown::default() });
@@ -118,12 +117,13 @@ pub(super) fn show_figure(figure: &Figure) {
     if let Some(protocol) = graphics::protocol()
         && let Ok(png) = plot::png(figure)
     {
-        print(&protocol.inline(&png));
+        Painted::own(protocol.inline(&png)).print();
         return;
     }
-    let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let color = Stream::Output.is_colored();
     let (columns, height) = if figure.panels.len() > 1 { (200, 16) } else { (100, 20) };
-    print(&plot::text(figure, crate::script::width().min(columns), height, color));
+    let text = plot::text(figure, crate::script::width().min(columns), height, color);
+    Painted::own(text).print();
 }
 
 /// The fitted parameters to two digits, as a legend has room for.

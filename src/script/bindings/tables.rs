@@ -4,7 +4,7 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map};
 
 use crate::error::{Error, Result};
-use crate::script::convert::{Scripted, at, choice, count, handle, known_keys, text, texts, write_to};
+use crate::script::convert::{self, Scripted, at, choice, count, handle, known_keys, text, texts, write_to};
 use crate::table::{Cell, How, JoinOptions, Table};
 
 /// Names the types as scripts see them.
@@ -29,8 +29,8 @@ fn rows_of(rows: &Array) -> Result<(Vec<String>, Vec<Vec<Cell>>)> {
         .map(|row| {
             row.clone().try_cast::<Map>().ok_or_else(|| {
                 Error::invalid(format!(
-                    "table: expected an array of maps, found a row of {}",
-                    row.type_name()
+                    "table: expected an array of maps, found in it {}",
+                    convert::describe(row)
                 ))
             })
         })
@@ -77,9 +77,10 @@ fn cell(name: &str, value: &Dynamic) -> Result<Cell> {
         "i64" => Cell::Int(value.as_int().unwrap_or_default()),
         "f64" => Cell::Float(value.as_float().unwrap_or_default()),
         "string" => Cell::Text(value.to_string()),
-        kind => {
+        _ => {
             return Err(Error::invalid(format!(
-                "table: column `{name}` holds a {kind}, expected numbers, text, true or false"
+                "table: column `{name}` holds {}, expected numbers, text, true or false",
+                convert::describe(value)
             )));
         }
     })

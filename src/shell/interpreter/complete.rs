@@ -5,6 +5,7 @@ use std::path::Path;
 use super::commands::COMMANDS;
 use super::syntax::{Kind, Token, tokens};
 use crate::script::manual::{self, Function, Property};
+use crate::visible::is_hidden;
 
 /// A variable of the session.
 #[derive(Clone, Debug)]
@@ -70,8 +71,18 @@ const NO_COLUMNS: [&str; 6] = ["title", "x_label", "y_label", "show", "legend", 
 /// Options whose value is a column.
 const COLUMN_OPTIONS: [&str; 6] = ["x", "y", "by", "on", "metric", "column"];
 
-/// What may stand at the end of `line`.
+/// What may stand at the end of `line`, of what can be typed as it is seen.
 pub(in crate::shell) fn complete(line: &str, known: &Known) -> Found {
+    /// More are no help, and line editors count them in 16 bits; so do they with characters.
+    const MOST: usize = 10_000;
+    const LONGEST: usize = 1000;
+    let mut found = candidates(line, known);
+    found.candidates.retain(|name| name.len() <= LONGEST && !name.chars().any(|c| c == '\n' || is_hidden(c)));
+    found.candidates.truncate(MOST);
+    found
+}
+
+fn candidates(line: &str, known: &Known) -> Found {
     if let Some(found) = command(line, known) {
         return found;
     }
@@ -155,7 +166,7 @@ fn command(line: &str, known: &Known) -> Option<Found> {
         "doc" => Some(asked(start)),
         // What follows is evaluated.
         "time" | "type" => {
-            let found = complete(&line[start..], known);
+            let found = candidates(&line[start..], known);
             Some(Found { start: found.start + start, ..found })
         }
         _ => Some(Found { start: line.len(), candidates: Vec::new() }),
@@ -556,6 +567,24 @@ mod tests {
         assert_eq!(at("plot(runs.steady()).y(\"conv"), ["converged"]);
         assert_eq!(at("fit_gap(runs, #{ y: \"test_l"), ["test_loss"]);
         assert_eq!(at("plot(runs).title(\"ba"), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_typed_is_no_candidate() {
+        let mut known = known();
+        let names = ["gap\u{1b}]0;pwn\u{7}", "gap\u{202e}x", "gap\nx"];
+        known.variables[0].columns.extend(names.map(str::to_owned));
+        known.variables[0].columns.push("gap".repeat(1000));
+        known.variables[2].keys = (0..70_000).map(|number| format!("key{number}")).collect();
+        assert_eq!(complete("runs.filter(\"ga", &known).candidates, ["gap"]);
+        assert_eq!(complete("runs.ga", &known).candidates, ["gap"]);
+        assert_eq!(complete("settings.k", &known).candidates.len(), 10_000);
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| std::fs::write(folder.path().join(name), "").unwrap();
+        file("seen.parquet");
+        file("seen\u{1b}[2J.parquet");
+        let line = format!("parquet(\"{}/se", folder.path().display());
+        assert_eq!(complete(&line, &known).candidates, ["seen.parquet"]);
     }
 
     #[test]

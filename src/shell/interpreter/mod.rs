@@ -14,8 +14,8 @@ use rhai::{AST, Dynamic, Engine, Scope};
 use self::complete::{Known, Variable};
 use crate::error::Error;
 use crate::script::{
-    Failure, Format, Input, ModuleFunction, Session, Source, colored, functions_of, guarded, known_names,
-    manual, report, tell, type_name,
+    Failure, Format, Input, ModuleFunction, Painted, Session, Source, Stream, functions_of, guarded,
+    known_names, manual, report, tell, type_name,
 };
 use crate::table::Table;
 
@@ -45,7 +45,7 @@ pub(super) struct Trouble {
     /// What kind of failure it is.
     pub failure: Failure,
     /// What is told: the message with its place, a caret and the calls that led there.
-    pub text: String,
+    pub text: Painted,
 }
 
 /// Evaluates one input after another.
@@ -73,7 +73,7 @@ impl From<Error> for Trouble {
             Error::Interrupted => Failure::Interrupted,
             _ => Failure::Error,
         };
-        Self { failure, text: format!("error: {error}") }
+        Self { failure, text: Painted::plain(&format!("error: {error}")) }
     }
 }
 
@@ -103,7 +103,7 @@ impl Interpreter {
             Err(error) => Err(Error::io(&file, error).into()),
         };
         if let Err(trouble) = done {
-            tell(&trouble.text);
+            trouble.text.tell();
         }
     }
 
@@ -197,7 +197,7 @@ impl Interpreter {
         result.map_err(|error| {
             let (known, modules) = (known_names(&self.engine, &self.scope), self.session.modules());
             let source = Source { inputs: &self.inputs, known: &known, modules: &modules };
-            let (failure, text) = report(&error, &source, colored());
+            let (failure, text) = report(&error, &source, Stream::Error.is_colored());
             Trouble { failure, text }
         })
     }

@@ -1,9 +1,10 @@
 //! What a kernel does with what a notebook asks.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -16,6 +17,7 @@ use jupyter_protocol::{
     ReplyStatus, Status, Transient, UpdateDisplayData,
 };
 
+use super::request;
 use super::wire::{Mouth, Outgoing, Request, Wire};
 use crate::error::{Error, Result};
 use crate::script::{self, Failure, Output, Shown};
@@ -23,6 +25,7 @@ use crate::shell::VERSION;
 use crate::shell::interpreter::complete::{Known, complete};
 use crate::shell::interpreter::syntax::{Kind, is_open, tokens};
 use crate::shell::interpreter::{Interpreter, Trouble, commands};
+use crate::visible::visible;
 
 /// The version of Jupyter's messages that is spoken.
 const PROTOCOL: &str = "5.4";
@@ -36,6 +39,7 @@ pub(super) struct Kernel {
     known: Known,
     wire: Wire,
     notebook: Rc<Notebook>,
+    news: Arc<News>,
     cells: usize,
     /// Whether the start-up file ran: before the first cell, below which it may speak.
     started: bool,
@@ -54,7 +58,8 @@ impl Kernel {
         script::redirect(Some(Rc::clone(&notebook) as Rc<dyn Output>));
         interpreter.session.set_interactive();
         let known = interpreter.known();
-        Ok(Self { interpreter, known, wire, notebook, cells: 0, started: false })
+        let news = Arc::new(News { mouth: wire.mouth.clone(), late: Mutex::default() });
+        Ok(Self { interpreter, known, wire, notebook, news, cells: 0, started: false })
     }
 
     /// Answers until the notebook is closed.
@@ -118,7 +123,9 @@ impl Kernel {
         let reply = match &message.content {
             JupyterMessageContent::KernelInfoRequest(_) => Some(info().as_child_of(message)),
             JupyterMessageContent::ExecuteRequest(request) => {
+                self.news.begin(request, message);
                 let reply = self.execute(request, message);
+                self.news.end();
                 if request.stop_on_error && reply.status == ReplyStatus::Error {
                     behind = self.waiting();
                 }
@@ -144,7 +151,7 @@ impl Kernel {
                 let none = CommInfoReply { status: ReplyStatus::Ok, comms: Default::default(), error: None };
                 Some(none.as_child_of(message))
             }
-            _ => None,
+            _ => request::refusal(message).map(|reply| JupyterMessage::new(reply, Some(message))),
         };
         if let Some(reply) = reply {
             self.send(Outgoing::Reply(Box::new(reply)));
@@ -171,10 +178,10 @@ impl Kernel {
             self.publish(message, ExecuteInput { code: request.code.clone(), execution_count });
         }
         self.notebook.parent.replace(Arc::clone(message));
-        // Jobs of this cell speak below it, whichever runs then.
-        let (mouth, parent) = (self.wire.mouth.clone(), Arc::clone(message));
+        let (news, started_by) = (Arc::clone(&self.news), Arc::clone(message));
+        let is_attended = request.allow_stdin;
         self.interpreter.session.set_speaker(Arc::new(move |text: &str| {
-            stream(&mouth, &parent, true, text);
+            news.tell(&started_by, is_attended, text);
         }));
         if !std::mem::replace(&mut self.started, true) {
             self.interpreter.start_up();
@@ -215,12 +222,13 @@ impl Kernel {
     }
 
     fn complete(&mut self, request: &CompleteRequest) -> CompleteReply {
-        let found = complete(before(&request.code, request.cursor_pos), &self.known);
+        let before = before(&request.code, request.cursor_pos);
+        let found = complete(before, &self.known);
         CompleteReply {
             matches: found.candidates,
             // Jupyter counts characters.
             cursor_start: request.code[..found.start].chars().count(),
-            cursor_end: request.cursor_pos,
+            cursor_end: before.chars().count(),
             metadata: Default::default(),
             status: ReplyStatus::Ok,
             error: None,
@@ -233,7 +241,7 @@ impl Kernel {
             .find_map(|name| self.interpreter.explain(&name));
         InspectReply {
             found: told.is_some(),
-            data: told.map_or_else(Media::default, |text| Media::new(vec![MediaType::Plain(text)])),
+            data: told.map_or_else(Media::default, |text| media(Shown { text, ..Shown::default() })),
             metadata: Default::default(),
             status: ReplyStatus::Ok,
             error: None,
@@ -250,9 +258,16 @@ impl Kernel {
                 let range = usize::try_from(*start).unwrap_or(0)..usize::try_from(*stop).unwrap_or(0);
                 (*output, usize::MAX, all.filter(|(line, _)| range.contains(line)).collect())
             }
-            HistoryRequest::Search { output, pattern, n, .. } => {
+            HistoryRequest::Search { output, pattern, n, unique, .. } => {
                 let pattern = glob::Pattern::new(pattern).unwrap_or_default();
-                let fits = all.filter(|(_, text)| pattern.matches(text)).collect();
+                let mut fits: Vec<_> = all.filter(|(_, text)| pattern.matches(text)).collect();
+                if *unique {
+                    // Of equal inputs the last.
+                    let mut known = HashSet::new();
+                    fits.reverse();
+                    fits.retain(|(_, text)| known.insert(text.clone()));
+                    fits.reverse();
+                }
                 (*output, usize::try_from(*n).unwrap_or(usize::MAX), fits)
             }
         };
@@ -326,7 +341,7 @@ fn asked_about(code: &str, cursor: usize) -> Vec<String> {
 
 /// A value in the forms of a notebook, which takes the richest that it can show.
 fn media(shown: Shown) -> Media {
-    let mut forms = vec![MediaType::Plain(shown.text)];
+    let mut forms = vec![MediaType::Plain(visible(&shown.text).into_owned())];
     forms.extend(shown.html.map(MediaType::Html));
     forms.extend(shown.svg.map(MediaType::Svg));
     forms.extend(shown.png.map(|png| MediaType::Png(BASE64_STANDARD.encode(png))));
@@ -338,27 +353,70 @@ fn reply_error(trouble: &Trouble) -> ReplyError {
         Failure::Interrupted => "Interrupted",
         Failure::Error => "Error",
     };
-    let plain = without_colors(trouble.text.lines().next().unwrap_or_default());
+    let plain = trouble.text.uncolored();
+    let plain = plain.lines().next().unwrap_or_default();
     let evalue =
-        plain.strip_prefix("Error: ").or_else(|| plain.strip_prefix("error: ")).unwrap_or(&plain).to_owned();
+        plain.strip_prefix("Error: ").or_else(|| plain.strip_prefix("error: ")).unwrap_or(plain).to_owned();
     ReplyError {
         ename: ename.to_owned(),
         evalue,
-        traceback: trouble.text.lines().map(str::to_owned).collect(),
+        traceback: trouble.text.as_str().lines().map(str::to_owned).collect(),
     }
-}
-
-/// A text without the codes of terminals.
-fn without_colors(text: &str) -> String {
-    let mut parts = text.split("\x1b[");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + part.split_once('m').map_or(part, |(_, rest)| rest))
 }
 
 fn stream(mouth: &Mouth, parent: &Arc<JupyterMessage>, error: bool, text: &str) {
     let message = Outgoing::Stream { parent: Arc::clone(parent), error, text: format!("{text}\n") };
     // Where the notebook is closed nobody listens.
     let _ = mouth.blocking_send(message);
+}
+
+/// What jobs say.
+///
+/// Who sits at a notebook sees it below the cell that started the job, at once. A program that runs one cell after another, such as nbclient,
+/// says so by letting nobody be asked (`allow_stdin`), and reads only what belongs to the cell that it waits for: it is told
+/// there, or where none runs with the next one.
+struct News {
+    mouth: Mouth,
+    late: Mutex<Late>,
+}
+
+#[derive(Default)]
+struct Late {
+    /// The cell that a program waits for.
+    running: Option<Arc<JupyterMessage>>,
+    /// What was said while there was none.
+    lines: Vec<String>,
+}
+
+impl News {
+    fn lock(&self) -> MutexGuard<'_, Late> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A cell begins.
+    fn begin(&self, request: &ExecuteRequest, cell: &Arc<JupyterMessage>) {
+        let mut late = self.lock();
+        late.lines.drain(..).for_each(|line| stream(&self.mouth, cell, true, &line));
+        late.running = (!request.allow_stdin).then(|| Arc::clone(cell));
+    }
+
+    /// It is over.
+    fn end(&self) {
+        self.lock().running = None;
+    }
+
+    /// A job says something, whose cell was sent by somebody who sits there, or not.
+    fn tell(&self, started_by: &Arc<JupyterMessage>, is_attended: bool, text: &str) {
+        let text = visible(text);
+        if is_attended {
+            return stream(&self.mouth, started_by, true, &text);
+        }
+        let mut late = self.lock();
+        match &late.running {
+            Some(cell) => stream(&self.mouth, cell, true, &text),
+            None => late.lines.push(text.into_owned()),
+        }
+    }
 }
 
 /// Where a cell's output goes.
@@ -415,6 +473,7 @@ impl Output for Notebook {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::script::Painted;
 
     #[test]
     fn the_name_at_the_cursor_is_asked_about_then_the_calls_around_it() {
@@ -433,8 +492,8 @@ mod tests {
 
     #[test]
     fn an_error_s_value_is_its_message() {
-        let text = "\x1b[31mError:\x1b[0m unknown variable `x`\n ╭─[ <input 1>:1:1 ]".to_owned();
-        let error = reply_error(&Trouble { failure: Failure::Error, text });
+        let text = "Error: unknown variable `x`\n ╭─[ <input 1>:1:1 ]";
+        let error = reply_error(&Trouble { failure: Failure::Error, text: Painted::plain(text) });
         assert_eq!(error.evalue, "unknown variable `x`");
         assert_eq!(error.traceback.len(), 2);
     }

@@ -4,11 +4,12 @@
 //! delays no heartbeat, and can be interrupted.
 
 mod kernel;
+mod request;
 mod wire;
 
 use std::path::{Path, PathBuf};
 
-use jupyter_protocol::{ConnectionInfo, JupyterKernelspec};
+use jupyter_protocol::{ConnectionInfo, JupyterKernelspec, Transport};
 
 use super::interpreter::Interpreter;
 use crate::error::{Error, Result};
@@ -114,6 +115,12 @@ fn user_folder() -> Result<PathBuf> {
     })
 }
 
+/// Whether only this machine reaches the sockets.
+fn is_private(connection: &ConnectionInfo) -> bool {
+    let is_loopback = |ip: &str| ip.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    connection.transport == Transport::IPC || connection.ip == "localhost" || is_loopback(&connection.ip)
+}
+
 /// Serves a notebook until it is closed.
 pub(super) fn serve(file: &Path, interpreter: Interpreter) -> Result<()> {
     let json = std::fs::read_to_string(file).map_err(|error| Error::io(file, error))?;
@@ -132,6 +139,14 @@ pub(super) fn serve(file: &Path, interpreter: Interpreter) -> Result<()> {
     }
     if connection.ip == "*" {
         connection.ip = "0.0.0.0".to_owned();
+    }
+    if connection.key.is_empty() && !is_private(&connection) {
+        return Err(Error::invalid(format!(
+            "{}: expected a key, found none: on the address {} whoever reaches it could run anything; \
+             without one kelvin listens on 127.0.0.1 only",
+            file.display(),
+            connection.ip
+        )));
     }
     kernel::Kernel::start(connection, interpreter)?.serve();
     Ok(())

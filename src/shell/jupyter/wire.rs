@@ -17,6 +17,8 @@ use jupyter_zmq_client::{
 };
 use tokio::sync::mpsc;
 
+use super::request::{self, Seen};
+
 use crate::error::{Error, Result};
 
 /// Messages that may wait to be sent; then who has more waits, too.
@@ -176,18 +178,24 @@ async fn serve(
             }
         }
     });
-    tokio::spawn(listen(questions, asked, pending));
-    tokio::spawn(obey(control, info, mouth, end.clone()));
+    let seen = Seen::default();
+    tokio::spawn(listen(questions, asked, pending, seen.clone()));
+    tokio::spawn(obey(control, info, mouth, end.clone(), seen));
     tokio::spawn(follow_parent(end));
     speak(iopub, replies, outgoing).await;
     tokio::time::sleep(LINGER).await;
 }
 
 /// Hands on what is asked on the shell channel.
-async fn listen(mut questions: RouterRecvConnection, asked: Sender<Request>, pending: Arc<AtomicUsize>) {
+async fn listen(
+    mut questions: RouterRecvConnection,
+    asked: Sender<Request>,
+    pending: Arc<AtomicUsize>,
+    seen: Seen,
+) {
     loop {
-        match questions.read().await {
-            Ok(message) => {
+        match request::read(&mut questions, &seen).await {
+            Some(message) => {
                 // Interrupts that came while nothing was to be done are not for this.
                 if pending.fetch_add(1, Ordering::SeqCst) == 0 {
                     crate::interrupt::clear();
@@ -196,16 +204,21 @@ async fn listen(mut questions: RouterRecvConnection, asked: Sender<Request>, pen
                     return;
                 }
             }
-            // What cannot be read or is signed by somebody else is not answered.
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            None => tokio::time::sleep(PAUSE).await,
         }
     }
 }
 
 /// Does what is asked on the control channel, whatever is evaluated meanwhile.
-async fn obey(mut control: KernelControlConnection, info: KernelInfoReply, mouth: Mouth, end: End) {
+async fn obey(
+    mut control: KernelControlConnection,
+    info: KernelInfoReply,
+    mouth: Mouth,
+    end: End,
+    seen: Seen,
+) {
     loop {
-        let Ok(message) = control.read().await else {
+        let Some(message) = request::read(&mut control, &seen).await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
@@ -225,7 +238,7 @@ async fn obey(mut control: KernelControlConnection, info: KernelInfoReply, mouth
                 let reply = ShutdownReply { restart: request.restart, status: ReplyStatus::Ok, error: None };
                 Some(reply.as_child_of(&message))
             }
-            _ => None,
+            _ => request::refusal(&message).map(|reply| JupyterMessage::new(reply, Some(&message))),
         };
         if let Some(reply) = reply {
             // A client that has gone is no reason to stop.

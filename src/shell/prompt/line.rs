@@ -13,6 +13,7 @@ use rustyline::{Context, Helper};
 use crate::shell::interpreter::commands::is_command;
 use crate::shell::interpreter::complete::{Known, complete};
 use crate::shell::interpreter::syntax::{Kind, is_open, tokens};
+use crate::visible::is_hidden;
 
 /// The helper of the line editor.
 #[derive(Helper)]
@@ -57,6 +58,18 @@ fn style(kind: Kind, called: bool) -> Option<&'static str> {
     })
 }
 
+/// Bytes of a line that is coloured while it is typed.
+const LONG: usize = 4096;
+
+/// A line as it is edited, without what is hidden: the line editor gives that no width, so that an escape would push the cursor off its
+/// place. What becomes of the line shows it.
+fn seen(line: &str) -> Cow<'_, str> {
+    match line.chars().any(is_hidden) {
+        true => Cow::Owned(line.chars().filter(|&c| !is_hidden(c)).collect()),
+        false => Cow::Borrowed(line),
+    }
+}
+
 /// The brackets that belong to each other at the cursor: on one, or just behind one.
 fn matching(line: &str, position: usize) -> Option<(usize, usize)> {
     let words = tokens(line);
@@ -75,16 +88,16 @@ fn matching(line: &str, position: usize) -> Option<(usize, usize)> {
 
 impl Highlighter for Line {
     fn highlight<'l>(&self, line: &'l str, position: usize) -> Cow<'l, str> {
-        if !self.color || is_command(line) {
-            return Cow::Borrowed(line);
+        if !self.color || is_command(line) || line.len() > LONG {
+            return seen(line);
         }
         let words = tokens(line);
         let pair = matching(line, position);
         let mut out = String::with_capacity(2 * line.len());
         let mut end = 0;
         for (at, word) in words.iter().enumerate() {
-            let text = &line[word.range.clone()];
-            out += &line[end..word.range.start];
+            let text = &*seen(&line[word.range.clone()]);
+            out += &seen(&line[end..word.range.start]);
             end = word.range.end;
             let called = words.get(at + 1).is_some_and(|next| &line[next.range.clone()] == "(");
             let style = match pair {
@@ -96,7 +109,7 @@ impl Highlighter for Line {
                 None => out += text,
             }
         }
-        out += &line[end..];
+        out += &seen(&line[end..]);
         Cow::Owned(out)
     }
 
@@ -104,8 +117,14 @@ impl Highlighter for Line {
         if self.color { Cow::Owned(format!("\x1b[90m{hint}\x1b[0m")) } else { Cow::Borrowed(hint) }
     }
 
-    fn highlight_char(&self, _: &str, _: usize, _: CmdKind) -> bool {
-        self.color
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
+        // A search shows in it what is searched for.
+        seen(prompt)
+    }
+
+    fn highlight_char(&self, line: &str, position: usize, _: CmdKind) -> bool {
+        let typed = || line.get(..position).and_then(|before| before.chars().next_back());
+        (self.color && line.len() <= LONG) || typed().is_some_and(is_hidden)
     }
 }
 
@@ -114,12 +133,13 @@ impl Hinter for Line {
 
     fn hint(&self, line: &str, position: usize, context: &Context<'_>) -> Option<String> {
         // Without colours a hint cannot be told from what was typed.
-        if !self.color || line.contains('\n') {
+        if !self.color || line.len() > LONG || line.contains('\n') {
             return None;
         }
         let hint = self.hinter.hint(line, position, context)?;
-        // Of a block, its first line.
-        hint.lines().next().filter(|hint| !hint.is_empty()).map(str::to_owned)
+        // Of a block, its first line; what it holds is typed as it is seen.
+        let fits = |hint: &&str| !hint.is_empty() && hint.len() <= LONG && !hint.chars().any(is_hidden);
+        hint.lines().next().filter(fits).map(str::to_owned)
     }
 }
 

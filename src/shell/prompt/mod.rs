@@ -4,20 +4,22 @@ mod ask;
 mod line;
 
 use std::cell::RefCell;
-use std::io::IsTerminal;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{
-    Cmd, CompletionType, Config, Editor, EventHandler, ExternalPrinter, KeyCode, KeyEvent, Modifiers,
+    Cmd, ColorMode, CompletionType, Config, Editor, EventHandler, ExternalPrinter, KeyCode, KeyEvent,
+    Modifiers,
 };
 
 use self::line::Line;
 use super::FAILED;
 use super::interpreter::{Interpreter, folder};
-use crate::script::{Session, print, tell};
+use crate::script::{Session, Stream, print, tell};
+use crate::visible::visible;
 
 /// Lines that the history keeps.
 const HISTORY: usize = 10_000;
@@ -28,22 +30,25 @@ const PROMPT: &str = "kelvin> ";
 pub(super) fn run(mut interpreter: Interpreter, quiet: bool) -> u8 {
     let session = Rc::clone(&interpreter.session);
     let known = Rc::new(RefCell::new(interpreter.known()));
-    let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let color = Stream::Output.is_colored();
     let mut editor = match editor(Line::new(Rc::clone(&known), color)) {
         Ok(editor) => editor,
         Err(error) => return fail(&error),
     };
     let history = folder("XDG_DATA_HOME", ".local/share").map(|folder| folder.join("history"));
-    if let Some(file) = &history {
-        // The first session has none.
-        let _ = editor.load_history(file);
-    }
+    let history = history.filter(|file| match load_history(&mut editor, file) {
+        Ok(()) => true,
+        Err(error) => {
+            tell(&format!("{}: {error}; this session's lines are not kept", file.display()));
+            false
+        }
+    });
     // Jobs speak above the line that is being typed.
     if let Ok(printer) = editor.create_external_printer() {
         let printer = Mutex::new(printer);
         session.set_speaker(Arc::new(move |text: &str| {
             let mut printer = printer.lock().unwrap_or_else(PoisonError::into_inner);
-            if printer.print(format!("{text}\n")).is_err() {
+            if printer.print(format!("{}\n", visible(text))).is_err() {
                 tell(text);
             }
         }));
@@ -74,7 +79,7 @@ pub(super) fn run(mut interpreter: Interpreter, quiet: bool) -> u8 {
                 }
                 match interpreter.take(&line) {
                     Ok(value) => interpreter.show(value),
-                    Err(trouble) => tell(&trouble.text),
+                    Err(trouble) => trouble.text.tell(),
                 }
             }
             Err(ReadlineError::Interrupted) => {}
@@ -92,8 +97,36 @@ pub(super) fn run(mut interpreter: Interpreter, quiet: bool) -> u8 {
     }
 }
 
+/// Reads the lines of former sessions. What cannot be a history is neither read nor written to.
+fn load_history(editor: &mut Editor<Line, DefaultHistory>, file: &Path) -> std::result::Result<(), String> {
+    /// Bytes; each line is kept in memory.
+    const LARGEST: u64 = 64_000_000;
+    let about = match std::fs::metadata(file) {
+        Ok(about) => about,
+        // The first session has none.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+    };
+    if !about.is_file() {
+        return Err("expected a file with the history of the prompt".to_owned());
+    }
+    if about.len() > LARGEST {
+        return Err(format!(
+            "expected a history of at most {} MB, found {} MB; remove it",
+            LARGEST / 1_000_000,
+            about.len() / 1_000_000
+        ));
+    }
+    editor.load_history(file).map_err(|error| format!("expected lines of text: {error}"))
+}
+
 fn editor(line: Line) -> rustyline::Result<Editor<Line, DefaultHistory>> {
-    let config = Config::builder().max_history_size(HISTORY)?.completion_type(CompletionType::List).build();
+    let config = Config::builder()
+        .max_history_size(HISTORY)?
+        .completion_type(CompletionType::List)
+        // Lines always pass the helper, which leaves colours out where they are not wanted.
+        .color_mode(ColorMode::Forced)
+        .build();
     let mut editor = Editor::with_config(config)?;
     editor.set_helper(Some(line));
     // Alt-Enter begins a new line whatever was typed.
