@@ -15,7 +15,7 @@ help:
 	@echo "make soak    the fault tests in full: hundreds of kills, every file-system call; half an hour or so"
 	@echo "make repl    the prompt"
 	@echo "make bench   kelvin and eager PyTorch side by side, into results/bench.parquet"
-	@echo "make lint    format, clippy, the library without its features"
+	@echo "make lint    format, clippy, the library without its features, advisories on crates where they can be had"
 
 setup:
 	@$(PYTHON) tools/setup.py
@@ -55,6 +55,7 @@ lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release --locked --lib --no-default-features -- -D warnings
+	@$(PYTHON) tools/audit.py
 
 clean:
 	rm -rf results

@@ -15,6 +15,7 @@ import time
 import nbformat
 import zmq
 from jupyter_client.manager import KernelManager
+from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import ExecutePreprocessor
 
@@ -212,6 +213,132 @@ def drive():
     return found
 
 
+def ask(notebook, kind, content, channel="shell", header=None):
+    """What is answered to a request as it is given, field by field."""
+    client = notebook.client
+    message = client.session.msg(kind, content)
+    message["header"].update(header or {})
+    parts = client.session.serialize(message)
+    wire = client.shell_channel if channel == "shell" else client.control_channel
+    wire.socket.send_multipart(parts)
+    return parts, reply_to(wire, message["msg_id"])
+
+
+def reply_to(wire, asked, limit=LIMIT):
+    until = time.monotonic() + limit
+    while time.monotonic() < until:
+        if wire.socket.poll(50):
+            _, parts = wire.session.feed_identities(wire.socket.recv_multipart())
+            reply = wire.session.deserialize(parts)
+            if reply["parent_header"].get("msg_id") == asked:
+                return {"kind": reply["msg_type"], **reply["content"]}
+    return None
+
+
+def raw(notebook, kind, content):
+    """The same of content that is JSON already, which Python would not write so."""
+    session = notebook.client.session
+    message = session.msg(kind, {})
+    parts = session.serialize(message)[2:5] + [content]
+    wire = notebook.client.shell_channel
+    wire.socket.send_multipart([b"<IDS|MSG>", session.sign(parts), *parts])
+    return reply_to(wire, message["msg_id"])
+
+
+def odd():
+    """Requests that are sent twice, that lack something, or in which something cannot be meant."""
+    found = {}
+    notebook = Notebook()
+    notebook.cell("let n = 0;")
+    parts, _ = ask(notebook, "execute_request", {"code": "n += 1;", "silent": False})
+    for _ in range(3):
+        notebook.client.shell_channel.socket.send_multipart(parts)
+    # Nor on another channel, nor as another's.
+    notebook.client.control_channel.socket.send_multipart(parts)
+    found["replayed"] = result(notebook.cell("n")[1])["text/plain"]
+    message = notebook.client.session.msg("kernel_info_request", {})
+    twice = notebook.client.session.serialize(message)
+    wire = notebook.client.shell_channel
+    wire.socket.send_multipart(twice)
+    wire.socket.send_multipart(twice)
+    found["answered"] = [reply_to(wire, message["msg_id"], limit) is not None for limit in (LIMIT, 1)]
+
+    def history(**content):
+        reply = ask(notebook, "history_request", content)[1]
+        return [reply["status"], [entry[2] for entry in reply["history"]]]
+
+    found["histories"] = [
+        history(hist_access_type="everything"), history(), history(hist_access_type="tail", n=1),
+        history(hist_access_type="tail", n=-1)[0], history(hist_access_type="tail", n=10**15)[0],
+        history(hist_access_type="range", start=-5, stop=2), history(hist_access_type="range", start=1, stop=None, session=-1)[0],
+        history(hist_access_type="search", pattern="n*", unique=True), history(hist_access_type="search", n="x")[0],
+    ]
+    ends = {}
+    for code, positions in {"swe": [-1, 0, 3, 4, 10**12, None, "x"], "😀swe": [1, 4, 5, 6]}.items():
+        for position in positions:
+            reply = ask(notebook, "complete_request", {"code": code, "cursor_pos": position})[1]
+            ends[f"{code} {position}"] = [reply["status"], reply["cursor_start"], reply["cursor_end"], "sweep" in reply["matches"]]
+    found["ends"] = ends
+    found["no_position"] = ask(notebook, "complete_request", {"code": "swe"})[1]["matches"]
+    found["half_a_pair"] = raw(notebook, "complete_request", b'{"code": "\\ud83dswe", "cursor_pos": 4}')["matches"]
+    found["half_a_pair_inspected"] = raw(notebook, "inspect_request", b'{"code": "\\ude00", "cursor_pos": 1, "detail_level": -1}')["found"]
+    found["inspected_at"] = [
+        ask(notebook, "inspect_request", {"code": "fit_gap", "cursor_pos": position})[1]["found"] for position in (-1, 99, None)]
+    found["refused"] = {}
+    for kind, content in [("execute_request", {"code": 5}), ("complete_request", {}), ("is_complete_request", {"code": None}),
+                          ("debug_request", {"type": "request"}), ("no_such_request", {})]:
+        reply = ask(notebook, kind, content)[1]
+        found["refused"][kind] = [reply["kind"], reply["status"]]
+    found["refused"]["control"] = ask(notebook, "execute_request", {"code": "n = 7;"}, channel="control")[1]["status"]
+    found["no_user"] = ask(notebook, "kernel_info_request", {}, header={"username": None, "version": 5})[1]["status"]
+    found["comms"] = ask(notebook, "comm_info_request", {"target_name": 5})[1]["status"]
+    found["still_there"] = result(notebook.cell("n")[1])["text/plain"]
+    reply, messages, _ = notebook.cell('print("a\\x1b]0;pwn\\x07b"); throw "c\\x1b]0;pwn\\x07"')
+    found["visible"] = [text(messages), reply["evalue"]]
+    notebook.end()
+
+    # Without a key whoever reaches the address could run anything.
+    connection = json.load(open(notebook.manager.connection_file)) if os.path.exists(notebook.manager.connection_file) else {}
+    connection = {"shell_port": 0, "iopub_port": 0, "stdin_port": 0, "control_port": 0, "hb_port": 0, "transport": "tcp",
+                  "signature_scheme": "hmac-sha256", **connection, "key": ""}
+    found["without_key"] = {}
+    for address in ("0.0.0.0", "*", "192.0.2.1", "::", "localhost.example"):
+        with open("open.json", "w") as file:
+            json.dump({**connection, "ip": address}, file)
+        done = subprocess.run([sys.argv[1], "jupyter", "run", "open.json"], capture_output=True, text=True, timeout=LIMIT)
+        found["without_key"][address] = [done.returncode, "expected a key, found none" in done.stderr]
+    manager = KernelManager(kernel_name="kelvin")
+    manager.session.key = b""
+    manager.start_kernel()
+    client = manager.client()
+    client.start_channels()
+    client.wait_for_ready(timeout=LIMIT)
+    found["without_key_here"] = client.execute("1", reply=True, timeout=LIMIT)["content"]["status"]
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+    return found
+
+
+def batch():
+    """What jobs say in a notebook that a program runs, whatever cell runs when they do."""
+    sweep = ('sweep(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 10, epochs: 2, seed: SEED }).start("batchSEED");')
+    sources = ["let first = " + sweep.replace("SEED", "1"), "first.wait();", "let second = " + sweep.replace("SEED", "2"), "1"]
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "kelvin", "display_name": "kelvin"}})
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    client = NotebookClient(notebook, timeout=LIMIT, kernel_name="kelvin")
+    with client.setup_kernel():
+        for number, cell in enumerate(notebook.cells):
+            if number == 3:
+                # While no cell runs, the second job ends.
+                while not glob.glob("batch2/metrics/**/*.parquet", recursive=True):
+                    time.sleep(0.02)
+                time.sleep(1.0)
+            client.execute_cell(cell, number)
+    said = ["".join(part.get("text", "") for part in cell.outputs if part.get("name") == "stderr") for cell in notebook.cells]
+    return {"said": ["".join(said).count(f"job {job} (batch{job}): ended after") for job in (1, 2)],
+            "at_the_latest": "(batch1): ended" in said[0] + said[1] and "(batch2): ended" in said[2] + said[3]}
+
+
 def convert():
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "kelvin", "display_name": "kelvin"}})
     sources = [
@@ -237,6 +364,8 @@ def main():
     with open(specification) as file:
         found = {"installed": installed.stdout, "argv": json.load(file)["argv"][1:]}
     found.update(drive())
+    found["odd"] = odd()
+    found["batch"] = batch()
     found.update(convert())
     print(json.dumps(found))
 

@@ -38,7 +38,7 @@ def make(name):
         return
     shutil.rmtree(folder, ignore_errors=True)
     say(f"making the Python environment `{name}` in {folder}")
-    if subprocess.run([sys.executable, "-m", "venv", str(folder)]).returncode != 0:
+    if subprocess.run([sys.executable, "-I", "-m", "venv", str(folder)]).returncode != 0:
         fail(f"{sys.executable} cannot make an environment; see its message above (Debian: python3-venv)")
     install(python, name)
     complete.write_text(wanted)

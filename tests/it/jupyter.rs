@@ -101,6 +101,47 @@ fn notebooks_run_complete_inspect_and_interrupt() {
     within("seconds_to_end_while_it_works", 1.9);
     assert!(found["checkpoints"].as_u64().unwrap() > 0);
 
+    let odd = &found["odd"];
+    let is = |name: &str, wanted: Value| assert_eq!(odd[name], wanted, "{name}");
+    is("replayed", "1".into());
+    is("answered", serde_json::json!([true, false]));
+    is(
+        "histories",
+        serde_json::json!([
+            ["ok", []], ["ok", []], ["ok", ["n"]], "ok", "ok", ["ok", ["let n = 0;"]], "ok", ["ok", ["n += 1;", "n"]], "ok"
+        ]),
+    );
+    is(
+        "ends",
+        serde_json::json!({
+            "swe -1": ["ok", 0, 0, false], "swe 0": ["ok", 0, 0, false], "swe 3": ["ok", 0, 3, true],
+            "swe 4": ["ok", 0, 3, true], "swe 1000000000000": ["ok", 0, 3, true], "swe None": ["ok", 0, 3, true],
+            "swe x": ["ok", 0, 3, true], "😀swe 1": ["ok", 1, 1, false], "😀swe 4": ["ok", 1, 4, true],
+            "😀swe 5": ["ok", 1, 4, true], "😀swe 6": ["ok", 1, 4, true],
+        }),
+    );
+    is("no_position", serde_json::json!(["sweep"]));
+    is("half_a_pair", serde_json::json!(["sweep"]));
+    is("half_a_pair_inspected", false.into());
+    is("inspected_at", serde_json::json!([true, true, true]));
+    is(
+        "refused",
+        serde_json::json!({
+            "execute_request": ["execute_reply", "error"], "complete_request": ["complete_reply", "error"],
+            "is_complete_request": ["is_complete_reply", "error"], "debug_request": ["debug_reply", "error"],
+            "no_such_request": ["no_such_reply", "error"], "control": "error",
+        }),
+    );
+    is("no_user", "ok".into());
+    is("comms", "ok".into());
+    is("still_there", "1".into());
+    is("visible", serde_json::json!(["a\\x1b]0;pwn\\x07b\n", "c\\x1b]0;pwn\\x07"]));
+    for (address, found) in odd["without_key"].as_object().unwrap() {
+        assert_eq!(found, &serde_json::json!([1, true]), "{address}");
+    }
+    is("without_key_here", "ok".into());
+    assert_eq!(found["batch"], serde_json::json!({ "said": [1, 1], "at_the_latest": true }));
+
     for part in ["converted_table", "converted_plot", "converted_text"] {
         is(part, true.into());
     }

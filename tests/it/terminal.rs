@@ -53,10 +53,22 @@ fn is_readable(screen: &File, closed: &AtomicBool) -> bool {
 impl Terminal {
     /// Starts kelvin and waits for its prompt.
     pub fn start(lab: &Lab) -> Self {
-        let (master, slave) = open_terminal();
+        let mut terminal = Self::open(lab, &[], Some("xterm-256color"), COLUMNS);
+        terminal.wait(READING);
+        terminal.wait(PROMPT);
+        terminal
+    }
+
+    /// Runs kelvin with arguments, at a terminal of a kind and a width.
+    pub fn open(lab: &Lab, arguments: &[&str], kind: Option<&str>, columns: u16) -> Self {
+        let (master, slave) = open_terminal(columns);
         let stdio = || Stdio::from(slave.try_clone().unwrap());
         let mut command = lab.kelvin();
-        command.env("TERM", "xterm-256color").stdin(stdio()).stdout(stdio()).stderr(stdio());
+        command.args(arguments).stdin(stdio()).stdout(stdio()).stderr(stdio());
+        match kind {
+            Some(kind) => command.env("TERM", kind),
+            None => command.env_remove("TERM"),
+        };
         // SAFETY: between fork and exec only these two system calls are made.
         unsafe {
             command.pre_exec(|| {
@@ -82,10 +94,7 @@ impl Terminal {
                 shared.1.notify_all();
             }
         });
-        let mut terminal = Self { child, keyboard: master, written, seen: 0 };
-        terminal.wait(READING);
-        terminal.wait(PROMPT);
-        terminal
+        Self { child, keyboard: master, written, seen: 0 }
     }
 
     /// Closes the terminal, as a connection that breaks does; returns the program's exit code.
@@ -161,6 +170,18 @@ impl Terminal {
         String::from_utf8_lossy(&self.written.0.lock().unwrap()).into_owned()
     }
 
+    /// Waits for the end; returns the exit code and everything that was written, with its codes.
+    pub fn all(&mut self) -> (Option<i32>, String) {
+        let mut code = None;
+        wait_until("the end", || {
+            code = self.child.try_wait().unwrap().map(|status| status.code());
+            code.is_some()
+        });
+        // Nobody holds the program's side open any more, so that the reader comes to the end of what was written.
+        wait_until("the last of what was written", || Arc::strong_count(&self.written) == 1);
+        (code.flatten(), self.raw())
+    }
+
     /// Everything on the screen.
     pub fn screen(&self) -> String {
         shown(&self.written.0.lock().unwrap())
@@ -196,8 +217,8 @@ impl Drop for Terminal {
 }
 
 /// A new pseudo-terminal: the side of keyboard and screen, and the program's side.
-fn open_terminal() -> (File, OwnedFd) {
-    let size = libc::winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+fn open_terminal(columns: u16) -> (File, OwnedFd) {
+    let size = libc::winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let (mut master, mut slave) = (0, 0);
     // SAFETY: the descriptors and the size outlive the call; name and settings may be null.
     let opened =
