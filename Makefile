@@ -39,7 +39,7 @@ test: setup
 # Every fault that the tests know, as often as it takes to be sure.
 soak: setup
 	@$(PYTHON) tools/venv.py readers
-	KELVIN_SOAK=1 KELVIN_PYTHON="$(CACHE)/readers/bin/python" $(CARGO) test --release --locked --test it -- --test-threads=1 --nocapture faults folders received slurm
+	KELVIN_SOAK=1 KELVIN_PYTHON="$(CACHE)/readers/bin/python" $(CARGO) test --release --locked --test it -- --test-threads=1 --nocapture faults folders received bits slurm interrupts hostile_values
 
 bench: build
 	@$(PYTHON) tools/venv.py torch

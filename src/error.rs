@@ -95,12 +95,18 @@ pub fn is_guarded() -> bool {
 
 /// Of `known` names the one nearest to `found`, if it is near enough to be a slip of the pen.
 pub fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// No name that anybody mistypes is longer, and the distance takes the product of two lengths.
+    const LONGEST: usize = 200;
+    if found.len() > LONGEST {
+        return None;
+    }
     let initials =
         |name: &str| -> String { name.split('_').filter_map(|word| word.chars().next()).collect() };
     // One letter in three may be wrong; of one or two letters, none.
     let most = |name: &str| name.len().max(found.len()) / 3;
     known
         .into_iter()
+        .filter(|name| name.len() <= LONGEST)
         .map(|name| {
             // `learning_rate` is meant by `lr`: a name's initials count as the name itself.
             let spelled = edit_distance(found, name);
@@ -157,5 +163,9 @@ mod tests {
         assert_eq!(nearest("epoch", known), Some("epochs"));
         assert_eq!(nearest("weigth_decay", known), Some("weight_decay"));
         assert_eq!(nearest("zebra", known), None);
+        // Without a look at the product of their lengths.
+        let long = "x".repeat(100_000_000);
+        assert_eq!(nearest(&long, [long.as_str()]), None);
+        assert_eq!(nearest("xx", [long.as_str(), "xxx"]), Some("xxx"));
     }
 }

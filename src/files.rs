@@ -7,8 +7,9 @@
 //! Tests put a hook before each call: it may end the process there, let the call fail, or let a write stop
 //! half-way, to see that a sweep survives it. Without a hook, calls go straight through.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -363,11 +364,15 @@ impl Drop for Aside<'_> {
 ///
 /// # Errors
 ///
-/// Those of `fill`; what the disk refuses names this file.
+/// Those of `fill`; what the disk refuses names this file; an interrupt, after which no file appears.
 pub fn write(path: &Path, fill: impl FnOnce(&mut Writer) -> Result<()>) -> Result<()> {
     let (files, folder) = (Files::default(), folder_of(path));
     files.create_folders(folder)?;
-    files.replace_with(folder, path, fill)
+    files.replace_with(folder, path, |file| {
+        fill(file)?;
+        // Nobody waits for what was left behind.
+        crate::interrupt::check()
+    })
 }
 
 /// Writes a file of these bytes, as [`write`] does.

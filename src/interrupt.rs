@@ -240,6 +240,11 @@ pub fn check() -> Result<()> {
     if raised() { Err(Error::Interrupted) } else { Ok(()) }
 }
 
+/// [`check`] at every 4096th step of a loop whose steps are short.
+pub fn check_at(step: usize) -> Result<()> {
+    if step % 4096 == 0 { check() } else { Ok(()) }
+}
+
 /// Does work that cannot look at the flag, such as a call into another library, on a thread of its own. An interrupt
 /// leaves the thread behind: it ends when its work does, or where that looks at the flag, and nobody takes its result.
 ///

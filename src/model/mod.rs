@@ -84,8 +84,8 @@ pub const MODELS: &[ModelInfo] = &[
 /// Larger images, and more classes, are taken for a mistake.
 const LARGEST_SIZE: usize = 65_536;
 
-/// More hidden layers are taken for a mistake.
-const DEEPEST: usize = 1000;
+/// More layers are taken for a mistake.
+const MOST_LAYERS: usize = 1000;
 
 /// More parameters are refused before any is allocated.
 pub(crate) const MOST_PARAMETERS: i64 = 1 << 29;
@@ -148,15 +148,17 @@ impl ModelSpec {
             Self::Mlp { hidden } => hidden.clone(),
             Self::Linear => Vec::new(),
         };
+        if sizes.len() > MOST_LAYERS {
+            return Err(Error::invalid(format!(
+                "{}: {} hidden layers; expected at most {MOST_LAYERS}",
+                self.info().name,
+                sizes.len()
+            )));
+        }
         match sizes.iter().find(|size| !(1..=4096).contains(*size)) {
             Some(size) => Err(Error::invalid(format!(
                 "{}: a layer of {size} units; expected 1 to 4096",
                 self.info().name
-            ))),
-            None if sizes.len() > DEEPEST => Err(Error::invalid(format!(
-                "{}: {} hidden layers; expected at most {DEEPEST}",
-                self.info().name,
-                sizes.len()
             ))),
             None => Ok(()),
         }
@@ -240,5 +242,7 @@ mod tests {
         assert!(resnet(2048).build([3, 32, 32], 10).is_err());
         assert!(resnet(8).build([1 << 40, 32, 32], 10).is_err());
         assert!(resnet(8).build([3, 32, 32], 0).is_err());
+        let deep = ModelSpec::Mlp { hidden: vec![1; 1001] }.check().unwrap_err().to_string();
+        assert!(deep.contains("1001 hidden layers; expected at most 1000"), "{deep}");
     }
 }

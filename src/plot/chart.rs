@@ -1,7 +1,7 @@
 //! From a table to a figure: which columns are drawn, and how.
 
 use super::drawable::Drawable;
-use super::figure::{Axis, Figure, Line, LineStyle, Panel};
+use super::figure::{Axis, Figure, Line, LineStyle, Panel, check_panels};
 use super::groups::Groups;
 use super::series::Series;
 use crate::error::{Error, Result};
@@ -84,6 +84,9 @@ impl Chart {
         }
         let data = Series::new(self, table)?;
         let facets = Groups::of(self.facet.as_deref(), table)?;
+        if let Some(column) = &self.facet {
+            check_panels(&format!("facet(\"{column}\")"), facets.names.len())?;
+        }
         let rows: Vec<usize> = (0..table.len()).collect();
         let mut panels: Vec<Panel> = facets
             .split(&rows)
@@ -297,6 +300,15 @@ mod tests {
         let message = bare.figure(&table, &[]).unwrap_err().to_string();
         assert!(message.contains("nothing to draw"), "{message}");
         assert!(Chart { mean: true, ..bare }.figure(&table, &[]).is_ok());
+    }
+
+    #[test]
+    fn a_panel_for_each_of_too_many_values_is_refused_before_any_is_made() {
+        let values: Vec<i64> = (0..100_000).collect();
+        let table = numbers(&[("temperature", &values), ("gap", &values), ("seed", &values)]);
+        let many = Chart { facet: Some("seed".into()), ..chart() };
+        let error = many.figure(&table, &[]).unwrap_err().to_string();
+        assert!(error.starts_with("facet(\"seed\"): 100000 panels, expected at most 1000"), "{error}");
     }
 
     #[test]

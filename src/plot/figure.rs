@@ -1,5 +1,7 @@
 //! What a figure shows, as plain data.
 
+use crate::error::{Error, Result};
+
 /// Several panels in a grid under one title.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Figure {
@@ -11,9 +13,31 @@ pub struct Figure {
     pub columns: usize,
 }
 
+/// Panels of a figure: more can neither be seen nor opened by viewers.
+const MOST_PANELS: usize = 1000;
+
+/// Refuses more panels than a figure holds; `what` says where they come from.
+///
+/// # Errors
+///
+/// Where there are more than a thousand.
+pub fn check_panels(what: &str, panels: usize) -> Result<()> {
+    if panels > MOST_PANELS {
+        return Err(Error::invalid(format!(
+            "{what}: {panels} panels, expected at most {MOST_PANELS}; filter the table first, or give the values colours"
+        )));
+    }
+    Ok(())
+}
+
 impl Figure {
     /// The panels of several figures in one grid; what stood above a figure stands above its panels.
-    pub fn grid(parts: Vec<Figure>, columns: usize, title: Option<String>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Where there are more panels than a figure holds.
+    pub fn grid(parts: Vec<Figure>, columns: usize, title: Option<String>) -> Result<Self> {
+        check_panels("figure", parts.iter().map(|part| part.panels.len()).sum())?;
         let titled = |part: Figure| {
             let above = part.title;
             part.panels.into_iter().map(move |panel| Panel {
@@ -24,7 +48,7 @@ impl Figure {
                 ..panel
             })
         };
-        Self { title, panels: parts.into_iter().flat_map(titled).collect(), columns }
+        Ok(Self { title, panels: parts.into_iter().flat_map(titled).collect(), columns })
     }
 
     /// The number of panels in one row: `columns`, or a fitting number when that is 0.
@@ -177,9 +201,13 @@ mod tests {
         };
         let parts =
             vec![part(None, &[None]), part(Some("a"), &[None]), part(Some("b"), &[Some("1"), Some("2")])];
-        let grid = Figure::grid(parts, 2, Some("all".into()));
+        let grid = Figure::grid(parts, 2, Some("all".into())).unwrap();
         let titles: Vec<Option<&str>> = grid.panels.iter().map(|panel| panel.title.as_deref()).collect();
         assert_eq!(titles, [None, Some("a"), Some("b, 1"), Some("b, 2")]);
         assert_eq!((grid.columns_used(), grid.title.as_deref()), (2, Some("all")));
+
+        let many = vec![part(None, &[None; 501]); 2];
+        let error = Figure::grid(many, 0, None).unwrap_err().to_string();
+        assert!(error.contains("figure: 1002 panels, expected at most 1000"), "{error}");
     }
 }

@@ -29,6 +29,10 @@ pub(super) fn ready() -> bool {
 pub(super) fn width(text: &str, size: f64) -> f64 {
     // plotters gives whole numbers, so measure large letters.
     const EM: f64 = 1000.0;
+    /// Letters that are measured: no place has room for more.
+    const MEASURED: usize = 2000;
+    let end = text.char_indices().nth(MEASURED).map_or(text.len(), |(at, _)| at);
+    let text = &text[..end];
     let measured = if ready() {
         let font = (EMBEDDED, EM * HEIGHT_PER_EM).into_font();
         font.layout_box(text).ok().map(|(_, (right, _))| right)
@@ -42,20 +46,18 @@ pub(super) fn width(text: &str, size: f64) -> f64 {
     ems * size
 }
 
-/// The text itself, or its beginning with "…" when it is wider than `room` pixels.
+/// The text itself, or its beginning with "…" when it is wider than `room` pixels. The beginning is looked for by halves:
+/// a longer one is wider.
 pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
     if width(text, size) <= room {
         return text.to_string();
     }
-    let mut letters: Vec<char> = text.chars().collect();
-    while letters.pop().is_some() {
-        let shorter: String = letters.iter().collect();
-        let shorter = format!("{}…", shorter.trim_end());
-        if width(&shorter, size) <= room {
-            return shorter;
-        }
+    let shorter = |end: usize| format!("{}…", text[..end].trim_end());
+    let ends: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+    match ends.partition_point(|&end| width(&shorter(end), size) <= room) {
+        0 => String::new(),
+        fitting => shorter(ends[fitting - 1]),
     }
-    String::new()
 }
 
 /// The text in one line, without characters that XML forbids or that nobody sees; those that join letters stay.
@@ -84,6 +86,20 @@ mod tests {
         let cut = fit("a text that is much too long", 16.0, 100.0);
         assert!(cut.ends_with('…') && width(&cut, 16.0) <= 100.0, "{cut}");
         assert_eq!(clean("a\nb\u{7}c\u{202e}d"), "a b c\u{fffd}d");
+        // The longest beginning: one letter more would not fit.
+        let text = "a text that is much too long";
+        let kept = cut.chars().count() - 1;
+        let longer: String = text.chars().take(kept + 1).collect();
+        assert!(width(&format!("{}…", longer.trim_end()), 16.0) > 100.0, "{cut}");
+        assert_eq!(fit("wide", 16.0, 1.0), "");
+    }
+
+    /// Once a letter was taken off after the other, and all that was left measured.
+    #[test]
+    fn a_text_of_a_million_letters_is_cut_at_once() {
+        let long = "a title ".repeat(125_000);
+        let cut = fit(&long, 16.0, 700.0);
+        assert!(cut.ends_with('…') && (600.0..=700.0).contains(&width(&cut, 16.0)), "{cut}");
     }
 
     #[test]

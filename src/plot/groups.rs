@@ -70,11 +70,13 @@ impl Groups {
 
     /// The given rows of each group, group by group; groups without any are left out.
     pub fn split(&self, rows: &[usize]) -> Vec<(usize, Vec<usize>)> {
-        let mut parts = vec![Vec::new(); self.names.len()];
-        for &row in rows {
-            parts[self.of_row[row]].push(row);
-        }
-        parts.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()).collect()
+        // Groups of groups are split: the time must not depend on how many groups there are.
+        let mut sorted = rows.to_vec();
+        sorted.sort_by_key(|&row| self.of_row[row]);
+        sorted
+            .chunk_by(|&a, &b| self.of_row[a] == self.of_row[b])
+            .map(|rows| (self.of_row[rows[0]], rows.to_vec()))
+            .collect()
     }
 }
 
@@ -141,6 +143,19 @@ mod tests {
         assert_eq!(found.of_row, [2, 4, 1, 5, 3, 3, 0, 0, 5]);
         assert_eq!(group(&[f64::INFINITY, 1.0, f64::NEG_INFINITY, f64::INFINITY]).of_row, [2, 1, 0, 2]);
         assert_eq!(group(&[1e-20, 2e-20, -1e-20]).of_row, [1, 2, 0]);
+    }
+
+    /// Once each group was split into as many parts as there are groups, empty ones too: 4·10¹⁰ here.
+    #[test]
+    fn groups_of_groups_take_no_room_for_empty_ones() {
+        let many: Vec<Cell> = (0..200_000).map(Cell::Int).collect();
+        let table = Table::from_cells(&["c".to_owned()], &[many]).unwrap();
+        let found = Groups::of(Some("c"), &table).unwrap();
+        let rows: Vec<usize> = (0..200_000).collect();
+        let parts = found.split(&rows);
+        let again: Vec<_> = parts.iter().flat_map(|(_, rows)| found.split(rows)).collect();
+        assert_eq!((parts.len(), again.len()), (200_000, 200_000));
+        assert_eq!(again[17], (17, vec![17]));
     }
 
     #[test]

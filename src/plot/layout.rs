@@ -422,10 +422,18 @@ fn spread(scale: Scale, length: f64) -> Ticks {
 fn occupied(drawable: &Drawable, x: Scale, y: Scale) -> Occupied {
     /// The longest way between two places along a line, as a fraction of the frame.
     const STEP: f64 = 0.02;
+    /// Positions that a legend looks at: of more, every so many stand for their neighbours.
+    const MOST: usize = 50_000;
+    let every = |count: usize| count.div_ceil(MOST).max(1);
+    let positions = every(drawable.lines.iter().flatten().map(Vec::len).sum());
     let place = |position: &Position| (x.fraction(position.0), y.fraction(position.1));
     let mut lines = Vec::new();
     for run in drawable.lines.iter().flatten() {
         lines.extend(run.first().map(place));
+        if positions > 1 {
+            lines.extend(run.iter().step_by(positions).map(place));
+            continue;
+        }
         for pair in run.windows(2) {
             let (from, to) = (place(&pair[0]), place(&pair[1]));
             let way = (to.0 - from.0).hypot(to.1 - from.1);
@@ -436,7 +444,8 @@ fn occupied(drawable: &Drawable, x: Scale, y: Scale) -> Occupied {
             }
         }
     }
-    Occupied { points: drawable.points.iter().flatten().map(place).collect(), lines }
+    let points = every(drawable.points.iter().map(Vec::len).sum());
+    Occupied { points: drawable.points.iter().flatten().step_by(points).map(place).collect(), lines }
 }
 
 #[cfg(test)]

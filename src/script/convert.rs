@@ -6,7 +6,6 @@ use rhai::{Array, Dynamic, EvalAltResult, Map, NativeCallContext, Position};
 
 use super::manual;
 use super::session::Session;
-use crate::decimal::Steps;
 use crate::error::{Error, Result, nearest, suggestion};
 
 /// A result as Rhai wants it.
@@ -21,8 +20,23 @@ pub(super) fn at(context: &NativeCallContext, error: Error) -> Box<EvalAltResult
 pub(super) fn raise(error: Error, position: Position) -> Box<EvalAltResult> {
     Box::new(match error {
         Error::Interrupted => EvalAltResult::ErrorTerminated("interrupted".into(), position),
-        error => EvalAltResult::ErrorRuntime(error.to_string().into(), position),
+        error => EvalAltResult::ErrorRuntime(readable(error.to_string()).into(), position),
     })
+}
+
+/// A message without most of a value that nobody reads to its end, such as a text of a hundred million letters.
+fn readable(message: String) -> String {
+    const LONGEST: usize = 4000;
+    match message.char_indices().nth(LONGEST) {
+        None => message,
+        Some(_) => {
+            let letters: Vec<char> = message.chars().collect();
+            let (start, end) = (&letters[..LONGEST / 2], &letters[letters.len() - LONGEST / 2..]);
+            let left_out = letters.len() - LONGEST;
+            let text = |part: &[char]| part.iter().collect::<String>();
+            format!("{} … ({left_out} more) … {}", text(start), text(end))
+        }
+    }
 }
 
 /// Writes to a path, where the session lets scripts write.
@@ -157,49 +171,17 @@ pub(super) fn unknown_option<'a>(
     format!("{call}: unknown option `{key}`; {hint}")
 }
 
-/// The values of an axis: an array's, a range's, or the one value.
-pub(super) fn axis(key: &str, value: &Dynamic) -> Result<Vec<Dynamic>> {
-    const LONGEST: i64 = 1_000_000;
-    let too_long = || Error::invalid(format!("{key}: an axis of more than {LONGEST} values"));
-    let range = |start: i64, end: i64| -> Result<Vec<Dynamic>> {
-        if end.saturating_sub(start) > LONGEST {
-            return Err(too_long());
-        }
-        Ok((start..end).map(Dynamic::from).collect())
-    };
-    let values = if let Some(values) = value.clone().try_cast::<Array>() {
-        values
-    } else if let Some(values) = value.clone().try_cast::<std::ops::Range<i64>>() {
-        range(values.start, values.end)?
-    } else if let Some(values) = value.clone().try_cast::<std::ops::RangeInclusive<i64>>() {
-        range(*values.start(), values.end().saturating_add(1))?
-    } else if let Some(values) = value.clone().try_cast::<Steps>() {
-        if values.left() > LONGEST as u64 {
-            return Err(too_long());
-        }
-        values.map(Dynamic::from).collect()
-    } else if value.type_name().contains("StepRange") {
-        // A range of integers with a step has no public type; a script can walk it.
-        let mut scope = rhai::Scope::new();
-        scope.push("values", value.clone());
-        let walk = "let all = []; for value in values { all.push(value); } all";
-        let mut engine = rhai::Engine::new();
-        engine.set_max_array_size(LONGEST as usize);
-        engine
-            .eval_with_scope::<Array>(&mut scope, walk)
-            .map_err(|error| Error::invalid(format!("{key}: not a range of values: {error}")))?
-    } else {
-        vec![value.clone()]
-    };
-    if values.is_empty() {
-        return Err(Error::invalid(format!("{key}: an axis without values; expected at least one")));
-    }
-    Ok(values)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_keeps_its_beginning_and_its_end() {
+        assert_eq!(readable("short".to_owned()), "short");
+        let long = readable(format!("no column `{}`; known: a, b", "ä".repeat(1_000_000)));
+        assert!(long.starts_with("no column `ää") && long.ends_with("ä`; known: a, b"), "{}", long.len());
+        assert!(long.contains("more) …") && long.chars().count() < 4100);
+    }
 
     /// Rust's names of types say `Arc<Mutex<Network>>`.
     #[test]

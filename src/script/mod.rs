@@ -3,6 +3,7 @@
 //! A binding converts arguments, calls one core function and maps the error; nothing else.
 
 mod arguments;
+mod axes;
 mod bindings;
 pub mod check;
 mod convert;

@@ -2,11 +2,13 @@
 
 use rhai::{Dynamic, FnPtr, Map, NativeCallContext};
 
-use super::convert::{at, axis, choice, count, flag, handle, integer, known_keys, number, text};
+use super::axes::Axes;
+use super::convert::{at, choice, count, flag, handle, integer, known_keys, number, text};
 use super::handles::{ModelHandle, OptimizerHandle};
 use crate::data::{Dataset, Sampling};
 use crate::decimal;
 use crate::error::{Error, Result};
+use crate::interrupt;
 use crate::optim::{OptimizerSpec, Schedule, Sgd};
 use crate::torch::Precision;
 use crate::train::{Group, InitFile, Measure, Order, RunSpec, Seeds, TrainMetrics};
@@ -174,12 +176,18 @@ pub const RUN_OPTIONS: &[RunOption] = &[
     RunOption {
         name: "seed",
         doc: "a number, or a map of the streams split, init, order, augment, noise; default 1",
-        set: None,
+        set: Some(|draft, value| {
+            draft.seeds = Seeds::all(integer("seed", value)?);
+            Ok(())
+        }),
     },
     RunOption {
         name: "epochs",
         doc: "passes over the training set, or a function of the run: |run| paper_epochs(run.temperature), where a run has lr, batch, temperature, train, width, seed, schedule; required",
-        set: None,
+        set: Some(|draft, value| {
+            draft.epochs = Some(epochs("epochs", value)?);
+            Ok(())
+        }),
     },
 ];
 
@@ -188,13 +196,10 @@ fn epochs(key: &str, value: &Dynamic) -> Result<u32> {
     u32::try_from(found).map_err(|_| Error::invalid(format!("{key}: expected less than 2³², found {found}")))
 }
 
-/// More runs than this are taken for a mistake.
-const MOST_RUNS: usize = 1_000_000;
-
 /// The runs that a map of options means: the product of its axes. `call` is the function's name.
 pub(super) fn expand(
     context: &NativeCallContext,
-    call: &str,
+    call: &'static str,
     options: &Map,
 ) -> super::convert::Scripted<Vec<RunSpec>> {
     let drafts = drafts(call, options).map_err(|error| at(context, error))?;
@@ -202,6 +207,7 @@ pub(super) fn expand(
     drafts
         .into_iter()
         .map(|mut draft| {
+            interrupt::check().map_err(|error| at(context, error))?;
             if let Some(function) = &function {
                 let run = draft.run_map().map_err(|error| at(context, error))?;
                 let value: Dynamic = function.call_within_context(context, (run,))?;
@@ -212,7 +218,7 @@ pub(super) fn expand(
         .collect()
 }
 
-fn drafts(call: &str, options: &Map) -> Result<Vec<Draft>> {
+fn drafts(call: &'static str, options: &Map) -> Result<Vec<Draft>> {
     known_keys(call, options, RUN_OPTIONS.iter().map(|option| option.name))?;
     for key in ["data", "model", "lr", "batch", "epochs"] {
         if !options.contains_key(key) {
@@ -221,7 +227,7 @@ fn drafts(call: &str, options: &Map) -> Result<Vec<Draft>> {
             return Err(Error::invalid(format!("{call}: the option `{key}` is missing: {what}")));
         }
     }
-    let mut drafts = vec![Draft {
+    let start = Draft {
         data: None,
         model: None,
         optimizer: OptimizerSpec::Sgd(Sgd::default()),
@@ -240,42 +246,43 @@ fn drafts(call: &str, options: &Map) -> Result<Vec<Draft>> {
         evaluate_every: 1,
         train_metrics: TrainMetrics::Evaluate,
         measure: options.get("measure").map_or(Ok(None), measure)?,
-    }];
+    };
+    let mut axes = Axes::new(call, "runs");
     for option in RUN_OPTIONS {
         let Some(value) = options.get(option.name) else { continue };
-        drafts = match (option.name, option.set) {
-            (_, Some(set)) => product(drafts, &axis(option.name, value)?, set)?,
-            ("seed", _) => seeds(drafts, value)?,
-            ("epochs", _) if !value.is_fnptr() => {
-                product(drafts, &axis("epochs", value)?, |draft, value| {
-                    draft.epochs = Some(epochs("epochs", value)?);
-                    Ok(())
-                })?
+        match option.name {
+            "measure" => {}
+            "epochs" if value.is_fnptr() => {}
+            "seed" if value.is_map() => {
+                let streams = handle::<Map>("seed", "a map of streams", value)?;
+                known_keys("seed", &streams, Seeds::NAMES)?;
+                for name in Seeds::NAMES {
+                    if let Some(value) = streams.get(name) {
+                        axes.add(&format!("seed.{name}"), value)?;
+                    }
+                }
             }
-            _ => drafts,
-        };
+            name => {
+                axes.add(name, value)?;
+            }
+        }
     }
-    Ok(drafts)
+    axes.product(start, set)
 }
 
-/// Every draft with every value.
-fn product(
-    drafts: Vec<Draft>,
-    values: &[Dynamic],
-    set: impl Fn(&mut Draft, &Dynamic) -> Result<()>,
-) -> Result<Vec<Draft>> {
-    if drafts.len().saturating_mul(values.len()) > MOST_RUNS {
-        return Err(Error::invalid(format!("a sweep of more than {MOST_RUNS} runs; shorten an axis")));
+/// Sets an option of a draft; `key` may be that of a seed's stream.
+fn set(draft: &mut Draft, key: &str, value: &Dynamic) -> Result<()> {
+    if let Some(stream) = key.strip_prefix("seed.") {
+        let seed = integer(key, value)?;
+        if let Some(stream) = draft.seeds.stream_mut(stream) {
+            *stream = seed;
+        }
+        return Ok(());
     }
-    drafts
-        .iter()
-        .flat_map(|draft| values.iter().map(move |value| (draft, value)))
-        .map(|(draft, value)| {
-            let mut draft = draft.clone();
-            set(&mut draft, value)?;
-            Ok(draft)
-        })
-        .collect()
+    match RUN_OPTIONS.iter().find(|option| option.name == key).and_then(|option| option.set) {
+        Some(set) => set(draft, value),
+        None => Ok(()),
+    }
 }
 
 /// The keys of `measure` as a map.
@@ -311,29 +318,6 @@ pub(super) fn groups(value: &Dynamic) -> Result<Vec<Group>> {
     groups.sort();
     groups.dedup();
     Ok(groups)
-}
-
-fn seeds(drafts: Vec<Draft>, value: &Dynamic) -> Result<Vec<Draft>> {
-    let Some(streams) = value.clone().try_cast::<Map>() else {
-        return product(drafts, &axis("seed", value)?, |draft, value| {
-            draft.seeds = Seeds::all(integer("seed", value)?);
-            Ok(())
-        });
-    };
-    known_keys("seed", &streams, Seeds::NAMES)?;
-    Seeds::NAMES.into_iter().filter_map(|name| streams.get(name).map(|value| (name, value))).try_fold(
-        drafts,
-        |drafts, (name, value)| {
-            let key = format!("seed.{name}");
-            product(drafts, &axis(&key, value)?, |draft, value| {
-                let seed = integer(&key, value)?;
-                if let Some(stream) = draft.seeds.stream_mut(name) {
-                    *stream = seed;
-                }
-                Ok(())
-            })
-        },
-    )
 }
 
 impl Draft {

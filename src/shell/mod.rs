@@ -8,7 +8,7 @@ mod jupyter;
 mod progress;
 mod prompt;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;

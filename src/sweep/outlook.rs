@@ -45,7 +45,7 @@ pub fn outlook(plan: &Plan, dir: Option<&Path>) -> Result<(Table, Option<String>
 fn costs(runs: &[PlannedRun], standings: &[Standing]) -> Result<Vec<Option<Expected>>> {
     let open: Vec<usize> = (0..runs.len()).filter(|&index| standings[index].is_open(false)).collect();
     let specs: Vec<RunSpec> = open.iter().map(|&index| runs[index].spec.clone()).collect();
-    let kinds = cohorts(&specs);
+    let kinds = cohorts(&specs)?;
     let mut costs = vec![None; runs.len()];
     let mut paces: Vec<f64> = Vec::new();
     let started = Instant::now();

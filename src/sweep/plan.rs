@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Dataset, MOST_EXAMPLES, Sampling};
 use crate::error::{Error, Result};
+use crate::interrupt;
 use crate::model::MOST_PARAMETERS;
 use crate::train::cohort::cohorts;
 use crate::train::engine::cores;
@@ -73,13 +74,22 @@ impl Plan {
     /// Checks every run and decides how it is executed. Loads the data sets.
     pub fn new(specs: Vec<RunSpec>) -> Result<Self> {
         let mut seen = HashSet::new();
-        let specs: Vec<RunSpec> = specs.into_iter().filter(|spec| seen.insert(spec.id())).collect();
+        let mut own = Vec::with_capacity(specs.len());
+        for (index, spec) in specs.into_iter().enumerate() {
+            interrupt::check_at(index)?;
+            let id = spec.id();
+            if seen.insert(id.clone()) {
+                own.push((id, spec));
+            }
+        }
+        let (ids, specs): (Vec<String>, Vec<RunSpec>) = own.into_iter().unzip();
         if specs.is_empty() {
             return Err(Error::invalid("a sweep of no runs: every axis needs at least one value"));
         }
         let mut datasets: HashMap<String, Dataset> = HashMap::new();
         let mut runs: Vec<Option<PlannedRun>> = vec![None; specs.len()];
-        for cohort in cohorts(&specs) {
+        for cohort in cohorts(&specs)? {
+            interrupt::check()?;
             let first = &specs[cohort[0]];
             let key = format!("{:?}", first.data);
             if !datasets.contains_key(&key) {
@@ -89,9 +99,11 @@ impl Plan {
             let choice = Choice::measured(first, data.shape(), cohort.len(), specs.len(), cores())?;
             let model = first.model.build(data.shape(), data.classes())?;
             for index in cohort {
+                interrupt::check_at(index)?;
                 let spec = specs[index].clone();
                 spec.check(data.len(), data.shape())?;
-                let (id, parameters, examples) = (spec.id(), model.layout.parameters(), Some(data.len()));
+                let (id, parameters, examples) =
+                    (ids[index].clone(), model.layout.parameters(), Some(data.len()));
                 runs[index] = Some(PlannedRun { id, choice, parameters, examples, spec });
             }
         }

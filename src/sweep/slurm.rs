@@ -206,7 +206,7 @@ pub fn task(store: &Store, task: &str) -> Result<Vec<PlannedRun>> {
         }
         let specs: Vec<RunSpec> = runs.iter().map(|run| run.spec.clone()).collect();
         // Runs of one cohort lie together, so that a share can stack them.
-        let order: Vec<usize> = cohorts(&specs).into_iter().flatten().collect();
+        let order: Vec<usize> = cohorts(&specs)?.into_iter().flatten().collect();
         let cut = |share: usize| share * runs.len() / index;
         return Ok(order[cut(share - 1)..cut(share)].iter().map(|&run| runs[run].clone()).collect());
     }
@@ -306,7 +306,7 @@ pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent
         return Ok(sent);
     }
     let wanted = Slurm { cpus: Some(cores(&missing, options)), ..options.clone() };
-    let tasks = tasks(&missing, &wanted);
+    let tasks = tasks(&missing, &wanted)?;
     let id = new_id();
     // Jobs start in other folders and on other hosts.
     let dir = std::fs::canonicalize(store.dir()).map_err(|error| Error::io(store.dir(), error))?;
@@ -395,7 +395,7 @@ fn cores(runs: &[&PlannedRun], options: &Slurm) -> u32 {
 }
 
 /// Runs of one cohort that a task trains, as many as its cores stack at once.
-fn tasks(runs: &[&PlannedRun], options: &Slurm) -> Vec<Vec<String>> {
+fn tasks(runs: &[&PlannedRun], options: &Slurm) -> Result<Vec<Vec<String>>> {
     let specs: Vec<RunSpec> = runs.iter().map(|run| run.spec.clone()).collect();
     let at_once = |run: &PlannedRun| match options.gpus {
         Some(gpus) if gpus > 0 => run.choice.largest(run.spec.precision, tch::Device::Cuda(0)),
@@ -405,7 +405,7 @@ fn tasks(runs: &[&PlannedRun], options: &Slurm) -> Vec<Vec<String>> {
         }
     };
     let mut tasks = Vec::new();
-    for cohort in cohorts(&specs) {
+    for cohort in cohorts(&specs)? {
         let size = options.runs_per_task.unwrap_or_else(|| at_once(runs[cohort[0]])).max(1);
         let mut rest = &cohort[..];
         for size in stacks(cohort.len(), size, 1) {
@@ -414,7 +414,7 @@ fn tasks(runs: &[&PlannedRun], options: &Slurm) -> Vec<Vec<String>> {
             tasks.push(own.iter().map(|&run| runs[run].id.clone()).collect());
         }
     }
-    tasks
+    Ok(tasks)
 }
 
 fn quoted(text: &str) -> String {

@@ -1,5 +1,6 @@
 //! Tables in files: Parquet in and out, CSV and JSON out.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

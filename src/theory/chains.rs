@@ -245,7 +245,7 @@ pub(super) fn stationary_of_regression(data: &Quadratic, options: &ChainOptions)
         let (mut gradient, mut normals) = (vec![0.0; d], vec![0.0; d]);
         let mut tallies = vec![Tally::default(); d];
         for step in 1..=steps {
-            if step % 4096 == 0 {
+            if step.wrapping_mul(batch) % 4096 < batch {
                 crate::interrupt::check()?;
             }
             gradient.iter_mut().zip(&theta).for_each(|(g, theta)| *g = alpha * theta);

@@ -123,7 +123,7 @@ impl Density {
         reference: usize,
     ) -> Result<Self> {
         let Dynamics { temperature, alpha, beta } = *dynamics;
-        let local: Vec<Local> = grid.values().map(|theta| sample.at::<L>(theta)).collect();
+        let local = sample.at_each::<L>(grid)?;
         let noise: Vec<f64> = local.iter().map(|local| local.noise + beta * beta).collect();
         if let Some(point) = noise.iter().position(|noise| *noise <= f64::MIN_POSITIVE) {
             return Err(Error::invalid(format!(

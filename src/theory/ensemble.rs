@@ -242,7 +242,7 @@ impl Ensemble {
                 crate::interrupt::check()?;
                 let density = Density::new::<L>(&samples[index], &dynamics, &grid, reference)?;
                 let test = test_set(index);
-                let tests: Vec<Local> = grid.values().map(|theta| test.at::<L>(theta)).collect();
+                let tests = test.at_each::<L>(&grid)?;
                 let scalars = Scalars::of(&density, &grid, &dynamics, &tests);
                 let losses: Vec<f64> = density.local.iter().map(|local| local.loss).collect();
                 let squares = losses.iter().map(|loss| loss * loss).collect();

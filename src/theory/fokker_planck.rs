@@ -139,6 +139,7 @@ fn solve<L: Law>(law: &L, n: usize, options: &FokkerPlanckOptions) -> Result<Fok
     let theta: Vec<f64> = (0..points).map(|i| low + h * (i as f64 + 0.5)).collect();
     let mut rates = Rates { out: vec![0.0; points - 1], back: vec![0.0; points - 1] };
     for i in 0..points - 1 {
+        crate::interrupt::check()?;
         let middle = low + h * (i + 1) as f64;
         let local = sample.at::<L>(middle);
         let noise = local.noise + beta * beta;

@@ -1,5 +1,6 @@
 //! Problems that can be solved: a loss, a law of the examples, and what follows from both.
 
+use super::density::Grid;
 use super::double_well::DoubleWell;
 use super::gaussian_mean::GaussianMean;
 use super::linear_regression::LinearRegression;
@@ -76,6 +77,15 @@ impl Sample {
     pub(super) fn draw<L: Law>(law: &L, n: usize, seed: i64, stream: Stream, index: u64) -> Self {
         let mut rng = Rng::new(seed, stream, index);
         Self { examples: (0..n).map(|_| law.draw(&mut rng)).collect() }
+    }
+
+    /// The same at each point of a grid.
+    pub(super) fn at_each<L: Law>(&self, grid: &Grid) -> Result<Vec<Local>> {
+        let at = |theta: f64| {
+            crate::interrupt::check()?;
+            Ok(self.at::<L>(theta))
+        };
+        grid.values().map(at).collect()
     }
 
     /// Loss, its derivatives and the noise at θ.

@@ -3,20 +3,27 @@
 use std::collections::HashMap;
 
 use super::spec::{RunSpec, Seeds};
+use crate::error::Result;
+use crate::interrupt::check_at;
 
 /// Groups runs that differ only in seeds or learning rate, in order of first appearance. Each group
 /// holds positions in `specs`.
-pub fn cohorts(specs: &[RunSpec]) -> Vec<Vec<usize>> {
+///
+/// # Errors
+///
+/// An interrupt: of a million runs this takes seconds.
+pub fn cohorts(specs: &[RunSpec]) -> Result<Vec<Vec<usize>>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     for (index, spec) in specs.iter().enumerate() {
+        check_at(index)?;
         let group = *known.entry(shape(spec)).or_insert_with(|| {
             groups.push(Vec::new());
             groups.len() - 1
         });
         groups[group].push(index);
     }
-    groups
+    Ok(groups)
 }
 
 /// What runs of one cohort have in common.

@@ -288,7 +288,7 @@ pub fn resume(
     crate::torch::initialize();
     let _at_work = crate::memory::AtWork::begin();
     let mut left = tasks.len();
-    let pieces = pieces(&tasks, &settings);
+    let pieces = pieces(&tasks, &settings)?;
     let workers = settings.workers.min(pieces.len());
     let patience = settings.patience;
     let shared = Arc::new(Shared {
@@ -383,11 +383,11 @@ pub fn resume(
 
 /// Cuts tasks into stacks of runs that start at the same place, the costliest first so that workers end
 /// together.
-fn pieces(tasks: &[Task], settings: &Settings) -> Vec<Piece> {
+fn pieces(tasks: &[Task], settings: &Settings) -> Result<Vec<Piece>> {
     let specs: Vec<RunSpec> = tasks.iter().map(|task| task.spec.clone()).collect();
     let mut pieces = Vec::new();
     let place = |&run: &usize| (tasks[run].position, tasks[run].choice);
-    for cohort in cohorts(&specs).into_iter().flat_map(|cohort| by(cohort, place)) {
+    for cohort in cohorts(&specs)?.into_iter().flat_map(|cohort| by(cohort, place)) {
         let choice = tasks[cohort[0]].choice;
         let mut rest = &cohort[..];
         let largest = choice.largest(specs[cohort[0]].precision, settings.device());
@@ -401,7 +401,7 @@ fn pieces(tasks: &[Task], settings: &Settings) -> Vec<Piece> {
         }
     }
     pieces.sort_by(|a, b| b.cost.total_cmp(&a.cost));
-    pieces
+    Ok(pieces)
 }
 
 /// Groups values by a key, in order of first appearance.

@@ -108,7 +108,15 @@ fn notebooks_run_complete_inspect_and_interrupt() {
     is(
         "histories",
         serde_json::json!([
-            ["ok", []], ["ok", []], ["ok", ["n"]], "ok", "ok", ["ok", ["let n = 0;"]], "ok", ["ok", ["n += 1;", "n"]], "ok"
+            ["ok", []],
+            ["ok", []],
+            ["ok", ["n"]],
+            "ok",
+            "ok",
+            ["ok", ["let n = 0;"]],
+            "ok",
+            ["ok", ["n += 1;", "n"]],
+            "ok"
         ]),
     );
     is(

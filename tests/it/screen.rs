@@ -24,7 +24,8 @@ fn harmless(raw: &str) {
 
 /// A table with a hostile column and text, and an import of its file.
 fn received(lab: &Lab) {
-    let script = format!("table(#{{\"{WRITTEN}\": [1, 2], text: [\"{WRITTEN}\", \"b\"]}}).write(\"t.parquet\");");
+    let script =
+        format!("table(#{{\"{WRITTEN}\": [1, 2], text: [\"{WRITTEN}\", \"b\"]}}).write(\"t.parquet\");");
     let run = lab.script(&script);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
 }
@@ -52,7 +53,15 @@ fn values_names_and_errors_are_visible_at_the_prompt() {
         let answer = terminal.ask(&line);
         assert!(line.ends_with(';') || line.contains("show()") || answer.contains(SEEN), "{line}: {answer}");
     }
-    for line in ["t", "t.columns", "t.rows()[0]", "t.describe()", "t[\"nothing\"]", "t.filter(\"nothing > 1\")", ":vars"] {
+    for line in [
+        "t",
+        "t.columns",
+        "t.rows()[0]",
+        "t.describe()",
+        "t[\"nothing\"]",
+        "t.filter(\"nothing > 1\")",
+        ":vars",
+    ] {
         let answer = terminal.ask(line);
         assert!(answer.contains("pwn"), "{line}: {answer}");
     }
@@ -72,7 +81,8 @@ fn what_is_pasted_completed_or_recalled_does_not_act_on_the_terminal() {
     lab.set("XDG_DATA_HOME", lab.path("share"));
     lab.write("share/kelvin/history", format!("#V2\n1 + 1\nlet old = \"{PAYLOAD}\";\n"));
     received(&lab);
-    File::create(lab.path("a").with_file_name(std::ffi::OsStr::from_bytes(b"t\x1b]0;pwn\x07.parquet"))).unwrap();
+    File::create(lab.path("a").with_file_name(std::ffi::OsStr::from_bytes(b"t\x1b]0;pwn\x07.parquet")))
+        .unwrap();
     let mut terminal = Terminal::start(&lab);
     // The terminal itself says where a pasted text begins and ends. An escape character in it is a key, as before.
     terminal.send("\x1b[200~let s = \"a\u{9b}2J\u{202e}\x07b\";\x1b[201~");
@@ -109,7 +119,8 @@ fn what_is_pasted_completed_or_recalled_does_not_act_on_the_terminal() {
 #[test]
 fn commands_show_what_is_hidden_in_folders_and_scripts() {
     let lab = Lab::new();
-    let sweep = "sweep(#{data: digits().take(200), model: linear(), lr: 0.1, batch: 10, epochs: 1}).run(\"out\");";
+    let sweep =
+        "sweep(#{data: digits().take(200), model: linear(), lr: 0.1, batch: 10, epochs: 1}).run(\"out\");";
     lab.write("make.rhai", format!("// {PAYLOAD}\nlet a = arg(\"a\", \"\");\n{sweep}"));
     let argument = format!("a={PAYLOAD}");
     let run = lab.run(["make.rhai", "-D", &argument]);
@@ -183,7 +194,10 @@ fn a_dumb_terminal_gets_lines_only() {
         (":clear", ""),
         ("digits().show(0)", "image 0, label 0"),
         ("plot(table(#{a: [1, 2], b: [1, 2]})).x(\"a\").y(\"b\").show()", "┌"),
-        ("train(#{data: digits(), model: resnet(#{width: 2}), lr: 0.1, batch: 10, epochs: 1})", "1 of 1 run ended in"),
+        (
+            "train(#{data: digits(), model: resnet(#{width: 2}), lr: 0.1, batch: 10, epochs: 1})",
+            "1 of 1 run ended in",
+        ),
         ("help()", "help(\"name\") explains a function"),
     ] {
         terminal.send(&format!("{line}\n"));
@@ -237,7 +251,9 @@ fn whoever_stopped_a_job_is_not_asked_again() {
 
     // Of two jobs, the one that goes on is asked about.
     let mut terminal = Terminal::start(&lab);
-    terminal.ask(&format!("let first = {SLOW}.start(\"first\"); let second = {SLOW}.start(\"second\"); first.stop()"));
+    terminal.ask(&format!(
+        "let first = {SLOW}.start(\"first\"); let second = {SLOW}.start(\"second\"); first.stop()"
+    ));
     terminal.send(CTRL_D);
     terminal.wait("1 job is running; leave after its checkpoints? (y/N) ");
     terminal.send("y");
@@ -282,7 +298,12 @@ fn narrow_windows_and_long_lines_are_no_trouble() {
     for (kind, columns) in [(XTERM, 1), (XTERM, 2), (None, 100), (Some(""), 100), (Some("unknown"), 7)] {
         let mut terminal = Terminal::open(&lab, &[], kind, columns);
         terminal.wait(PROMPT);
-        for line in ["let t = table(#{a: [1, 2], b: [\"x\", \"y\"]}); t", "[1, 2, 3, 4]", "nothing", "plot(t).x(\"a\").y(\"a\").show()"] {
+        for line in [
+            "let t = table(#{a: [1, 2], b: [\"x\", \"y\"]}); t",
+            "[1, 2, 3, 4]",
+            "nothing",
+            "plot(t).x(\"a\").y(\"a\").show()",
+        ] {
             terminal.ask(line);
         }
         terminal.send("t.");

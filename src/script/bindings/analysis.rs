@@ -10,6 +10,7 @@ use crate::analysis::{
     steady as estimate, variance as spread,
 };
 use crate::error::{Error, Result};
+use crate::interrupt::{check_at, leave_behind};
 use crate::script::convert::{Scripted, at, choice, count, flag, integer, known_keys, number, text};
 use crate::table::{Cell, Table};
 
@@ -88,6 +89,16 @@ fn draws(key: &str, value: &Dynamic) -> Result<usize> {
     }
 }
 
+/// Estimates of a table, in loops over small functions: an interrupt leaves them behind.
+fn apart<T: Send + 'static>(
+    call: &str,
+    table: &Table,
+    work: impl FnOnce(&Table) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let table = table.clone();
+    leave_behind(call, move || work(&table))
+}
+
 /// A fit, or a table of fits where `by` is given.
 fn fitted(table: &Table, options: &Map) -> Result<Dynamic> {
     known_keys("fit_gap", options, FIT_OPTIONS.map(|(name, _)| name))?;
@@ -103,8 +114,11 @@ fn fitted(table: &Table, options: &Map) -> Result<Dynamic> {
         }
     }
     match by {
-        None => fit_columns(table, &found).map(Dynamic::from),
-        Some(by) => fits(&by, fit_by(table, &by, &found)?, found.bootstrap > 0).map(Dynamic::from),
+        None => apart("fit_gap", table, move |table| fit_columns(table, &found)).map(Dynamic::from),
+        Some(by) => {
+            apart("fit_gap", table, move |table| fits(&by, fit_by(table, &by, &found)?, found.bootstrap > 0))
+                .map(Dynamic::from)
+        }
     }
 }
 
@@ -207,11 +221,13 @@ fn verdicts(steady: &Table, options: &Map) -> Result<Table> {
         ]
     };
     let names = ["prediction", "metric", "verdict", "value", "low", "high", "p", "runs", "left_out", "says"];
-    rows(names, judge(steady, &options)?.into_iter().map(row).collect())
+    let found = apart("predictions", steady, move |steady| judge(steady, &options))?;
+    rows(names, found.into_iter().map(row).collect())
 }
 
 fn collapsed(steady: &Table, options: &Map) -> Result<Table> {
-    let found = compare(steady, &one_metric("collapse", options)?)?;
+    let y = one_metric("collapse", options)?;
+    let found = apart("collapse", steady, move |steady| compare(steady, &y))?;
     let names = [
         "metric",
         "verdict",
@@ -247,31 +263,51 @@ fn shares(steady: &Table, options: &Map) -> Result<Table> {
         let pairs = Cell::Int(found.pairs as i64);
         [source, float(found.variance), float(found.share), float(found.alone), pairs]
     };
-    let found = spread(steady, &one_metric("variance", options)?)?;
+    let y = one_metric("variance", options)?;
+    let found = apart("variance", steady, move |steady| spread(steady, &y))?;
     rows(["source", "variance", "share", "alone", "pairs"], found.into_iter().map(row).collect())
 }
 
 fn forms(table: &Table, options: &Map) -> Result<Table> {
     let y = one_metric("alternatives", options)?;
-    let (x, y) = (table.floats("temperature")?, table.floats(&y)?);
-    let (x, y): (Vec<f64>, Vec<f64>) =
-        x.into_iter().zip(y).filter(|(x, y)| x.is_finite() && y.is_finite()).unzip();
+    let found = apart("alternatives", table, move |table| {
+        let (x, y) = (table.floats("temperature")?, table.floats(&y)?);
+        let (x, y): (Vec<f64>, Vec<f64>) =
+            x.into_iter().zip(y).filter(|(x, y)| x.is_finite() && y.is_finite()).unzip();
+        compare_forms(&x, &y)
+    })?;
     let row = |found: crate::analysis::Alternative| {
         let form = Cell::Text(found.form.to_owned());
         [form, Cell::Int(found.parameters as i64), float(found.r2), float(found.aicc), float(found.behind)]
     };
     let names = ["form", "parameters", "r2", "aicc", "behind"];
-    rows(names, compare_forms(&x, &y)?.into_iter().map(row).collect())
+    rows(names, found.into_iter().map(row).collect())
+}
+
+fn at_the_end(epochs: &Table, options: SteadyOptions) -> Result<Table> {
+    apart("steady", epochs, move |epochs| estimate(epochs, &options))
+}
+
+fn late(epochs: &Table, n: usize) -> Result<Table> {
+    apart("last_quarter", epochs, move |epochs| quarter(epochs, n))
 }
 
 fn at_rest(epochs: &Table, options: &Map) -> Result<Table> {
     known_keys("stationarity", options, STATIONARITY_OPTIONS.map(|(name, _)| name))?;
-    rest(epochs, options.get("last").map_or(Ok(0.5), |value| number("last", value))?)
+    let last = options.get("last").map_or(Ok(0.5), |value| number("last", value))?;
+    apart("stationarity", epochs, move |epochs| rest(epochs, last))
 }
 
 fn numbers(name: &str, values: &Array) -> Result<Vec<f64>> {
-    values.iter().map(|value| number(name, value)).collect()
+    let one = |(index, value)| {
+        check_at(index)?;
+        number(name, value)
+    };
+    values.iter().enumerate().map(one).collect()
 }
+
+/// Parameters of a formula: the normal equations of more cannot be interrupted.
+const MOST_PARAMETERS: usize = 100;
 
 fn curve(
     context: &NativeCallContext,
@@ -297,6 +333,12 @@ fn curve(
             None => Err(Error::invalid("curve_fit: sigma: expected an array of numbers, one per point")),
         });
         let (xs, ys, p0) = (numbers("xs", &xs)?, numbers("ys", &ys)?, numbers("p0", &p0)?);
+        if p0.len() > MOST_PARAMETERS {
+            return Err(Error::invalid(format!(
+                "curve_fit: p0: expected at most {MOST_PARAMETERS} parameters, found {}",
+                p0.len()
+            )));
+        }
         fit_curve(&mut call, &xs, &ys, &p0, sigma.transpose()?.as_deref())
     };
     let fitted = fit();
@@ -477,14 +519,14 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn steady(context: NativeCallContext, epochs: &mut Table) -> Scripted<Table> {
-        estimate(epochs, &SteadyOptions::default()).map_err(|error| at(&context, error))
+        at_the_end(epochs, SteadyOptions::default()).map_err(|error| at(&context, error))
     }
 
     /// The same with options: last, statistic, drop_spikes, tolerance, level.
     #[rhai_fn(name = "steady", return_raw, pure)]
     pub fn steady_with(context: NativeCallContext, epochs: &mut Table, options: Map) -> Scripted<Table> {
         steady_options(&options)
-            .and_then(|options| estimate(epochs, &options))
+            .and_then(|options| at_the_end(epochs, options))
             .map_err(|error| at(&context, error))
     }
 
@@ -498,13 +540,13 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn last_quarter(context: NativeCallContext, epochs: &mut Table) -> Scripted<Table> {
-        quarter(epochs, 20).map_err(|error| at(&context, error))
+        late(epochs, 20).map_err(|error| at(&context, error))
     }
 
     /// `n` evenly spaced epochs of the last quarter of each run; all of them where there are no more.
     #[rhai_fn(name = "last_quarter", return_raw, pure)]
     pub fn last_quarter_of(context: NativeCallContext, epochs: &mut Table, n: i64) -> Scripted<Table> {
-        count("last_quarter", &n.into()).and_then(|n| quarter(epochs, n)).map_err(|error| at(&context, error))
+        count("last_quarter", &n.into()).and_then(|n| late(epochs, n)).map_err(|error| at(&context, error))
     }
 
     /// Fits the paper's Eq. 1, gap = (a/T + b) exp(−T/c) with positive a, b, c, to the columns `temperature` and `gap`.
@@ -635,14 +677,11 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn predict(context: NativeCallContext, fit: &mut GapFit, temperature: Dynamic) -> Scripted<Dynamic> {
-        let one = |value: &Dynamic| number("temperature", value).map(|t| fit.predict(t));
-        match temperature.clone().try_cast::<Array>() {
-            Some(values) => values
-                .iter()
-                .map(|value| one(value).map(Dynamic::from))
-                .collect::<Result<Array>>()
+        match temperature.read_lock::<Array>() {
+            Some(values) => numbers("temperature", &values)
+                .map(|values| values.into_iter().map(|t| Dynamic::from(fit.predict(t))).collect::<Array>())
                 .map(Dynamic::from),
-            None => one(&temperature).map(Dynamic::from),
+            None => number("temperature", &temperature).map(|t| fit.predict(t)).map(Dynamic::from),
         }
         .map_err(|error| at(&context, error))
     }

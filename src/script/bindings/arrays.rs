@@ -4,10 +4,15 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic};
 
 use crate::error::{Error, Result};
+use crate::interrupt::check_at;
 use crate::script::convert::{Scripted, at, number};
 
 fn numbers(name: &str, array: &Array) -> Result<Vec<f64>> {
-    array.iter().filter(|value| !value.is_unit()).map(|value| number(name, value)).collect()
+    let one = |(index, value)| {
+        check_at(index)?;
+        number(name, value)
+    };
+    array.iter().enumerate().filter(|(_, value)| !value.is_unit()).map(one).collect()
 }
 
 /// The numbers of an array that has some.
@@ -27,7 +32,8 @@ fn mean_of(values: &[f64]) -> f64 {
 fn extreme(name: &str, array: &Array, better: fn(f64, f64) -> bool) -> Result<Dynamic> {
     some(name, array)?;
     let mut best: Option<(f64, &Dynamic)> = None;
-    for element in array.iter().filter(|value| !value.is_unit()) {
+    for (index, element) in array.iter().enumerate().filter(|(_, value)| !value.is_unit()) {
+        check_at(index)?;
         let value = number(name, element)?;
         if value.is_nan() {
             return Ok(f64::NAN.into());

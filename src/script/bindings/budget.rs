@@ -10,13 +10,20 @@ use crate::error::{Error, Result};
 use crate::script::convert::{Scripted, at, raise};
 
 /// Elements that a script may ask for at once.
-const MOST: i64 = 100_000_000;
+const MOST: usize = 100_000_000;
 
-fn length(call: &str, asked: i64) -> Result<usize> {
-    if asked > MOST {
-        return Err(Error::invalid(format!("{call}: expected at most {MOST} elements, found {asked}")));
+/// The most elements, or bytes of a text, that may be asked for, where the engine has a limit of its own (0: none).
+pub(super) fn most(own: usize) -> usize {
+    if own == 0 { MOST } else { own.min(MOST) }
+}
+
+/// A length that a script asked for, of at most `most`.
+pub(super) fn length(call: &str, most: usize, asked: i64) -> Result<usize> {
+    let asked = usize::try_from(asked).unwrap_or(0);
+    if asked > most {
+        return Err(Error::invalid(format!("{call}: expected at most {most} elements, found {asked}")));
     }
-    Ok(usize::try_from(asked).unwrap_or(0))
+    Ok(asked)
 }
 
 /// Sleeps, unless an interrupt ends it.
@@ -48,7 +55,8 @@ pub mod functions {
 
     #[rhai_fn(name = "pad", return_raw)]
     pub fn pad_array(context: NativeCallContext, array: &mut Array, len: i64, item: Dynamic) -> Scripted<()> {
-        let len = length("pad", len).map_err(|error| at(&context, error))?;
+        let len = length("pad", most(context.engine().max_array_size()), len)
+            .map_err(|error| at(&context, error))?;
         if len > array.len() {
             array.resize(len, item);
         }
@@ -57,7 +65,8 @@ pub mod functions {
 
     #[rhai_fn(name = "pad", return_raw)]
     pub fn pad_blob(context: NativeCallContext, blob: &mut Blob, len: i64, item: i64) -> Scripted<()> {
-        let len = length("pad", len).map_err(|error| at(&context, error))?;
+        let len = length("pad", most(context.engine().max_array_size()), len)
+            .map_err(|error| at(&context, error))?;
         if len > blob.len() {
             blob.resize(len, (item & 0xff) as u8);
         }
@@ -71,7 +80,8 @@ pub mod functions {
         len: i64,
         character: char,
     ) -> Scripted<()> {
-        let len = length("pad", len).map_err(|error| at(&context, error))?;
+        let len = length("pad", most(context.engine().max_string_size()), len)
+            .map_err(|error| at(&context, error))?;
         let missing = len.saturating_sub(text.chars().count());
         text.make_mut().extend(std::iter::repeat_n(character, missing));
         Ok(())
@@ -84,7 +94,8 @@ pub mod functions {
         len: i64,
         padding: &str,
     ) -> Scripted<()> {
-        let len = length("pad", len).map_err(|error| at(&context, error))?;
+        let len = length("pad", most(context.engine().max_string_size()), len)
+            .map_err(|error| at(&context, error))?;
         let missing = len.saturating_sub(text.chars().count());
         let padding: Vec<char> = padding.chars().collect();
         if !padding.is_empty() {
@@ -95,13 +106,15 @@ pub mod functions {
 
     #[rhai_fn(name = "blob", return_raw)]
     pub fn blob_of(context: NativeCallContext, len: i64) -> Scripted<Blob> {
-        let len = length("blob", len).map_err(|error| at(&context, error))?;
+        let len = length("blob", most(context.engine().max_array_size()), len)
+            .map_err(|error| at(&context, error))?;
         Ok(vec![0; len])
     }
 
     #[rhai_fn(name = "blob", return_raw)]
     pub fn blob_filled(context: NativeCallContext, len: i64, value: i64) -> Scripted<Blob> {
-        let len = length("blob", len).map_err(|error| at(&context, error))?;
+        let len = length("blob", most(context.engine().max_array_size()), len)
+            .map_err(|error| at(&context, error))?;
         Ok(vec![(value & 0xff) as u8; len])
     }
 }

@@ -5,6 +5,7 @@ use rhai::{Array, Dynamic, FuncRegistration, Map};
 
 use crate::data::{DataOp, Dataset, Place, SOURCES, Sampling, Source, SyntheticOptions};
 use crate::error::Error;
+use crate::interrupt::leave_behind;
 use crate::script::Session;
 use crate::script::convert::{Scripted, at, count, integer, known_keys, number, text};
 use crate::script::graphics::Picture;
@@ -23,7 +24,7 @@ pub(super) fn add_folders(module: &mut Module) {
             .with_comments([format!("/// {}, in a folder.", info.doc)])
             .with_params_info(["path: &str", "Dataset"])
             .set_into_module(module, move |context: NativeCallContext, path: &str| -> Scripted<Dataset> {
-                Dataset::load(source(path.to_owned())).map_err(|error| at(&context, error))
+                loaded(source(path.to_owned())).map_err(|error| at(&context, error))
             });
         FuncRegistration::new(info.name)
             .in_global_namespace()
@@ -31,7 +32,7 @@ pub(super) fn add_folders(module: &mut Module) {
             .with_params_info(["Dataset"])
             .set_into_module(module, move |context: NativeCallContext| -> Scripted<Dataset> {
                 let found = Session::of(&context).data_dir().and_then(|folder| info.found(&folder));
-                found.and_then(Dataset::load).map_err(|error| at(&context, error))
+                found.and_then(loaded).map_err(|error| at(&context, error))
             });
     }
 }
@@ -66,15 +67,31 @@ fn seed_of(options: &Map) -> Result<i64, Error> {
     options.get("seed").map_or(Ok(1), |value| integer("seed", value))
 }
 
+/// The data set of a source. An interrupt leaves it behind: a disk may be slow, and a named pipe may have no writer.
+fn loaded(source: Source) -> Result<Dataset, Error> {
+    leave_behind("the data set", move || Dataset::load(source))
+}
+
+/// A data set with a change, which takes seconds where there are hundreds of millions of examples.
+fn changed(data: &Dataset, call: &str, operation: DataOp) -> Result<Dataset, Error> {
+    let data = data.clone();
+    leave_behind(call, move || data.then(operation))
+}
+
 /// The two data sets that a division makes, and how many examples of the second are also in the first.
 fn divide(call: &str, data: &Dataset, sampling: Sampling, options: &Map) -> Result<Map, Error> {
     known_keys(call, options, DIVISION_OPTIONS.map(|(name, _)| name))?;
     let official = data.default_sizes();
     let size = |key: &str, default| options.get(key).map_or(Ok(default), |value| count(key, value));
     let (train, test, seed) = (size("train", official.0)?, size("test", official.1)?, seed_of(options)?);
-    let part = |is_test| data.then(DataOp::Part { sampling, train, test, seed, is_test, before: 0 });
-    let (train, test) = (part(false)?, part(true)?);
-    let overlap = train.overlap(&test) as i64;
+    let data = data.clone();
+    let divide = move || {
+        let part = |is_test| data.then(DataOp::Part { sampling, train, test, seed, is_test, before: 0 });
+        let (train, test) = (part(false)?, part(true)?);
+        let overlap = train.overlap(&test) as i64;
+        Ok((train, test, overlap))
+    };
+    let (train, test, overlap) = leave_behind(call, divide)?;
     Ok(Map::from_iter([
         ("train".into(), Dynamic::from(train)),
         ("test".into(), Dynamic::from(test)),
@@ -110,7 +127,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn digits(context: NativeCallContext) -> Scripted<Dataset> {
-        Dataset::load(Source::Digits).map_err(|error| at(&context, error))
+        loaded(Source::Digits).map_err(|error| at(&context, error))
     }
 
     /// Fetches the official files of a data set, "cifar10", "cifar100", "mnist" or "fashion_mnist", into the data folder,
@@ -147,11 +164,7 @@ pub mod functions {
         let load = || {
             known_keys("images", &options, IMAGES_OPTIONS.map(|(name, _)| name))?;
             let name = |key: &str| options.get(key).map(|value| text(key, value)).transpose();
-            Dataset::load(Source::Images {
-                path: path.to_owned(),
-                image: name("image")?,
-                label: name("label")?,
-            })
+            loaded(Source::Images { path: path.to_owned(), image: name("image")?, label: name("label")? })
         };
         load().map_err(|error| at(&context, error))
     }
@@ -179,7 +192,7 @@ pub mod functions {
                     })?
                 }
             };
-            Dataset::load(Source::Synthetic(SyntheticOptions {
+            loaded(Source::Synthetic(SyntheticOptions {
                 n: size("n", 1200)?,
                 classes: size("classes", 10)?,
                 shape,
@@ -221,7 +234,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn take(context: NativeCallContext, data: &mut Dataset, n: i64) -> Scripted<Dataset> {
-        let taken = count("take(n)", &n.into()).and_then(|n| data.then(DataOp::Take { n }));
+        let taken = count("take(n)", &n.into()).and_then(|n| changed(data, "take", DataOp::Take { n }));
         taken.map_err(|error| at(&context, error))
     }
 
@@ -235,7 +248,7 @@ pub mod functions {
         let draw = || {
             known_keys("subset", &options, SUBSET_OPTIONS.map(|(name, _)| name))?;
             let n = options.get("n").ok_or_else(|| Error::invalid("subset: the option `n` is missing"))?;
-            data.then(DataOp::subset(count("n", n)?, seed_of(&options)?))
+            changed(data, "subset", DataOp::subset(count("n", n)?, seed_of(&options)?))
         };
         draw().map_err(|error| at(&context, error))
     }
@@ -255,7 +268,7 @@ pub mod functions {
         seed: i64,
     ) -> Scripted<Dataset> {
         number("p", &p)
-            .and_then(|p| data.then(DataOp::label_noise(p, seed)))
+            .and_then(|p| changed(data, "label_noise", DataOp::label_noise(p, seed)))
             .map_err(|error| at(&context, error))
     }
 

@@ -7,8 +7,10 @@ use rhai::{Array, Dynamic, Engine, Map};
 
 use crate::decimal;
 use crate::error::{Error, Result};
+use crate::interrupt::leave_behind;
 use crate::optim::Form;
-use crate::script::convert::{Scripted, at, axis, choice, count, flag, integer, known_keys, number};
+use crate::script::axes::Axes;
+use crate::script::convert::{Scripted, at, choice, count, flag, integer, known_keys, number};
 use crate::table::{Cell, Table};
 use crate::theory::{
     ChainOptions, DataSet, DoubleWell, Dynamics, EnsembleOptions, Estimate, FokkerPlanckOptions, Gauge,
@@ -237,6 +239,19 @@ impl<'a> Given<'a> {
     }
 }
 
+/// Rows of a table that a call may make: each cell is kept apart until the table is made.
+const MOST_ROWS: usize = 1_000_000;
+
+/// Does work with a problem that an interrupt leaves behind.
+fn apart<T: Send + 'static>(
+    call: &str,
+    problem: &Problem,
+    work: impl FnOnce(&Problem) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let problem = problem.clone();
+    leave_behind(call, move || work(&problem))
+}
+
 /// A row: names and values.
 type Row = Vec<(String, Cell)>;
 
@@ -249,38 +264,42 @@ fn over_axes(
     rows: &dyn Fn(&Given) -> Result<Vec<Row>>,
 ) -> Result<(Vec<Row>, bool)> {
     Given::new(call, options)?;
-    let mut settings = vec![(Map::new(), Row::new())];
-    let mut has_axis = false;
+    let mut product = Axes::new(call, "settings");
+    let (mut fixed, mut shown) = (Map::new(), Vec::new());
     for (key, value) in options {
-        let values = if axes.contains(&key.as_str()) { axis(key, value)? } else { vec![value.clone()] };
-        let is_axis = axes.contains(&key.as_str())
-            && (values.len() > 1 || !value.is_int() && !value.is_float() && !value.is_string());
-        has_axis |= is_axis;
-        settings = settings
-            .into_iter()
-            .flat_map(|(map, row)| {
-                values
-                    .iter()
-                    .map(move |value| {
-                        let (mut map, mut row) = (map.clone(), row.clone());
-                        map.insert(key.clone(), value.clone());
-                        if is_axis {
-                            row.push((key.to_string(), Cell::Float(number(key, value).unwrap_or(f64::NAN))));
-                        }
-                        (map, row)
-                    })
-                    .collect::<Vec<_>>()
-            })
-            .collect();
+        if !axes.contains(&key.as_str()) {
+            fixed.insert(key.clone(), value.clone());
+            continue;
+        }
+        let values = product.add(key, value)?;
+        if values.len() > 1 || !value.is_int() && !value.is_float() && !value.is_string() {
+            shown.push(key.as_str());
+        }
     }
+    let settings = product.product((fixed, Row::new()), |(map, row), key, value| {
+        map.insert(key.into(), value.clone());
+        if shown.contains(&key) {
+            row.push((key.to_owned(), Cell::Float(number(key, value).unwrap_or(f64::NAN))));
+        }
+        Ok(())
+    })?;
+    let count = settings.len();
     let mut all = Vec::new();
     for (map, front) in settings {
         crate::interrupt::check()?;
-        for row in rows(&Given { call, map: &map })? {
+        let rows = rows(&Given { call, map: &map })?;
+        if rows.len().saturating_mul(count) > MOST_ROWS {
+            return Err(Error::invalid(format!(
+                "{call}: {count} settings of {} rows each: expected at most {MOST_ROWS} rows; shorten an axis",
+                rows.len()
+            )));
+        }
+        for (number, row) in rows.into_iter().enumerate() {
+            crate::interrupt::check_at(number)?;
             all.push(front.iter().cloned().chain(row).collect());
         }
     }
-    Ok((all, has_axis))
+    Ok((all, !shown.is_empty()))
 }
 
 fn table_of(rows: &[Row]) -> Result<Table> {
@@ -337,7 +356,8 @@ fn pair(name: &str, Estimate { value, error }: Estimate) -> [(String, Cell); 2] 
 }
 
 fn gap_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
-    let found = problem.gap(&given.ensemble()?)?;
+    let options = given.ensemble()?;
+    let found = apart(given.call, problem, move |problem| problem.gap(&options))?;
     let none = Estimate { value: f64::NAN, error: f64::NAN };
     let estimates = [
         ("gap", found.gap),
@@ -369,7 +389,9 @@ fn check_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
             text("assumptions", &side.assumptions),
         ]
     };
-    Ok(problem.check_equations(&given.ensemble()?, given.gauge()?)?.into_iter().map(row).collect())
+    let (options, gauge) = (given.ensemble()?, given.gauge()?);
+    let sides = apart(given.call, problem, move |problem| problem.check_equations(&options, gauge))?;
+    Ok(sides.into_iter().map(row).collect())
 }
 
 /// A row per parameter: what was found and what is expected.
@@ -395,9 +417,10 @@ fn stationary_rows(found: &Stationary) -> Vec<Row> {
 
 fn sgd_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
     let options = given.chains()?;
-    let mut rows = stationary_rows(&problem.sgd(&options)?);
+    let temperature = decimal::ratio(options.lr, options.batch as u64);
+    let mut rows = stationary_rows(&apart(given.call, problem, move |problem| problem.sgd(&options))?);
     for row in &mut rows {
-        row.push(cell("temperature", decimal::ratio(options.lr, options.batch as u64)));
+        row.push(cell("temperature", temperature));
     }
     Ok(rows)
 }
@@ -435,7 +458,7 @@ fn relaxation_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
     };
     let row = |moment: Moment| {
         let mut row = vec![
-            ("batch".to_owned(), Cell::Int(options.batch as i64)),
+            ("batch".to_owned(), Cell::Int(batch as i64)),
             ("steps".to_owned(), Cell::Int(moment.steps as i64)),
             cell("time", decimal::product(lr, moment.steps as u64)),
         ];
@@ -443,7 +466,8 @@ fn relaxation_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
         row.extend(pair("variance", moment.variance));
         row
     };
-    Ok(problem.relaxation(&options, times)?.into_iter().map(row).collect())
+    let moments = apart(given.call, problem, move |problem| problem.relaxation(&options, times))?;
+    Ok(moments.into_iter().map(row).collect())
 }
 
 fn langevin_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
@@ -468,7 +492,7 @@ fn langevin_rows(problem: &Problem, given: &Given) -> Result<Vec<Row>> {
         start: given.optional("start")?,
         seed: given.seed()?,
     };
-    Ok(stationary_rows(&problem.langevin(&options)?))
+    apart(given.call, problem, move |problem| problem.langevin(&options)).map(|found| stationary_rows(&found))
 }
 
 /// Refuses options of lab::diffusion that only the other method has.
@@ -487,7 +511,7 @@ fn only_of_method(options: &Map, is_density: bool) -> Result<()> {
 
 fn fokker_planck(problem: &Problem, given: &Given) -> Result<Table> {
     let time = given.number("time", 1.0)?;
-    let found = problem.fokker_planck(&FokkerPlanckOptions {
+    let options = FokkerPlanckOptions {
         dynamics: given.dynamics()?,
         start: given.number("start", problem.centre())?,
         width: given.number("width", 0.1)?,
@@ -495,7 +519,8 @@ fn fokker_planck(problem: &Problem, given: &Given) -> Result<Table> {
         steps: (time / given.number("step", 0.001)?).round().clamp(4.0, 1e6) as usize,
         points: given.count("points", 2000)?,
         seed: given.seed()?,
-    })?;
+    };
+    let found = apart(given.call, problem, move |problem| problem.fokker_planck(&options))?;
     let points = found.theta.len();
     columns_of(vec![
         ("theta", found.theta),
@@ -512,12 +537,10 @@ fn optimum(problem: &Problem, given: &Given) -> Result<Map> {
         alpha: given.number("alpha", 0.0)?,
         beta: given.number("beta", 0.0)?,
     };
-    let found = problem.optimum(
-        &given.ensemble_at(dynamics)?,
-        given.required("from")?,
-        given.required("to")?,
-        given.count("points", 25)?,
-    )?;
+    let options = given.ensemble_at(dynamics)?;
+    let (from, to) = (given.required("from")?, given.required("to")?);
+    let points = given.count("points", 25)?;
+    let found = apart(given.call, problem, move |problem| problem.optimum(&options, from, to, points))?;
     let mut map = Map::from_iter([("says".into(), found.says().into())]);
     for (name, estimate) in
         [("measured", found.measured), ("predicted", found.predicted), ("approximate", found.approximate)]
@@ -681,7 +704,8 @@ mod functions {
                 .map
                 .get("set")
                 .map_or(Ok(DataSet::Train), |value| choice("set", &DataSet::ALL, value))?;
-            let columns = problem.data(given.seed()?, given.count("dataset", 0)? as u64, set)?;
+            let (seed, dataset) = (given.seed()?, given.count("dataset", 0)? as u64);
+            let columns = apart(given.call, &problem, move |problem| problem.data(seed, dataset, set))?;
             let row = |row: usize| columns.iter().map(|(name, values)| cell(name, values[row])).collect();
             Ok((0..problem.n()).map(row).collect())
         };
@@ -699,8 +723,10 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn density(context: NativeCallContext, problem: ProblemHandle, options: Map) -> Scripted<Table> {
         let rows = |given: &Given| {
+            let (dynamics, seed) = (given.dynamics()?, given.seed()?);
+            let dataset = given.count("dataset", 0)? as u64;
             let columns =
-                problem.density(&given.dynamics()?, given.seed()?, given.count("dataset", 0)? as u64)?;
+                apart(given.call, &problem, move |problem| problem.density(&dynamics, seed, dataset))?;
             let row = |row: usize| columns.iter().map(|(name, values)| cell(name, values[row])).collect();
             Ok((0..columns[0].1.len()).map(row).collect())
         };
@@ -719,7 +745,8 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn ensemble(context: NativeCallContext, problem: ProblemHandle, options: Map) -> Scripted<Table> {
         let rows = |given: &Given| {
-            let columns = problem.ensemble(&given.ensemble()?, given.gauge()?)?;
+            let (options, gauge) = (given.ensemble()?, given.gauge()?);
+            let columns = apart(given.call, &problem, move |problem| problem.ensemble(&options, gauge))?;
             let row = |row: usize| columns.iter().map(|(name, values)| cell(name, values[row])).collect();
             Ok((0..columns[0].1.len()).map(row).collect())
         };
@@ -802,8 +829,9 @@ mod functions {
         let make = || {
             let given = Given::new("lab::histogram", &options)?;
             let (low, high) = (given.required("low")?, given.required("high")?);
+            let (options, bins) = (given.chains()?, given.count("bins", 60)?);
             let [theta, density, stationary] =
-                problem.histogram(&given.chains()?, low, high, given.count("bins", 60)?)?;
+                apart(given.call, &problem, move |problem| problem.histogram(&options, low, high, bins))?;
             columns_of(vec![("theta", theta), ("density", density), ("stationary", stationary)])
         };
         make().map_err(|error| at(&context, error))

@@ -16,6 +16,7 @@ mod numbers;
 mod on_epoch;
 mod pages;
 mod plots;
+mod sequences;
 mod sweeps;
 mod tables;
 
@@ -106,6 +107,7 @@ pub(super) fn register(engine: &mut Engine) {
         exported_module!(pages::functions),
         exported_module!(numbers::functions),
         exported_module!(budget::functions),
+        exported_module!(sequences::functions),
         exported_module!(help::functions),
     ] {
         engine.register_global_module(module.into());

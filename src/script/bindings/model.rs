@@ -10,6 +10,7 @@ use tch::Device;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::interrupt::leave_behind;
 use crate::model::{ModelSpec, Network};
 use crate::optim::{Adam, Form, OptimizerSpec, Sgd};
 use crate::script::convert::{
@@ -119,7 +120,8 @@ fn make_network(model: &ModelHandle, options: &Map) -> Result<Network> {
         .get("precision")
         .map_or(Ok(Precision::Float32), |value| choice("precision", &Precision::ALL, value))?;
     crate::torch::initialize();
-    Ok(Network::draw(model.spec.build(shape, classes)?, seed, precision, Device::Cpu))
+    let model = model.spec.build(shape, classes)?;
+    leave_behind("init", move || Ok(Network::draw(model, seed, precision, Device::Cpu)))
 }
 
 /// The options of `measure`, with their meanings.

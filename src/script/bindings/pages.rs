@@ -9,6 +9,7 @@ use rhai::{Array, Dynamic, Map};
 use super::plots::{PlotHandle, save_figure, show_figure};
 use crate::analysis::GapFit;
 use crate::error::Error;
+use crate::interrupt::leave_behind;
 use crate::plot::{Figure, Page};
 use crate::script::convert::{Scripted, at, count, describe, known_keys, text as as_text, write_to};
 use crate::table::Table;
@@ -18,6 +19,9 @@ pub(super) const FIGURE_OPTIONS: [(&str, &str); 2] = [
     ("columns", "how many panels stand side by side (2 for two to four panels, 3 for more)"),
     ("title", "the text above all panels"),
 ];
+
+/// Verdicts that a page takes at once: all of them are shown.
+const MOST_VERDICTS: usize = 1000;
 
 /// A page; copies are the same page.
 pub type PageHandle = Rc<RefCell<Page>>;
@@ -60,7 +64,7 @@ fn several(context: &NativeCallContext, plots: &Array, options: &Map) -> Scripte
         .enumerate()
         .map(|(index, value)| one(context, &format!("figure: plot {} of {}", index + 1, plots.len()), value))
         .collect::<Scripted<Vec<_>>>()?;
-    Ok(Figure::grid(parts, columns.unwrap_or(0), title))
+    Figure::grid(parts, columns.unwrap_or(0), title).map_err(fail)
 }
 
 /// The page itself, after a change.
@@ -101,7 +105,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "save", return_raw)]
     pub fn figure_save(context: NativeCallContext, figure: &mut Figure, path: &str) -> Scripted<()> {
-        save_figure(&context, figure, path)
+        save_figure(&context, figure.clone(), path)
     }
 
     /// Draws a figure in the terminal.
@@ -111,9 +115,9 @@ pub mod functions {
     /// let gap = plot(steady).x("temperature").y("gap");
     /// figure([gap, gap.log_x()]).show()
     /// ```
-    #[rhai_fn(name = "show")]
-    pub fn figure_show(figure: &mut Figure) {
-        show_figure(figure);
+    #[rhai_fn(name = "show", return_raw)]
+    pub fn figure_show(context: NativeCallContext, figure: &mut Figure) -> Scripted<()> {
+        show_figure(&context, figure.clone())
     }
 
     /// A figure in a line.
@@ -189,6 +193,10 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn verdicts(context: NativeCallContext, page: &mut PageHandle, table: Table) -> Scripted<PageHandle> {
+        if table.len() > MOST_VERDICTS {
+            let message = format!("verdicts: expected at most {MOST_VERDICTS} rows, found {}", table.len());
+            return Err(at(&context, Error::invalid(message)));
+        }
         page.borrow_mut().verdicts(&table).map_err(|error| at(&context, error))?;
         Ok(page.clone())
     }
@@ -206,7 +214,11 @@ pub mod functions {
     /// Writes a page into a file whose name ends in .html.
     #[rhai_fn(name = "save", return_raw)]
     pub fn page_save(context: NativeCallContext, page: &mut PageHandle, path: &str) -> Scripted<()> {
-        write_to(&context, path, |path| page.borrow().save(path))
+        let page = page.borrow().clone();
+        write_to(&context, path, |path| {
+            let path = path.to_owned();
+            leave_behind("save", move || page.save(&path))
+        })
     }
 
     /// A page in a line.

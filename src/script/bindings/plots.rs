@@ -1,11 +1,13 @@
 //! Plots in scripts.
 
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use rhai::plugin::*;
 use rhai::{Dynamic, FnPtr};
 
 use crate::analysis::GapFit;
+use crate::interrupt::leave_behind;
 use crate::plot::{self, Chart, Curve, Figure};
 use crate::script::convert::{Scripted, at, number};
 use crate::script::output::taker;
@@ -86,14 +88,17 @@ impl PlotHandle {
                 },
             });
         }
-        self.chart.figure(&self.table, &curves).map_err(|error| at(context, error))
+        let (chart, table) = (self.chart.clone(), self.table.clone());
+        leave_behind("plot", move || chart.figure(&table, &curves)).map_err(|error| at(context, error))
     }
 }
 
 /// Draws into a file, and says what could not be drawn.
-pub(super) fn save_figure(context: &NativeCallContext, figure: &Figure, path: &str) -> Scripted<()> {
-    let may = Session::of(context).may_write(Path::new(path));
-    let drawn = may.and_then(|()| plot::save(figure, Path::new(path))).map_err(|error| at(context, error))?;
+pub(super) fn save_figure(context: &NativeCallContext, figure: Figure, path: &str) -> Scripted<()> {
+    let file = PathBuf::from(path);
+    let may = Session::of(context).may_write(&file);
+    let draw = || leave_behind("save", move || plot::save(&figure, &file));
+    let drawn = may.and_then(|()| draw()).map_err(|error| at(context, error))?;
     if drawn.left_out > 0 {
         tell(&format!(
             "{path}: {} not drawn: not finite, or not positive on a logarithmic axis",
@@ -108,22 +113,39 @@ pub(super) fn save_figure(context: &NativeCallContext, figure: &Figure, path: &s
 }
 
 /// Draws in the terminal: as a picture where it shows them, else with characters.
-pub(super) fn show_figure(figure: &Figure) {
+pub(super) fn show_figure(context: &NativeCallContext, figure: Figure) -> Scripted<()> {
+    let width = crate::script::width();
+    let figure = Arc::new(figure);
+    let drawn = |draw: fn(&Figure, (usize, usize), bool) -> Shown, size, color| {
+        let figure = Arc::clone(&figure);
+        leave_behind("show", move || Ok(draw(&figure, size, color))).map_err(|error| at(context, error))
+    };
     if let Some(output) = taker() {
-        let text = plot::text(figure, crate::script::width(), 20, false);
-        return output.show(Shown { text, svg: Some(plot::svg(figure)), ..Shown::default() });
+        let both = |figure: &Figure, (width, height): (usize, usize), color| Shown {
+            text: plot::text(figure, width, height, color),
+            svg: Some(plot::svg(figure)),
+            ..Shown::default()
+        };
+        output.show(drawn(both, (width, 20), false)?);
+        return Ok(());
     }
-    // Where no picture can be made, characters have to do.
-    if let Some(protocol) = graphics::protocol()
-        && let Ok(png) = plot::png(figure)
-    {
-        Painted::own(protocol.inline(&png)).print();
-        return;
+    if let Some(protocol) = graphics::protocol() {
+        let picture = Arc::clone(&figure);
+        // Where no picture can be made, characters have to do.
+        let png = leave_behind("show", move || Ok(plot::png(&picture).ok()));
+        if let Some(png) = png.map_err(|error| at(context, error))? {
+            Painted::own(protocol.inline(&png)).print();
+            return Ok(());
+        }
     }
     let color = Stream::Output.is_colored();
     let (columns, height) = if figure.panels.len() > 1 { (200, 16) } else { (100, 20) };
-    let text = plot::text(figure, crate::script::width().min(columns), height, color);
-    Painted::own(text).print();
+    let text = |figure: &Figure, (width, height): (usize, usize), color| Shown {
+        text: plot::text(figure, width, height, color),
+        ..Shown::default()
+    };
+    Painted::own(drawn(text, (width.min(columns), height), color)?.text).print();
+    Ok(())
 }
 
 /// The fitted parameters to two digits, as a legend has room for.
@@ -343,7 +365,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn save(context: NativeCallContext, plot: &mut PlotHandle, path: &str) -> Scripted<()> {
-        save_figure(&context, &plot.figure(&context)?, path)
+        save_figure(&context, plot.figure(&context)?, path)
     }
 
     /// Draws in the terminal.
@@ -354,8 +376,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn show(context: NativeCallContext, plot: &mut PlotHandle) -> Scripted<()> {
-        show_figure(&plot.figure(&context)?);
-        Ok(())
+        show_figure(&context, plot.figure(&context)?)
     }
 
     /// A plot in a line.

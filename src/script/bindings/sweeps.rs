@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rhai::plugin::*;
@@ -10,6 +11,8 @@ use rhai::{Array, Dynamic, FnPtr, Map};
 
 use super::on_epoch::{self, OnEpoch};
 use crate::error::{Error, Result};
+use crate::interrupt::leave_behind;
+use crate::script::axes::MOST_COMBINATIONS;
 use crate::script::convert::{Scripted, at, count, describe, flag, known_keys, number, raise, text, texts};
 use crate::script::handles::NetworkHandle;
 use crate::script::options::expand;
@@ -23,7 +26,7 @@ use crate::train::RunSpec;
 /// A plan.
 #[derive(Clone)]
 pub struct SweepHandle {
-    pub(super) plan: Rc<Plan>,
+    pub(super) plan: Arc<Plan>,
     /// Holds the data sets in memory until the sweep has run.
     pub(super) options: Rc<Vec<Map>>,
 }
@@ -251,8 +254,28 @@ fn why_run(dir: &str, run: &str) -> Result<String> {
 
 fn plan(context: &NativeCallContext, specs: Vec<RunSpec>, options: Vec<Map>) -> Scripted<SweepHandle> {
     Plan::new(specs)
-        .map(|plan| SweepHandle { plan: Rc::new(plan), options: Rc::new(options) })
+        .map(|plan| SweepHandle { plan: Arc::new(plan), options: Rc::new(options) })
         .map_err(|error| at(context, error))
+}
+
+fn in_a_line(plan: &Plan) -> String {
+    format!("sweep of {} runs ({})", plan.runs.len(), plan.id())
+}
+
+/// A plan in a line, and a line for each axis.
+fn with_axes(plan: &Plan) -> String {
+    /// Values of an axis that are listed.
+    const LISTED: usize = 12;
+    let axes = plan.axes();
+    let width = axes.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut text = in_a_line(plan);
+    for (name, values) in axes {
+        let more = values.len().saturating_sub(LISTED);
+        let listed = values[..values.len() - more].join(", ");
+        let rest = if more > 0 { format!(", … {more} more") } else { String::new() };
+        text += &format!("\n  {name:width$}  {listed}{rest}");
+    }
+    text
 }
 
 #[export_module]
@@ -281,6 +304,11 @@ pub mod functions {
                 at(&context, Error::invalid("sweep: expected an array of option maps, [#{…}, #{…}]"))
             })?;
             specs.extend(expand(&context, "sweep", &options)?);
+            if specs.len() > MOST_COMBINATIONS {
+                let message =
+                    format!("sweep: more than {MOST_COMBINATIONS} runs in these maps; shorten an axis");
+                return Err(at(&context, Error::invalid(message)));
+            }
             maps.push(options);
         }
         plan(&context, specs, maps)
@@ -328,9 +356,11 @@ pub mod functions {
         let session = Session::of(&context);
         let provenance = session.provenance();
         session.may_write(Path::new(dir)).map_err(|error| at(&context, error))?;
-        Store::create(Files::default(), Path::new(dir), &sweep.plan, &provenance, false)
-            .map(|_| ())
-            .map_err(|error| at(&context, error))
+        let (plan, dir) = (Arc::clone(&sweep.plan), PathBuf::from(dir));
+        leave_behind("save", move || {
+            Store::create(Files::default(), &dir, &plan, &provenance, false).map(|_| ())
+        })
+        .map_err(|error| at(&context, error))
     }
 
     /// Why a run, a row of `plan(dir)`, would or would not train again.
@@ -402,24 +432,14 @@ pub mod functions {
     /// A plan in a line.
     #[rhai_fn(name = "to_debug", pure)]
     pub fn sweep_to_debug(sweep: &mut SweepHandle) -> String {
-        format!("sweep of {} runs ({})", sweep.plan.runs.len(), sweep.plan.id())
+        in_a_line(&sweep.plan)
     }
 
     /// A plan with its axes.
-    #[rhai_fn(name = "to_string", pure)]
-    pub fn sweep_to_string(sweep: &mut SweepHandle) -> String {
-        /// Values of an axis that are listed.
-        const LISTED: usize = 12;
-        let axes = sweep.plan.axes();
-        let width = axes.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        let mut text = sweep_to_debug(sweep);
-        for (name, values) in axes {
-            let more = values.len().saturating_sub(LISTED);
-            let listed = values[..values.len() - more].join(", ");
-            let rest = if more > 0 { format!(", … {more} more") } else { String::new() };
-            text += &format!("\n  {name:width$}  {listed}{rest}");
-        }
-        text
+    #[rhai_fn(name = "to_string", return_raw, pure)]
+    pub fn sweep_to_string(context: NativeCallContext, sweep: &mut SweepHandle) -> Scripted<String> {
+        let plan = Arc::clone(&sweep.plan);
+        leave_behind("sweep", move || Ok(with_axes(&plan))).map_err(|error| at(&context, error))
     }
 
     /// The epochs table of the finished runs in a sweep's folder.
