@@ -152,7 +152,9 @@ fn collect<T>(engine: &Engine, make: impl Fn(&str, &str, &[&str]) -> Option<T>) 
         if lines.is_empty() {
             return None;
         }
-        let signature = plain_signature(&info.metadata.gen_signature(|name| type_name(name).into()));
+        // Rhai leaves out the spaces of types.
+        let signature = info.metadata.gen_signature(|name| type_name(name).into());
+        let signature = plain_signature(&signature.replace("trueorfalse", "true or false"));
         // A function of a module that the program carries is called with its module's name.
         let module = if info.namespace.is_empty() { String::new() } else { format!("{}::", info.namespace) };
         make(&format!("{module}{}", info.metadata.name), &format!("{module}{signature}"), &lines)

@@ -72,7 +72,7 @@ let epochs = train(#{ data: data, model: linear(), lr: 0.1, batch: 20, epochs: 4
 let runs = epochs.derive("seed", "1");
 let points = plot(runs).x("temperature").y("gap");
 let picture = figure([points]);
-let job = few.start("job");
+few.run("out/done");
 let deep = [];
 for i in 0..1000 { try { deep = [deep]; } catch { } }
 let long = ""; long.pad(1_000_000, 'x');
@@ -133,7 +133,7 @@ fn script(calls: &[(usize, &String)]) -> String {
         )
     };
     let calls: String = calls.iter().map(call).collect();
-    format!("{SETUP}{calls}job.stop();\ndebug(\"END\");\n")
+    format!("{SETUP}{calls}debug(\"END\");\n")
 }
 
 #[test]

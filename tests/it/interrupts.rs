@@ -96,7 +96,7 @@ let few = sweep(#{ data: data, model: linear(), lr: [0.1, 0.2], batch: 2, epochs
 let plan = sweep(#{ data: data, model: linear(), lr: 0.1, batch: 2, seed: 1..=20_000, epochs: passes });
 let points = plot(runs).x("temperature").y("gap");
 let picture = figure([points, points.log_x()]);
-let job = few.start("FOLDER/job");
+sweep(#{ data: digits(), model: linear(), lr: [0.1, 0.2], batch: 100, epochs: 2 }).run("FOLDER/done");
 "#;
 
 struct Call {
@@ -132,6 +132,7 @@ impl Caller {
                 work_for(Some(call.scope));
                 let said = guarded(|| evaluate(&engine, &mut scope, &call.script));
                 let at = Instant::now();
+                session.stop_jobs();
                 scope.rewind(variables);
                 let said = said.map_or_else(|error| error.to_string(), |value| value.type_name().to_owned());
                 let _ = answer.send((at, said.chars().take(300).collect()));

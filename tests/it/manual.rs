@@ -52,7 +52,6 @@ pub fn large(function: &str, parameter: &str, kind: &str, folder: &str) -> Vec<S
     match (function, parameter, kind) {
         ("steady" | "last_quarter" | "stationarity", _, "Table") => list(&["epochs"]),
         (_, _, "Table") => list(&["runs"]),
-        ("to_string", _, "Figure") => list(&["picture"]),
         (_, _, "Figure") => list(&["picture"]),
         (_, _, "Plot") => list(&["points.mean().lines(\"run_id\")", "points"]),
         (_, _, "Page") => list(&["page(\"x\").figure(picture, letters).table(runs, letters).text(letters)"]),
@@ -66,7 +65,7 @@ pub fn large(function: &str, parameter: &str, kind: &str, folder: &str) -> Vec<S
         (_, _, "Optimizer") => list(&["sgd()"]),
         ("start" | "run", _, "Sweep") => list(&["few", "plan"]),
         (_, _, "Sweep") => list(&["plan"]),
-        (_, _, "Job") => list(&["job"]),
+        (_, _, "Job") => vec![format!("few.start(\"{folder}/job\")")],
         (_, _, "TrainedRun") => {
             list(&["train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 1 })"])
         }
@@ -129,7 +128,7 @@ pub fn large(function: &str, parameter: &str, kind: &str, folder: &str) -> Vec<S
             vec![quoted(&format!("{folder}/pipe")), quoted("/"), quoted("/**/*.nope"), "letters".to_owned()]
         }
         ("results", "dir" | "other" | "third", _) => {
-            vec![quoted(&format!("{folder}/job")), "letters".to_owned()]
+            vec![quoted(&format!("{folder}/done")), "letters".to_owned()]
         }
         ("start", "dir", _) => vec![quoted(&format!("{folder}/again")), "letters".to_owned()],
         (_, "dir", _) => vec![quoted(&format!("{folder}/sweep")), "letters".to_owned()],
@@ -229,6 +228,7 @@ pub fn large_option(function: &str, option: &str) -> Option<&'static str> {
         (_, "bootstrap" | "draws") => "1_000_000",
         (_, "sigma") => "numbers",
         (_, "width") if function == "resnet" => "4096",
+        (_, "width") => "0.5",
         (_, "hidden") => "integers",
         (_, "mean" | "tilt" | "slope" | "weight" | "spread") => "1e3",
         (_, "dim") => "16",

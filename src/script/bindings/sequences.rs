@@ -104,6 +104,9 @@ fn compared(context: &NativeCallContext, comparer: &FnPtr, a: &Dynamic, b: &Dyna
     if let Ok(number) = says.as_int() {
         return Ok(number.cmp(&0));
     }
+    if let Some(order) = says.as_float().ok().and_then(|number| number.partial_cmp(&0.0)) {
+        return Ok(order);
+    }
     match says.as_bool() {
         Ok(true) => Ok(Ordering::Less),
         Ok(false) => Ok(Ordering::Greater),
@@ -373,6 +376,8 @@ mod tests {
             ("[].order()", "[]"),
             ("let a = [5, 3, 9, 1, 7]; a.sort(|x, y| y - x); a", "[9, 7, 5, 3, 1]"),
             ("[5, 3, 9, 1, 7].order_by(|x, y| x < y)", "[1, 3, 5, 7, 9]"),
+            // A difference of floats once was no order at all.
+            ("[0.5, 0.3, 0.9].order_by(|x, y| y - x)", "[0.9, 0.5, 0.3]"),
             // Equal ones stay as they were.
             (
                 "[\"bb\", \"c\", \"aa\", \"d\"].order_by(|x, y| x.len - y.len)",
@@ -390,6 +395,7 @@ mod tests {
         for (script, expected) in [
             ("let a = [2, 1]; a.sort(|x, y| throw \"no order\")", "no order"),
             ("let a = [2, 1]; a.sort(|x, y| \"x\")", "found the text \"x\""),
+            ("let a = [2, 1]; a.sort(|x, y| 0.0 / 0.0)", "found the number NaN"),
             ("[2, \"a\"].order()", "elements of one type"),
             ("let a = [1, 1]; a.dedup(|x, y| nothing_at_all)", "nothing_at_all"),
         ] {
