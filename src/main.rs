@@ -5,7 +5,7 @@ use std::process::ExitCode;
 /// libtorch allocates and frees each operation's result. This allocator, which takes over from the C library's
 /// for libtorch too, keeps such memory at hand: small nets train about 1.3 times as fast (docs/speed.md).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: kelvin::memory::Counting<mimalloc::MiMalloc> = kelvin::memory::Counting(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     kelvin::memory::keep_freed();

@@ -1,9 +1,54 @@
 //! The memory of this machine.
 
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
+
+thread_local! {
+    static ALLOCATED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Bytes that this thread has allocated so far, whether or not they are freed; 0 where the program's allocator is another than [`Counting`].
+pub(crate) fn allocated() -> u64 {
+    ALLOCATED.get()
+}
+
+/// An allocator that counts what each thread allocates.
+pub struct Counting<A>(pub A);
+
+fn count(bytes: usize) {
+    // Also while a thread ends.
+    let _ = ALLOCATED.try_with(|allocated| allocated.set(allocated.get().wrapping_add(bytes as u64)));
+}
+
+// SAFETY: all that is asked is asked of the other allocator, as it was asked.
+unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: as above.
+        unsafe { self.0.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { self.0.dealloc(pointer, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: as above.
+        unsafe { self.0.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size);
+        // SAFETY: as above.
+        unsafe { self.0.realloc(pointer, layout, size) }
+    }
+}
 
 /// Trainings at work, and when the last one ended.
 static AT_WORK: Mutex<(usize, Option<Instant>)> = Mutex::new((0, None));

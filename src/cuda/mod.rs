@@ -53,11 +53,11 @@ pub(crate) fn on_own_stream<T: Send>(device: Device, work: impl FnOnce() -> Resu
     }
     let scope = crate::interrupt::scope();
     std::thread::scope(|threads| {
-        let thread = threads.spawn(move || {
+        let thread = crate::threads::start(threads, move || {
             crate::interrupt::work_for(scope);
             own_stream(device)?;
             work()
-        });
+        })?;
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }

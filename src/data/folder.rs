@@ -19,7 +19,7 @@ fn decide(given: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> 
         return Ok(given.to_owned());
     }
     if let Some(named) = variable(DATA_VARIABLE) {
-        return Ok(named.into());
+        return Ok(crate::home::expand(PathBuf::from(named)));
     }
     // A relative folder there is to be ignored, says the XDG base directory specification.
     let share = variable("XDG_DATA_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());

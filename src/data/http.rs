@@ -65,7 +65,9 @@ pub(super) fn get(address: &str, start: u64, patience: &Patience) -> std::result
     // A few parts, no more: whoever is slow to take them slows the reading down.
     let (sender, parts) = sync_channel(4);
     let (address, silence) = (address.to_owned(), patience.silence);
-    std::thread::spawn(move || read(&address, start, silence, &sender));
+    std::thread::Builder::new()
+        .spawn(move || read(&address, start, silence, &sender))
+        .map_err(|error| Failure::Final(crate::threads::refused(&error)))?;
     let mut answer = Answer { start: 0, total: None, parts, silence };
     match answer.next()? {
         Message::Begins { start, total } => Ok(Answer { start, total, ..answer }),

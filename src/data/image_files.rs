@@ -272,11 +272,11 @@ fn decode_all(encoded: &ArrayRef, first: usize, into: &mut Decoded) -> std::resu
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let share = count.div_ceil(workers);
     let results: Vec<std::result::Result<(), String>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = into.bytes[start..]
+        let threads: Vec<crate::error::Result<_>> = into.bytes[start..]
             .chunks_mut(share * size)
             .enumerate()
             .map(|(part, pixels)| {
-                scope.spawn(move || {
+                crate::threads::start(scope, move || {
                     for (offset, target) in pixels.chunks_mut(size).enumerate() {
                         let row = part * share + offset;
                         let number = first + row;
@@ -295,7 +295,10 @@ fn decode_all(encoded: &ArrayRef, first: usize, into: &mut Decoded) -> std::resu
             .collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|_| Err("an image could not be decoded".to_owned())))
+            .map(|thread| {
+                let joined = thread.map_err(|error| error.to_string())?.join();
+                joined.unwrap_or_else(|_| Err("an image could not be decoded".to_owned()))
+            })
             .collect()
     });
     results.into_iter().collect()

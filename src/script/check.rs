@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use rhai::{
-    AST, ASTFlags, ASTNode, Engine, EvalAltResult, Expr, FnCallExpr, OptimizationLevel, ParseErrorType,
-    Position, Stmt,
+    AST, ASTFlags, ASTNode, Dynamic, Engine, EvalAltResult, Expr, FnCallExpr, Map, OptimizationLevel,
+    ParseErrorType, Position, Scope, Stmt,
 };
 
 use super::convert;
@@ -37,7 +37,7 @@ pub fn check(session: &Rc<Session>, text: &str) -> Result<Vec<Finding>, Box<Eval
     // What the optimiser would take away is to be looked at, too.
     engine.set_optimization_level(OptimizationLevel::None);
     let (ast, mut findings) = strictly(&mut engine, text)?;
-    let script = Script::new(&engine, session, &ast);
+    let script = Script::new(&engine, session, &[&ast]);
     ast.walk(&mut |path| {
         if let Some(node) = path.last() {
             script.look(node, &mut findings);
@@ -97,14 +97,15 @@ struct Script {
     functions: BTreeMap<String, BTreeSet<usize>>,
     /// Those of the modules that it imports, by alias; none where the module is only known when it runs.
     modules: BTreeMap<String, Option<BTreeMap<String, BTreeSet<usize>>>>,
-    /// Keys of the maps that it writes down: they may hold functions.
+    /// Keys that its maps may have, which may hold functions.
     keys: BTreeSet<String>,
     /// Modules that are not there.
     missing: Vec<(String, Position)>,
 }
 
 impl Script {
-    fn new(engine: &Engine, session: &Rc<Session>, ast: &AST) -> Self {
+    /// Of these texts together: a script, or an input and the functions of those before it.
+    fn new(engine: &Engine, session: &Rc<Session>, texts: &[&AST]) -> Self {
         let native = |info: rhai::FuncInfo| {
             let metadata = info.metadata;
             Some((info.namespace.to_string(), metadata.name.to_string(), metadata.param_types.len()))
@@ -119,8 +120,7 @@ impl Script {
             };
             functions.entry(name).or_default().insert(arity);
         }
-        add(&mut functions, ast);
-        ast.walk(&mut |path| {
+        let mut look = |path: &[ASTNode]| {
             match path.last() {
                 Some(ASTNode::Stmt(Stmt::Import(import, position))) => {
                     let (name, alias) = &**import;
@@ -129,6 +129,10 @@ impl Script {
                             Ok((_, text)) => engine.compile(text).ok().map(|ast| {
                                 let mut functions = BTreeMap::new();
                                 add(&mut functions, &ast);
+                                ast.walk(&mut |path| {
+                                    keys_of(path.last(), &mut keys);
+                                    true
+                                });
                                 functions
                             }),
                             Err(error) => {
@@ -140,24 +144,27 @@ impl Script {
                     };
                     modules.insert(alias.name.to_string(), functions);
                 }
-                Some(ASTNode::Expr(Expr::Map(map, _))) => {
-                    keys.extend(map.0.iter().map(|(key, _)| key.name.to_string()));
-                }
-                _ => {}
+                node => keys_of(node, &mut keys),
             }
             true
-        });
+        };
+        for ast in texts {
+            add(&mut functions, ast);
+            ast.walk(&mut look);
+        }
         Self { functions, modules, keys, missing }
     }
 
     fn look(&self, node: &ASTNode, findings: &mut Vec<Finding>) {
+        self.call(node, findings);
         match node {
-            ASTNode::Expr(Expr::FnCall(call, position)) | ASTNode::Stmt(Stmt::FnCall(call, position)) => {
-                self.call(call, 0, *position, findings);
-            }
-            // A map may hold a function.
-            ASTNode::Expr(Expr::MethodCall(call, position)) if !self.keys.contains(call.name.as_str()) => {
-                self.call(call, 1, *position, findings);
+            ASTNode::Expr(Expr::MethodCall(call, _)) if self.keys.contains(call.name.as_str()) => {}
+            ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _))
+            | ASTNode::Stmt(Stmt::FnCall(call, _))
+                if call.op_token.is_none() =>
+            {
+                let alias = call.namespace.path.first().map(|alias| format!("{}::", alias.name));
+                written_options(&format!("{}{}", alias.unwrap_or_default(), call.name), call, findings);
             }
             ASTNode::Stmt(Stmt::Import(_, position)) => {
                 let missing = self.missing.iter().filter(|(_, place)| place == position);
@@ -170,8 +177,19 @@ impl Script {
         }
     }
 
-    /// `before` is 1 where the first argument stands before the point.
-    fn call(&self, call: &FnCallExpr, before: usize, position: Position, findings: &mut Vec<Finding>) {
+    /// A call of what is no function, or with another number of arguments than it takes.
+    fn call(&self, node: &ASTNode, findings: &mut Vec<Finding>) {
+        // `before` is 1 where the first argument stands before the point.
+        let (call, before, position) = match node {
+            ASTNode::Expr(Expr::FnCall(call, position)) | ASTNode::Stmt(Stmt::FnCall(call, position)) => {
+                (call, 0, *position)
+            }
+            // A map may hold a function.
+            ASTNode::Expr(Expr::MethodCall(call, position)) if !self.keys.contains(call.name.as_str()) => {
+                (call, 1, *position)
+            }
+            _ => return,
+        };
         let arguments = call.args.len() + before;
         if call.op_token.is_some() {
             return;
@@ -180,6 +198,7 @@ impl Script {
         let mut found = |message: String| findings.push(Finding { message, position });
         if let Some(alias) = call.namespace.path.first() {
             match self.modules.get(alias.name.as_str()) {
+                None if alias.name == "global" => {}
                 None => found(format!("no module `{}` is imported", alias.name)),
                 Some(Some(functions)) => match functions.get(name) {
                     None => {
@@ -197,7 +216,7 @@ impl Script {
                             counts(arities)
                         ));
                     }
-                    Some(_) => written_options(&format!("{}::{name}", alias.name), call, findings),
+                    Some(_) => {}
                 },
                 Some(None) => {}
             }
@@ -223,7 +242,20 @@ impl Script {
             }
             Some(_) => {}
         }
-        written_options(name, call, findings);
+    }
+}
+
+/// The keys that a part of a script gives to maps, or may give.
+fn keys_of(node: Option<&ASTNode>, keys: &mut BTreeSet<String>) {
+    match node {
+        Some(ASTNode::Expr(Expr::Map(map, _))) => {
+            keys.extend(map.0.iter().map(|(key, _)| key.name.to_string()));
+        }
+        // m.f = |x| x
+        Some(ASTNode::Expr(Expr::Property(property, _))) => _ = keys.insert(property.2.to_string()),
+        // m["f"] = |x| x
+        Some(ASTNode::Expr(Expr::StringConstant(text, _))) => _ = keys.insert(text.to_string()),
+        _ => {}
     }
 }
 
@@ -353,6 +385,222 @@ fn unused_plans(ast: &AST, findings: &mut Vec<Finding>) {
         };
         findings.push(Finding { message: ADVICE.to_owned(), position });
     }
+}
+
+/// Where the parts of a text stand that may not run, or not to their end.
+struct Regions {
+    /// What `try` catches.
+    tried: Vec<(Position, Position)>,
+    /// The functions with names, and whether a part that runs for certain mentions them.
+    functions: Vec<(String, Position, Position, bool)>,
+}
+
+impl Regions {
+    fn of(ast: &AST) -> Self {
+        let named = |name: &str| !name.starts_with(modules::CLOSURE);
+        let functions = ast.iter_fn_def().filter(|function| named(&function.name));
+        let functions = functions.map(|function| {
+            let body = &function.body;
+            (function.name.to_string(), body.start_position(), body.end_position(), false)
+        });
+        let mut found = Self { tried: Vec::new(), functions: functions.collect() };
+        let mut mentions: Vec<(String, Position)> = Vec::new();
+        ast.walk(&mut |path| {
+            match path.last() {
+                Some(ASTNode::Stmt(Stmt::TryCatch(parts, _))) => {
+                    found.tried.push((parts.body.position(), parts.body.end_position()));
+                }
+                Some(
+                    ASTNode::Expr(Expr::FnCall(call, at) | Expr::MethodCall(call, at))
+                    | ASTNode::Stmt(Stmt::FnCall(call, at)),
+                ) => mentions.push((call.name.to_string(), *at)),
+                // A function may be handed on by its name.
+                Some(ASTNode::Expr(Expr::Variable(variable, _, at))) => {
+                    mentions.push((variable.1.to_string(), *at));
+                }
+                Some(ASTNode::Expr(Expr::StringConstant(text, at))) => mentions.push((text.to_string(), *at)),
+                _ => {}
+            }
+            true
+        });
+        loop {
+            let reached: Vec<usize> = (0..found.functions.len())
+                .filter(|&index| !found.functions[index].3)
+                .filter(|&index| {
+                    let name = &found.functions[index].0;
+                    mentions.iter().any(|(other, at)| other == name && found.runs(*at))
+                })
+                .collect();
+            if reached.is_empty() {
+                return found;
+            }
+            reached.into_iter().for_each(|index| found.functions[index].3 = true);
+        }
+    }
+
+    /// The function in whose body a place is; closures belong to what is around them.
+    fn function(&self, at: Position) -> Option<&(String, Position, Position, bool)> {
+        self.functions.iter().find(|(_, start, end, _)| (*start..=*end).contains(&at))
+    }
+
+    /// Whether what stands at a place runs, as far as conditions let it, and an error there ends the script.
+    fn runs(&self, at: Position) -> bool {
+        let is_tried = self.tried.iter().any(|(start, end)| (*start..=*end).contains(&at));
+        !is_tried && self.function(at).is_none_or(|function| function.3)
+    }
+}
+
+/// Whether a script looks itself whether a name is there, or makes names while it runs.
+fn makes_names(ast: &AST) -> bool {
+    const WORDS: [&str; 3] = ["eval", "is_def_var", "is_def_fn"];
+    !ast.walk(&mut |path| match path.last() {
+        Some(ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _))) => {
+            !WORDS.contains(&call.name.as_str())
+        }
+        _ => true,
+    })
+}
+
+/// Whether something may train: a call that does, or one of a module.
+fn trains(ast: &AST) -> bool {
+    const CALLS: [&str; 5] = ["train", "run", "start", "average_over", "measure"];
+    !ast.walk(&mut |path| match path.last() {
+        Some(
+            ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _))
+            | ASTNode::Stmt(Stmt::FnCall(call, _)),
+        ) => !CALLS.contains(&call.name.as_str()) && call.namespace.is_empty(),
+        _ => true,
+    })
+}
+
+/// The variables that a text uses without having them: not declared before, in no scope, and no function's name.
+fn undeclared(ast: &AST, is_known: impl Fn(&str) -> bool) -> Vec<(String, Position)> {
+    let mut found = Vec::new();
+    ast.walk(&mut |path| {
+        // The parser gives every variable that it saw declared a place.
+        if let Some(ASTNode::Expr(Expr::Variable(variable, None, at))) = path.last()
+            && variable.0.is_none()
+            && variable.2.is_empty()
+            && !is_known(&variable.1)
+        {
+            found.push((variable.1.to_string(), *at));
+        }
+        true
+    });
+    found
+}
+
+/// Refuses what is about to run where it is certain to end with an unknown name: what was trained before would be lost. `functions` are
+/// those of earlier inputs.
+///
+/// # Errors
+///
+/// As the script itself would give when it comes there.
+pub fn names(engine: &Engine, scope: &Scope, functions: &AST, ast: &AST) -> Result<(), Box<EvalAltResult>> {
+    if makes_names(ast) {
+        return Ok(());
+    }
+    let is_function = |name: &str| {
+        [functions, ast].iter().any(|ast| ast.iter_functions().any(|function| function.name == name))
+    };
+    let regions = Regions::of(ast);
+    let outside = undeclared(&ast.clone_statements_only(), |name| scope.contains(name) || is_function(name));
+    let inside = undeclared(&ast.clone_functions_only(), is_function);
+    let unknown =
+        outside.into_iter().chain(inside).filter(|(_, at)| regions.runs(*at)).min_by_key(|(_, at)| *at);
+    if let Some((name, position)) = unknown {
+        let is_outside = scope.contains(&name) || declares(ast, &name);
+        return Err(Box::new(match regions.function(position) {
+            Some(_) if is_outside => {
+                let text = format!("unknown variable `{name}`{}", super::report::hand_over(&name));
+                EvalAltResult::ErrorRuntime(text.into(), position)
+            }
+            _ => EvalAltResult::ErrorVariableNotFound(name, position),
+        }));
+    }
+    if !trains(ast) && !trains(functions) {
+        return Ok(());
+    }
+    let session = Session::of_engine(engine);
+    let mut script = Script::new(engine, &session, &[functions, ast]);
+    scope.iter().for_each(|(_, _, value)| keys_of_value(&value, 0, &mut script.keys));
+    let mut findings = Vec::new();
+    ast.walk(&mut |path| {
+        if let Some(node) = path.last() {
+            script.call(node, &mut findings);
+        }
+        true
+    });
+    findings.retain(|finding| regions.runs(finding.position));
+    match findings.into_iter().min_by_key(|finding| finding.position) {
+        Some(Finding { message, position }) => {
+            Err(Box::new(EvalAltResult::ErrorRuntime(message.into(), position)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether the statements of a text declare a variable.
+fn declares(ast: &AST, name: &str) -> bool {
+    !ast.clone_statements_only().walk(&mut |path| match path.last() {
+        Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => variable.0.name != name,
+        _ => true,
+    })
+}
+
+/// The keys of the maps in a value, as far as anybody writes calls of what they hold.
+fn keys_of_value(value: &Dynamic, depth: usize, keys: &mut BTreeSet<String>) {
+    const DEEPEST: usize = 8;
+    if depth > DEEPEST {
+        return;
+    }
+    if let Some(map) = value.read_lock::<Map>() {
+        for (key, value) in map.iter() {
+            keys.insert(key.to_string());
+            keys_of_value(value, depth + 1, keys);
+        }
+    } else if let Some(array) = value.read_lock::<rhai::Array>() {
+        array.iter().for_each(|value| keys_of_value(value, depth + 1, keys));
+    }
+}
+
+/// The names of the arguments that a script and the modules that it imports read; none where that cannot be told before it runs.
+pub fn arguments(session: &Rc<Session>, text: &str) -> Option<BTreeSet<String>> {
+    let engine = super::engine(session);
+    let (mut names, mut seen, mut texts) = (BTreeSet::new(), BTreeSet::new(), vec![text.to_owned()]);
+    while let Some(text) = texts.pop() {
+        let ast = engine.compile(&text).ok()?;
+        let told = ast.walk(&mut |path| match path.last() {
+            Some(ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _))) => {
+                match (call.name.as_str(), call.args.first()) {
+                    ("arg", Some(Expr::StringConstant(name, _))) => _ = names.insert(name.to_string()),
+                    ("arg" | "eval", _) => return false,
+                    _ => {}
+                }
+                true
+            }
+            // Handed on, or called by its name.
+            Some(ASTNode::Expr(Expr::StringConstant(text, _))) => text != "arg",
+            Some(ASTNode::Expr(Expr::MethodCall(call, _))) => call.name != "arg",
+            Some(ASTNode::Stmt(Stmt::Import(import, _))) => match &import.0 {
+                Expr::StringConstant(name, _) => {
+                    // What is not there is told when it is imported.
+                    if let Ok((place, text)) = modules::find(session, name)
+                        && seen.insert(place)
+                    {
+                        texts.push(text);
+                    }
+                    true
+                }
+                _ => false,
+            },
+            _ => true,
+        });
+        if !told {
+            return None;
+        }
+    }
+    Some(names)
 }
 
 #[cfg(test)]

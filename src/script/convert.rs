@@ -45,8 +45,13 @@ pub(super) fn write_to(
     path: &str,
     write: impl FnOnce(&Path) -> Result<()>,
 ) -> Scripted<()> {
-    let path = Path::new(path);
+    let path = &crate::home::expand(path);
     Session::of(context).may_write(path).and_then(|()| write(path)).map_err(|error| at(context, error))
+}
+
+/// A path as a script writes it, with the home folder for `~`.
+pub(super) fn path(path: &str) -> String {
+    crate::home::expand(path).to_string_lossy().into_owned()
 }
 
 /// What a value is, for error messages.

@@ -10,6 +10,8 @@ mod convert;
 mod graphics;
 mod handles;
 mod keywords;
+mod limits;
+mod loops;
 pub mod manual;
 mod modules;
 mod options;
@@ -20,8 +22,10 @@ mod session;
 mod show;
 mod slips;
 mod terminal;
+pub mod text;
 
 pub use arguments::Arguments;
+pub use limits::STACK;
 pub use modules::{ModuleFunction, STDLIB, functions_of};
 pub use options::RUN_OPTIONS;
 pub use output::{Output, Shown, redirect};
@@ -34,7 +38,7 @@ pub(crate) use terminal::Stream;
 
 use std::rc::Rc;
 
-use rhai::{AST, Dynamic, Engine, EvalAltResult, OptimizationLevel, Scope};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, OptimizationLevel, Position, Scope};
 
 /// An engine with all of kelvin's functions, for one session.
 pub fn engine(session: &Rc<Session>) -> Engine {
@@ -46,7 +50,7 @@ pub fn engine(session: &Rc<Session>) -> Engine {
     // The default resolver reads any file.
     engine.set_module_resolver(modules::Library::new(session));
     engine.set_default_tag(Dynamic::from(Rc::clone(session)));
-    engine.on_progress(|_| crate::interrupt::raised().then(|| Dynamic::from("interrupted")));
+    limits::keep(&mut engine);
     engine.on_print(print);
     engine.on_debug(|text, _, _| tell(text));
     // Of integers it would be their exclusive or, where a power is meant.
@@ -56,9 +60,27 @@ pub fn engine(session: &Rc<Session>) -> Engine {
     engine
 }
 
-/// Compiles and evaluates a script; what it defines stays in the scope.
+/// Compiles a text; nothing of it runs.
+///
+/// # Errors
+///
+/// Where it cannot be parsed.
+pub fn compile(engine: &Engine, scope: &Scope, text: &str) -> Result<AST, Box<EvalAltResult>> {
+    if text.len() as u64 > text::LONGEST {
+        let message = text::too_long(Some(text.len()));
+        return Err(Box::new(EvalAltResult::ErrorRuntime(message.into(), Position::NONE)));
+    }
+    Ok(loops::compile(engine, scope, text)?)
+}
+
+/// Compiles and evaluates a script, unless it is certain to end with an unknown name; what it defines stays in the scope.
+///
+/// # Errors
+///
+/// What is wrong with it, or with what it does.
 pub fn evaluate(engine: &Engine, scope: &mut Scope, script: &str) -> Result<Dynamic, Box<EvalAltResult>> {
-    let ast: AST = engine.compile_with_scope(scope, script)?;
+    let ast = compile(engine, scope, script)?;
+    check::names(engine, scope, &AST::empty(), &ast)?;
     engine.eval_ast_with_scope(scope, &ast)
 }
 

@@ -95,7 +95,7 @@ pub(super) fn find(session: &Session, name: &str) -> Result<(String, String)> {
                 folder.display()
             )));
         }
-        let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, error))?;
+        let text = super::text::read(&path)?;
         let path = path.strip_prefix(".").unwrap_or(&path);
         return Ok((path.display().to_string(), text));
     }
@@ -123,7 +123,8 @@ impl Library {
         name: &str,
         text: &str,
     ) -> std::result::Result<Module, Box<EvalAltResult>> {
-        let mut ast: AST = engine.compile(text)?;
+        let mut ast: AST = super::compile(engine, &Scope::new(), text)?;
+        super::check::names(engine, &Scope::new(), &AST::empty(), &ast)?;
         ast.set_source(name);
         let mut module = Module::eval_ast_as_new(Scope::new(), &ast, engine)?;
         // A closure that leaves its module, in a map of options for instance, is looked up where it is called.

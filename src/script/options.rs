@@ -3,7 +3,7 @@
 use rhai::{Dynamic, FnPtr, Map, NativeCallContext};
 
 use super::axes::Axes;
-use super::convert::{at, choice, count, flag, handle, integer, known_keys, number, text};
+use super::convert::{at, choice, count, flag, handle, integer, known_keys, number, path, text};
 use super::handles::{ModelHandle, OptimizerHandle};
 use crate::data::{Dataset, Sampling};
 use crate::decimal;
@@ -100,7 +100,7 @@ pub const RUN_OPTIONS: &[RunOption] = &[
         name: "init",
         doc: "a safetensors file with the initial weights; default: drawn from the seed",
         set: Some(|draft, value| {
-            draft.init = Some(InitFile::of(&text("init", value)?)?);
+            draft.init = Some(InitFile::of(&path(&text("init", value)?))?);
             Ok(())
         }),
     },

@@ -32,6 +32,15 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// Moves a place of what was compiled to where it is in the text.
+    fn settle(&self, place: &mut Place, engine: &rhai::Engine) {
+        let (_, text, position) = self.locate(place);
+        let column = super::loops::original(engine, text, position).position();
+        if let (Some(line), Some(column)) = (place.position.line(), column) {
+            place.position = Position::new(line as u16, column as u16);
+        }
+    }
+
     /// What errors call the text at a place, the text, and the position in it.
     fn locate<'a>(&'a self, place: &'a Place) -> (&'a str, &'a str, Position) {
         if !place.name.is_empty() {
@@ -88,6 +97,11 @@ pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, 
         return (Failure::Interrupted, Painted::plain("interrupted"));
     }
     let mut trace = innermost(error, source.known, "", false);
+    if !matches!(root(error), EvalAltResult::ErrorParsing(..)) {
+        let engine = super::engine(&super::Session::silent());
+        source.settle(&mut trace.place, &engine);
+        trace.entered.iter_mut().for_each(|entered| source.settle(&mut entered.from, &engine));
+    }
     if trace.message.contains("arguments to function call") && at(&trace.place, source).1.starts_with(':') {
         trace.message = "options are a map, which is written with #{…}: f(#{name: value})".to_owned();
     } else if matches!(root(error), EvalAltResult::ErrorParsing(..)) {
@@ -270,7 +284,7 @@ fn property(text: &str) -> String {
 }
 
 /// What to write instead of a variable that a function does not see.
-fn hand_over(name: &str) -> String {
+pub(super) fn hand_over(name: &str) -> String {
     format!("; a function sees its arguments only: hand it over, fn f({name}) {{ … }}")
 }
 

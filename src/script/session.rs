@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rhai::{Map, NativeCallContext};
+use rhai::{Engine, Map, NativeCallContext};
 
 use super::arguments::Arguments;
+use super::bindings::TrainedRun;
 use super::handles::JobHandle;
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -32,6 +33,8 @@ pub struct Session {
     /// The `-D name=value` arguments.
     pub arguments: Arguments,
     script: RefCell<Option<Script>>,
+    /// Where the script lies, if it is a file.
+    folder: RefCell<Option<PathBuf>>,
     observer: ObserverFactory,
     problems: RefCell<Vec<String>>,
     /// The modules that were imported: what errors call them, and their texts.
@@ -48,6 +51,7 @@ pub struct Session {
     stale: Cell<bool>,
     jobs: RefCell<Vec<JobHandle>>,
     speaker: RefCell<Speaker>,
+    last_run: RefCell<Option<TrainedRun>>,
 }
 
 impl Session {
@@ -56,6 +60,7 @@ impl Session {
         Rc::new(Self {
             arguments,
             script: RefCell::default(),
+            folder: RefCell::default(),
             observer,
             problems: RefCell::default(),
             modules: RefCell::default(),
@@ -67,6 +72,7 @@ impl Session {
             stale: Cell::new(false),
             jobs: RefCell::default(),
             speaker: RefCell::new(Arc::new(super::tell)),
+            last_run: RefCell::default(),
         })
     }
 
@@ -78,6 +84,11 @@ impl Session {
     /// The session of the engine that makes this call.
     pub(super) fn of(context: &NativeCallContext) -> Rc<Self> {
         context.tag().and_then(|tag| tag.clone().try_cast::<Rc<Self>>()).unwrap_or_else(Self::silent)
+    }
+
+    /// The session of an engine.
+    pub(super) fn of_engine(engine: &Engine) -> Rc<Self> {
+        engine.default_tag().clone().try_cast::<Rc<Self>>().unwrap_or_else(Self::silent)
     }
 
     /// Lets scripts write to these folders, too.
@@ -230,6 +241,16 @@ impl Session {
         }
     }
 
+    /// Keeps what was trained last.
+    pub(super) fn keep_run(&self, run: TrainedRun) {
+        *self.last_run.borrow_mut() = Some(run);
+    }
+
+    /// What was trained last.
+    pub(super) fn last_run(&self) -> Option<TrainedRun> {
+        self.last_run.borrow().clone()
+    }
+
     /// Says that somebody waits for the prompt.
     pub fn set_interactive(&self) {
         self.interactive.set(true);
@@ -260,11 +281,16 @@ impl Session {
         *self.script.borrow_mut() = Some(Script::new(path, text));
     }
 
+    /// Says in which folder the script lies, where its name alone does not tell.
+    pub fn set_folder(&self, folder: Option<&Path>) {
+        *self.folder.borrow_mut() = folder.map(Path::to_owned);
+    }
+
     /// The script's folder; the current one at the prompt.
     pub(super) fn folder(&self) -> PathBuf {
-        let script = self.script.borrow();
+        let (script, folder) = (self.script.borrow(), self.folder.borrow());
         let file = script.as_ref().map(|script| Path::new(&script.path)).filter(|path| path.is_file());
-        match file.and_then(Path::parent) {
+        match folder.as_deref().or(file.and_then(Path::parent)) {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         }

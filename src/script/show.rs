@@ -37,6 +37,9 @@ impl Format {
 /// Elements of an array that are shown.
 const MOST: usize = 100;
 
+/// Levels of a value that are shown.
+const DEEPEST: usize = 30;
+
 /// Parts of a value that are shown, however it is nested.
 const PARTS: usize = 2000;
 
@@ -65,6 +68,9 @@ fn part(engine: &Engine, value: &Dynamic, depth: usize, left: &Counter<usize>) -
         return "…".to_owned();
     }
     left.set(left.get() - 1);
+    if depth > DEEPEST && (value.is_map() || value.is_array()) {
+        return if value.is_map() { "#{…}" } else { "[…]" }.to_owned();
+    }
     if let Some(map) = value.read_lock::<Map>() {
         return show_map(engine, &map, depth, left);
     }

@@ -12,13 +12,15 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{CommandFactory, Parser};
 use rhai::{Engine, EvalAltResult, Scope};
 
 use self::interpreter::Interpreter;
 use crate::error::Error;
+use crate::home;
 use crate::script::{self, Arguments, Failure, Format, Input, Session, Source, Stream, print, tell};
 use crate::visible::visible;
 
@@ -52,7 +54,7 @@ struct Run {
     #[arg(long)]
     json: bool,
     /// Let the script write below this folder, too; by default it may below the current one
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path())]
     allow_write: Vec<PathBuf>,
     /// Let the script put shell lines into the job scripts of a cluster: slurm(#{setup})
     #[arg(long)]
@@ -65,7 +67,7 @@ struct Run {
 #[derive(clap::Args)]
 struct DataFolder {
     /// The folder of data sets; default: $KELVIN_DATA, or ~/.local/share/kelvin
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path())]
     data_dir: Option<PathBuf>,
 }
 
@@ -146,6 +148,11 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     format!("{}{commit}, libtorch {}", env!("CARGO_PKG_VERSION"), crate::torch::LIBTORCH_VERSION)
 });
 
+/// Paths of options, with the home folder for `~`: behind an equals sign no shell writes it out.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(home::expand)
+}
+
 fn definition(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -165,6 +172,28 @@ pub fn main() -> ExitCode {
         Err(error) => leave(misused(&error)),
     };
     options.refuse_what_is_lost();
+    let options = Arc::new(Mutex::new(Some(options)));
+    let mut refused = String::new();
+    // A stack on which deep values can be taken apart; a smaller one where the system gives no such thread.
+    for part in [1, 4, 16, 64] {
+        let own = Arc::clone(&options);
+        let work = move || {
+            let options = own.lock().unwrap_or_else(PoisonError::into_inner).take();
+            options.map_or(ExitCode::from(FAILED), obey)
+        };
+        let thread = std::thread::Builder::new().name("kelvin".to_owned());
+        match thread.stack_size(script::STACK / part).spawn(work) {
+            // What a panic says is said already.
+            Ok(thread) => return thread.join().unwrap_or(ExitCode::from(FAILED)),
+            Err(error) => refused = error.to_string(),
+        }
+    }
+    tell(&format!("kelvin may start no thread: {refused}; see ulimit -u (processes) and ulimit -v (memory)"));
+    ExitCode::from(FAILED)
+}
+
+/// Does what the command line says, and ends the program.
+fn obey(options: Options) -> ExitCode {
     quiet_workers();
     if let Err(error) = crate::interrupt::install() {
         tell(&error.to_string());
@@ -254,11 +283,11 @@ fn run(options: Run) -> u8 {
     let engine = script::engine(&session);
     let format = if options.json { Format::Json } else { Format::Text };
     match (&options.file, &options.eval) {
-        (Some(file), _) if file == Path::new("-") => run_input(&engine, &session, format),
-        (Some(file), _) => run_file(&engine, &session, file, options.json.then_some(format)),
+        (Some(file), _) if file == Path::new("-") => run_script(&engine, &session, None, Some(format)),
+        (Some(file), _) => run_script(&engine, &session, Some(file), options.json.then_some(format)),
         (None, Some(expression)) => run_text(&engine, &session, "<expression>", expression, Some(format)),
         // What is piped in is a script.
-        (None, None) if !std::io::stdin().is_terminal() => run_input(&engine, &session, format),
+        (None, None) if !std::io::stdin().is_terminal() => run_script(&engine, &session, None, Some(format)),
         (None, None) => prompt::run(Interpreter::new(engine, &session, format), options.quiet),
     }
 }
@@ -267,10 +296,10 @@ fn run(options: Run) -> u8 {
 fn check(files: &[PathBuf]) -> u8 {
     let mut bad = false;
     for file in files {
-        let text = match std::fs::read_to_string(file) {
-            Ok(text) => plain(text),
+        let text = match script::text::read(file) {
+            Ok(text) => text,
             Err(error) => {
-                tell(&format!("{}: {error}; expected a script", file.display()));
+                tell(&no_script(&error));
                 bad = true;
                 continue;
             }
@@ -331,39 +360,37 @@ fn quiet_workers() {
     }));
 }
 
-fn run_file(engine: &Engine, session: &Rc<Session>, file: &Path, format: Option<Format>) -> u8 {
-    match std::fs::read_to_string(file) {
-        Ok(text) => run_text(engine, session, &file.to_string_lossy(), &plain(text), format),
+/// Runs a script of a file, or of standard input where there is none, and shows its value where a format says how.
+fn run_script(engine: &Engine, session: &Rc<Session>, file: Option<&Path>, format: Option<Format>) -> u8 {
+    let text = file.map_or_else(script::text::read_input, script::text::read);
+    session.set_folder(file.and_then(Path::parent));
+    let name = file.map_or("<stdin>".into(), Path::to_string_lossy);
+    match text {
+        Ok(text) => run_text(engine, session, &name, &text, format),
         Err(error) => {
-            tell(&format!("{}: {error}; expected a script", file.display()));
+            tell(&no_script(&error));
             FAILED
         }
     }
 }
 
-/// Runs the script that standard input gives, and shows its value.
-fn run_input(engine: &Engine, session: &Rc<Session>, format: Format) -> u8 {
-    match std::io::read_to_string(std::io::stdin()) {
-        Ok(text) => run_text(engine, session, "<stdin>", &plain(text), Some(format)),
-        Err(error) => {
-            tell(&format!("standard input: {error}; expected a script"));
-            FAILED
-        }
-    }
-}
-
-/// A script without a byte-order mark; `#!/usr/bin/env kelvin` becomes a comment of the same length.
-fn plain(text: String) -> String {
-    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-    match text.strip_prefix("#!") {
-        Some(rest) => format!("//{rest}"),
-        None => text,
+/// What is said where no script can be read.
+fn no_script(error: &Error) -> String {
+    match error {
+        Error::Io { .. } => format!("{error}; expected a script"),
+        error => error.to_string(),
     }
 }
 
 /// Runs a text to its end, and that of the jobs that it started; shows its value where a format says how.
 fn run_text(engine: &Engine, session: &Rc<Session>, name: &str, text: &str, format: Option<Format>) -> u8 {
     session.set_script(name, text);
+    let asked = script::check::arguments(session, text);
+    let lost = asked.map(|asked| session.arguments.unknown(&asked)).unwrap_or_default();
+    if !lost.is_empty() {
+        lost.iter().for_each(|lost| tell(lost));
+        return FAILED;
+    }
     let mut scope = Scope::new();
     let result = script::guarded(|| script::evaluate(engine, &mut scope, text));
     let jobs = if result.is_ok() {

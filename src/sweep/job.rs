@@ -180,7 +180,7 @@ impl Job {
         std::thread::Builder::new()
             .name("kelvin-job".to_owned())
             .spawn(work)
-            .map_err(|error| Error::invalid(format!("cannot start a thread: {error}")))?;
+            .map_err(|error| crate::threads::refused(&error))?;
         Ok(job)
     }
 

@@ -20,7 +20,7 @@ pub use attempt::Past;
 pub use compact::{Compacted, compact};
 pub use job::{Job, Progress, Stage};
 pub use journal::{Checkpoint, Record, parse as parse_journal};
-pub use local::{RunOptions, Summary, open, open_all, run, train, train_rest};
+pub use local::{RunOptions, Summary, Trained, open, open_all, run, train, train_rest};
 pub use observer::{Observer, Silent, Work};
 pub use outlook::outlook;
 pub use plan::{Plan, PlannedRun};
@@ -38,12 +38,12 @@ fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync
     let parts = std::thread::scope(|scope| {
         let work = |items| {
             let own = own.clone();
-            scope.spawn(move || {
+            crate::threads::start(scope, move || {
                 crate::interrupt::work_for(own);
                 one(items)
             })
         };
-        let threads: Vec<_> = items.chunks(size).map(work).collect();
+        let threads: Vec<_> = items.chunks(size).map(work).collect::<Result<_>>()?;
         let panicked = |_| Err(Error::invalid("a thread that read files died"));
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect::<Result<Vec<_>>>()
     })?;

@@ -373,9 +373,10 @@ pub(super) fn in_parallel<T: Send>(n: usize, work: &(dyn Fn(usize) -> Result<T> 
         }
     };
     let parts = std::thread::scope(|threads| {
-        let workers: Vec<_> = (0..cores.min(n)).map(|_| threads.spawn(worker)).collect();
-        workers.into_iter().map(|worker| worker.join()).collect::<Vec<_>>()
-    });
+        let workers: Vec<_> =
+            (0..cores.min(n)).map(|_| crate::threads::start(threads, worker)).collect::<Result<_>>()?;
+        Result::Ok(workers.into_iter().map(|worker| worker.join()).collect::<Vec<_>>())
+    })?;
     let mut results = Vec::new();
     for part in parts {
         results.extend(part.map_err(|_| Error::invalid("a thread of the computation panicked"))??);

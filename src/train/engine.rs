@@ -312,7 +312,7 @@ pub fn resume(
                 crate::interrupt::work_for(scope);
                 work(&shared, &shared.places[worker % shared.places.len()], &sender);
             })
-            .map_err(|error| Error::invalid(format!("cannot start a worker thread: {error}")))?;
+            .map_err(|error| crate::threads::refused(&error))?;
     }
     drop(sender);
     let mut interrupted: Option<Instant> = None;

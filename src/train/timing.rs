@@ -57,7 +57,7 @@ pub fn expected(
     crate::torch::initialize();
     // A thread of its own, because the number of torch threads is the thread's.
     let seconds = std::thread::scope(|scope| {
-        let timed = scope.spawn(|| -> Result<f64> {
+        let timed = crate::threads::start(scope, || -> Result<f64> {
             tch::get_num_threads();
             tch::set_num_threads(choice.threads as i32);
             cuda::own_stream(device)?;
@@ -66,7 +66,7 @@ pub fn expected(
             let mut stack = Stack::new(specs, choice, Vec::new(), &data, store, device)?;
             time(&mut stack, spec, budget, device)
                 .map(|seconds| seconds / replicas as f64 * choice.threads as f64)
-        });
+        })?;
         timed.join().unwrap_or(Ok(f64::NAN))
     })?;
     // Where nothing could be timed the table has to do.

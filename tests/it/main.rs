@@ -16,6 +16,7 @@ mod hostile;
 mod hostile_values;
 mod interrupts;
 mod jupyter;
+mod limits;
 mod manual;
 mod measure;
 mod mistakes;

@@ -115,7 +115,11 @@ impl Terminal {
     }
 
     pub fn send(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
+        self.send_bytes(keys.as_bytes());
+    }
+
+    pub fn send_bytes(&mut self, keys: &[u8]) {
+        self.keyboard.write_all(keys).unwrap();
     }
 
     /// Waits for a text in what has not been waited for yet; returns what came before it.

@@ -340,7 +340,8 @@ fn noise_has_the_stated_strength() {
     let one = |spec: &RunSpec| RunSpec { train: batch, epochs: 1, ..spec.clone() };
     let weights = |spec: &RunSpec| -> Vec<f64> {
         let options = kelvin::sweep::RunOptions::default();
-        let (_, network) = kelvin::sweep::train(spec, &options, &mut kelvin::sweep::Silent).unwrap();
+        let trained = kelvin::sweep::train(spec, &options, &mut kelvin::sweep::Silent).unwrap();
+        let network = trained.network.unwrap();
         Vec::try_from(network.weights().flat()).unwrap()
     };
     let mut sum = 0.0;

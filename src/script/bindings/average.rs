@@ -10,7 +10,7 @@ use super::sweeps::{Executor, problems, run_options};
 use crate::analysis::{Average, Goal, SteadyOptions, average_over as average};
 use crate::error::{Error, Result};
 use crate::script::convert::{
-    Scripted, at, count, describe, flag, handle, integer, known_keys, number, raise, text, texts,
+    Scripted, at, count, describe, flag, handle, integer, known_keys, number, path, raise, text, texts,
 };
 use crate::script::options::expand;
 use crate::script::session::Session;
@@ -50,7 +50,7 @@ fn asked(first_seed: i64, options: &Map) -> Result<Asked> {
             "by" => by = texts(key, value)?,
             "start" => goal.start = count(key, value)?,
             "most" => goal.most = count(key, value)?,
-            "dir" => dir = Some(text(key, value)?),
+            "dir" => dir = Some(path(&text(key, value)?)),
             "steady" => steady = steady_options(&map(key, value)?)?,
             _ => run = map(key, value)?,
         }

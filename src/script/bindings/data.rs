@@ -24,7 +24,7 @@ pub(super) fn add_folders(module: &mut Module) {
             .with_comments([format!("/// {}, in a folder.", info.doc)])
             .with_params_info(["path: &str", "Dataset"])
             .set_into_module(module, move |context: NativeCallContext, path: &str| -> Scripted<Dataset> {
-                loaded(source(path.to_owned())).map_err(|error| at(&context, error))
+                loaded(source(crate::script::convert::path(path))).map_err(|error| at(&context, error))
             });
         FuncRegistration::new(info.name)
             .in_global_namespace()
@@ -164,7 +164,11 @@ pub mod functions {
         let load = || {
             known_keys("images", &options, IMAGES_OPTIONS.map(|(name, _)| name))?;
             let name = |key: &str| options.get(key).map(|value| text(key, value)).transpose();
-            loaded(Source::Images { path: path.to_owned(), image: name("image")?, label: name("label")? })
+            loaded(Source::Images {
+                path: crate::script::convert::path(path),
+                image: name("image")?,
+                label: name("label")?,
+            })
         };
         load().map_err(|error| at(&context, error))
     }

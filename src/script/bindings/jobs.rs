@@ -8,7 +8,7 @@ use rhai::{Dynamic, FnPtr, Map};
 
 use super::sweeps::{Executor, SweepHandle, problems, run_options};
 use crate::error::{Error, Result};
-use crate::script::convert::{Scripted, at, raise};
+use crate::script::convert::{Scripted, at, path, raise};
 use crate::script::handles::JobHandle;
 use crate::script::output::taker;
 use crate::script::session::{Session, Speaker};
@@ -22,7 +22,7 @@ pub(super) fn name_types(engine: &mut rhai::Engine) {
 }
 
 fn begin(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &Map) -> Result<JobHandle> {
-    let session = Session::of(context);
+    let (session, dir) = (Session::of(context), &path(dir));
     session.may_write(Path::new(dir))?;
     let (options, executor) = run_options(given, &session)?;
     if !matches!(executor, Executor::Local) {

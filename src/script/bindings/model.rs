@@ -329,7 +329,10 @@ pub mod functions {
         network: &mut NetworkHandle,
         path: &str,
     ) -> Scripted<NetworkHandle> {
-        network.borrow_mut().load(Path::new(path)).map_err(|error| at(&context, error))?;
+        network
+            .borrow_mut()
+            .load(Path::new(&crate::script::convert::path(path)))
+            .map_err(|error| at(&context, error))?;
         Ok(Rc::clone(network))
     }
 

@@ -95,7 +95,8 @@ impl PlotHandle {
 
 /// Draws into a file, and says what could not be drawn.
 pub(super) fn save_figure(context: &NativeCallContext, figure: Figure, path: &str) -> Scripted<()> {
-    let file = PathBuf::from(path);
+    let path = crate::script::convert::path(path);
+    let file = PathBuf::from(&path);
     let may = Session::of(context).may_write(&file);
     let draw = || leave_behind("save", move || plot::save(&figure, &file));
     let drawn = may.and_then(|()| draw()).map_err(|error| at(context, error))?;

@@ -13,15 +13,17 @@ use super::on_epoch::{self, OnEpoch};
 use crate::error::{Error, Result};
 use crate::interrupt::leave_behind;
 use crate::script::axes::MOST_COMBINATIONS;
-use crate::script::convert::{Scripted, at, count, describe, flag, known_keys, number, raise, text, texts};
+use crate::script::convert::{
+    Scripted, at, count, describe, flag, known_keys, number, path, raise, text, texts,
+};
 use crate::script::handles::NetworkHandle;
 use crate::script::options::expand;
 use crate::script::session::Session;
 use crate::sweep::slurm::{SLURM_OPTIONS, Slurm};
-use crate::sweep::{Files, Observer, Plan, RunOptions, Store, Summary, outlook};
+use crate::sweep::{Files, Observer, Plan, RunOptions, Store, Summary, Trained, outlook};
 use crate::table::Table;
 use crate::torch::devices_named;
-use crate::train::RunSpec;
+use crate::train::{RunSpec, Status};
 
 /// A plan.
 #[derive(Clone)]
@@ -35,8 +37,10 @@ pub struct SweepHandle {
 #[derive(Clone)]
 pub struct TrainedRun {
     pub(in crate::script) epochs: Table,
-    network: NetworkHandle,
+    /// None where the run was left without numbers.
+    network: Option<NetworkHandle>,
     pub(in crate::script) spec: RunSpec,
+    status: Status,
 }
 
 /// Names the types as scripts see them.
@@ -151,7 +155,7 @@ pub(super) fn problems(summary: &Summary, dir: &str) -> Option<String> {
 }
 
 fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &Map) -> Scripted<Table> {
-    let session = Session::of(context);
+    let (session, dir) = (Session::of(context), &path(dir));
     let mut failed = None;
     let mut run = || {
         session.may_write(Path::new(dir))?;
@@ -208,7 +212,7 @@ fn results_in(context: &NativeCallContext, dirs: &[String]) -> Scripted<Table> {
         if dirs.is_empty() {
             return Err(Error::invalid("results: expected at least one sweep's folder"));
         }
-        let dirs: Vec<PathBuf> = dirs.iter().map(PathBuf::from).collect();
+        let dirs: Vec<PathBuf> = dirs.iter().map(|dir| path(dir).into()).collect();
         let (table, repeated) = crate::sweep::open_all(&dirs)?;
         if repeated > 0 {
             let runs = if repeated == 1 { "1 run is" } else { &format!("{repeated} runs are") };
@@ -247,7 +251,7 @@ fn slurm_options(options: &Map) -> Result<Slurm> {
 
 /// Why a run of a sweep's folder would or would not train again.
 fn why_run(dir: &str, run: &str) -> Result<String> {
-    let store = Store::open(Path::new(dir))?;
+    let store = Store::open(Path::new(&path(dir)))?;
     let run = store.find(run)?;
     Ok(format!("{} {}", run.id, store.standing(&run.id)?.why(run)))
 }
@@ -337,7 +341,7 @@ pub mod functions {
     #[rhai_fn(name = "plan", return_raw, pure)]
     pub fn sweep_plan_in(context: NativeCallContext, sweep: &mut SweepHandle, dir: &str) -> Scripted<Table> {
         let (table, refused) =
-            outlook(&sweep.plan, Some(Path::new(dir))).map_err(|error| at(&context, error))?;
+            outlook(&sweep.plan, Some(Path::new(&path(dir)))).map_err(|error| at(&context, error))?;
         if let Some(refused) = refused {
             Session::of(&context).tell(&format!("run would be refused: {refused}"));
         }
@@ -353,7 +357,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn save(context: NativeCallContext, sweep: &mut SweepHandle, dir: &str) -> Scripted<()> {
-        let session = Session::of(&context);
+        let (session, dir) = (Session::of(&context), &path(dir));
         let provenance = session.provenance();
         session.may_write(Path::new(dir)).map_err(|error| at(&context, error))?;
         let (plan, dir) = (Arc::clone(&sweep.plan), PathBuf::from(dir));
@@ -451,7 +455,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn results(context: NativeCallContext, dir: &str) -> Scripted<Table> {
-        crate::sweep::open(Path::new(dir)).map_err(|error| at(&context, error))
+        crate::sweep::open(Path::new(&path(dir))).map_err(|error| at(&context, error))
     }
 
     /// The epochs table of the finished runs in two sweeps' folders.
@@ -499,9 +503,45 @@ pub mod functions {
         let session = Session::of(&context);
         let options = RunOptions { patience: session.patience(), ..RunOptions::default() };
         let mut observer = session.observer();
-        let (epochs, network) =
+        let Trained { epochs, network, status, stopped } =
             crate::sweep::train(spec, &options, observer.as_mut()).map_err(|error| at(&context, error))?;
-        Ok(TrainedRun { epochs, network: Rc::new(RefCell::new(network)), spec: spec.clone() })
+        let network = network.map(|network| Rc::new(RefCell::new(network)));
+        let run = TrainedRun { epochs, network, spec: spec.clone(), status };
+        let (done, all) = (run.epochs.len(), spec.epochs);
+        session.keep_run(run.clone());
+        match stopped {
+            None => Ok(run),
+            Some(Error::Interrupted) => {
+                session.tell(&format!("last_run() has the run with {done} of its {all} epochs"));
+                Err(at(&context, Error::Interrupted))
+            }
+            Some(error) => {
+                let text = format!("{error}; last_run() has the run with {done} of its {all} epochs");
+                Err(at(&context, Error::invalid(text)))
+            }
+        }
+    }
+
+    /// The last run that `train` trained in this session, also where Ctrl-C stopped it or it diverged: the epochs until then
+    /// and, where it has one, the network.
+    ///
+    /// ```
+    /// train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 });
+    /// let run = last_run();
+    /// print(run.status);
+    /// run.epochs.select(["epoch", "train_loss", "gap"])
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn last_run(context: NativeCallContext) -> Scripted<TrainedRun> {
+        Session::of(&context).last_run().ok_or_else(|| {
+            at(&context, Error::invalid("last_run: nothing was trained yet in this session with train(#{…})"))
+        })
+    }
+
+    /// How a trained run ended: done, interrupted, diverged or failed.
+    #[rhai_fn(get = "status", pure)]
+    pub fn trained_status(run: &mut TrainedRun) -> String {
+        run.status.name().to_owned()
     }
 
     /// The metrics of every epoch.
@@ -511,9 +551,13 @@ pub mod functions {
     }
 
     /// The trained network.
-    #[rhai_fn(get = "network", pure)]
-    pub fn trained_network(run: &mut TrainedRun) -> NetworkHandle {
-        Rc::clone(&run.network)
+    #[rhai_fn(get = "network", return_raw, pure)]
+    pub fn trained_network(context: NativeCallContext, run: &mut TrainedRun) -> Scripted<NetworkHandle> {
+        run.network.clone().ok_or_else(|| {
+            let text =
+                format!("network: the run {} and left no weights; it has its epochs", run.status.name());
+            at(&context, Error::invalid(text))
+        })
     }
 
     /// Everything that decided the result, as a map.
@@ -528,9 +572,14 @@ pub mod functions {
         let last = |name: &str| {
             run.epochs.floats(name).ok().and_then(|values| values.last().copied()).unwrap_or(f64::NAN)
         };
+        let epochs = match run.status {
+            Status::Done => format!("run of {} epochs", run.spec.epochs),
+            status => {
+                format!("run {} after {} of {} epochs", status.name(), run.epochs.len(), run.spec.epochs)
+            }
+        };
         format!(
-            "run of {} epochs: train loss {:.4}, test loss {:.4}, test accuracy {:.2} %",
-            run.spec.epochs,
+            "{epochs}: train loss {:.4}, test loss {:.4}, test accuracy {:.2} %",
             last("train_loss"),
             last("test_loss"),
             100.0 * last("test_accuracy")

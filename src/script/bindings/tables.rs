@@ -134,7 +134,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn parquet(context: NativeCallContext, path: &str) -> Scripted<Table> {
-        Table::read_parquet_files(path).map_err(|error| at(&context, error))
+        Table::read_parquet_files(&crate::script::convert::path(path)).map_err(|error| at(&context, error))
     }
 
     /// A table from an array of maps, one per row; the columns of a row come sorted by name. What a row lacks and `()`

@@ -138,8 +138,7 @@ fn history(shell: &mut Interpreter, _: &str) -> Done {
 
 fn load(shell: &mut Interpreter, file: &str) -> Done {
     let file = unquoted(file);
-    let text = std::fs::read_to_string(file).map_err(|error| Error::io(file, error))?;
-    let text = crate::shell::plain(text);
+    let text = crate::script::text::read(&crate::home::expand(file))?;
     shell.evaluate(file, &text)
 }
 
@@ -167,7 +166,7 @@ fn reload(shell: &mut Interpreter, _: &str) -> Done {
 
 fn save(shell: &mut Interpreter, file: &str) -> Done {
     let file = unquoted(file);
-    let path = std::path::Path::new(file);
+    let path = &crate::home::expand(file);
     shell.session.may_write(path)?;
     let is_ours = |text: String| text.starts_with(SAVED);
     if path.exists() && !std::fs::read_to_string(path).is_ok_and(is_ours) {

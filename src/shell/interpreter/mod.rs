@@ -14,8 +14,8 @@ use rhai::{AST, Dynamic, Engine, Scope};
 use self::complete::{Known, Variable};
 use crate::error::Error;
 use crate::script::{
-    Failure, Format, Input, ModuleFunction, Painted, Session, Source, Stream, functions_of, guarded,
-    known_names, manual, report, tell, type_name,
+    Failure, Format, Input, ModuleFunction, Painted, Session, Source, Stream, check, compile, functions_of,
+    guarded, known_names, manual, report, tell, type_name,
 };
 use crate::table::Table;
 
@@ -98,9 +98,9 @@ impl Interpreter {
         let file = folder("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("startup.rhai"));
         let Some(file) = file.filter(|file| file.is_file()) else { return };
         let name = file.display().to_string();
-        let done = match std::fs::read_to_string(&file) {
-            Ok(text) => self.evaluate(&name, &super::plain(text)),
-            Err(error) => Err(Error::io(&file, error).into()),
+        let done = match crate::script::text::read(&file) {
+            Ok(text) => self.evaluate(&name, &text),
+            Err(error) => Err(error.into()),
         };
         if let Err(trouble) = done {
             trouble.text.tell();
@@ -257,16 +257,21 @@ impl Interpreter {
     }
 
     fn run(&mut self, text: &str, offset: usize) -> Result<Dynamic, Box<rhai::EvalAltResult>> {
-        let ast = self.engine.compile_with_scope(&self.scope, "\n".repeat(offset) + text)?;
+        let ast = compile(&self.engine, &self.scope, &("\n".repeat(offset) + text))?;
         let new = imports(text);
-        let mut all = AST::empty();
+        let mut before = AST::empty();
         for Import { path, alias } in
             self.imports.iter().filter(|old| !new.iter().any(|new| new.alias == old.alias))
         {
-            all.combine(self.engine.compile(format!("import \"{path}\" as {alias};"))?);
+            before.combine(self.engine.compile(format!("import \"{path}\" as {alias};"))?);
         }
+        before = before.merge(&self.functions);
         let functions = self.functions.merge(&ast.clone_functions_only());
-        all = all.merge(&self.functions).merge(&ast);
+        if let Err(unknown) = check::names(&self.engine, &self.scope, &before, &ast) {
+            self.functions = functions;
+            return Err(unknown);
+        }
+        let all = before.merge(&functions).merge(&ast);
         let result = self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &all);
         // Functions stay even where what follows them fails.
         self.functions = functions;

@@ -25,7 +25,7 @@ pub(super) enum Command {
         /// The connection file that Jupyter wrote
         file: PathBuf,
         /// Let notebooks write below this folder, too
-        #[arg(long, value_name = "PATH")]
+        #[arg(long, value_name = "PATH", value_parser = super::path())]
         allow_write: Vec<PathBuf>,
         #[command(flatten)]
         data: super::DataFolder,
@@ -42,7 +42,7 @@ pub(super) struct Install {
     #[arg(long, default_value = "kelvin")]
     name: String,
     /// Let notebooks write below this folder, too; by default they may below their own
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = super::path())]
     allow_write: Vec<PathBuf>,
     #[command(flatten)]
     data: super::DataFolder,

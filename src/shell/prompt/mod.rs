@@ -83,6 +83,14 @@ pub(super) fn run(mut interpreter: Interpreter, quiet: bool) -> u8 {
                 }
             }
             Err(ReadlineError::Interrupted) => {}
+            Err(error) if is_not_utf8(&error) => {
+                // The rest of what was pasted.
+                // SAFETY: the call takes no pointers.
+                unsafe { libc::tcflush(libc::STDIN_FILENO, libc::TCIFLUSH) };
+                tell(
+                    "error: this line was not read: expected UTF-8, found other bytes; convert what is pasted",
+                );
+            }
             Err(ReadlineError::Eof) => interpreter.leaving = true,
             // The terminal is gone, for instance.
             Err(error) => {
@@ -144,8 +152,13 @@ fn may_leave(editor: &mut Editor<Line, DefaultHistory>, session: &Session) -> bo
     match editor.readline(&question) {
         Ok(answer) => matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"),
         // Whoever cannot answer, or presses Ctrl-D again, means it.
-        Err(error) => !matches!(error, ReadlineError::Interrupted),
+        Err(error) => !matches!(error, ReadlineError::Interrupted) && !is_not_utf8(&error),
     }
+}
+
+/// Whether a line held other bytes than UTF-8; the terminal is as it was.
+fn is_not_utf8(error: &ReadlineError) -> bool {
+    matches!(error, ReadlineError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData)
 }
 
 fn fail(error: &ReadlineError) -> u8 {

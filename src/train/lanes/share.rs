@@ -23,7 +23,9 @@ pub(super) fn share<I: Send, D: Send>(
         let mut threads = Vec::new();
         for (index, desk) in others.iter_mut().enumerate().rev() {
             let own = items.split_off(count * (index + 1) / parts);
-            threads.push(scope.spawn(move || own.into_iter().for_each(|item| work(item, desk))));
+            let work = move || own.into_iter().for_each(|item| work(item, desk));
+            // As other failures of a step are told.
+            threads.push(crate::threads::start(scope, work).unwrap_or_else(|error| panic!("{error}")));
         }
         items.into_iter().for_each(|item| work(item, first));
         for thread in threads {
