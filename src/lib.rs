@@ -16,6 +16,7 @@ mod beneath;
 mod cuda;
 pub mod data;
 mod decimal;
+mod door;
 pub mod error;
 pub mod files;
 mod hash;

@@ -1,11 +1,11 @@
 //! What is fetched for a data set: archives as plain data, and unpacking them.
 
-use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
+use crate::door;
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -56,7 +56,7 @@ impl Unpack<'_> {
     /// than the files, or lacks one of them.
     pub(super) fn run(&self, archive: &Path, into: &Path) -> Result<()> {
         let wrong = |what: String| Error::invalid(format!("{}: {what}", archive.display()));
-        let file = File::open(archive).map_err(|error| Error::io(archive, error))?;
+        let (file, _) = door::open(archive, u64::MAX)?;
         let limit = self.members.iter().map(|member| member.bytes).sum::<u64>().saturating_add(SLACK);
         let mut tar = tar::Archive::new(GzDecoder::new(BufReader::new(file)).take(limit));
         let mut missing: Vec<&Member> = self.members.iter().collect();

@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::{Archive, Images, Member, Unpack, image_files};
+use crate::door;
 use crate::error::{Error, Result};
 
 const SHAPE: [usize; 3] = [3, 32, 32];
@@ -142,8 +143,8 @@ impl Cifar {
         let total = self.files.iter().map(|file| file.bytes as usize / record).sum::<usize>();
         let mut bytes = Vec::with_capacity(total * PIXELS);
         let mut labels = Vec::with_capacity(total);
-        for path in files {
-            let file = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+        for (path, own) in files.iter().zip(self.files) {
+            let file = door::read(path, own.bytes)?;
             for (row, record) in file.chunks_exact(record).enumerate() {
                 let label = record[self.labels - 1];
                 if usize::from(label) >= self.classes {

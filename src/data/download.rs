@@ -5,14 +5,13 @@
 //! right SHA-256 (`ready/`), which becomes `NAME/` by a rename.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
 use super::http::{self, Failure};
 use super::{Archive, Patience, SOURCES};
+use crate::door;
 use crate::error::{Error, Result, suggestion};
 use crate::files;
 
@@ -111,7 +110,7 @@ impl Fetch<'_> {
         let kept = self.ready.join(self.archive.file_name());
         if self.archive.unpack.is_none() && kept.exists() {
             // From a call before.
-            if sha256(&kept)? == self.archive.sha256 {
+            if door::sha256(&kept)? == self.archive.sha256 {
                 return Ok(());
             }
             remove(&kept)?;
@@ -120,7 +119,7 @@ impl Fetch<'_> {
         // Bytes of an earlier call may be wrong where those of this call are right: from the beginning, once.
         let resumed = length(&part)? > 0;
         self.fetch_rest(&part, tell)?;
-        let mut found = sha256(&part)?;
+        let mut found = door::sha256(&part)?;
         if found != self.archive.sha256 && resumed {
             tell(&format!(
                 "{}: what was fetched before is damaged; from the beginning",
@@ -128,7 +127,7 @@ impl Fetch<'_> {
             ));
             remove(&part)?;
             self.fetch_rest(&part, tell)?;
-            found = sha256(&part)?;
+            found = door::sha256(&part)?;
         }
         if found != self.archive.sha256 {
             remove(&part)?;
@@ -242,21 +241,6 @@ impl Fetch<'_> {
 
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
-/// SHA-256 of a file.
-fn sha256(path: &Path) -> Result<String> {
-    let io = |error| Error::io(path, error);
-    let mut file = File::open(path).map_err(io)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        crate::interrupt::check()?;
-        match file.read(&mut buffer).map_err(io)? {
-            0 => return Ok(crate::hash::hex(&hash.finalize())),
-            read => hash.update(&buffer[..read]),
-        }
-    }
 }
 
 /// The length of a file; 0 where there is none.

@@ -3,13 +3,13 @@
 //! The format (LeCun, Cortes, Burges 1998): big-endian 32-bit numbers, a magic one (2051 for images, 2049 for
 //! labels) and the sizes, then a byte per pixel or label.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
 use super::{Archive, Images};
+use crate::door;
 use crate::error::{Error, Result};
 
 const CLASSES: usize = 10;
@@ -92,8 +92,7 @@ pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Checks a file's length: its own, or the one that gzip notes at its end.
 fn check(path: &Path, length: u64) -> Result<()> {
     let fail = |error| Error::io(path, error);
-    let mut file = File::open(path).map_err(fail)?;
-    let mut found = file.metadata().map_err(fail)?.len();
+    let (mut file, mut found) = door::open(path, u64::MAX)?;
     if is_zipped(path) {
         // 18 bytes around nothing.
         let mut ends = ([0; 2], [0; 4]);
@@ -159,7 +158,7 @@ fn find(folder: &Path, stem: &str, kind: &str) -> Result<PathBuf> {
 /// The bytes after the header, whose sizes must be these.
 fn read(path: &Path, magic: u32, sizes: &[u32]) -> Result<Vec<u8>> {
     let wrong = |what: String| wrong(path, &what);
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let (file, _) = door::open(path, u64::MAX)?;
     let header = 4 * (1 + sizes.len());
     let length = sizes.iter().map(|&size| size as usize).product::<usize>();
     // One byte more than there may be: a file that goes on is not read to its end.

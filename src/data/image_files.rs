@@ -19,6 +19,7 @@ use image::codecs::png::PngDecoder;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::Images;
+use crate::door;
 use crate::error::{Error, Result, guarded};
 use crate::untrusted;
 
@@ -104,6 +105,9 @@ pub(super) fn files(path: &str) -> Result<Vec<PathBuf>> {
 
 /// Says which of the files is not a whole one, as far as its ends tell.
 pub(super) fn check(files: &[PathBuf]) -> Result<()> {
+    for path in files {
+        door::open(path, u64::MAX)?;
+    }
     let is_whole = |path: &PathBuf| -> std::io::Result<bool> {
         let mut file = File::open(path)?;
         let mut ends = [[0; 4]; 2];

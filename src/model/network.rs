@@ -90,8 +90,9 @@ impl Network {
 
     /// Reads a safetensors file with PyTorch's names.
     pub fn load(&mut self, path: &Path) -> Result<()> {
+        let parameters = self.weights.layout().parameters();
         self.weights
-            .set_state(0, load_state(path)?)
+            .set_state(0, load_state(path, parameters)?)
             .map_err(|error| crate::error::Error::invalid(format!("{}: {error}", path.display())))
     }
 

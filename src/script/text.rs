@@ -1,13 +1,13 @@
 //! The texts of scripts, as they are read.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use crate::door;
 use crate::error::{Error, Result};
 
 /// Bytes of a script: beyond that it is no script.
-pub(super) const LONGEST: u64 = 16 << 20;
+pub(super) const LONGEST: u64 = door::TEXT;
 
 /// The text of a script's file. `#!/usr/bin/env kelvin` becomes a comment of the same length, and a byte-order mark goes.
 ///
@@ -15,7 +15,7 @@ pub(super) const LONGEST: u64 = 16 << 20;
 ///
 /// Where it cannot be read, is larger than any script or not UTF-8.
 pub fn read(path: &Path) -> Result<String> {
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let (file, _) = door::open(path, LONGEST)?;
     all(file, &path.display().to_string())
 }
 

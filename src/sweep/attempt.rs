@@ -61,7 +61,9 @@ impl Past {
     /// would be to train its epochs again. What no training of this run can have written ends the part that counts, as
     /// damage does.
     fn read(files: &Files, run: &PlannedRun, folder: &Path) -> Result<Option<Self>> {
-        let Some(bytes) = files.read_if_there(&folder.join(JOURNAL))? else { return Ok(None) };
+        let Some(bytes) = files.read_if_there(&folder.join(JOURNAL), LONGEST_JOURNAL)? else {
+            return Ok(None);
+        };
         let mut records = parse(&bytes).into_iter();
         let mut past = match records.next() {
             Some(Record::Attempt { run: own, process, started, made_by, position })
@@ -114,6 +116,12 @@ impl Past {
     }
 }
 
+/// Bytes of a journal, at most: a hundred thousand epochs with a few kB each.
+const LONGEST_JOURNAL: u64 = 512 << 20;
+
+/// Bytes of a checkpoint, at most: weights and two buffers of some hundred million parameters.
+const LONGEST_CHECKPOINT: u64 = 4 << 30;
+
 /// What a resumed run has: the epochs before, the checkpoint's file, what is in it.
 type Found = (Vec<EpochRecord>, Vec<u8>, Snapshot);
 
@@ -127,7 +135,10 @@ fn best(files: &Files, run: &str, made_by: &str, attempts: &[Past]) -> Result<Op
     candidates.sort_by_key(|(_, checkpoint)| std::cmp::Reverse(checkpoint.position));
     for (attempt, checkpoint) in candidates {
         // Only the last ones are still there.
-        let Some(bytes) = files.read_if_there(&attempt.folder.join(&checkpoint.file))? else { continue };
+        let Some(bytes) = files.read_if_there(&attempt.folder.join(&checkpoint.file), LONGEST_CHECKPOINT)?
+        else {
+            continue;
+        };
         if sha256(&bytes) != checkpoint.sha256 {
             continue;
         }

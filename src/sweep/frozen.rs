@@ -99,7 +99,10 @@ impl Frozen {
     }
 
     fn read(files: &Files, path: &Path) -> Result<Self> {
-        let bytes = files.read(path)?;
+        /// Bytes, at most: a million runs take one gigabyte.
+        const LONGEST: u64 = 3 << 30;
+
+        let bytes = files.read(path, LONGEST)?;
         let unreadable = |error: &dyn std::fmt::Display| {
             Error::invalid(format!("{}: damaged, or not a plan: {error}; restore the file", path.display()))
         };

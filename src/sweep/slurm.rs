@@ -164,7 +164,7 @@ fn read(store: &Store, id: &str) -> Result<Submission> {
         )));
     }
     let path = folder(store.dir()).join(format!("{id}.json"));
-    let bytes = store.files.read(&path)?;
+    let bytes = store.files.read(&path, crate::door::TEXT)?;
     let refused = |what: &dyn std::fmt::Display| {
         Error::invalid(format!(
             "{}: not a submission: {what}; `kelvin submit` makes a new one",

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::measure::Measure;
 use crate::data::{DataSpec, MOST_EXAMPLES, Sampling};
 use crate::decimal;
+use crate::door;
 use crate::error::{Error, Result};
 use crate::hash::{is_sha256, sha256};
-use crate::model::ModelSpec;
+use crate::model::{ModelSpec, stored};
 use crate::optim::{OptimizerSpec, Schedule};
 use crate::torch::Precision;
 
@@ -111,8 +112,9 @@ pub struct InitFile {
 impl InitFile {
     /// Describes a file that exists now.
     pub fn of(path: &str) -> Result<Self> {
-        let content = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-        Ok(Self { path: path.to_owned(), sha256: sha256(content) })
+        // What has no fitting header is not read to its end.
+        stored::Stored::open(path.as_ref(), u64::MAX)?;
+        Ok(Self { path: path.to_owned(), sha256: door::sha256(path.as_ref())? })
     }
 
     /// Whether the file still holds what it held.

@@ -100,7 +100,7 @@ impl Stack {
                 if let Some(init) = &spec.init {
                     init.check()?;
                     numbers
-                        .set_state(replica, load_state(init.path.as_ref())?)
+                        .set_state(replica, load_state(init.path.as_ref(), parameters as i64)?)
                         .map_err(|error| Error::invalid(format!("{}: {error}", init.path)))?;
                 }
             }

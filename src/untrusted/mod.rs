@@ -58,7 +58,7 @@ pub(crate) struct Opened {
 
 /// Opens a file and checks its headers.
 pub(crate) fn open(path: &Path) -> Result<Opened> {
-    open_file(path, File::open(path).map_err(|error| Error::io(path, error))?)
+    open_file(path, crate::door::open(path, u64::MAX)?.0)
 }
 
 /// Checks the headers of a file that is open; the path is for messages.

@@ -149,3 +149,73 @@ fn a_closed_pipe_stops_quietly() {
         assert_eq!(text(&output.stderr), "", "{arguments}");
     }
 }
+
+/// What every reader is given: no file at all, or one that is longer than it can be.
+#[test]
+fn what_is_no_file_or_far_too_long_is_refused_at_once() {
+    let lab = Lab::new();
+    let pipe = std::ffi::CString::new(lab.path("pipe").to_str().unwrap()).unwrap();
+    // SAFETY: the name is a C string that outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o600) }, 0);
+    std::fs::create_dir(lab.path("folder")).unwrap();
+    let holes = std::fs::File::create(lab.path("holes")).unwrap();
+    holes.set_len(6 << 30).unwrap();
+    let put = |place: &str, what: &str| {
+        let place = lab.path(place);
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        let _ = std::fs::remove_file(&place);
+        symlink(if what.starts_with('/') { what.into() } else { lab.path(what) }, place).unwrap();
+    };
+    let network = "let r = train(#{data: digits(), model: linear(), epochs: 1, lr: 0.1, batch: 256, train: 300, test: 100});";
+    lab.write("network.rhai", format!("{network} r.network.load(\"x.safetensors\");"));
+    lab.write(
+        "init.rhai",
+        "train(#{data: digits(), model: linear(), epochs: 1, lr: 0.1, batch: 256, init: \"x.safetensors\"});",
+    );
+    lab.write("module.rhai", "import \"x\" as x;");
+    let readers: [(&str, &[&str]); 9] = [
+        ("x.parquet", &["-e", "parquet(\"x.parquet\")"]),
+        ("x.safetensors", &["-q", "network.rhai"]),
+        ("x.safetensors", &["-q", "init.rhai"]),
+        ("s/sweep.json", &["-e", "results(\"s\")"]),
+        ("x.rhai", &["x.rhai"]),
+        ("x.rhai", &["check", "x.rhai"]),
+        ("x.rhai", &["module.rhai"]),
+        ("mnist/train-images-idx3-ubyte", &["-e", "mnist(\"mnist\")"]),
+        ("c/data_batch_1.bin", &["-e", "cifar10(\"c\")"]),
+    ];
+    for (place, arguments) in readers {
+        // A set's other files are there, so that this one is looked at.
+        for name in ["train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
+            lab.write(&format!("mnist/{name}"), "");
+        }
+        for what in ["pipe", "folder", "/dev/zero", "holes"] {
+            put(place, what);
+            let run = lab.run(arguments.iter().copied());
+            let said = format!("{arguments:?} of {what}: {}", run.stderr);
+            assert_eq!(run.code, Some(1), "{said}");
+            let name = place.rsplit('/').next().unwrap();
+            let stem = name.split('.').next().unwrap();
+            assert!(run.stderr.contains(stem), "{said}");
+            // Training for a network included, on a machine that others use.
+            assert!(run.time.as_secs() < 60 && run.cpu.as_secs() < 30, "{said} {:?}", run.time);
+            assert!(run.peak < 1 << 30, "{said}: {} MB", run.peak / 1_000_000);
+        }
+    }
+}
+
+/// A history that is no file is not waited for.
+#[test]
+fn a_pipe_as_history_keeps_no_prompt_waiting() {
+    let lab = Lab::new();
+    let folder = lab.path("share/kelvin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut lab = lab;
+    lab.set("XDG_DATA_HOME", lab.path("share"));
+    let pipe = std::ffi::CString::new(folder.join("history").to_str().unwrap()).unwrap();
+    // SAFETY: the name is a C string that outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o600) }, 0);
+    let mut terminal = Terminal::start(&lab);
+    assert_eq!(terminal.ask("1 + 1"), "2");
+    assert_eq!(terminal.leave(), Some(0));
+}

@@ -169,7 +169,7 @@ fn save(shell: &mut Interpreter, file: &str) -> Done {
     let path = &crate::home::expand(file);
     shell.session.may_write(path)?;
     let is_ours = |text: String| text.starts_with(SAVED);
-    if path.exists() && !std::fs::read_to_string(path).is_ok_and(is_ours) {
+    if path.exists() && !crate::door::text(path).is_ok_and(is_ours) {
         let text = format!(":save: {file} is there, and :save did not write it; expected a new file");
         return Err(Error::invalid(text).into());
     }

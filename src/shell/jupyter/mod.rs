@@ -123,7 +123,7 @@ fn is_private(connection: &ConnectionInfo) -> bool {
 
 /// Serves a notebook until it is closed.
 pub(super) fn serve(file: &Path, interpreter: Interpreter) -> Result<()> {
-    let json = std::fs::read_to_string(file).map_err(|error| Error::io(file, error))?;
+    let json = crate::door::text(file)?;
     let mut connection: ConnectionInfo = serde_json::from_str(&json).map_err(|error| {
         Error::invalid(format!(
             "{}: expected a connection file, as Jupyter writes them: {error}",
