@@ -194,7 +194,7 @@ mod tests {
         let engine = crate::script::engine(&Session::silent());
         let data = "let data = digits().take(20); ";
         for (value, shown) in [
-            ("network(linear(), data)", "a Network"),
+            ("linear().init(#{ data: data })", "a Network"),
             ("data", "a Dataset"),
             ("sgd(#{})", "an Optimizer"),
             ("linear()", "a Model"),

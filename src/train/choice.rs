@@ -166,8 +166,9 @@ const LONGEST_UPDATE: f64 = 0.5;
 /// an update, which takes 5 ms.
 const SHARED_UPDATE: f64 = 0.05;
 
-/// Operations of an update in libtorch that are worth a thread of their own. Below, threads wait for each other longer than they compute.
-const OPERATIONS_OF_A_THREAD: f64 = 2e7;
+/// Operations of an update in libtorch that are worth a thread of their own, some 5 to 10 ms. Below, threads wait for each other longer than
+/// they compute where others use the cores, too.
+const OPERATIONS_OF_A_THREAD: f64 = 2e8;
 
 /// The threads that so many operations are worth.
 fn worth(operations: f64) -> usize {
@@ -460,7 +461,7 @@ mod tests {
         assert_eq!(threads(ModelSpec::Mlp { hidden: vec![64] }, 8, 128, 1), 1);
         // The more there is to do, the more of the cores; all of them, but no core that another run has.
         let wide = |width| ModelSpec::Mlp { hidden: vec![width, width] };
-        assert!((2..8).contains(&threads(wide(512), 16, 32, 1)));
+        assert!((2..8).contains(&threads(wide(1024), 16, 128, 1)));
         assert_eq!(threads(wide(4096), 32, 128, 1), 8);
         let busy = threads(wide(4096), 32, 128, 4);
         assert!(busy <= 2, "{busy}");

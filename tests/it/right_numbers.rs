@@ -69,7 +69,7 @@ fn equal_times_of_chains_are_one_number() {
     let script = "let p = lab::gaussian_mean(#{ n: 20 }); \
         let at = |lr| lab::relaxation(p, #{ temperature: 0.05, lr: lr, time: 0.6, times: 6, chains: 32 })[\"time\"]; \
         print(at.call(0.1)); print(at.call(0.05)); \
-        print(try { lab::relaxation(p, #{ temperature: 0.3, lr: 1.0 }) } catch (error) { error });";
+        try { lab::relaxation(p, #{ temperature: 0.3, lr: 1.0 }) } catch (error) { print(error) }";
     let found = printed(&Lab::new(), script);
     let times = "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]";
     assert!(found.starts_with(&format!("{times}\n{times}\n")), "{found}");
@@ -202,8 +202,10 @@ fn labels_of_text_are_the_names_of_classes() {
 #[test]
 fn messages_name_types_as_scripts_know_them() {
     let lab = Lab::new();
-    let error =
-        refused(&lab, "let n = network(linear(), digits()); fit_gap(table(#{ a: [1] }), #{ bootstrap: n })");
+    let error = refused(
+        &lab,
+        "let n = linear().init(#{ data: digits() }); fit_gap(table(#{ a: [1] }), #{ bootstrap: n })",
+    );
     assert!(error.contains("found a Network") && !error.contains(">>"), "{error}");
     let help = printed(&lab, "help(\"converged\");");
     assert!(help.contains("no sign that it still moves") && help.contains("`level`)"), "{help}");
