@@ -441,17 +441,17 @@ mod tests {
         assert_eq!(serde_json::from_str::<Choice>(text).unwrap(), Choice::lanes(Precision::Float32, 1));
     }
 
-    /// Operations by hand: of a layer of 64 x 10 weights 6 · 640 per image; of the ResNet's first stage 9 · 4 · 4 weights at 64 pixels.
+    /// Operations by hand: of a layer of 64 x 10 weights and 10 biases 6 · 650 per image; of the ResNet's first stage 9 · 4 · 4 weights at 64 pixels.
     #[test]
     fn a_lone_run_in_libtorch_shares_the_cores_where_its_updates_are_long() {
         use crate::model::ModelSpec;
         let run = |model: ModelSpec, batch: usize| RunSpec { model, batch, ..crate::train::spec::example() };
-        assert_eq!(operations(&run(ModelSpec::Linear, 8), [1, 8, 8]).unwrap(), 8.0 * 6.0 * 640.0);
+        assert_eq!(operations(&run(ModelSpec::Linear, 8), [1, 8, 8]).unwrap(), 8.0 * 6.0 * 650.0);
         let mlp = ModelSpec::Mlp { hidden: vec![32] };
-        assert_eq!(operations(&run(mlp, 1), [1, 8, 8]).unwrap(), 6.0 * (64.0 * 32.0 + 320.0));
+        assert_eq!(operations(&run(mlp, 1), [1, 8, 8]).unwrap(), 6.0 * (65.0 * 32.0 + 330.0));
         let width = 4.0f64;
         let stages = 64.0 * width * width * 9.0 * (4.0 + 3.0 * 3.5) + 64.0 * width * width * 3.0 * 0.5;
-        let resnet = 64.0 * 9.0 * width + stages + 10.0 * 8.0 * width;
+        let resnet = 64.0 * 9.0 * width + stages + 10.0 * (8.0 * width + 1.0);
         assert_eq!(operations(&spec(4, 1), [1, 8, 8]).unwrap(), 6.0 * resnet);
 
         let threads = |model: ModelSpec, side: usize, batch: usize, runs: usize| {
