@@ -71,7 +71,7 @@ pub(super) fn describe(value: &Dynamic) -> String {
 /// A type by Rust's name for it, in words: `a Network`, `an integer`.
 pub(super) fn kind(name: &str) -> String {
     let name = manual::type_name(name);
-    let a = if name.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+    let a = if name.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']) { "an" } else { "a" };
     match &*name {
         "text" | "nothing" | "true or false" => name,
         _ => format!("{a} {name}"),

@@ -283,11 +283,11 @@ mod tests {
             ("n", vec![Cell::Null, Cell::Null, Cell::Null]),
         ])
         .render(80);
-        let wanted = "名                      x  n
-text              float64  null
-日本語                0.5  null
+        let wanted = "名                    x  n
+text            float64  null
+日本語              0.5  null
 a\\tb\\x1b[31m  -0.333333  null
-null                  NaN  null
+null                NaN  null
 3 rows, 3 columns";
         assert_eq!(shown, wanted);
     }
