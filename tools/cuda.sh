@@ -8,11 +8,13 @@ cd "$(dirname "$0")/.."
 cache=${KELVIN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kelvin}
 site=$cache/libtorch-2.11.0/site
 crt=$cache/cuda-crt-13.0.88
-if [ ! -d "$crt" ]; then
+# A folder that lacks the header was not unpacked by this, or not to its end.
+if [ ! -s "$crt/nvidia/cu13/include/crt/host_runtime.h" ]; then
     folder=$(mktemp -d)
     python3 -m pip download --quiet --no-deps --dest "$folder" nvidia-cuda-crt==13.0.88
     wheel=$(ls "$folder"/*.whl)
     echo "2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4  $wheel" | sha256sum --check --quiet
+    rm -rf "$crt" "$crt.new"
     python3 -m zipfile -e "$wheel" "$crt.new"
     mv "$crt.new" "$crt"
     rm -r "$folder"
