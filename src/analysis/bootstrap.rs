@@ -202,11 +202,13 @@ pub fn fit_gap_bootstrap(
 /// How far the mean of each seed's runs is off the mean of those means.
 fn deviations(group: &[(f64, f64, usize)]) -> Vec<f64> {
     let (numbers, seeds) = numbered(group.iter().map(|(.., seed)| seed));
-    let of_seed = |seed: usize| {
-        let runs = group.iter().zip(&numbers).filter(|(_, number)| **number == seed);
-        mean(&runs.map(|((_, y, _), _)| *y).collect::<Vec<_>>())
-    };
-    let means: Vec<f64> = (0..seeds).map(of_seed).collect();
+    // In one pass: a look at every run for each seed took minutes of 20,000 seeds.
+    let (mut sums, mut counts) = (vec![0.0; seeds], vec![0.0; seeds]);
+    for ((_, y, _), &number) in group.iter().zip(&numbers) {
+        sums[number] += y;
+        counts[number] += 1.0;
+    }
+    let means: Vec<f64> = sums.iter().zip(&counts).map(|(sum, count)| sum / count).collect();
     let all = mean(&means);
     means.into_iter().map(|mean| mean - all).collect()
 }

@@ -54,6 +54,12 @@ pub struct Collapse {
     pub verdict: Verdict,
 }
 
+/// Settings of one temperature: the eigenvalues of their matrix cannot be interrupted.
+const MOST_SETTINGS: usize = 1000;
+
+/// Settings of one temperature times their runs: each has a column.
+const MOST_NUMBERS: usize = 100_000_000;
+
 /// Sums of squares with their degrees of freedom.
 #[derive(Clone, Copy, Default)]
 struct Squares {
@@ -110,6 +116,16 @@ pub fn collapse(steady: &Table, metric: &str) -> Result<Collapse> {
         .map(|(_, group)| group)
         .filter(|group| group.iter().any(|point| point.setting != group[0].setting))
         .collect();
+    for group in &shared {
+        let settings = numbered(group.iter().map(|point| &point.setting)).1;
+        if settings > MOST_SETTINGS || settings.saturating_mul(group.len()) > MOST_NUMBERS {
+            return Err(Error::invalid(format!(
+                "collapse: {} runs of {settings} settings at one temperature, more than memory is asked for; expected at most \
+                 {MOST_SETTINGS} settings, and {MOST_NUMBERS} of settings times runs; filter first",
+                group.len()
+            )));
+        }
+    }
     let total = |blocked: bool| {
         shared.iter().fold(Squares { connected: true, ..Squares::default() }, |sum, group| {
             let values: Vec<f64> = group.iter().map(|point| point.value).collect();

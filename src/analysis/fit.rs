@@ -136,10 +136,19 @@ pub(super) fn means(t: &[f64], y: &[f64]) -> Vec<Mean> {
         .collect()
 }
 
+/// Temperatures of a fit: both parts of the curve are kept at each of them for every c of the grid.
+const MOST_TEMPERATURES: usize = 100_000;
+
 /// Fits Eq. 1 to gaps at temperatures. Points that are not finite are left out.
 pub fn fit_gap(temperature: &[f64], gap: &[f64]) -> Result<GapFit> {
     let (t, y) = usable(temperature, gap)?;
     let means = means(&t, &y);
+    if means.len() > MOST_TEMPERATURES {
+        return Err(Error::invalid(format!(
+            "fit_gap: {} temperatures, expected at most {MOST_TEMPERATURES}; average neighbours first",
+            means.len()
+        )));
+    }
     if t.len() < 4 || means.len() < 3 {
         return Err(Error::invalid(format!(
             "fit_gap: expected at least 4 points at 3 temperatures to fit a, b and c, found {} at {}",
@@ -247,6 +256,13 @@ mod tests {
         se_b: Option<f64>,
         se_c: Option<f64>,
         r2: f64,
+    }
+
+    #[test]
+    fn more_temperatures_than_memory_holds_are_refused() {
+        let t: Vec<f64> = (1..=100_001).map(f64::from).collect();
+        let error = fit_gap(&t, &t).unwrap_err().to_string();
+        assert!(error.contains("100001 temperatures, expected at most 100000"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Points of a steady-state table: temperature, value, and what they have in common.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -155,14 +156,12 @@ pub(super) fn by_temperature(points: &[Point]) -> Vec<(f64, Vec<Point>)> {
 }
 
 /// The number of each item's group, in order of first appearance, and how many groups there are.
-pub(super) fn numbered<T: PartialEq>(items: impl Iterator<Item = T>) -> (Vec<usize>, usize) {
-    let mut known: Vec<T> = Vec::new();
+pub(super) fn numbered<T: Eq + Hash>(items: impl Iterator<Item = T>) -> (Vec<usize>, usize) {
+    let mut known: HashMap<T, usize> = HashMap::new();
     let numbers = items
         .map(|item| {
-            known.iter().position(|other| *other == item).unwrap_or_else(|| {
-                known.push(item);
-                known.len() - 1
-            })
+            let next = known.len();
+            *known.entry(item).or_insert(next)
         })
         .collect();
     (numbers, known.len())

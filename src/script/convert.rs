@@ -27,16 +27,11 @@ pub(super) fn raise(error: Error, position: Position) -> Box<EvalAltResult> {
 /// A message without most of a value that nobody reads to its end, such as a text of a hundred million letters.
 fn readable(message: String) -> String {
     const LONGEST: usize = 4000;
-    match message.char_indices().nth(LONGEST) {
-        None => message,
-        Some(_) => {
-            let letters: Vec<char> = message.chars().collect();
-            let (start, end) = (&letters[..LONGEST / 2], &letters[letters.len() - LONGEST / 2..]);
-            let left_out = letters.len() - LONGEST;
-            let text = |part: &[char]| part.iter().collect::<String>();
-            format!("{} … ({left_out} more) … {}", text(start), text(end))
-        }
-    }
+    let Some(_) = message.char_indices().nth(LONGEST) else { return message };
+    let start = message.char_indices().nth(LONGEST / 2).map_or(0, |(at, _)| at);
+    let end = message.char_indices().nth_back(LONGEST / 2 - 1).map_or(0, |(at, _)| at);
+    let left_out = message[start..end].chars().count();
+    format!("{} … ({left_out} more) … {}", &message[..start], &message[end..])
 }
 
 /// Writes to a path, where the session lets scripts write.

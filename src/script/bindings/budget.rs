@@ -7,10 +7,14 @@ use rhai::plugin::*;
 use rhai::{Array, Blob, Dynamic, ImmutableString};
 
 use crate::error::{Error, Result};
+use crate::interrupt;
 use crate::script::convert::{Scripted, at, raise};
 
 /// Elements that a script may ask for at once.
 const MOST: usize = 100_000_000;
+
+/// Elements that are made between two looks at the interrupt flag.
+const SLICE: usize = 1 << 16;
 
 /// The most elements, or bytes of a text, that may be asked for, where the engine has a limit of its own (0: none).
 pub(super) fn most(own: usize) -> usize {
@@ -30,7 +34,7 @@ pub(super) fn length(call: &str, most: usize, asked: i64) -> Result<usize> {
 fn sleep_for(context: &NativeCallContext, seconds: f64) -> Scripted<()> {
     const SLICE: Duration = Duration::from_millis(20);
     let until = Duration::try_from_secs_f64(seconds).ok().and_then(|time| Instant::now().checked_add(time));
-    while !crate::interrupt::raised() {
+    while !interrupt::raised() {
         let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
         if left.is_zero() || seconds.is_nan() || seconds <= 0.0 {
             return Ok(());
@@ -57,8 +61,13 @@ pub mod functions {
     pub fn pad_array(context: NativeCallContext, array: &mut Array, len: i64, item: Dynamic) -> Scripted<()> {
         let len = length("pad", most(context.engine().max_array_size()), len)
             .map_err(|error| at(&context, error))?;
-        if len > array.len() {
-            array.resize(len, item);
+        let before = array.len();
+        while array.len() < len {
+            if let Err(error) = interrupt::check() {
+                array.truncate(before);
+                return Err(at(&context, error));
+            }
+            array.resize(len.min(array.len() + SLICE), item.clone());
         }
         Ok(())
     }

@@ -172,7 +172,15 @@ pub mod functions {
     pub fn to_chars(context: NativeCallContext, text: &str) -> Scripted<Array> {
         let most = most(context.engine().max_array_size());
         length("to_chars", most, text.chars().count() as i64).map_err(|error| at(&context, error))?;
-        Ok(text.chars().map(Dynamic::from).collect())
+        let letter = |(index, letter)| {
+            check_at(index)?;
+            Ok(Dynamic::from(letter))
+        };
+        text.chars()
+            .enumerate()
+            .map(letter)
+            .collect::<crate::error::Result<_>>()
+            .map_err(|error| at(&context, error))
     }
 
     #[rhai_fn(name = "split", return_raw, pure)]
