@@ -219,6 +219,7 @@ mod tests {
         axes.add("lr", &value("range(0.0, 1.0, 0.001)")).unwrap();
         let error = axes.add("seed", &value("range(0, 5000, 1)")).unwrap_err().to_string();
         assert!(error.contains("1000 values of lr × 5000 values of seed"), "{error}");
+        let mut axes = Axes::new("sweep", "runs");
         let error = axes.add("test", &value("range(0, 1000000000000, 1)")).unwrap_err().to_string();
         assert!(error.contains("test: an axis of more than 1000000 values"), "{error}");
     }

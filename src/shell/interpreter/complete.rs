@@ -510,7 +510,7 @@ mod tests {
         assert_eq!(at("print(settings, da"), ["data"]);
         assert_eq!(at("// swe"), [""; 0]);
         assert_eq!(at("paper::r"), ["runs"]);
-        assert_eq!(at("let p = la"), ["lab", "label_noise", "last_quarter"]);
+        assert_eq!(at("let p = la"), ["lab", "label_noise", "last_quarter", "last_run"]);
         assert_eq!(at("lab::g"), ["gap", "gaussian_mean"]);
         assert_eq!(at("?fit_g"), ["fit_gap"]);
         assert_eq!(at(":ti"), ["time"]);
