@@ -201,8 +201,10 @@ impl Stored {
             }
             end = next;
         }
-        if 8 + size + end as u64 != length {
-            return Err(wrong(format!("its header says {} bytes, it has {length}", 8 + size + end as u64)));
+        // The header fits, so nothing is below zero here, and nothing overflows.
+        let left = length - 8 - size;
+        if end as u64 != left {
+            return Err(wrong(format!("its header says {end} bytes of numbers, it has {left}")));
         }
         Ok(Self { path: path.to_owned(), file, header, infos, is_summed })
     }
@@ -235,9 +237,10 @@ impl Stored {
             let shape: Vec<i64> = info.shape.iter().map(|&size| size as i64).collect();
             tensors.push((name, Tensor::f_from_data_size(&bytes, &shape, kind)?));
         }
-        match said {
-            Some(said) if said != format!("{:08x}", sum.finalize()).as_bytes() => Err(damaged()),
-            _ => Ok(tensors),
+        let found = format!("{:08x}", sum.finalize());
+        match said.is_none_or(|said| said == found.as_bytes()) {
+            true => Ok(tensors),
+            false => Err(damaged()),
         }
     }
 }
