@@ -205,9 +205,9 @@ impl Files {
         })
     }
 
-    /// Whether there is a file of this name; no link is one.
+    /// Whether anything has this name, if only a link.
     pub fn has(&self, path: &Path) -> bool {
-        self.modified(path).is_ok()
+        self.place(path).and_then(|place| place.about()).is_ok()
     }
 
     /// When a regular file was last written.

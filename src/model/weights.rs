@@ -259,7 +259,7 @@ impl Weights {
     pub fn set_state(&mut self, replica: i64, state: State) -> Result<()> {
         let mut given = Given(unwrapped(state)?);
         let batches = given.0.iter().find(|(name, _)| name.ends_with("num_batches_tracked"));
-        let batches = batches.map(|(_, tensor)| tensor.int64_value(&[]));
+        let batches = batches.map(|(_, tensor)| tensor.f_int64_value(&[])).transpose()?;
         // Everything is checked before anything is changed.
         let layout = Arc::clone(&self.layout);
         let tensors = given.take_all(&layout)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::plan::{Plan, PlannedRun};
+use super::plan::{Plan, PlannedRun, sweep_id};
 use super::provenance::Provenance;
 use crate::error::{Error, Result};
 use crate::files::Files;
@@ -154,7 +154,7 @@ impl Frozen {
         let missing = wanted.iter().filter(|run| !known.contains(run.id.as_str()));
         edits.extend(missing.map(|run| format!("{}: is in this plan and not in the file", run.id)));
         let first = path.file_name().is_some_and(|name| name == FIRST);
-        if edits.is_empty() && first && self.sweep != (Plan { runs: self.runs.clone() }).id() {
+        if edits.is_empty() && first && self.sweep != sweep_id(&self.runs) {
             edits.push("the sweep's id is not the one of these runs".to_owned());
         }
         if edits.is_empty() {
@@ -188,8 +188,7 @@ pub fn check(files: &[(PathBuf, Frozen)], plan: Option<&Plan>) -> Result<()> {
         )));
     }
     // A checksum says that nobody changed a file by accident. Who made it may have written anything.
-    let first = &files[0].1;
-    let wanted = Plan { runs: first.runs.clone() }.id();
+    let wanted = files.first().map(|(_, first)| sweep_id(&first.runs)).unwrap_or_default();
     for (path, file) in files {
         let refused = |what: &str, error: String| {
             let path = path.display();

@@ -100,10 +100,14 @@ impl Plan {
             let model = first.model.build(data.shape(), data.classes())?;
             for index in cohort {
                 interrupt::check_at(index)?;
-                let spec = specs[index].clone();
+                let (mut id, mut spec) = (ids[index].clone(), specs[index].clone());
+                if spec.data.digest.is_none() && spec.data.source.path_mut().is_some() {
+                    // A frozen plan says where files lie from the root on, and the id must not depend on it.
+                    spec.data.digest.clone_from(&data.spec().digest);
+                    id = spec.id();
+                }
                 spec.check(data.len(), data.shape())?;
-                let (id, parameters, examples) =
-                    (ids[index].clone(), model.layout.parameters(), Some(data.len()));
+                let (parameters, examples) = (model.layout.parameters(), Some(data.len()));
                 runs[index] = Some(PlannedRun { id, choice, parameters, examples, spec });
             }
         }
@@ -112,8 +116,7 @@ impl Plan {
 
     /// The sweep's id: a letter and 16 hex digits of the SHA-256 of its runs' ids.
     pub fn id(&self) -> String {
-        let ids: String = self.runs.iter().map(|run| run.id.as_str()).collect();
-        format!("s{}", &crate::hash::sha256(ids)[..16])
+        sweep_id(&self.runs)
     }
 
     /// The runs that only this plan has, and those that only the other has.
@@ -166,6 +169,12 @@ impl Plan {
             .collect();
         if differs.is_empty() { vec!["the same values in other combinations".to_owned()] } else { differs }
     }
+}
+
+/// The id of a sweep of these runs.
+pub(super) fn sweep_id(runs: &[PlannedRun]) -> String {
+    let ids: String = runs.iter().map(|run| run.id.as_str()).collect();
+    format!("s{}", &crate::hash::sha256(ids)[..16])
 }
 
 /// The values of every option over a plan's runs.

@@ -10,6 +10,7 @@ mod data_sets;
 mod examples;
 mod faults;
 mod figures;
+mod file_systems;
 mod files;
 mod folders;
 mod hostile;
