@@ -256,11 +256,13 @@ impl Place {
 
 /// The names in an open folder.
 pub(crate) fn names(folder: File) -> io::Result<Vec<String>> {
-    // SAFETY: the descriptor is open and from here on the stream's.
-    let stream = unsafe { libc::fdopendir(folder.into_raw_fd()) };
+    // SAFETY: the descriptor is open.
+    let stream = unsafe { libc::fdopendir(folder.as_raw_fd()) };
     if stream.is_null() {
         return Err(io::Error::last_os_error());
     }
+    // From here on it is the stream's.
+    let _ = folder.into_raw_fd();
     let mut names = Vec::new();
     let read = loop {
         // SAFETY: errno is this thread's own; readdir sets it where it fails, and leaves it at the end.
