@@ -115,6 +115,7 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
     let mut converged: Vec<bool> = Vec::new();
     let mut drifts: Vec<Option<f64>> = Vec::new();
     for mut rows in by_run(epochs)? {
+        crate::interrupt::check()?;
         let all = rows.len();
         if options.drop_spikes && batch[rows[0]] >= SPIKY_BATCH {
             rows.truncate(end_before_spike(&rows.iter().map(|&row| train_loss[row]).collect::<Vec<_>>()));

@@ -83,6 +83,7 @@ impl Chart {
             ));
         }
         let data = Series::new(self, table)?;
+        crate::interrupt::check()?;
         let facets = Groups::of(self.facet.as_deref(), table)?;
         if let Some(column) = &self.facet {
             check_panels(&format!("facet(\"{column}\")"), facets.names.len())?;

@@ -54,6 +54,7 @@ pub fn save(figure: &Figure, path: &Path) -> Result<Drawn> {
         }
     };
     let layout = Layout::new(figure);
+    crate::interrupt::check()?;
     if png {
         fits(figure, &layout, path)?;
         let picture = picture(&layout)?;

@@ -198,6 +198,7 @@ fn support<L: Law>(law: &L, sample: &Sample, dynamics: &Dynamics) -> Result<(f64
             v += sign * step / 6.0 * (slope + 4.0 * middle.0 + end.0);
             theta += sign * step;
             slope = end.0;
+            crate::interrupt::check()?;
             let g = 2.0 * v / temperature + end.1.ln();
             let away = (theta - centre).abs() / span;
             if !g.is_finite() && end.1 > f64::MIN_POSITIVE {
