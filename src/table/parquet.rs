@@ -1,5 +1,6 @@
 //! Tables in files: Parquet in and out, CSV and JSON out.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use parquet::errors::{ParquetError, Result as Encoded};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
+use super::operations::quote;
 use super::plain::{plain_batch, with_rows};
 use super::{Cell, Table, arrow, folders};
 use crate::error::{Error, Result};
@@ -62,6 +64,7 @@ impl Table {
         for file in files {
             crate::interrupt::check()?;
             let table = crate::error::guarded(file, || read_file(file, |_| true))?;
+            folders::check_compact(file, &table)?;
             length += std::fs::metadata(file).map_err(|error| Error::io(file, error))?.len();
             bytes += table.batch.get_array_memory_size() as u64;
             if bytes > untrusted::allowance(length) {
@@ -111,6 +114,9 @@ impl Table {
                 )));
             }
         };
+        if ending != "json" {
+            self.check_case(path)?;
+        }
         if self.batch.num_columns() == 0 {
             return Err(Error::invalid(format!(
                 "{}: expected a table with at least one column, found none; there is no such file",
@@ -118,6 +124,23 @@ impl Table {
             )));
         }
         crate::files::write(path, |file| encode(self, file))
+    }
+
+    /// Refuses names that differ by case only: to DuckDB and others they are one name.
+    fn check_case(&self, path: &Path) -> Result<()> {
+        let mut known: HashMap<String, &str> = HashMap::new();
+        for name in self.columns() {
+            let other = *known.entry(name.to_lowercase()).or_insert(name);
+            if other != name {
+                return Err(Error::invalid(format!(
+                    "{}: the names `{other}` and `{name}` differ by case only, and many readers take one for the \
+                     other; rename one: .select([\"{} as other\", …])",
+                    path.display(),
+                    quote(name).replace('"', "\\\"")
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Writes Parquet: one row group per million rows. Notes are texts in the file's metadata.
@@ -345,6 +368,27 @@ mod tests {
     use arrow::array::Int64Array;
 
     use super::*;
+
+    #[test]
+    fn names_that_differ_by_case_only_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = |names: [&str; 3]| {
+            let cells = vec![vec![super::Cell::Int(1)]; 3];
+            Table::from_cells(&names.map(str::to_owned), &cells).unwrap()
+        };
+        for (names, pair) in [(["gap", "lr", "Gap"], ["gap", "Gap"]), (["a b", "Ä", "ä"], ["Ä", "ä"])] {
+            for ending in ["parquet", "csv"] {
+                let path = folder.path().join(format!("t.{ending}"));
+                let error = table(names).write(&path).unwrap_err().to_string();
+                let told = format!("`{}` and `{}` differ by case only", pair[0], pair[1]);
+                assert!(error.contains(&told), "{error}");
+                assert!(!path.exists());
+            }
+            // Keys of JSON are told apart by everybody.
+            table(names).write(&folder.path().join("t.json")).unwrap();
+        }
+        table(["gap", "lr", "gaps"]).write(&folder.path().join("t.parquet")).unwrap();
+    }
 
     /// As pandas does not write them, and pyarrow does.
     #[test]
