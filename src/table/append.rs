@@ -1,5 +1,6 @@
 //! Tables one under the other.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, new_null_array};
@@ -22,9 +23,11 @@ impl Table {
     pub fn unite(tables: &[(impl AsRef<str>, &Self)]) -> Result<Self> {
         let mut fields: Vec<Field> = Vec::new();
         let mut columns: Vec<ArrayRef> = Vec::new();
+        let mut names = HashSet::new();
         for (_, table) in tables {
             for name in table.columns() {
-                if !fields.iter().any(|field| field.name() == name) {
+                crate::interrupt::check()?;
+                if names.insert(name) {
                     let kind = united_type(tables, name)?;
                     columns.push(united(tables, name, &kind)?);
                     fields.push(Field::new(name, kind, true));

@@ -6,6 +6,7 @@ use ::arrow::array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, Str
 
 use super::{Table, arrow};
 use crate::error::{Error, Result};
+use crate::interrupt;
 
 /// The columns of a description.
 const NAMES: [&str; 10] = ["column", "count", "nulls", "mean", "std", "min", "q25", "median", "q75", "max"];
@@ -18,6 +19,11 @@ impl Table {
     /// quartiles (interpolated linearly, as pandas and NumPy do), maximum. Nulls count nowhere else; a NaN is
     /// a value, greater than every other, and makes the mean and the standard deviation NaN.
     pub fn describe(&self) -> Result<Self> {
+        let table = self.clone();
+        interrupt::leave_behind("describe", move || table.described())
+    }
+
+    fn described(&self) -> Result<Self> {
         let fields = self.batch.schema_ref().fields();
         let numbers: Vec<&str> = fields
             .iter()
@@ -30,6 +36,7 @@ impl Table {
         let mut counts = [Vec::new(), Vec::new()];
         let mut rows = Vec::new();
         for name in &numbers {
+            interrupt::check()?;
             let column = self.column(name)?;
             let all = self.floats(name)?.into_iter().enumerate();
             let values: Vec<f64> =

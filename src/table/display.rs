@@ -11,6 +11,9 @@ use crate::visible::push_visible;
 /// Rows shown when a table is printed.
 pub(super) const ROWS: usize = 20;
 
+/// Columns that are looked at when a table is printed.
+const WIDEST: usize = 400;
+
 /// Longer texts are cut, in columns of the terminal.
 const LONGEST: usize = 40;
 
@@ -30,7 +33,7 @@ const SECONDARY: [fn(&str) -> bool; 4] = [
 
 impl Table {
     /// The one row, with a line per column.
-    fn record(&self, width: usize) -> String {
+    fn record(&self, width: usize, of_columns: usize) -> String {
         let names = self.columns();
         let size = names.iter().map(|name| name.width()).max().unwrap_or(0);
         let cells = self.batch.columns().iter().map(|column| match Cell::of(column, 0) {
@@ -42,13 +45,32 @@ impl Table {
             clip(&format!("{name}{space}{SPACE}{cell}"), width.max(1)) + "\n"
         };
         let text: String = names.iter().copied().zip(cells).map(line).collect();
-        format!("{text}1 row, {}", count(names.len(), "column"))
+        format!("{text}1 row, {}", count(of_columns, "column"))
     }
 
     /// Lays the table out in at most `width` characters. Where the columns do not fit, those with one value in all rows are named
     /// below with it instead; then standard deviations, times and ids, then those in the middle, without. One row that does not fit has a
     /// line per column.
     pub fn render(&self, width: usize) -> String {
+        let (outer, between) = self.outer_columns();
+        let text = outer.shown_as(width, self.batch.num_columns());
+        if between.is_empty() { text } else { format!("{text}\n{between}") }
+    }
+
+    /// The first and last columns, and what to say of those between them, where there are very many.
+    pub(super) fn outer_columns(&self) -> (Self, String) {
+        let columns = self.batch.num_columns();
+        if columns <= WIDEST {
+            return (self.clone(), String::new());
+        }
+        let outer: Vec<usize> = (0..WIDEST / 2).chain(columns - WIDEST / 2..columns).collect();
+        let outer = self.batch.project(&outer).map_or_else(|_| self.clone(), Self::new);
+        let between = count(columns - WIDEST, "column");
+        (outer, format!("{between} in the middle not looked at: .columns names all"))
+    }
+
+    /// [`Self::render`] of a table that may be part of one with more columns.
+    fn shown_as(&self, width: usize, of_columns: usize) -> String {
         let rows: Vec<usize> = if self.len() <= ROWS {
             (0..self.len()).collect()
         } else {
@@ -102,7 +124,7 @@ impl Table {
             }
         }
         if self.len() == 1 && !columns.is_empty() && !fits(&sizes(&columns), width) {
-            return self.record(width);
+            return self.record(width, of_columns);
         }
         let (first, last) = shown(&sizes(&columns), width);
         let hidden = first..columns.len() - last;
@@ -119,7 +141,7 @@ impl Table {
             text += parts.join(SPACE).trim_end();
             text += "\n";
         }
-        text += &format!("{}, {}", count(self.len(), "row"), count(fields.len(), "column"));
+        text += &format!("{}, {}", count(self.len(), "row"), count(of_columns, "column"));
         aside.extend_from_slice(&names[hidden]);
         if !aside.is_empty() {
             let head = format!(", {} not shown: ", aside.len());
@@ -305,6 +327,22 @@ null                NaN  null
                 .lines()
                 .all(|l| l.width() <= 20)
         );
+    }
+
+    #[test]
+    fn a_very_wide_table_is_shown_from_both_ends() {
+        let names: Vec<String> = (0..100_000).map(|n| format!("column{n}_std")).collect();
+        for rows in [1, 2] {
+            let wide = Table::from_cells(&names, &vec![vec![Cell::Int(1); rows]; names.len()]).unwrap();
+            let shown = wide.render(60);
+            assert!(shown.starts_with("column0_std"), "{shown}");
+            assert!(shown.contains("100,000 columns"), "{shown}");
+            assert!(
+                shown.ends_with("99,600 columns in the middle not looked at: .columns names all"),
+                "{shown}"
+            );
+            assert!(shown.len() < 20_000);
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use super::{Cell, Table, schema};
 impl Table {
     /// The table as an HTML element: names and types in its head, the first and last rows, how many there are.
     pub fn html(&self) -> String {
-        let fields = self.batch.schema_ref().fields();
+        let (outer, between) = self.outer_columns();
+        let fields = outer.batch.schema_ref().fields();
         let mut text = String::from("<table><thead><tr>");
         for field in fields {
             let _ = write!(text, "<th>{}</th>", escaped(field.name()));
@@ -22,16 +23,18 @@ impl Table {
         let short = self.len() <= ROWS;
         let (head, tail) =
             if short { (0..self.len(), 0..0) } else { (0..ROWS / 2, self.len() - ROWS / 2..self.len()) };
-        self.rows_html(&mut text, head);
+        outer.rows_html(&mut text, head);
         if !short {
             let _ = writeln!(text, "<tr>{}</tr>", "<td>⋮</td>".repeat(fields.len()));
         }
-        self.rows_html(&mut text, tail);
+        outer.rows_html(&mut text, tail);
         let _ = write!(
             text,
-            "</tbody></table><p>{}, {}</p>",
+            "</tbody></table><p>{}, {}{}{}</p>",
             count(self.len(), "row"),
-            count(fields.len(), "column")
+            count(self.batch.num_columns(), "column"),
+            if between.is_empty() { "" } else { "; " },
+            escaped(&between)
         );
         text
     }

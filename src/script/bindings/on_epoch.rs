@@ -45,8 +45,8 @@ impl Observer for OnEpoch<'_> {
         if self.failed.is_some() {
             return Ok(());
         }
-        let mut epoch = crate::sweep::rows::epochs(sweep, run, std::slice::from_ref(record))?;
-        let row = super::tables::functions::rows(&mut epoch).remove(0);
+        let epoch = crate::sweep::rows::epochs(sweep, run, std::slice::from_ref(record))?;
+        let row = super::tables::row_of(&epoch, 0)?;
         let called = self.function.call_within_context::<Dynamic>(self.context, (row,));
         called.map(|_| ()).map_err(|error| {
             // The user's interrupt is no failure of the function that it ended.

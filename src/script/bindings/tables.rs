@@ -1,5 +1,8 @@
 //! Tables in scripts.
 
+use std::collections::HashSet;
+
+use arrow::array::{Array as _, ArrayRef};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map};
 
@@ -22,32 +25,86 @@ fn value(cell: Cell) -> Dynamic {
     }
 }
 
+/// Values that a call turns into those of a script, or of a table, at most.
+const MOST: usize = 100_000_000;
+
+/// Rows that a call turns into maps, at most.
+const MOST_MAPS: usize = 10_000_000;
+
+/// Rows between two looks at the interrupt flag.
+const TOGETHER: usize = 1 << 14;
+
+/// Of the values of a column, so many that the next ones are looked at together.
+fn parts(column: &ArrayRef) -> impl Iterator<Item = Result<Vec<Cell>>> {
+    (0..column.len()).step_by(TOGETHER).map(|start| {
+        crate::interrupt::check()?;
+        Ok(Cell::all(&column.slice(start, TOGETHER.min(column.len() - start))))
+    })
+}
+
+/// A column as an array.
+fn values(name: &str, column: &ArrayRef) -> Result<Array> {
+    if column.len() > MOST {
+        let rows = column.len();
+        return Err(Error::invalid(format!(
+            "column `{name}`: {rows} values, of which an array may hold {MOST}; filter or group before"
+        )));
+    }
+    let mut array = Array::new();
+    for cells in parts(column) {
+        array.extend(cells?.into_iter().map(value));
+    }
+    Ok(array)
+}
+
+/// Whether these are a column's values.
+fn holds(column: &ArrayRef, array: &Array) -> Result<bool> {
+    if column.len() != array.len() {
+        return Ok(false);
+    }
+    for (cells, values) in parts(column).zip(array.chunks(TOGETHER)) {
+        let same = |(cell, other): (Cell, &Dynamic)| format!("{:?}", value(cell)) == format!("{other:?}");
+        if !cells?.into_iter().zip(values).all(same) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Rows of a script as cells; the columns are the keys in the order of first appearance.
 fn rows_of(rows: &Array) -> Result<(Vec<String>, Vec<Vec<Cell>>)> {
-    let maps: Vec<Map> = rows
-        .iter()
-        .map(|row| {
-            row.clone().try_cast::<Map>().ok_or_else(|| {
-                Error::invalid(format!(
-                    "table: expected an array of maps, found in it {}",
-                    convert::describe(row)
-                ))
-            })
-        })
-        .collect::<Result<_>>()?;
+    let mut maps = Vec::new();
     let mut names: Vec<String> = Vec::new();
-    for map in &maps {
+    let mut known = HashSet::new();
+    for (index, row) in rows.iter().enumerate() {
+        crate::interrupt::check_at(index)?;
+        let map = row.as_map_ref().map_err(|_| {
+            let found = convert::describe(row);
+            Error::invalid(format!("table: expected an array of maps, found in it {found}"))
+        })?;
         for key in map.keys() {
-            if !names.iter().any(|name| name == key.as_str()) {
+            if !known.contains(key.as_str()) {
+                known.insert(key.to_string());
                 names.push(key.to_string());
             }
         }
+        maps.push(map);
     }
+    if names.len().saturating_mul(maps.len()) > MOST {
+        return Err(Error::invalid(format!(
+            "table: {} rows with {} different keys make {} values, expected at most {MOST}",
+            maps.len(),
+            names.len(),
+            names.len() * maps.len()
+        )));
+    }
+    let of_row = |name: &str, index: usize, map: &Map| {
+        crate::interrupt::check_at(index)?;
+        map.get(name).map_or(Ok(Cell::Null), |value| cell(name, value))
+    };
     let columns = names
         .iter()
-        .map(|name| {
-            maps.iter().map(|map| map.get(name.as_str()).map_or(Ok(Cell::Null), |value| cell(name, value)))
-        })
+        .map(|name| maps.iter().enumerate().map(|(index, map)| of_row(name, index, map)))
         .map(Iterator::collect)
         .collect::<Result<Vec<_>>>()?;
     Ok((names, columns))
@@ -58,7 +115,8 @@ fn columns_of(map: &Map) -> Result<(Vec<String>, Vec<Vec<Cell>>)> {
     let mut columns = Vec::new();
     for (name, values) in map {
         let values: Array = handle(&format!("table: column `{name}`"), "an array of values", values)?;
-        columns.push(values.iter().map(|value| cell(name, value)).collect::<Result<Vec<_>>>()?);
+        let of_row = |(index, value)| crate::interrupt::check_at(index).and_then(|()| cell(name, value));
+        columns.push(values.iter().enumerate().map(of_row).collect::<Result<Vec<_>>>()?);
     }
     let lengths: Vec<String> = columns.iter().map(|column| column.len().to_string()).collect();
     if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
@@ -110,8 +168,29 @@ fn join_options(options: &Map) -> Result<JoinOptions> {
     Ok(join)
 }
 
+/// The rows as maps.
+fn maps_of(table: &Table) -> Result<Array> {
+    let (rows, columns) = (table.len(), table.columns().len());
+    if rows > MOST_MAPS || rows.saturating_mul(columns) > MOST {
+        return Err(Error::invalid(format!(
+            "rows: {rows} rows of {columns} columns, expected at most {MOST_MAPS} rows and {MOST} values as maps; filter, group \
+             or .head(n) before, or take a column: t.column(\"{}\")",
+            table.columns().first().unwrap_or(&"x")
+        )));
+    }
+    let mut maps = vec![Map::new(); rows];
+    for (name, column) in table.columns().into_iter().zip(table.batch().columns()) {
+        for (maps, cells) in maps.chunks_mut(TOGETHER).zip(parts(column)) {
+            for (map, cell) in maps.iter_mut().zip(cells?) {
+                map.insert(name.into(), value(cell));
+            }
+        }
+    }
+    Ok(maps.into_iter().map(Dynamic::from).collect())
+}
+
 /// A row as a map; a negative number counts from the end.
-fn row_of(table: &Table, row: i64) -> Result<Map> {
+pub(super) fn row_of(table: &Table, row: i64) -> Result<Map> {
     let len = table.len() as i64;
     let index = if row < 0 { row + len } else { row };
     if !(0..len).contains(&index) {
@@ -124,8 +203,8 @@ fn row_of(table: &Table, row: i64) -> Result<Map> {
 #[export_module]
 pub mod functions {
     /// Reads Parquet: a file, a folder with all its files, or a glob. Columns go by name, and what a file lacks is null there.
-    /// Folders named key=value become columns: numbers where all values are, else text (`sweep` is always text), null for
-    /// __HIVE_DEFAULT_PARTITION__. Names that begin with `_` or `.` are left out. Categories and enumerations become text,
+    /// Folders named key=value become columns: numbers where all values are written as numbers (01001 is text), else text (`sweep` is always text), null for
+    /// __HIVE_DEFAULT_PARTITION__. Names that begin with `_` or `.` are left out. Of a sweep's folder the metrics are read. Categories and enumerations become text,
     /// times with a zone UTC.
     ///
     /// ```
@@ -361,8 +440,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn column(context: NativeCallContext, table: &mut Table, name: &str) -> Scripted<Array> {
-        let column = table.column(name).map_err(|error| at(&context, error))?;
-        Ok(Cell::all(column).into_iter().map(value).collect())
+        table.column(name).and_then(|column| values(name, column)).map_err(|error| at(&context, error))
     }
 
     /// `runs["gap"]` and `runs.gap` are the column, as `runs.column("gap")`.
@@ -387,10 +465,10 @@ pub mod functions {
     pub fn set_column(context: NativeCallContext, table: &mut Table, name: &str, new: Array) -> Scripted<()> {
         // `t.columns` is a copy, too, of which nobody expects more.
         let is_property = ["columns", "len"].contains(&name) || table.column(name).is_err();
-        let is_old = table.column(name).is_ok_and(|column| {
-            let old: Array = Cell::all(column).into_iter().map(value).collect();
-            format!("{old:?}") == format!("{new:?}")
-        });
+        let is_old = match table.column(name) {
+            Ok(column) => holds(column, &new).map_err(|error| at(&context, error))?,
+            Err(_) => false,
+        };
         let text = format!(
             "a table does not change; write t.derive(\"{name}\", \"…\") for a table with other values, or `let values = \
              t.{name};` and change those"
@@ -423,15 +501,9 @@ pub mod functions {
     /// let runs = table(#{ lr: [0.05, 0.1], gap: [0.24, 0.2] });
     /// for row in runs.rows() { print(`lr ${row.lr}: gap ${row.gap}`); }
     /// ```
-    #[rhai_fn(pure)]
-    pub fn rows(table: &mut Table) -> Array {
-        let mut rows = vec![Map::new(); table.len()];
-        for (name, column) in table.columns().into_iter().zip(table.batch().columns()) {
-            for (row, cell) in rows.iter_mut().zip(Cell::all(column)) {
-                row.insert(name.into(), value(cell));
-            }
-        }
-        rows.into_iter().map(Dynamic::from).collect()
+    #[rhai_fn(return_raw, pure)]
+    pub fn rows(context: NativeCallContext, table: &mut Table) -> Scripted<Array> {
+        maps_of(table).map_err(|error| at(&context, error))
     }
 
     /// Writes a file; its ending says which kind: .parquet, .csv (nulls are empty, an empty text is `""`, lists are text) or .json (an
