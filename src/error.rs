@@ -69,12 +69,17 @@ thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Does what may panic, and gives the panic to the caller alone: nothing is printed.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
+    let before = GUARDED.replace(true);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    GUARDED.set(before);
+    result
+}
+
 /// Reads a file whose reader may panic on a broken or hostile one: that too is an error, and the session goes on.
 pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
-    let before = GUARDED.replace(true);
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
-    GUARDED.set(before);
-    result.unwrap_or_else(|panic| {
+    caught(read).unwrap_or_else(|panic| {
         let path = path.display();
         // Also what a reader has not been taught is a panic, for instance integers of 128 bits.
         let said =
@@ -154,6 +159,19 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_panics_is_caught_and_not_told() {
+        assert_eq!(caught(|| 2).ok(), Some(2));
+        let panic = caught(|| {
+            if is_guarded() {
+                panic!("out of range")
+            }
+        })
+        .unwrap_err();
+        assert_eq!(panic_message(&*panic), "out of range");
+        assert!(!is_guarded());
+    }
 
     #[test]
     fn a_slip_finds_its_name() {

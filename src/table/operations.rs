@@ -11,8 +11,9 @@ use ::arrow::datatypes::SchemaRef;
 use kelvin_sql::{Failure, Input, Selected};
 
 use super::Table;
-use super::plain::{comparable_batch, plain_batch};
-use crate::error::{Error, Result, suggestion};
+use super::plain::{plain_batch, typed_batch};
+use crate::error::{Error, Result, caught, panic_message, suggestion};
+use crate::interrupt;
 
 impl Table {
     /// Runs a query; the table's name is `t`.
@@ -25,14 +26,24 @@ impl Table {
         let inputs = tables
             .iter()
             .map(|(name, table)| {
-                let batch = comparable_batch(&table.batch)?;
-                Ok(Input { name, schema: batch.schema(), batches: vec![batch] })
+                let batch = typed_batch(&table.batch)?;
+                Ok(Input { name: (*name).to_owned(), schema: batch.schema(), batches: vec![batch] })
             })
-            .collect::<Result<_>>()?;
+            .collect::<Result<Vec<_>>>()?;
         /// Where the system does not tell what there is.
         const USUAL: u64 = 8 << 30;
         let budget = crate::memory::available().unwrap_or(USUAL) / 2;
-        let answer = kelvin_sql::query(inputs, query, budget as usize, &crate::interrupt::raised);
+        let text = query.to_owned();
+        // The engine looks at the flag between two batches of rows, which may be long; and it may panic.
+        let answer = interrupt::leave_behind("the query", move || {
+            Ok(caught(|| kelvin_sql::query(inputs, &text, budget as usize, &interrupt::raised)))
+        })?;
+        let answer = answer.map_err(|panic| {
+            Error::invalid(format!(
+                "the SQL engine failed at this query ({}); its texts, lists or numbers may be too large for it",
+                panic_message(&*panic)
+            ))
+        })?;
         let (schema, batches) = answer.map_err(|failure| match failure {
             Failure::Stopped => Error::Interrupted,
             Failure::TooLarge => Error::invalid(format!(

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 
 use super::arrow;
 use crate::error::Result;
@@ -49,49 +49,21 @@ pub(super) fn plain_batch(batch: &RecordBatch) -> Result<RecordBatch> {
     with_rows(fields, columns, batch.num_rows())
 }
 
-/// A batch for the SQL engine, whose comparisons go by bits: there is one zero and one NaN, which is
-/// equal to itself and greater than every number, as in DuckDB. A column without a type is one of numbers.
-pub(super) fn comparable_batch(batch: &RecordBatch) -> Result<RecordBatch> {
-    let columns: Vec<ArrayRef> = batch
-        .columns()
-        .iter()
-        .map(|column| match column.data_type() {
-            DataType::Float64 => Ok(one_zero::<Float64Type>(column, |x| x.to_bits() == 1 << 63, f64::NAN)),
-            DataType::Float32 => Ok(one_zero::<Float32Type>(column, |x| x.to_bits() == 1 << 31, f32::NAN)),
-            DataType::Null => cast(column, &DataType::Float64),
-            _ => Ok(Arc::clone(column)),
-        })
-        .collect::<std::result::Result<_, _>>()
-        .map_err(arrow)?;
-    let fields = batch.schema_ref().fields().iter().zip(&columns);
-    let fields =
-        fields.map(|(field, column)| field.as_ref().clone().with_data_type(column.data_type().clone()));
-    with_rows(fields.collect(), columns, batch.num_rows())
-}
-
-/// The column, copied only where it holds a negative zero or NaN.
-fn one_zero<T: ArrowPrimitiveType>(
-    column: &ArrayRef,
-    is_negative_zero: impl Fn(T::Native) -> bool,
-    nan: T::Native,
-) -> ArrayRef
-where
-    T::Native: Copy + PartialEq + Default,
-{
-    // Only NaN differs from itself.
-    #[allow(clippy::eq_op)]
-    let is_nan = |x: T::Native| x != x;
-    let floats = column.as_primitive::<T>();
-    if !floats.values().iter().any(|&x| is_nan(x) || is_negative_zero(x)) {
-        return Arc::clone(column);
+/// A batch for the SQL engine: a column without a type is one of numbers.
+pub(super) fn typed_batch(batch: &RecordBatch) -> Result<RecordBatch> {
+    let is_typed = |field: &Arc<Field>| *field.data_type() != DataType::Null;
+    if batch.schema_ref().fields().iter().all(is_typed) {
+        return Ok(batch.clone());
     }
-    let one = |x| match x {
-        x if is_nan(x) => nan,
-        x if is_negative_zero(x) => T::Native::default(),
-        x => x,
+    let typed = |(field, column): (&Arc<Field>, &ArrayRef)| {
+        let kind = if is_typed(field) { field.data_type().clone() } else { DataType::Float64 };
+        let column = if is_typed(field) { Arc::clone(column) } else { cast(column, &kind)? };
+        Ok((field.as_ref().clone().with_data_type(kind), column))
     };
-    let changed: PrimitiveArray<T> = floats.unary(one);
-    Arc::new(changed)
+    let columns = batch.schema_ref().fields().iter().zip(batch.columns()).map(typed);
+    let (fields, columns) =
+        columns.collect::<std::result::Result<Vec<_>, _>>().map_err(arrow)?.into_iter().unzip();
+    with_rows(fields, columns, batch.num_rows())
 }
 
 /// A batch that knows its rows even without columns.

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, SelectItem, SetExpr, Statement, VisitMut, visit_expressions_mut,
 };
+use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -93,8 +94,7 @@ pub(crate) fn query(text: &str) -> Result<Statement, String> {
         let statement = parser.parse_statement()?;
         while parser.consume_token(&Token::SemiColon) {}
         Ok(statement)
-    })
-    .map_err(message)?;
+    })?;
     match &mut statement {
         Statement::Query(query) => name_columns(&mut query.body),
         _ => return Err("expected a query: select … from t".to_owned()),
@@ -104,27 +104,57 @@ pub(crate) fn query(text: &str) -> Result<Statement, String> {
 
 /// Parses all of a part of a query, and says in errors which.
 fn part<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T, String> {
-    whole(text, parse).map_err(|error| format!("`{text}`: {}", message(error)))
+    whole(text, parse).map_err(|error| format!("`{text}`: {error}"))
 }
 
 /// Parses all of a text.
-fn whole<T>(
-    text: &str,
-    parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
-) -> Result<T, ParserError> {
-    let mut parser = dialect::parser(text)?;
-    let found = parse(&mut parser)?;
-    parser.expect_token(&Token::EOF)?;
-    Ok(found)
+fn whole<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T, String> {
+    let parsed = dialect::parser(text).and_then(|mut parser| {
+        let found = parse(&mut parser)?;
+        parser.expect_token(&Token::EOF)?;
+        Ok(found)
+    });
+    parsed.map_err(|error| {
+        let message = match error {
+            ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+            ParserError::RecursionLimitExceeded => return "too many brackets in each other".to_owned(),
+        };
+        let message = message.replace("EOF", "its end");
+        match reserved(&message, text) {
+            Some(word) => format!("{message}; a column called `{word}` goes in double quotes: \"{word}\""),
+            None => message,
+        }
+    })
 }
 
-fn message(error: ParserError) -> String {
-    match error {
-        ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
-            message.replace("EOF", "its end")
-        }
-        ParserError::RecursionLimitExceeded => "too many brackets in each other".to_owned(),
-    }
+/// Words that hold a query together: nobody means a column by them.
+const CLAUSES: [&str; 19] = [
+    "and", "as", "between", "by", "case", "else", "from", "in", "is", "like", "not", "null", "on", "or",
+    "select", "then", "when", "where", "with",
+];
+
+/// The word of SQL at the place where a text could not be read, or before it, if it may be meant as a column.
+fn reserved<'a>(message: &str, text: &'a str) -> Option<&'a str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let place = message.rsplit_once(" at Line: ").and_then(|(_, place)| {
+        let (line, column) = place.split_once(", Column: ")?;
+        let (line, column) = (line.parse::<usize>().ok()?, column.parse::<usize>().ok()?);
+        let before: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+        let within = text.get(before..)?.char_indices().nth(column.checked_sub(1)?)?.0;
+        Some(before + within)
+    });
+    let (before, at) = text.split_at_checked(place.unwrap_or(text.len()))?;
+    let next = &at[..at.find(|c| !is_part(c)).unwrap_or(at.len())];
+    let before = before.trim_end();
+    let last = before.rfind(|c| !is_part(c)).map_or(before, |end| {
+        let end = end + before[end..].chars().next().map_or(0, char::len_utf8);
+        &before[end..]
+    });
+    let is_keyword = |word: &&str| {
+        ALL_KEYWORDS.contains(&word.to_ascii_uppercase().as_str())
+            && !CLAUSES.contains(&word.to_ascii_lowercase().as_str())
+    };
+    [next, last].into_iter().find(is_keyword)
 }
 
 #[cfg(test)]
@@ -153,5 +183,73 @@ mod tests {
         }
         assert_eq!(expression("a = 1 -- why").as_deref(), Ok("\"a\" = 1"));
         assert_eq!(order("order desc, b"), Ok(vec!["\"order\" DESC".to_owned(), "\"b\"".to_owned()]));
+    }
+
+    /// Words that are values, or change the one after them.
+    const VALUES: [&str; 9] = [
+        "current_date",
+        "current_time",
+        "current_timestamp",
+        "false",
+        "localtime",
+        "localtimestamp",
+        "not",
+        "null",
+        "true",
+    ];
+
+    #[test]
+    fn every_word_of_sql_is_a_column_or_says_how_it_becomes_one() {
+        let mut wrong = Vec::new();
+        let words = ALL_KEYWORDS.iter().map(|word| word.to_lowercase());
+        for word in words.filter(|word| !VALUES.contains(&word.as_str()) && !CLAUSES.contains(&word.as_str()))
+        {
+            let quoted = format!("\"{word}\"");
+            let mut check = |text: &str, parse: &dyn Fn(&str) -> Result<String, String>| {
+                let text = text.replace('#', &word);
+                match parse(&text) {
+                    Ok(sql) if sql.contains(&quoted) => {}
+                    Err(error) if error.contains(&quoted) => {}
+                    other => wrong.push(format!("{text}: {other:?}")),
+                }
+            };
+            for text in [
+                "# + 1",
+                "1 + #",
+                "2 * # > 3",
+                "#",
+                "(#)",
+                "- #",
+                "abs(#)",
+                "# is null",
+                "x in (1, #)",
+                "1 < #",
+            ] {
+                check(text, &expression);
+            }
+            for text in ["1, #", "#, 1", "# as x", "1 + # as y"] {
+                let parse = |text: &str| {
+                    let found = selection(text)?;
+                    Ok(found.into_iter().map(|one| one.sql).collect::<Vec<_>>().join(","))
+                };
+                check(text, &parse);
+            }
+            for text in ["#", "# desc", "1, # desc"] {
+                check(text, &|text| order(text).map(|keys| keys.join(",")));
+            }
+        }
+        assert!(wrong.is_empty(), "{}: {}", wrong.len(), wrong.join("\n"));
+    }
+
+    #[test]
+    fn words_of_sql_may_follow_a_comma() {
+        for word in ["order", "offset", "limit", "group", "window"] {
+            let found = query(&format!("select 1, {word} from t where 0.5 < {word}"));
+            assert!(found.is_ok(), "{word}: {found:?}");
+        }
+        let error = query("select lr from t where 1 < all").unwrap_err();
+        assert!(error.contains("a column called `all` goes in double quotes: \"all\""), "{error}");
+        let error = expression("lr >").unwrap_err();
+        assert!(!error.contains("double quotes"), "{error}");
     }
 }

@@ -3,15 +3,20 @@
 //! The engine is compiled in this crate and nowhere else: it is generic, asynchronous and slow to
 //! compile, so its users see a few plain functions. It follows Postgres; where users of pandas and DuckDB expect
 //! something else, kelvin follows DuckDB: `/` between integers is a float, `^` a power, what leaves the range of integers an
-//! error, nulls sort last, a column without a name of its own is called as it is written ([`rules`], [`grammar`]).
+//! error, nulls sort last, NaN is equal to itself and greater than every number, a column without a name of its own is called as
+//! it is written ([`rules`], [`floats`], [`grammar`]).
 #![deny(missing_docs)]
 
 mod dialect;
+mod extremes;
+mod floats;
 mod grammar;
+mod kept;
 mod message;
 mod numbers;
 mod rules;
 mod sum;
+mod texts;
 
 pub use grammar::{Selected, expression, order, selection};
 
@@ -22,12 +27,13 @@ use std::task::Poll;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::datasource::MemTable;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
@@ -35,9 +41,9 @@ use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 
 /// A named table: its schema and its record batches.
-pub struct Input<'a> {
+pub struct Input {
     /// The name that queries use.
-    pub name: &'a str,
+    pub name: String,
     /// The schema of every batch.
     pub schema: SchemaRef,
     /// The rows.
@@ -59,7 +65,7 @@ pub enum Failure {
 ///
 /// Returns the schema and batches of the answer.
 pub fn query(
-    inputs: Vec<Input<'_>>,
+    inputs: Vec<Input>,
     sql: &str,
     budget: usize,
     stop: &dyn Fn() -> bool,
@@ -78,11 +84,7 @@ pub fn query(
     })
 }
 
-async fn run(
-    inputs: Vec<Input<'_>>,
-    sql: &str,
-    budget: usize,
-) -> Result<(SchemaRef, Vec<RecordBatch>), Failure> {
+async fn run(inputs: Vec<Input>, sql: &str, budget: usize) -> Result<(SchemaRef, Vec<RecordBatch>), Failure> {
     let failed = |error: DataFusionError| match error.find_root() {
         DataFusionError::ResourcesExhausted(_) => Failure::TooLarge,
         _ => Failure::Message(message::of(error)),
@@ -96,16 +98,29 @@ async fn run(
     let runtime = RuntimeEnvBuilder::new().with_memory_limit(budget, 1.0).build_arc().map_err(failed)?;
     let mut context = SessionContext::new_with_config_rt(config, runtime);
     context.register_expr_planner(Arc::new(rules::Rules)).map_err(failed)?;
+    context.add_analyzer_rule(Arc::new(floats::ExactNumbers));
+    context.add_analyzer_rule(Arc::new(texts::Separators));
     context.register_udf(numbers::sqrt());
-    context.register_udaf(sum::sum());
+    texts::bound(&mut context).map_err(failed)?;
+    for aggregate in extremes::extremes().into_iter().chain([sum::sum()]) {
+        context.register_udaf(aggregate);
+    }
     for input in inputs {
-        let table = MemTable::try_new(input.schema, vec![input.batches]).map_err(failed)?;
+        let batches = input.batches.into_iter().map(floats::canonical_batch).collect::<Result<_, _>>();
+        let batches = batches.map_err(|error| failed(error.into()))?;
+        let table = MemTable::try_new(input.schema, vec![batches]).map_err(failed)?;
         // As it is: not folded, and a dot in it is no schema's.
         let name = TableReference::bare(input.name);
         context.register_table(name, Arc::new(table)).map_err(failed)?;
     }
     let statement = Statement::Statement(Box::new(grammar::query(sql).map_err(Failure::Message)?));
     let plan = context.state().statement_to_plan(statement).await.map_err(failed)?;
+    if !is_small(&plan).map_err(failed)? {
+        return Err(Failure::Message(format!(
+            "the query has more than {MOST_STEPS} steps, where each use of a query in `with` counts anew; compute a part \
+             of it as a table before"
+        )));
+    }
     let allowed = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     allowed.verify_plan(&plan).map_err(failed)?;
     let frame = context.execute_logical_plan(plan).await.map_err(failed)?;
@@ -113,8 +128,10 @@ async fn run(
     let task = Arc::new(frame.task_ctx());
     let plan = frame.create_physical_plan().await.map_err(failed)?;
     // Every part of it yields now and then, so that it can be stopped.
-    let yielding =
-        |part| Ok(Transformed::yes(Arc::new(CooperativeExec::new(part)) as Arc<dyn ExecutionPlan>));
+    let yielding = |part| {
+        let part = Arc::new(CooperativeExec::new(kept::bounded(part, budget)?));
+        Ok(Transformed::yes(part as Arc<dyn ExecutionPlan>))
+    };
     let plan = plan.transform_up(yielding).map_err(failed)?.data;
     let mut answer = execute_stream(plan, task).map_err(failed)?;
     let (mut batches, mut bytes) = (Vec::new(), 0);
@@ -129,4 +146,16 @@ async fn run(
     // The plan's schema and the batches' may differ in nullability: the batches tell.
     let schema = batches.first().map_or(schema, RecordBatch::schema);
     Ok((schema, batches))
+}
+
+/// Steps of a query, at most: tables, joins, selections. The engine goes over all of them many times.
+const MOST_STEPS: usize = 4000;
+
+fn is_small(plan: &LogicalPlan) -> Result<bool, DataFusionError> {
+    let mut steps = 0;
+    plan.apply_with_subqueries(|_| {
+        steps += 1;
+        Ok(if steps > MOST_STEPS { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(steps <= MOST_STEPS)
 }

@@ -9,8 +9,6 @@ use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExp
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, cast};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::numbers::checked;
-
 /// `/` divides integers as floats and `//` as integers, towards 0, as in DuckDB; `^` is a power; integers that leave
 /// their range are an error.
 #[derive(Debug)]
@@ -54,7 +52,8 @@ impl ExprPlanner for Rules {
     }
 }
 
-/// Arithmetic of integers, in 64 bits: narrow ones leave their range soon.
+/// Arithmetic of integers, in 64 bits: narrow ones leave their range soon. That it does not leave this one,
+/// is checked when it is computed.
 fn arithmetic(
     op: Operator,
     expr: RawBinaryExpr,
@@ -64,11 +63,9 @@ fn arithmetic(
     match BinaryTypeCoercer::new(left, &op, right).get_input_types() {
         Ok((common, other)) if common == other && common.is_integer() => {
             let wide = if common == DataType::UInt64 { common } else { DataType::Int64 };
-            PlannerResult::Planned(checked(
-                op,
-                as_type(expr.left, left, &wide),
-                as_type(expr.right, right, &wide),
-            ))
+            let left = Box::new(as_type(expr.left, left, &wide));
+            let right = Box::new(as_type(expr.right, right, &wide));
+            PlannerResult::Planned(Expr::BinaryExpr(BinaryExpr { left, op, right }))
         }
         // Of uint64 and int64 the engine makes decimals.
         _ => PlannerResult::Original(expr),
