@@ -24,6 +24,7 @@ mod mistakes;
 mod modules;
 mod pages;
 mod prompt;
+mod queries;
 mod readers;
 mod received;
 mod reference;

@@ -187,6 +187,20 @@ impl Started {
         wait_until(&format!("`{text}` on standard error"), || written().contains(text));
     }
 
+    /// Waits until the program's cores have worked so many seconds since now.
+    pub fn wait_for_work(&self, seconds: u64) {
+        let ticks = || -> u64 {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+            // After the name: the state is the third field of the file, the user's time the fourteenth.
+            let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+            fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+        };
+        // SAFETY: the call only reads a number of the system.
+        let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as u64;
+        let begin = ticks();
+        wait_until("the program's work", || ticks() - begin >= seconds * per_second);
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: i32) {
         // SAFETY: the process is our child and was not waited for yet, so the id is still its own.
