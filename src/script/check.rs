@@ -396,12 +396,14 @@ struct Regions {
 }
 
 impl Regions {
-    fn of(ast: &AST) -> Self {
+    /// `called` are the functions that are called from elsewhere.
+    fn of(ast: &AST, called: &BTreeSet<String>) -> Self {
         let named = |name: &str| !name.starts_with(modules::CLOSURE);
         let functions = ast.iter_fn_def().filter(|function| named(&function.name));
         let functions = functions.map(|function| {
             let body = &function.body;
-            (function.name.to_string(), body.start_position(), body.end_position(), false)
+            let is_called = called.contains(function.name.as_str());
+            (function.name.to_string(), body.start_position(), body.end_position(), is_called)
         });
         let mut found = Self { tried: Vec::new(), functions: functions.collect() };
         let mut mentions: Vec<(String, Position)> = Vec::new();
@@ -490,39 +492,83 @@ fn undeclared(ast: &AST, is_known: impl Fn(&str) -> bool) -> Vec<(String, Positi
     found
 }
 
-/// Refuses what is about to run where it is certain to end with an unknown name: what was trained before would be lost. `functions` are
-/// those of earlier inputs.
+/// The first variable that a text uses without having it, where that ends the script for certain.
+fn unknown_variable(
+    ast: &AST,
+    regions: &Regions,
+    scope: &Scope,
+    functions: &AST,
+) -> Option<Box<EvalAltResult>> {
+    let is_function = |name: &str| {
+        [functions, ast].iter().any(|ast| ast.iter_functions().any(|function| function.name == name))
+    };
+    let is_outside = |name: &str| scope.contains(name) || is_function(name);
+    let outside = undeclared(&ast.clone_statements_only(), is_outside);
+    let inside = ast.iter_fn_def().flat_map(|function| {
+        let is_it = |name: &str, arity| name == function.name.as_str() && arity == function.params.len();
+        let own = ast.clone_functions_only_filtered(|_, _, _, name, arity| is_it(name, arity));
+        // What a closure captures becomes a parameter of it after its body was parsed.
+        undeclared(&own, |name| is_function(name) || function.params.iter().any(|own| own.as_str() == name))
+    });
+    let unknown = outside.into_iter().chain(inside).filter(|(_, at)| regions.runs(*at));
+    let (name, position) = unknown.min_by_key(|(_, at)| *at)?;
+    let is_outside = scope.contains(&name) || declares(ast, &name);
+    Some(Box::new(match regions.function(position) {
+        Some(_) if is_outside => {
+            let text = format!("unknown variable `{name}`{}", super::report::hand_over(&name));
+            EvalAltResult::ErrorRuntime(text.into(), position)
+        }
+        _ => EvalAltResult::ErrorVariableNotFound(name, position),
+    }))
+}
+
+/// The modules that a text imports, and where: name, alias.
+fn imports(ast: &AST) -> Vec<(String, String, Position)> {
+    let mut found = Vec::new();
+    ast.walk(&mut |path| {
+        if let Some(ASTNode::Stmt(Stmt::Import(import, position))) = path.last()
+            && let Expr::StringConstant(name, _) = &import.0
+        {
+            found.push((name.to_string(), import.1.name.to_string(), *position));
+        }
+        true
+    });
+    found
+}
+
+/// The functions of a module that a text calls.
+fn called(ast: &AST, alias: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    ast.walk(&mut |path| {
+        if let Some(ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _))) = path.last()
+            && call.namespace.path.first().is_some_and(|own| own.name.as_str() == alias)
+        {
+            found.insert(call.name.to_string());
+        }
+        true
+    });
+    found
+}
+
+/// Refuses what is about to run where it is certain to end with an unknown name: what was trained before would be lost. `before` has the
+/// functions and imports of earlier inputs.
 ///
 /// # Errors
 ///
 /// As the script itself would give when it comes there.
-pub fn names(engine: &Engine, scope: &Scope, functions: &AST, ast: &AST) -> Result<(), Box<EvalAltResult>> {
+pub fn names(engine: &Engine, scope: &Scope, before: &AST, ast: &AST) -> Result<(), Box<EvalAltResult>> {
     if makes_names(ast) {
         return Ok(());
     }
-    let is_function = |name: &str| {
-        [functions, ast].iter().any(|ast| ast.iter_functions().any(|function| function.name == name))
-    };
-    let regions = Regions::of(ast);
-    let outside = undeclared(&ast.clone_statements_only(), |name| scope.contains(name) || is_function(name));
-    let inside = undeclared(&ast.clone_functions_only(), is_function);
-    let unknown =
-        outside.into_iter().chain(inside).filter(|(_, at)| regions.runs(*at)).min_by_key(|(_, at)| *at);
-    if let Some((name, position)) = unknown {
-        let is_outside = scope.contains(&name) || declares(ast, &name);
-        return Err(Box::new(match regions.function(position) {
-            Some(_) if is_outside => {
-                let text = format!("unknown variable `{name}`{}", super::report::hand_over(&name));
-                EvalAltResult::ErrorRuntime(text.into(), position)
-            }
-            _ => EvalAltResult::ErrorVariableNotFound(name, position),
-        }));
+    let regions = Regions::of(ast, &BTreeSet::new());
+    if let Some(unknown) = unknown_variable(ast, &regions, scope, before) {
+        return Err(unknown);
     }
-    if !trains(ast) && !trains(functions) {
+    if !trains(ast) && !trains(before) {
         return Ok(());
     }
     let session = Session::of_engine(engine);
-    let mut script = Script::new(engine, &session, &[functions, ast]);
+    let mut script = Script::new(engine, &session, &[before, ast]);
     scope.iter().for_each(|(_, _, value)| keys_of_value(&value, 0, &mut script.keys));
     let mut findings = Vec::new();
     ast.walk(&mut |path| {
@@ -532,12 +578,21 @@ pub fn names(engine: &Engine, scope: &Scope, functions: &AST, ast: &AST) -> Resu
         true
     });
     findings.retain(|finding| regions.runs(finding.position));
-    match findings.into_iter().min_by_key(|finding| finding.position) {
-        Some(Finding { message, position }) => {
-            Err(Box::new(EvalAltResult::ErrorRuntime(message.into(), position)))
-        }
-        None => Ok(()),
+    if let Some(Finding { message, position }) = findings.into_iter().min_by_key(|finding| finding.position) {
+        return Err(Box::new(EvalAltResult::ErrorRuntime(message.into(), position)));
     }
+    for (name, alias, position) in imports(ast) {
+        // What is not there, or no script, is told when it is imported.
+        let Ok((place, text)) = modules::find(&session, &name) else { continue };
+        let Ok(module) = super::compile(engine, &Scope::new(), &text) else { continue };
+        let regions = Regions::of(&module, &called(ast, &alias));
+        let unknown = unknown_variable(&module, &regions, &Scope::new(), &AST::empty());
+        if let Some(unknown) = unknown.filter(|_| !makes_names(&module)) {
+            session.note_module(&place, &text);
+            return Err(Box::new(EvalAltResult::ErrorInModule(place, unknown, position)));
+        }
+    }
+    Ok(())
 }
 
 /// Whether the statements of a text declare a variable.

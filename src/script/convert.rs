@@ -25,7 +25,7 @@ pub(super) fn raise(error: Error, position: Position) -> Box<EvalAltResult> {
 }
 
 /// A message without most of a value that nobody reads to its end, such as a text of a hundred million letters.
-fn readable(message: String) -> String {
+pub(super) fn readable(message: String) -> String {
     const LONGEST: usize = 4000;
     let Some(_) = message.char_indices().nth(LONGEST) else { return message };
     let start = message.char_indices().nth(LONGEST / 2).map_or(0, |(at, _)| at);

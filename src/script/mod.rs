@@ -50,6 +50,7 @@ pub fn engine(session: &Rc<Session>) -> Engine {
     // The default resolver reads any file.
     engine.set_module_resolver(modules::Library::new(session));
     engine.set_default_tag(Dynamic::from(Rc::clone(session)));
+    engine.on_progress(|_| crate::interrupt::raised().then(|| Dynamic::from("interrupted")));
     limits::keep(&mut engine);
     engine.on_print(print);
     engine.on_debug(|text, _, _| tell(text));

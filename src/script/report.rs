@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ariadne::{Config, IndexType, Label, Report, ReportKind, Source as Text};
 use rhai::{Dynamic, EvalAltResult, ParseErrorType, Position};
 
-use super::convert::{describe, kind};
+use super::convert::{describe, kind, readable};
 use super::{Painted, slips};
 use crate::error::nearest;
 use crate::visible::visible;
@@ -195,6 +195,10 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
             format!("expected {}, found {}", kind(wanted), kind(found))
         }
         EvalAltResult::ErrorParsing(kind, _) => match kind {
+            ParseErrorType::ExprTooDeep => {
+                "this is deeper than an expression may be; give a part of it a name before: let part = …;"
+                    .to_owned()
+            }
             ParseErrorType::MissingToken(..) => format!("{kind}; what is open before it goes on until here"),
             kind => kind.to_string(),
         },
@@ -363,11 +367,26 @@ fn at<'a>(place: &'a Place, source: &'a Source) -> (&'a str, &'a str) {
     offset(position, text).map_or(("", ""), |start| text.split_at(start))
 }
 
+/// Bytes of a line that is shown as a whole, with a caret.
+const WIDEST: usize = 400;
+
 /// A message with its place, where all but kelvin's own colours is visible.
 fn render(message: &str, place: &Place, source: &Source, color: bool) -> String {
     let (name, text, position) = source.locate(place);
-    let (name, message) = (&*visible(name), &*visible(message));
+    let message = readable(message.to_owned());
+    let (name, message) = (&*visible(name), &*visible(&message));
     let Some(offset) = offset(position, text) else { return format!("error: {message}") };
+    let line = text[..offset].rfind('\n').map_or(0, |end| end + 1);
+    let length = text[line..].find('\n').unwrap_or(text.len() - line);
+    if length > WIDEST {
+        // Of what no screen holds, what is around the place.
+        let before: Vec<char> = text[line..offset].chars().rev().take(WIDEST / 4).collect();
+        let around: String =
+            before.into_iter().rev().chain(text[offset..].chars().take(WIDEST / 4)).collect();
+        let around = visible(around.lines().next().unwrap_or_default()).into_owned();
+        let (line, column) = (position.line().unwrap_or(0), position.position().unwrap_or(0));
+        return format!("error: {message}\n  {name}:{line}:{column}: … {around} …");
+    }
     // The caret covers the word at the place of the error.
     let word = text[offset..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').count().max(1);
     let end = text[offset..].char_indices().nth(word).map_or(text.len(), |(at, _)| offset + at);

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::support::{Lab, Run};
-use crate::terminal::{ENTER, Terminal};
+use crate::terminal::Terminal;
 
 /// A short training, which says that it is done.
 const SHORT: &str = "train(#{data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3})";
@@ -26,7 +26,7 @@ fn refused(script: &str) -> Run {
 fn names_are_known_before_anything_trains() {
     for (script, wanted) in [
         (format!("print(1); r = {SHORT};"), "unknown variable `r`; define it first: let r = …;"),
-        (format!("print(1); let r = {SHORT}; print(rr.epochs);"), "unknown variable `rr`; did you mean `"),
+        (format!("print(1); let r = {SHORT}; print(rr.epochs);"), "unknown variable `rr`"),
         (
             format!("print(1); let r = {SHORT}; if r.epochs.len > 100 {{ prnt(r); }}"),
             "unknown function `prnt`",
@@ -42,6 +42,12 @@ fn names_are_known_before_anything_trains() {
         let found = refused(&script).stderr;
         assert!(found.contains(wanted), "{script}: {found}");
     }
+    // In a module's function.
+    let lab = Lab::new();
+    lab.write("own.rhai", "fn two() { nothing_at_all }");
+    let run = lab.script(&format!("import \"own\" as own; print(1); let r = {SHORT}; own::two();"));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{}", run.stderr);
+    assert!(run.stderr.contains("unknown variable `nothing_at_all`") && run.stderr.contains("own.rhai:1:12"));
 }
 
 /// What the check before must let through.
@@ -78,11 +84,17 @@ fn an_interrupted_training_can_be_had() {
     let lab = Lab::new();
     let mut terminal = Terminal::start(&lab);
     let long = SHORT.replace("epochs: 3", "epochs: 10000000");
-    terminal.begin(&format!("let r = {long};"));
-    terminal.wait("images/s");
-    let (answer, _) = terminal.interrupt();
-    assert!(answer.contains("last_run() has the run with") && answer.contains("interrupted"), "{answer}");
-    assert_eq!(terminal.ask("let r = last_run(); r.status"), "interrupted");
+    // Until some epochs were done, however busy the machine is.
+    for patience in 1.. {
+        terminal.begin(&format!("let r = {long};"));
+        (0..patience).for_each(|_| drop(terminal.wait("images/s")));
+        let (answer, _) = terminal.interrupt();
+        assert!(answer.contains("last_run() has the run with") && answer.contains("interrupted"), "{answer}");
+        assert_eq!(terminal.ask("let r = last_run(); r.status"), "interrupted");
+        if terminal.ask("r.epochs.len > 20") == "true" {
+            break;
+        }
+    }
     assert!(terminal.ask("r").contains("run interrupted after"), "{}", terminal.screen());
     assert_eq!(terminal.ask("r.epochs.len > 0 && r.epochs[\"epoch\"][0] == 1"), "true");
     assert_eq!(terminal.ask("r.network.evaluate(digits()).accuracy > 0.2"), "true");
@@ -127,7 +139,7 @@ fn deep_values_do_not_end_the_program() {
     ] {
         // What is dropped when the script ends is dropped, too.
         let found = prints(&format!(
-            "fn go() {{ {script}; }} try {{ go(); }} catch (e) {{ type_of(e); }} print(\"on\");"
+            "fn deep() {{ {script}; }} try {{ deep(); }} catch (e) {{ type_of(e); }} print(\"on\");"
         ));
         assert!(found.ends_with("on"), "{script}: {found}");
     }
@@ -147,9 +159,10 @@ fn values_that_grow_deeper_and_deeper_end_with_an_error() {
         "let a = [[]]; loop { a.push([a.pop()]); }",
         "let f = || 0; loop { let g = f; f = || g.call(); }",
         "let m = #{}; loop { m = #{ m: m }; }",
-        "fn wrap(f) { || f.call() } let f = || 0; loop { f = wrap(f); }",
+        "let f = || 0; loop { f = wrap(f); }",
     ] {
-        let found = prints(&format!("try {{ {script} }} catch (e) {{ print(e); }} print(\"on\");"));
+        let wrap = "fn wrap(f) { || f.call() }";
+        let found = prints(&format!("{wrap} try {{ {script} }} catch (e) {{ print(e); }} print(\"on\");"));
         assert!(found.contains("a value is deeper than") && found.ends_with("on"), "{script}: {found}");
     }
 }
@@ -200,7 +213,7 @@ fn bytes_that_are_not_utf8_are_an_error_of_their_line() {
         terminal.send_bytes(keys);
         terminal.wait("expected UTF-8");
     }
-    terminal.send(ENTER);
+    terminal.ask("");
     assert_eq!(terminal.ask("n"), "3");
     assert_eq!(terminal.leave(), Some(0));
 
@@ -380,7 +393,7 @@ fn texts_that_no_one_writes_end_soon_with_an_error() {
             );
             assert!(run.code.is_some_and(|code| code < 2), "{name}: {:?} {}", run.code, run.stderr.len());
             assert!(run.cpu.as_secs() < 30, "{name}: {:?}", run.cpu);
-            assert!(!run.stderr.contains("panicked"), "{name}");
+            assert!(!run.stderr.contains("panicked") && run.stderr.len() < 10_000, "{name}");
         }
     }
 }
