@@ -127,7 +127,7 @@ impl Problem<'_, '_> {
         let mut step = f64::EPSILON.cbrt() * natural;
         let mut found = self.difference(here, size, k, step)?;
         for _ in 0..TRIES {
-            if !(found.seen <= MUCH) {
+            if found.seen > MUCH {
                 step /= 100.0;
                 found = self.difference(here, size, k, step)?;
                 continue;
@@ -144,7 +144,7 @@ impl Problem<'_, '_> {
             step *= factor;
             let next = self.difference(here, size, k, step)?;
             let apart = (&next.column - &found.column).amax() / next.column.amax();
-            if !(next.seen <= MUCH) || apart > AGREES * found.noise {
+            if next.seen > MUCH || apart > AGREES * found.noise {
                 break;
             }
             found = next;

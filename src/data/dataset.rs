@@ -78,7 +78,6 @@ pub enum DataOp {
 }
 
 /// Zeros are not written, so that a plan with one operation of a kind reads, and is known, as ever.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_first(before: &u32) -> bool {
     *before == 0
 }

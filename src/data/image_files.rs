@@ -364,7 +364,7 @@ fn check_jpeg(bytes: &[u8]) -> std::result::Result<(), String> {
     if scans > MOST_SCANS {
         return Err(format!("a JPEG of {scans} scans, expected at most {MOST_SCANS}"));
     }
-    if places(0xd9).last().map(|(at, _)| at) < places(0xda).last().map(|(at, _)| at) {
+    if places(0xd9).next_back().map(|(at, _)| at) < places(0xda).next_back().map(|(at, _)| at) {
         return Err("a JPEG without its end: the file is cut off".to_owned());
     }
     // The segments before the first scan, each with its length; that of the frame says how many components there are.

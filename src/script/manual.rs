@@ -297,7 +297,9 @@ fn columns() -> Vec<(Vec<&'static str>, String)> {
         match (line.starts_with(' '), line.split_once("  ")) {
             (false, Some((names, doc))) => found.push((names.split(", ").collect(), doc.trim().to_owned())),
             _ => {
-                found.iter_mut().last().into_iter().for_each(|(_, doc)| *doc += &format!(" {}", line.trim()))
+                if let Some((_, doc)) = found.last_mut() {
+                    *doc += &format!(" {}", line.trim());
+                }
             }
         }
     }
