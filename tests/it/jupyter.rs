@@ -102,10 +102,10 @@ fn notebooks_run_complete_inspect_and_interrupt() {
     assert!(found["checkpoints"].as_u64().unwrap() > 0);
 
     let odd = &found["odd"];
-    let is = |name: &str, wanted: Value| assert_eq!(odd[name], wanted, "{name}");
-    is("replayed", "1".into());
-    is("answered", serde_json::json!([true, false]));
-    is(
+    let in_odd = |name: &str, wanted: Value| assert_eq!(odd[name], wanted, "{name}");
+    in_odd("replayed", "1".into());
+    in_odd("answered", serde_json::json!([true, false]));
+    in_odd(
         "histories",
         serde_json::json!([
             ["ok", []],
@@ -119,7 +119,7 @@ fn notebooks_run_complete_inspect_and_interrupt() {
             "ok"
         ]),
     );
-    is(
+    in_odd(
         "ends",
         serde_json::json!({
             "swe -1": ["ok", 0, 0, false], "swe 0": ["ok", 0, 0, false], "swe 3": ["ok", 0, 3, true],
@@ -128,11 +128,11 @@ fn notebooks_run_complete_inspect_and_interrupt() {
             "😀swe 5": ["ok", 1, 4, true], "😀swe 6": ["ok", 1, 4, true],
         }),
     );
-    is("no_position", serde_json::json!(["sweep"]));
-    is("half_a_pair", serde_json::json!(["sweep"]));
-    is("half_a_pair_inspected", false.into());
-    is("inspected_at", serde_json::json!([true, true, true]));
-    is(
+    in_odd("no_position", serde_json::json!(["sweep"]));
+    in_odd("half_a_pair", serde_json::json!(["sweep"]));
+    in_odd("half_a_pair_inspected", false.into());
+    in_odd("inspected_at", serde_json::json!([true, true, true]));
+    in_odd(
         "refused",
         serde_json::json!({
             "execute_request": ["execute_reply", "error"], "complete_request": ["complete_reply", "error"],
@@ -140,14 +140,14 @@ fn notebooks_run_complete_inspect_and_interrupt() {
             "no_such_request": ["no_such_reply", "error"], "control": "error",
         }),
     );
-    is("no_user", "ok".into());
-    is("comms", "ok".into());
-    is("still_there", "1".into());
-    is("visible", serde_json::json!(["a\\x1b]0;pwn\\x07b\n", "c\\x1b]0;pwn\\x07"]));
+    in_odd("no_user", "ok".into());
+    in_odd("comms", "ok".into());
+    in_odd("still_there", "1".into());
+    in_odd("visible", serde_json::json!(["a\\x1b]0;pwn\\x07b\n", "c\\x1b]0;pwn\\x07"]));
     for (address, found) in odd["without_key"].as_object().unwrap() {
         assert_eq!(found, &serde_json::json!([1, true]), "{address}");
     }
-    is("without_key_here", "ok".into());
+    in_odd("without_key_here", "ok".into());
     assert_eq!(found["batch"], serde_json::json!({ "said": [1, 1], "at_the_latest": true }));
 
     for part in ["converted_table", "converted_plot", "converted_text"] {
