@@ -107,11 +107,6 @@ pub fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     }
     let initials =
         |name: &str| -> String { name.split('_').filter_map(|word| word.chars().next()).collect() };
-    /// Nobody types more by hand, and the distance of two names takes the product of their lengths.
-    const LONGEST: usize = 200;
-    if found.len() > LONGEST {
-        return None;
-    }
     // One letter in three may be wrong; of one or two letters, none.
     let most = |name: &str| name.len().max(found.len()) / 3;
     known

@@ -91,8 +91,18 @@ impl Network {
     /// Reads a safetensors file with PyTorch's names.
     pub fn load(&mut self, path: &Path) -> Result<()> {
         let parameters = self.weights.layout().parameters();
+        self.set_state(load_state(path, parameters)?, path)
+    }
+
+    /// Parameters of the model, for [`load_state`].
+    pub fn parameters(&self) -> i64 {
+        self.weights.layout().parameters()
+    }
+
+    /// Takes the tensors that were read from a file, which errors name.
+    pub fn set_state(&mut self, state: State, path: &Path) -> Result<()> {
         self.weights
-            .set_state(0, load_state(path, parameters)?)
+            .set_state(0, state)
             .map_err(|error| crate::error::Error::invalid(format!("{}: {error}", path.display())))
     }
 

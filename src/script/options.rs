@@ -8,7 +8,7 @@ use super::handles::{ModelHandle, OptimizerHandle};
 use crate::data::{Dataset, Sampling};
 use crate::decimal;
 use crate::error::{Error, Result};
-use crate::interrupt;
+use crate::interrupt::{self, leave_behind};
 use crate::optim::{OptimizerSpec, Schedule, Sgd};
 use crate::torch::Precision;
 use crate::train::{Group, InitFile, Measure, Order, RunSpec, Seeds, TrainMetrics};
@@ -100,7 +100,8 @@ pub const RUN_OPTIONS: &[RunOption] = &[
         name: "init",
         doc: "a safetensors file with the initial weights; default: drawn from the seed",
         set: Some(|draft, value| {
-            draft.init = Some(InitFile::of(&path(&text("init", value)?))?);
+            let path = path(&text("init", value)?);
+            draft.init = Some(leave_behind("init", move || InitFile::of(&path))?);
             Ok(())
         }),
     },

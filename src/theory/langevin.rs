@@ -59,6 +59,9 @@ impl LangevinOptions {
                 self.time, self.step
             )));
         }
+        if self.start.is_some_and(|start| !start.is_finite()) {
+            return Err(Error::invalid("start: expected a finite number"));
+        }
         if !(0.0..1.0).contains(&self.momentum) {
             return Err(Error::invalid(format!("momentum: expected 0 to below 1, found {}", self.momentum)));
         }

@@ -55,6 +55,7 @@ const VALUES: [&str; 40] = [
 /// The values that calls are made of: those of `interrupts.rs`, in small.
 const SETUP: &str = r#"
 let passes = 1;
+let examples = 20;
 let numbers = [0.24, 0.2, 0.16, 0.13];
 let integers = [1, 2, 3];
 let letters = "gap";

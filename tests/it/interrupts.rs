@@ -81,6 +81,7 @@ impl Output for Nowhere {
 /// What is made once and shared by all calls; `FOLDER` is where they may write.
 const SETUP: &str = r#"
 let passes = 100_000;
+let examples = 1_000_000;
 let numbers = []; numbers.pad(10_000_000, 0.5); for i in 0..1000 { numbers[i * 9_999] = i * 1.0 }
 let integers = []; integers.pad(5_000_000, 7); for i in 0..1000 { integers[i * 4_999] = i }
 let letters = ""; letters.pad(100_000_000, 'a');

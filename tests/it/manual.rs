@@ -71,7 +71,7 @@ pub fn large(function: &str, parameter: &str, kind: &str, folder: &str) -> Vec<S
         }
         (_, _, "Slurm") => list(&["slurm(#{ partition: letters })"]),
         (_, _, "Problem") => {
-            list(&["lab::logistic(#{ n: 1_000_000 })", "lab::linear_regression(#{ n: 100_000, dim: 16 })"])
+            list(&["lab::logistic(#{ n: examples })", "lab::linear_regression(#{ n: examples, dim: 16 })"])
         }
         ("filter", "condition", _) => {
             list(&["\"sqrt(gap * gap) + ln(lr) > -3 and run_id like '%abc%'\"", "letters"])

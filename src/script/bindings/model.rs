@@ -1,7 +1,7 @@
 //! Models, networks and optimizers in scripts.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rhai::plugin::*;
@@ -11,7 +11,7 @@ use tch::Device;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::interrupt::leave_behind;
-use crate::model::{ModelSpec, Network};
+use crate::model::{ModelSpec, Network, load_state};
 use crate::optim::{Adam, Form, OptimizerSpec, Sgd};
 use crate::script::convert::{
     Scripted, at, choice, count, flag, handle, integer, known_keys, number, write_to,
@@ -329,9 +329,10 @@ pub mod functions {
         network: &mut NetworkHandle,
         path: &str,
     ) -> Scripted<NetworkHandle> {
-        network
-            .borrow_mut()
-            .load(Path::new(&crate::script::convert::path(path)))
+        let path = crate::script::convert::path(path);
+        let (file, parameters) = (PathBuf::from(&path), network.borrow().parameters());
+        let read = leave_behind("load", move || load_state(&file, parameters));
+        read.and_then(|state| network.borrow_mut().set_state(state, Path::new(&path)))
             .map_err(|error| at(&context, error))?;
         Ok(Rc::clone(network))
     }
