@@ -171,7 +171,7 @@ fn left_behind() -> usize {
 
 /// Waits until what was left behind is over: it would slow down the next call, and fill the memory.
 fn let_it_end() {
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(3);
     let until = Instant::now() + PATIENCE;
     while left_behind() > 0 && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(20));
