@@ -73,7 +73,7 @@ fn what_the_engine_cannot_do_is_an_error_that_a_script_catches() {
         "at most 200 times union",
         "operators, names and brackets in one",
         "would make texts",
-        "between the texts",
+        "string_agg",
         "operators, names and brackets in one",
         "[\"\", \"\"]",
         "[0.5, 1.0]",

@@ -406,7 +406,7 @@ mod tests {
             ["0.0 2", "NaN 2"]
         );
         assert_eq!(count("select max(f), min(f) from t"), ["NaN 0.0"]);
-        assert_eq!(count("select s['x'] as x, max(f) from t group by 1"), ["0.0 NaN"]);
+        assert_eq!(count("select get_field(s, 'x') as x, max(f) from t group by 1"), ["0.0 NaN"]);
     }
 
     #[test]
