@@ -506,7 +506,9 @@ fn unknown_variable(
     let outside = undeclared(&ast.clone_statements_only(), is_outside);
     let inside = ast.iter_fn_def().flat_map(|function| {
         let is_it = |name: &str, arity| name == function.name.as_str() && arity == function.params.len();
-        let own = ast.clone_functions_only_filtered(|_, _, _, name, arity| is_it(name, arity));
+        // Rhai's filter while cloning lets all through where there was none before.
+        let mut own = ast.clone_functions_only();
+        own.retain_functions(|_, _, name, arity| is_it(name, arity));
         // What a closure captures becomes a parameter of it after its body was parsed.
         undeclared(&own, |name| is_function(name) || function.params.iter().any(|own| own.as_str() == name))
     });
