@@ -93,10 +93,12 @@ pub(crate) fn if_there(read: Result<Vec<u8>>) -> Result<Option<Vec<u8>>> {
 }
 
 /// A text file's content.
+#[cfg(feature = "shell")]
 pub(crate) fn text(path: &Path) -> Result<String> {
     decoded(path, read(path, TEXT)?)
 }
 
+#[cfg(feature = "shell")]
 fn decoded(path: &Path, bytes: Vec<u8>) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();

@@ -328,11 +328,11 @@ pub struct Aside<'a> {
 
 impl Write for Aside<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.files.append(&mut self.file, &self.path, bytes).map(|()| bytes.len()).map_err(|error| {
+        let written = self.files.append(&mut self.file, &self.path, bytes).inspect_err(|error| {
             let copy = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
             self.failed.get_or_insert(copy);
-            error
-        })
+        });
+        written.map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

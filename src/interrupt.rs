@@ -242,7 +242,7 @@ pub fn check() -> Result<()> {
 
 /// [`check`] at every 4096th step of a loop whose steps are short.
 pub fn check_at(step: usize) -> Result<()> {
-    if step % 4096 == 0 { check() } else { Ok(()) }
+    if step.is_multiple_of(4096) { check() } else { Ok(()) }
 }
 
 /// Does work that cannot look at the flag, such as a call into another library, on a thread of its own. An interrupt

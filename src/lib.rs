@@ -15,7 +15,7 @@ pub mod analysis;
 mod beneath;
 mod cuda;
 pub mod data;
-mod decimal;
+pub mod decimal;
 mod door;
 pub mod error;
 pub mod files;

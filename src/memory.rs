@@ -12,6 +12,7 @@ thread_local! {
 }
 
 /// Bytes that this thread has allocated so far, whether or not they are freed; 0 where the program's allocator is another than [`Counting`].
+#[cfg(feature = "script")]
 pub(crate) fn allocated() -> u64 {
     ALLOCATED.get()
 }

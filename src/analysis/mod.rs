@@ -31,6 +31,7 @@ pub use bootstrap::{Bootstrap, fit_gap_bootstrap};
 pub use collapse::{Collapse, collapse};
 pub use curve::{CurveFit, Formula, curve_fit};
 pub use epochs::paper_epochs;
+#[cfg(feature = "script")]
 pub(crate) use fit::SPREADLESS;
 pub use fit::{GapFit, fit_gap};
 pub use fit_by::{FitOptions, GroupFit, fit_by, fit_columns};

@@ -99,6 +99,8 @@ struct Script {
     modules: BTreeMap<String, Option<BTreeMap<String, BTreeSet<usize>>>>,
     /// Keys that its maps may have, which may hold functions.
     keys: BTreeSet<String>,
+    /// Keys that maps of its modules may have.
+    lent: BTreeSet<String>,
     /// Modules that are not there.
     missing: Vec<(String, Position)>,
 }
@@ -111,7 +113,8 @@ impl Script {
             Some((info.namespace.to_string(), metadata.name.to_string(), metadata.param_types.len()))
         };
         let mut functions: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
-        let (mut modules, mut keys, mut missing) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        let (mut modules, mut missing) = (BTreeMap::new(), Vec::new());
+        let (mut keys, mut lent) = (BTreeSet::new(), BTreeSet::new());
         for (module, name, arity) in engine.collect_fn_metadata(None, native, true) {
             let functions = if module.is_empty() {
                 &mut functions
@@ -130,7 +133,7 @@ impl Script {
                                 let mut functions = BTreeMap::new();
                                 add(&mut functions, &ast);
                                 ast.walk(&mut |path| {
-                                    keys_of(path.last(), &mut keys);
+                                    keys_of(path.last(), &mut lent);
                                     true
                                 });
                                 functions
@@ -152,13 +155,23 @@ impl Script {
             add(&mut functions, ast);
             ast.walk(&mut look);
         }
-        Self { functions, modules, keys, missing }
+        Self { functions, modules, keys, lent, missing }
+    }
+
+    /// Whether what is called on a value may be a function that a map holds. A key of a module's maps that is also a
+    /// function's name is taken for the function.
+    fn is_key(&self, name: &str) -> bool {
+        self.keys.contains(name) || (self.lent.contains(name) && !self.functions.contains_key(name))
+    }
+
+    fn is_of_lab(&self, name: &str) -> bool {
+        self.modules.get("lab").is_some_and(|lab| lab.as_ref().is_some_and(|lab| lab.contains_key(name)))
     }
 
     fn look(&self, node: &ASTNode, findings: &mut Vec<Finding>) {
         self.call(node, findings);
         match node {
-            ASTNode::Expr(Expr::MethodCall(call, _)) if self.keys.contains(call.name.as_str()) => {}
+            ASTNode::Expr(Expr::MethodCall(call, _)) if self.is_key(&call.name) => {}
             ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _))
             | ASTNode::Stmt(Stmt::FnCall(call, _))
                 if call.op_token.is_none() =>
@@ -185,7 +198,7 @@ impl Script {
                 (call, 0, *position)
             }
             // A map may hold a function.
-            ASTNode::Expr(Expr::MethodCall(call, position)) if !self.keys.contains(call.name.as_str()) => {
+            ASTNode::Expr(Expr::MethodCall(call, position)) if !self.is_key(&call.name) => {
                 (call, 1, *position)
             }
             _ => return,
@@ -226,6 +239,9 @@ impl Script {
             return;
         }
         match self.functions.get(name) {
+            None if before == 1 && self.is_of_lab(name) => found(format!(
+                "unknown function `{name}`; it is written lab::{name}(…), with the problem as its first argument"
+            )),
             None => {
                 let near = nearest(name, self.functions.keys().map(String::as_str));
                 let hint = near.map_or("help() lists the functions".to_owned(), |near| {

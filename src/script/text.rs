@@ -15,7 +15,10 @@ pub(super) const LONGEST: u64 = door::TEXT;
 ///
 /// Where it cannot be read, is larger than any script or not UTF-8.
 pub fn read(path: &Path) -> Result<String> {
-    let (file, _) = door::open(path, LONGEST)?;
+    let (file, _) = door::open(path, u64::MAX).map_err(|error| match error {
+        Error::Invalid(found) => Error::invalid(format!("{found}; expected a script")),
+        error => error,
+    })?;
     all(file, &path.display().to_string())
 }
 

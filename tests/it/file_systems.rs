@@ -95,8 +95,7 @@ fn without_hard_links_a_sweep_works_and_without_a_safe_rename_too_it_is_refused(
     lab.write(SCRIPT, SWEEP);
     let Some(output) = behind(&[LINK, RENAME], &lab, &[SCRIPT]) else { return };
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    let expected =
-        "out/sweep.json: its file system knows neither hard links nor a rename that replaces nothing";
+    let expected = "out/sweep.json: this file system knows neither hard links nor renaming without replacing";
     assert!(said(&output).contains(expected), "{}", said(&output));
     // Nothing was started, and nothing is left of the attempt.
     assert_eq!(lab.files_under("out"), Vec::<std::path::PathBuf>::new());

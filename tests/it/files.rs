@@ -44,7 +44,7 @@ fn no_writer_follows_a_planted_link() {
          for ending in [\"parquet\", \"csv\", \"json\"] { t.write(`out/t.${ending}`); }\n\
          let f = figure([plot(t).x(\"x\").y(\"y\")]);\n\
          f.save(\"out/f.svg\"); f.save(\"out/f.png\");\n\
-         page(\"p\").figure(f).save(\"out/p.html\");\n\
+         page(\"p\").figure(f, \"c\").save(\"out/p.html\");\n\
          let r = train(#{data: digits(), model: linear(), epochs: 1, lr: 0.1, batch: 256});\n\
          r.network.save(\"out/n.safetensors\");\n",
     );

@@ -110,6 +110,7 @@ pub fn large(function: &str, parameter: &str, kind: &str, folder: &str) -> Vec<S
         ]),
         ("sample" | "pick", _, "array") => list(&["numbers"]),
         (_, "temperature", "any") => list(&["0.001", "numbers"]),
+        ("range", _, "any") => list(&["1", "1e-6"]),
         (_, "p", "any") => list(&["0.5"]),
         ("arg", "default", "any") => list(&["1"]),
         (_, _, "array") => list(&["numbers", "integers"]),

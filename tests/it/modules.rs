@@ -12,7 +12,7 @@ fn the_script_s_folder_comes_before_stdlib_and_stdlib_before_the_program_s_own()
     // The program's own has no such function.
     let own = run();
     assert_eq!(own.code, Some(1));
-    assert!(own.stderr.contains("the module `paper` has no function who()"), "{}", own.stderr);
+    assert!(own.stderr.contains("`paper` has no function `who`"), "{}", own.stderr);
     lab.write("stdlib/paper.rhai", "fn who() { \"stdlib\" }");
     assert_eq!(run().stdout, "stdlib\n");
     lab.write("scripts/paper.rhai", "import \"parts/name\" as name; fn who() { name::NAME }");

@@ -137,16 +137,13 @@ fn fits(by: &str, groups: Vec<GroupFit>, intervals: bool) -> Result<Table> {
     let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
     for group in groups {
         let mut row = vec![group.value];
-        match &group.fit {
-            Ok(fit) => {
-                let numbers = [fit.a, fit.b, fit.c, fit.a_error, fit.b_error, fit.c_error, fit.r2];
-                row.extend(numbers.map(float));
-                if let Some(bootstrap) = &fit.bootstrap {
-                    let ends = (0..3).map(|k| bootstrap.interval(k)).flat_map(|(low, high)| [low, high]);
-                    row.extend(ends.map(float));
-                }
+        if let Ok(fit) = &group.fit {
+            let numbers = [fit.a, fit.b, fit.c, fit.a_error, fit.b_error, fit.c_error, fit.r2];
+            row.extend(numbers.map(float));
+            if let Some(bootstrap) = &fit.bootstrap {
+                let ends = (0..3).map(|k| bootstrap.interval(k)).flat_map(|(low, high)| [low, high]);
+                row.extend(ends.map(float));
             }
-            Err(_) => {}
         }
         row.resize(names.len() - 2, Cell::Null);
         row.push(Cell::Int(group.n as i64));
