@@ -4,7 +4,7 @@
 //! reads a file says how long it may be.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -102,7 +102,7 @@ pub(crate) fn text(path: &Path) -> Result<String> {
 fn decoded(path: &Path, bytes: Vec<u8>) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Error::io(path, io::Error::new(ErrorKind::InvalidData, format!("byte {at} is no UTF-8 text")))
+        Error::io(path, std::io::Error::new(ErrorKind::InvalidData, format!("byte {at} is no UTF-8 text")))
     })
 }
 
