@@ -94,7 +94,10 @@ impl Files {
     fn folder(&self, path: &Path) -> io::Result<File> {
         match &self.root {
             Some(root) => root.folder(path),
-            None => File::open(path),
+            // What is no folder is not waited for.
+            None => {
+                OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NONBLOCK).open(path)
+            }
         }
     }
 

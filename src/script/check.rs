@@ -223,8 +223,12 @@ impl Script {
                         ));
                     }
                     Some(arities) if !arities.contains(&arguments) => {
+                        let more = match &*alias.name {
+                            "lab" => format!("; help(\"lab::{name}\") says more"),
+                            _ => String::new(),
+                        };
                         found(format!(
-                            "`{}::{name}` takes {}, found {arguments}",
+                            "`{}::{name}` takes {}, found {arguments}{more}",
                             alias.name,
                             counts(arities)
                         ));

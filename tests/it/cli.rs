@@ -139,7 +139,7 @@ fn usage_errors() {
         let run = lab.run([file]);
         assert_eq!(run.code, Some(1));
         assert!(
-            run.stderr.contains(&format!("{file}: ")) && run.stderr.contains("expected a script"),
+            run.stderr.contains(&format!("{file}:")) && run.stderr.contains("expected a script"),
             "{}",
             run.stderr
         );

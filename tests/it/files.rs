@@ -37,7 +37,7 @@ fn no_writer_follows_a_planted_link() {
     }
     let plant = "for f in n.safetensors t.parquet t.csv t.json f.svg f.png p.html; do \
         for g in $f.part-$$ ${f%.*}.unfinished-$$ .$f.$$ $f.tmp $f.part; do \
-        ln -s ../precious out/$g; done; done; ls out | wc -l >planted";
+        ln -s ../precious out/$g; done; done; ls -A out | wc -l >planted";
     lab.write(
         "write.rhai",
         "let t = table(#{x: [1.0, 2.0], y: [2.0, 3.0]});\n\

@@ -1,10 +1,12 @@
 //! Parts of queries: expressions, what is selected, orders. Parsed before they are put into a query, so that a
 //! mistake is told of the text that holds it, and that no text reaches beyond its place.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, SelectItem, SetExpr, Statement, VisitMut, visit_expressions_mut,
+    Expr, Ident, Query, SelectItem, SetExpr, Statement, Visit, VisitMut, Visitor, visit_expressions_mut,
+    visit_relations,
 };
 use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -99,7 +101,44 @@ pub(crate) fn query(text: &str) -> Result<Statement, String> {
         Statement::Query(query) => name_columns(&mut query.body),
         _ => return Err("expected a query: select … from t".to_owned()),
     }
+    if tables(&statement) > super::MOST_STEPS {
+        return Err(super::too_many_steps());
+    }
     Ok(statement)
+}
+
+/// How many tables a query reads, where each use of a query in `with` reads its tables anew: the engine plans them all, and each
+/// may be twice the one before.
+fn tables(statement: &Statement) -> usize {
+    /// The sizes of the queries that have names so far, and of the largest.
+    #[derive(Default)]
+    struct Sizes(HashMap<String, usize>, usize);
+    impl Sizes {
+        fn of(&mut self, part: &impl Visit) -> usize {
+            let mut size = 0_usize;
+            let _ = visit_relations(part, |name| {
+                size = size.saturating_add(self.0.get(&name.to_string()).copied().unwrap_or(1));
+                ControlFlow::<()>::Continue(())
+            });
+            self.1 = self.1.max(size);
+            size
+        }
+    }
+    impl Visitor for Sizes {
+        type Break = ();
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            for named in query.with.iter().flat_map(|with| &with.cte_tables) {
+                let size = self.of(&named.query).saturating_add(1);
+                let own = self.0.entry(named.alias.name.to_string()).or_default();
+                *own = size.max(*own);
+            }
+            self.of(&query.body);
+            ControlFlow::Continue(())
+        }
+    }
+    let mut sizes = Sizes::default();
+    let _ = statement.visit(&mut sizes);
+    sizes.1
 }
 
 /// Parses all of a part of a query, and says in errors which.

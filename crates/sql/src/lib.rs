@@ -118,10 +118,7 @@ async fn run(inputs: Vec<Input>, sql: &str, budget: usize) -> Result<(SchemaRef,
     let statement = Statement::Statement(Box::new(grammar::query(sql).map_err(Failure::Message)?));
     let plan = context.state().statement_to_plan(statement).await.map_err(failed)?;
     if !is_small(&plan).map_err(failed)? {
-        return Err(Failure::Message(format!(
-            "the query has more than {MOST_STEPS} steps, where each use of a query in `with` counts anew; compute a part \
-             of it as a table before"
-        )));
+        return Err(Failure::Message(too_many_steps()));
     }
     let allowed = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     allowed.verify_plan(&plan).map_err(failed)?;
@@ -152,6 +149,14 @@ async fn run(inputs: Vec<Input>, sql: &str, budget: usize) -> Result<(SchemaRef,
 
 /// Steps of a query, at most: tables, joins, selections. The engine goes over all of them many times.
 const MOST_STEPS: usize = 4000;
+
+/// What is said of a query with more.
+fn too_many_steps() -> String {
+    format!(
+        "the query has more than {MOST_STEPS} steps, where each use of a query in `with` counts anew; compute a part \
+         of it as a table before"
+    )
+}
 
 fn is_small(plan: &LogicalPlan) -> Result<bool, DataFusionError> {
     let mut steps = 0;
