@@ -1,5 +1,6 @@
 //! What can be told of a script without running it: unknown names, options and values, and plans that nothing uses.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -103,6 +104,8 @@ struct Script {
     lent: BTreeSet<String>,
     /// Modules that are not there.
     missing: Vec<(String, Position)>,
+    /// Whether what is found refuses the script.
+    is_sure: bool,
 }
 
 impl Script {
@@ -114,7 +117,7 @@ impl Script {
         };
         let mut functions: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         let (mut modules, mut missing) = (BTreeMap::new(), Vec::new());
-        let (mut keys, mut lent) = (BTreeSet::new(), BTreeSet::new());
+        let (mut keys, mut lent, mut seen) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for (module, name, arity) in engine.collect_fn_metadata(None, native, true) {
             let functions = if module.is_empty() {
                 &mut functions
@@ -129,15 +132,14 @@ impl Script {
                     let (name, alias) = &**import;
                     let functions = match name {
                         Expr::StringConstant(name, _) => match modules::find(session, name) {
-                            Ok((_, text)) => engine.compile(text).ok().map(|ast| {
-                                let mut functions = BTreeMap::new();
-                                add(&mut functions, &ast);
-                                ast.walk(&mut |path| {
-                                    keys_of(path.last(), &mut lent);
-                                    true
-                                });
-                                functions
-                            }),
+                            Ok((_, text)) => {
+                                keys_of_modules(engine, session, &text, &mut seen, &mut lent);
+                                engine.compile(text).ok().map(|ast| {
+                                    let mut functions = BTreeMap::new();
+                                    add(&mut functions, &ast);
+                                    functions
+                                })
+                            }
                             Err(error) => {
                                 missing.push((error.to_string(), *position));
                                 None
@@ -145,7 +147,12 @@ impl Script {
                         },
                         _ => None,
                     };
-                    modules.insert(alias.name.to_string(), functions);
+                    // Functions may each import a module of their own under one name.
+                    match modules.entry(alias.name.to_string()) {
+                        Entry::Vacant(entry) => _ = entry.insert(functions),
+                        Entry::Occupied(mut entry) if *entry.get() != functions => _ = entry.insert(None),
+                        Entry::Occupied(_) => {}
+                    }
                 }
                 node => keys_of(node, &mut keys),
             }
@@ -155,13 +162,14 @@ impl Script {
             add(&mut functions, ast);
             ast.walk(&mut look);
         }
-        Self { functions, modules, keys, lent, missing }
+        Self { functions, modules, keys, lent, missing, is_sure: false }
     }
 
     /// Whether what is called on a value may be a function that a map holds. A key of a module's maps that is also a
-    /// function's name is taken for the function.
+    /// function's name is taken for the function, unless nothing but what is sure may be found.
     fn is_key(&self, name: &str) -> bool {
-        self.keys.contains(name) || (self.lent.contains(name) && !self.functions.contains_key(name))
+        let is_function = self.functions.contains_key(name);
+        self.keys.contains(name) || (self.lent.contains(name) && (self.is_sure || !is_function))
     }
 
     fn is_of_lab(&self, name: &str) -> bool {
@@ -209,6 +217,10 @@ impl Script {
         }
         let name = call.name.as_str();
         let mut found = |message: String| findings.push(Finding { message, position });
+        if call.namespace.path.len() > 1 {
+            // A module of a module.
+            return;
+        }
         if let Some(alias) = call.namespace.path.first() {
             match self.modules.get(alias.name.as_str()) {
                 None if alias.name == "global" => {}
@@ -277,6 +289,43 @@ fn keys_of(node: Option<&ASTNode>, keys: &mut BTreeSet<String>) {
         Some(ASTNode::Expr(Expr::StringConstant(text, _))) => _ = keys.insert(text.to_string()),
         _ => {}
     }
+}
+
+/// The keys that a module, and those that it imports, give to maps.
+fn keys_of_modules(
+    engine: &Engine,
+    session: &Session,
+    text: &str,
+    seen: &mut BTreeSet<String>,
+    keys: &mut BTreeSet<String>,
+) {
+    let mut texts = vec![text.to_owned()];
+    while let Some(text) = texts.pop() {
+        let Ok(ast) = engine.compile(&text) else { continue };
+        ast.walk(&mut |path| {
+            if let Some(ASTNode::Stmt(Stmt::Import(import, _))) = path.last()
+                && let Expr::StringConstant(name, _) = &import.0
+                && seen.insert(name.to_string())
+            {
+                texts.extend(modules::find(session, name).map(|(_, text)| text));
+            }
+            keys_of(path.last(), keys);
+            true
+        });
+    }
+}
+
+/// Whether a text assigns to keys that are known only when it runs.
+fn computes_keys(ast: &AST) -> bool {
+    !ast.walk(&mut |path| match path.last() {
+        Some(ASTNode::Stmt(Stmt::Assignment(assignment))) => match &assignment.1.lhs {
+            Expr::Index(index, ..) => {
+                matches!(index.rhs, Expr::StringConstant(..) | Expr::IntegerConstant(..))
+            }
+            _ => true,
+        },
+        _ => true,
+    })
 }
 
 /// The maps of options that are written down in a call.
@@ -540,7 +589,14 @@ fn unknown_variable(
             let text = format!("unknown variable `{name}`{}", super::report::hand_over(&name));
             EvalAltResult::ErrorRuntime(text.into(), position)
         }
-        _ => EvalAltResult::ErrorVariableNotFound(name, position),
+        // Those of the script are in no scope yet.
+        _ => match nearest(&name, declared(ast).iter().map(String::as_str)) {
+            Some(near) => {
+                let text = format!("unknown variable `{name}`; did you mean `{near}`?");
+                EvalAltResult::ErrorRuntime(text.into(), position)
+            }
+            None => EvalAltResult::ErrorVariableNotFound(name, position),
+        },
     }))
 }
 
@@ -592,10 +648,14 @@ pub fn names(engine: &Engine, scope: &Scope, before: &AST, ast: &AST) -> Result<
     let session = Session::of_engine(engine);
     let mut script = Script::new(engine, &session, &[before, ast]);
     scope.iter().for_each(|(_, _, value)| keys_of_value(&value, 0, &mut script.keys));
+    script.is_sure = true;
+    let has_computed_keys = computes_keys(before) || computes_keys(ast);
     let mut findings = Vec::new();
     ast.walk(&mut |path| {
-        if let Some(node) = path.last() {
-            script.call(node, &mut findings);
+        match path.last() {
+            Some(ASTNode::Expr(Expr::MethodCall(..))) if has_computed_keys => {}
+            Some(node) => script.call(node, &mut findings),
+            None => {}
         }
         true
     });
@@ -619,10 +679,19 @@ pub fn names(engine: &Engine, scope: &Scope, before: &AST, ast: &AST) -> Result<
 
 /// Whether the statements of a text declare a variable.
 fn declares(ast: &AST, name: &str) -> bool {
-    !ast.clone_statements_only().walk(&mut |path| match path.last() {
-        Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => variable.0.name != name,
-        _ => true,
-    })
+    declared(ast).contains(name)
+}
+
+/// The variables that the statements of a text declare.
+fn declared(ast: &AST) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    ast.clone_statements_only().walk(&mut |path| {
+        if let Some(ASTNode::Stmt(Stmt::Var(variable, ..))) = path.last() {
+            found.insert(variable.0.name.to_string());
+        }
+        true
+    });
+    found
 }
 
 /// The keys of the maps in a value, as far as anybody writes calls of what they hold.

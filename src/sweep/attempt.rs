@@ -15,6 +15,7 @@ use super::provenance::Ended;
 use crate::error::Result;
 use crate::files::{Files, is_aside};
 use crate::hash::sha256;
+use crate::model::MOST_PARAMETERS;
 use crate::train::{EpochRecord, Position, Snapshot, Status};
 
 const JOURNAL: &str = "journal.jsonl";
@@ -119,8 +120,8 @@ impl Past {
 /// Bytes of a journal, at most: a hundred thousand epochs with a few kB each.
 const LONGEST_JOURNAL: u64 = 512 << 20;
 
-/// Bytes of a checkpoint, at most: weights and two buffers of some hundred million parameters.
-const LONGEST_CHECKPOINT: u64 = 4 << 30;
+/// Bytes of a checkpoint, at most: weights and two buffers of the largest network in eight bytes each, and what is told of them.
+const LONGEST_CHECKPOINT: u64 = 3 * 8 * MOST_PARAMETERS as u64 + (64 << 20);
 
 /// What a resumed run has: the epochs before, the checkpoint's file, what is in it.
 type Found = (Vec<EpochRecord>, Vec<u8>, Snapshot);

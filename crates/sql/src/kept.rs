@@ -75,7 +75,11 @@ impl ExecutionPlan for Kept {
         let mut bytes = 0;
         let counted = rows.map(move |batch| {
             let batch = batch?;
-            bytes += batch.get_array_memory_size();
+            // Of a part of a longer column its own bytes count. Also of rows without columns something is kept: what is
+            // computed for each.
+            let own =
+                batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0));
+            bytes += own.sum::<usize>() + batch.num_rows() * size_of::<u64>();
             match bytes > budget {
                 true => Err(DataFusionError::ResourcesExhausted("rows of a window".to_owned())),
                 false => Ok(batch),

@@ -72,11 +72,15 @@ fn ordered<T: Send + 'static>(
     descending: bool,
 ) -> Option<crate::error::Result<Array>> {
     let mut values = array.iter().map(read).collect::<Option<Vec<T>>>()?;
+    /// Fewer elements are sorted sooner than a thread starts.
+    const FEW: usize = 100_000;
+    let is_short = values.len() < FEW;
     let sort = move || {
         values.sort_by(|a, b| if descending { compare(b, a) } else { compare(a, b) });
         Ok(values)
     };
-    Some(leave_behind("sort", sort).map(|values| values.into_iter().map(write).collect()))
+    let sorted = if is_short { sort() } else { leave_behind("sort", sort) };
+    Some(sorted.map(|values| values.into_iter().map(write).collect()))
 }
 
 /// Numbers by size, texts by their letters. NaN is greatest, as in tables.
