@@ -62,6 +62,7 @@ pub fn large(function: &str, parameter: &str, kind: &str, folder: &str) -> Vec<S
         (_, _, "Dataset") => list(&["data"]),
         (_, _, "Model") => list(&["mlp(#{ hidden: [4096, 4096, 4096] })", "resnet(#{ width: 512 })"]),
         (_, _, "Network") => list(&["net"]),
+        (_, _, "range") => list(&["range(0.0, 1.0, 1e-6)"]),
         (_, _, "Optimizer") => list(&["sgd()"]),
         ("start" | "run", _, "Sweep") => list(&["few", "plan"]),
         (_, _, "Sweep") => list(&["plan"]),
