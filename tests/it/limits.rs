@@ -65,7 +65,7 @@ fn programs_that_run_are_not_refused() {
         "let n = 1; let f = |x| [x].map(|y| y + n)[0]; print(f.call(0));",
         "const N = 1; fn f() { global::N } print(f());",
         "import \"paper\" as paper; print(paper::two(1.0));",
-        "let m = #{}; for i in 0..2 { m[\"f\" + i] = |x| x; } print(m.f1(4)); sweep(#{data: digits(), model: linear(), lr: 0.1, batch: 8, epochs: 1}).plan();",
+        "let m = #{}; for i in 0..2 { m[\"f\" + i] = |x| x; } print(m.f1(1));",
         "import \"own\" as own; print(own::one());",
         "let s = 0; for (x, i) in [1] { s += x + i; } print(s); while false { let y = s; y += 1; }",
         "fn add(n) { this += n; } let x = 0; x.add(1); print(x);",
