@@ -1,7 +1,9 @@
 //! Files below a folder that somebody else may have made: no link below it is followed.
 //!
-//! The folder itself is opened as its name says, through links where there are any. From then on every path is
-//! resolved by the kernel from there, in one call (`openat2`) or, where the kernel or a container's filter has none, name by
+//! The folder itself is opened as its name says, through links where there are any. From then on
+//! every path is
+//! resolved by the kernel from there, in one call (`openat2`) or, where the kernel or a container's
+//! filter has none, name by
 //! name; what lies between two calls cannot be exchanged for a link.
 
 use std::ffi::{CStr, CString, OsStr};
@@ -216,7 +218,8 @@ impl Place {
         })
     }
 
-    /// Gives the file another name, over any that has it; with `RENAME_NOREPLACE`, a name that is taken is an error.
+    /// Gives the file another name, over any that has it; with `RENAME_NOREPLACE`, a name that is
+    /// taken is an error.
     pub(crate) fn rename(&self, to: &Self, flags: u32) -> io::Result<()> {
         let (from_folder, to_folder) = (self.folder.as_raw_fd(), to.folder.as_raw_fd());
         // SAFETY: both descriptors are open, and both names outlive the call.
@@ -265,7 +268,8 @@ pub(crate) fn names(folder: File) -> io::Result<Vec<String>> {
     let _ = folder.into_raw_fd();
     let mut names = Vec::new();
     let read = loop {
-        // SAFETY: errno is this thread's own; readdir sets it where it fails, and leaves it at the end.
+        // SAFETY: errno is this thread's own; readdir sets it where it fails, and leaves it at the
+        // end.
         let entry = unsafe {
             *libc::__errno_location() = 0;
             libc::readdir(stream)

@@ -1,7 +1,9 @@
 //! Doubles as the decimals that they are written as, and arithmetic on those.
 //!
-//! Whoever writes 0.3 means three tenths and not the double next to them. The quotient of that double and 96 is
-//! 0.0031249999999999997, while 0.1 / 32 is 0.003125: one number with two faces. Here numbers are their shortest decimals, and a result is
+//! Whoever writes 0.3 means three tenths and not the double next to them. The quotient of that
+//! double and 96 is
+//! 0.0031249999999999997, while 0.1 / 32 is 0.003125: one number with two faces. Here numbers are
+//! their shortest decimals, and a result is
 //! rounded to a double once, so that equal numbers are equal doubles.
 
 /// A finite double as the shortest decimal that reads back as it: `digits` · 10^`exponent`.
@@ -22,7 +24,8 @@ impl Decimal {
         Some(Self { digits, exponent: exponent.parse::<i32>().ok()? - decimals })
     }
 
-    /// Its digits in units of 10^`exponent`, which is not above its own; none where they are too many.
+    /// Its digits in units of 10^`exponent`, which is not above its own; none where they are too
+    /// many.
     fn in_units(self, exponent: i32) -> Option<i128> {
         let zeros = u32::try_from(self.exponent - exponent).ok()?;
         i128::from(self.digits).checked_mul(10i128.checked_pow(zeros)?)
@@ -43,7 +46,8 @@ pub fn product(factor: f64, times: u64) -> f64 {
     exact.unwrap_or(factor * times as f64)
 }
 
-/// The quotient of a number, as it is written, and a whole one, rounded once: equal ratios are the same double.
+/// The quotient of a number, as it is written, and a whole one, rounded once: equal ratios are the
+/// same double.
 pub fn ratio(numerator: f64, denominator: u64) -> f64 {
     match Decimal::of(numerator) {
         Some(decimal) if denominator > 0 => {
@@ -55,7 +59,8 @@ pub fn ratio(numerator: f64, denominator: u64) -> f64 {
     }
 }
 
-/// The size of a quotient where it is that of two whole numbers that doubles hold: their division is correctly rounded.
+/// The size of a quotient where it is that of two whole numbers that doubles hold: their division
+/// is correctly rounded.
 fn of_whole_numbers(decimal: Decimal, divisor: u64) -> Option<f64> {
     const LARGEST: u64 = 1 << 53;
     let scale = 10u64.checked_pow(u32::try_from(-decimal.exponent).ok()?)?;
@@ -86,20 +91,23 @@ fn divided(decimal: Decimal, divisor: u64) -> f64 {
     nearest(quotient, exponent)
 }
 
-/// Evenly spaced numbers from a first one up or down to an end that is not among them, each the shortest decimal.
+/// Evenly spaced numbers from a first one up or down to an end that is not among them, each the
+/// shortest decimal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Steps {
     from: f64,
     to: f64,
     step: f64,
-    /// The first and the step in units of a power of ten, and its exponent; none where no integers hold them.
+    /// The first and the step in units of a power of ten, and its exponent; none where no integers
+    /// hold them.
     exact: Option<(i128, i128, i32)>,
     next: u64,
     len: u64,
 }
 
 impl Steps {
-    /// None where a number is not finite or the step is 0. Where the step leads away from the end there are no values.
+    /// None where a number is not finite or the step is 0. Where the step leads away from the end
+    /// there are no values.
     pub fn new(from: f64, to: f64, step: f64) -> Option<Self> {
         let decimals = [Decimal::of(from)?, Decimal::of(to)?, Decimal::of(step)?];
         if step == 0.0 {
@@ -188,7 +196,8 @@ mod tests {
         assert_eq!(ratio(0.06324555320336758, 64), ratio(0.03162277660168379, 32));
     }
 
-    /// Where numerator and denominator are whole numbers, the processor's division is correctly rounded.
+    /// Where numerator and denominator are whole numbers, the processor's division is correctly
+    /// rounded.
     #[test]
     fn ratios_are_correctly_rounded() {
         let mut rng = Rng::new(1, Stream::Synthetic, 0);

@@ -1,6 +1,8 @@
-//! The one door for what is read: the kind and the length of a file are looked at before anything of it is.
+//! The one door for what is read: the kind and the length of a file are looked at before anything
+//! of it is.
 //!
-//! A pipe would be waited for, a device be read for ever, and a file with holes may be longer than all memory. So whoever
+//! A pipe would be waited for, a device be read for ever, and a file with holes may be longer than
+//! all memory. So whoever
 //! reads a file says how long it may be.
 
 use std::fs::{File, OpenOptions};

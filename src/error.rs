@@ -77,7 +77,8 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
     result
 }
 
-/// Reads a file whose reader may panic on a broken or hostile one: that too is an error, and the session goes on.
+/// Reads a file whose reader may panic on a broken or hostile one: that too is an error, and the
+/// session goes on.
 pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
     caught(read).unwrap_or_else(|panic| {
         let path = path.display();

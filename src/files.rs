@@ -1,10 +1,13 @@
 //! The one writer, and every other call of the store to the file system.
 //!
-//! A file appears whole or not at all. It is written aside, in the folder that it is for, under a name that nobody can
-//! guess and that nobody has: a link that somebody planted is never followed. It is made durable before it gets its name,
+//! A file appears whole or not at all. It is written aside, in the folder that it is for, under a
+//! name that nobody can
+//! guess and that nobody has: a link that somebody planted is never followed. It is made durable
+//! before it gets its name,
 //! and so is the name ([`write`]).
 //!
-//! Tests put a hook before each call: it may end the process there, let the call fail, or let a write stop
+//! Tests put a hook before each call: it may end the process there, let the call fail, or let a
+//! write stop
 //! half-way, to see that a sweep survives it. Without a hook, calls go straight through.
 
 use std::fs::{self, File, OpenOptions};
@@ -73,7 +76,8 @@ impl Files {
         Self { hook: Some(hook), root: None }
     }
 
-    /// The same for what is below a folder that is there: every path is to be one below it, and no link below it is followed.
+    /// The same for what is below a folder that is there: every path is to be one below it, and no
+    /// link below it is followed.
     /// The folder itself may be one.
     pub(crate) fn below(&self, folder: &Path) -> Result<Self> {
         if self.root.as_ref().is_some_and(|root| root.path() == folder) {
@@ -154,7 +158,8 @@ impl Files {
     /// Makes the names in a folder durable.
     pub fn sync_folder(&self, path: &Path) -> Result<()> {
         self.call(Call::SyncFolder, path, || match self.folder(path).and_then(|folder| folder.sync_all()) {
-            // Some file systems know no such thing, and a folder may be writable that cannot be read.
+            // Some file systems know no such thing, and a folder may be writable that cannot be
+            // read.
             Err(error) if is_unknown(&error) || error.kind() == ErrorKind::PermissionDenied => Ok(()),
             done => done,
         })
@@ -165,12 +170,14 @@ impl Files {
         self.call(Call::Rename, to, || self.place(from)?.rename(&self.place(to)?, 0))
     }
 
-    /// Gives a file one more name unless somebody has it; says whether it was free. Where the file system knows no hard
+    /// Gives a file one more name unless somebody has it; says whether it was free. Where the file
+    /// system knows no hard
     /// links, the file is renamed.
     ///
     /// # Errors
     ///
-    /// Also a file system that can do neither: two processes would write over each other's files there.
+    /// Also a file system that can do neither: two processes would write over each other's files
+    /// there.
     pub fn link(&self, from: &Path, to: &Path) -> Result<bool> {
         let places = self.place(from).and_then(|from| Ok((from, self.place(to)?)));
         let (old, new) = places.map_err(|error| Error::io(to, error))?;
@@ -262,7 +269,8 @@ impl Files {
         })
     }
 
-    /// Writes a new file and makes it durable: in `aside` under a name that nobody has, then as `path` if that is
+    /// Writes a new file and makes it durable: in `aside` under a name that nobody has, then as
+    /// `path` if that is
     /// free. Says whether it was.
     pub fn publish(&self, aside: &Path, path: &Path, bytes: &[u8]) -> Result<bool> {
         let written = self.aside(aside, path, |file| put(file, path, bytes))?;
@@ -320,7 +328,8 @@ const BUFFER: usize = 1 << 16;
 /// What a file that is being written is filled through.
 pub type Writer<'a> = BufWriter<Aside<'a>>;
 
-/// A file under a name of its own, until it has its name; what then is left of it goes with the value.
+/// A file under a name of its own, until it has its name; what then is left of it goes with the
+/// value.
 pub struct Aside<'a> {
     files: &'a Files,
     file: File,
@@ -350,11 +359,13 @@ impl Drop for Aside<'_> {
     }
 }
 
-/// Writes a file part by part, over any of this name; missing folders are made. It appears whole, and is durable then.
+/// Writes a file part by part, over any of this name; missing folders are made. It appears whole,
+/// and is durable then.
 ///
 /// # Errors
 ///
-/// Those of `fill`; what the disk refuses names this file; an interrupt, after which no file appears.
+/// Those of `fill`; what the disk refuses names this file; an interrupt, after which no file
+/// appears.
 pub fn write(path: &Path, fill: impl FnOnce(&mut Writer) -> Result<()>) -> Result<()> {
     let (files, folder) = (Files::default(), folder_of(path));
     files.create_folders(folder)?;
@@ -370,7 +381,8 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, |file| put(file, path, bytes))
 }
 
-/// Opens a file that a later call goes on with, to which end it has a name that can be guessed. A link there is an error, and
+/// Opens a file that a later call goes on with, to which end it has a name that can be guessed. A
+/// link there is an error, and
 /// so is all that is no file.
 pub fn resume(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
@@ -398,7 +410,8 @@ fn aside_name() -> String {
     format!(".{}{ENDING}", uuid::Uuid::new_v4().simple())
 }
 
-/// Whether a name is one that files have only while they are written; what a crash left may be removed by it.
+/// Whether a name is one that files have only while they are written; what a crash left may be
+/// removed by it.
 pub fn is_aside(name: &str) -> bool {
     let random = name.strip_suffix(ENDING).map(|name| name.strip_prefix('.').unwrap_or(name));
     random.is_some_and(|random| random.len() == 32 && crate::hash::is_hex(random))
@@ -429,7 +442,8 @@ mod tests {
         names
     }
 
-    /// Names that can be guessed, of this process too, and the file's own name: a link there is not followed.
+    /// Names that can be guessed, of this process too, and the file's own name: a link there is not
+    /// followed.
     #[test]
     fn a_planted_link_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// A path as it was written, with `~` at its beginning for the home folder. Shells write that out themselves, but not within quotes or
+/// A path as it was written, with `~` at its beginning for the home folder. Shells write that out
+/// themselves, but not within quotes or
 /// behind an equals sign.
 pub fn expand(path: impl AsRef<Path>) -> PathBuf {
     let path = path.as_ref();

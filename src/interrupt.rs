@@ -245,14 +245,18 @@ pub fn check_at(step: usize) -> Result<()> {
     if step.is_multiple_of(4096) { check() } else { Ok(()) }
 }
 
-/// Does work that cannot look at the flag, such as a call into another library, on a thread of its own. An interrupt
-/// leaves the thread behind: it ends when its work does, or where that looks at the flag, and nobody takes its result.
+/// Does work that cannot look at the flag, such as a call into another library, on a thread of its
+/// own. An interrupt
+/// leaves the thread behind: it ends when its work does, or where that looks at the flag, and
+/// nobody takes its result.
 ///
-/// `what` names the work in errors. Work that can look at the flag every few milliseconds needs none of this.
+/// `what` names the work in errors. Work that can look at the flag every few milliseconds needs
+/// none of this.
 ///
 /// # Errors
 ///
-/// The work's own, [`Error::Interrupted`], a panic of the work, or that the system starts no more threads.
+/// The work's own, [`Error::Interrupted`], a panic of the work, or that the system starts no more
+/// threads.
 pub fn leave_behind<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> Result<T> + Send + 'static,

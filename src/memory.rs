@@ -11,7 +11,8 @@ thread_local! {
     static ALLOCATED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Bytes that this thread has allocated so far, whether or not they are freed; 0 where the program's allocator is another than [`Counting`].
+/// Bytes that this thread has allocated so far, whether or not they are freed; 0 where the
+/// program's allocator is another than [`Counting`].
 #[cfg(feature = "script")]
 pub(crate) fn allocated() -> u64 {
     ALLOCATED.get()

@@ -1,18 +1,22 @@
-//! Text as a terminal may be given it. Names, messages and scripts come from files and machines of others; what would act on
+//! Text as a terminal may be given it. Names, messages and scripts come from files and machines of
+//! others; what would act on
 //! the terminal, or be there without being seen, is shown as an escape.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a character does something to a terminal, or to the order of what is read, or is not seen: controls (C0 but for the
-/// line's end and the tab, DEL, C1), bidirectional marks, what has no width, separators of lines, tags.
+/// Whether a character does something to a terminal, or to the order of what is read, or is not
+/// seen: controls (C0 but for the
+/// line's end and the tab, DEL, C1), bidirectional marks, what has no width, separators of lines,
+/// tags.
 pub(crate) fn is_hidden(c: char) -> bool {
     match c {
         '\n' | '\t' => false,
         c if c.is_control() => true,
         // Soft hyphen, Arabic letter mark, Mongolian vowel separator, byte-order mark.
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' => true,
-        // No width and marks of direction; separators of lines, embeddings, overrides; invisible operators, isolates.
+        // No width and marks of direction; separators of lines, embeddings, overrides; invisible
+        // operators, isolates.
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
         // Annotations and tags.
         '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
@@ -30,7 +34,8 @@ pub(crate) fn push_visible(text: &mut String, c: char) {
     };
 }
 
-/// A text with what is hidden in it shown as escapes; a carriage return that belongs to a line's end goes.
+/// A text with what is hidden in it shown as escapes; a carriage return that belongs to a line's
+/// end goes.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hidden) {
         return Cow::Borrowed(text);

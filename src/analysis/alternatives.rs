@@ -18,7 +18,8 @@ pub struct Alternative {
     pub form: &'static str,
     /// Its free parameters: of the isotonic regression, its levels.
     pub parameters: usize,
-    /// Its share of the variance of the means at each temperature, each weighed by its runs; NaN where they do not vary.
+    /// Its share of the variance of the means at each temperature, each weighed by its runs; NaN
+    /// where they do not vary.
     pub r2: f64,
     /// Akaike's criterion.
     pub aicc: f64,

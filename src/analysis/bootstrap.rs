@@ -121,7 +121,8 @@ pub(super) fn drawn_mean(values: &[f64], mean: f64, rng: &mut Rng) -> f64 {
 }
 
 /// Fits Eq. 1, and again to `draws` bootstrap samples, which `seed` decides. Runs with the same text in `seeds` are drawn
-/// together; without it each is drawn alone. Where runs do not differ by chance there are no samples.
+/// together; without it each is drawn alone. Where runs do not differ by chance there are no
+/// samples.
 pub fn fit_gap_bootstrap(
     temperature: &[f64],
     gap: &[f64],
@@ -297,7 +298,8 @@ mod tests {
         let (t, _) = draw(1, 8, 3);
         // 0.1 + 0.2 is 0.3 but for rounding.
         let nearly: Vec<f64> = (0..t.len()).map(|at| if at % 2 == 0 { 0.3 } else { 0.1 + 0.2 }).collect();
-        // So do runs that differ between temperatures and not within: no bar says how far a mean may be off.
+        // So do runs that differ between temperatures and not within: no bar says how far a mean
+        // may be off.
         let within: Vec<f64> = t.iter().map(|t| 1e-5 / t + if *t > 1e-3 { 0.1 } else { 0.0 }).collect();
         let fit = fit_gap_bootstrap(&t, &within, None, 100, 1).unwrap();
         assert!(fit.bootstrap.is_none() && fit.spreadless && fit.r2 < 1.0, "{fit:?}");

@@ -15,7 +15,8 @@ pub struct CurveFit {
     pub p: Vec<f64>,
     /// Their standard errors; NaN of a parameter that the points do not determine.
     pub errors: Vec<f64>,
-    /// 1 − (sum of squared residuals) / (sum of squares about the mean), weighed as the points are; NaN where the values do not vary.
+    /// 1 − (sum of squared residuals) / (sum of squares about the mean), weighed as the points are;
+    /// NaN where the values do not vary.
     pub r2: f64,
     /// Points used.
     pub n: usize,
@@ -90,7 +91,8 @@ impl Problem<'_, '_> {
         }
     }
 
-    /// The difference quotient for one step; with one side where the other leaves the formula's domain.
+    /// The difference quotient for one step; with one side where the other leaves the formula's
+    /// domain.
     fn difference(&self, here: &DVector<f64>, size: f64, k: usize, step: f64) -> Option<Difference> {
         let moved = |by: f64| {
             let mut p: Vec<f64> = self.p.iter().copied().collect();
@@ -111,15 +113,19 @@ impl Problem<'_, '_> {
         Some(Difference { column: change / (high - low), noise: f64::EPSILON / seen, seen })
     }
 
-    /// The derivatives by one parameter. The step starts at the third root of the precision, in units of the parameter (MINPACK takes the square
-    /// root, for one-sided differences). Near 0 that is no measure, so the step shrinks while the curve changes by much, and grows while what is
+    /// The derivatives by one parameter. The step starts at the third root of the precision, in
+    /// units of the parameter (MINPACK takes the square
+    /// root, for one-sided differences). Near 0 that is no measure, so the step shrinks while the
+    /// curve changes by much, and grows while what is
     /// seen of a change is rounding, as long as what it finds agrees with what smaller steps found.
     fn by(&self, here: &DVector<f64>, size: f64, k: usize) -> Option<Difference> {
-        /// Changes of the curve, in units of its size: of more than the first, curvature is in the difference.
+        /// Changes of the curve, in units of its size: of more than the first, curvature is in the
+        /// difference.
         const MUCH: f64 = 1e-3;
         /// Of less than this, rounding is.
         const LITTLE: f64 = 1e-6;
-        /// A larger step's difference is that of a smaller one within so many times the rounding of this.
+        /// A larger step's difference is that of a smaller one within so many times the rounding of
+        /// this.
         const AGREES: f64 = 8.0;
         const TRIES: usize = 40;
         let natural = if self.p[k] == 0.0 { 1.0 } else { self.p[k].abs() };
@@ -191,13 +197,16 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_, '_> {
     }
 }
 
-/// Standard errors of parameters from the derivatives of the residuals by them, which are known to the relative `accuracy`: s² (JᵀJ)⁻¹ with
-/// s² = SSR / (n − rank). NaN of a parameter that takes part in a direction in which nothing changes: the data do not determine it.
+/// Standard errors of parameters from the derivatives of the residuals by them, which are known to
+/// the relative `accuracy`: s² (JᵀJ)⁻¹ with
+/// s² = SSR / (n − rank). NaN of a parameter that takes part in a direction in which nothing
+/// changes: the data do not determine it.
 pub(super) fn standard_errors(jacobian: &DMatrix<f64>, ssr: f64, accuracy: f64) -> Vec<f64> {
     /// A parameter's part in such a direction that is more than rounding.
     const PART: f64 = 1e-4;
     let (n, free) = jacobian.shape();
-    // Columns may differ by many orders of magnitude: scale them first. With J = U S Vᵀ, (JᵀJ)⁻¹ = V S⁻² Vᵀ.
+    // Columns may differ by many orders of magnitude: scale them first. With J = U S Vᵀ, (JᵀJ)⁻¹ =
+    // V S⁻² Vᵀ.
     let norms: Vec<f64> = jacobian.column_iter().map(|column| column.norm().max(f64::MIN_POSITIVE)).collect();
     let scaled = DMatrix::from_fn(n, free, |row, k| jacobian[(row, k)] / norms[k]);
     let Some(svd) = scaled.iter().all(|value| value.is_finite()).then(|| scaled.svd(false, true)) else {
@@ -352,7 +361,8 @@ mod tests {
         assert!(compared >= 3, "{compared}");
     }
 
-    /// SciPy's fits from starts that are hard for finite differences: parameters that are 0, or of very different sizes, or not
+    /// SciPy's fits from starts that are hard for finite differences: parameters that are 0, or of
+    /// very different sizes, or not
     /// determined (`make_curves.py`).
     #[test]
     fn hard_starts_and_undetermined_parameters_end_as_scipy_says() {

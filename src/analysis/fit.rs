@@ -25,13 +25,15 @@ pub struct GapFit {
     pub b_error: f64,
     /// Standard error of `c`; NaN where `c` is infinite.
     pub c_error: f64,
-    /// 1 − (sum of squared residuals) / (sum of squares about the mean); NaN where the gap does not vary.
+    /// 1 − (sum of squared residuals) / (sum of squares about the mean); NaN where the gap does not
+    /// vary.
     pub r2: f64,
     /// Points used.
     pub n: usize,
     /// Fits of data drawn again, where they were asked for and the runs differ.
     pub bootstrap: Option<Arc<Bootstrap>>,
-    /// Whether they were asked for and there is nothing to draw: runs that differ by chance alone do not differ.
+    /// Whether they were asked for and there is nothing to draw: runs that differ by chance alone
+    /// do not differ.
     pub spreadless: bool,
     /// Rows of runs that are not converged, where the table says so.
     pub unconverged: usize,

@@ -88,7 +88,8 @@ pub(super) fn points(table: &Table, column: &str) -> Result<Vec<Point>> {
     Ok(points)
 }
 
-/// An error where runs have several rows, as in an epochs table, whose epochs are no runs, or where a run is there twice.
+/// An error where runs have several rows, as in an epochs table, whose epochs are no runs, or where
+/// a run is there twice.
 pub(super) fn one_row_per_run(call: &str, table: &Table) -> Result<()> {
     let columns = table.columns();
     if !columns.contains(&"run_id") {

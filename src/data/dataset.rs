@@ -55,7 +55,8 @@ pub enum DataOp {
         /// How often labels were replaced before; see [`DataOp::after`].
         #[serde(default, skip_serializing_if = "is_first")]
         before: u32,
-        /// The expected share of labels that are not the images' own any more, where that is not `p`.
+        /// The expected share of labels that are not the images' own any more, where that is not
+        /// `p`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         changed: Option<f64>,
     },
@@ -82,7 +83,8 @@ fn is_first(before: &u32) -> bool {
     *before == 0
 }
 
-/// The share of changed labels after another label noise: a changed label may come back to its own class.
+/// The share of changed labels after another label noise: a changed label may come back to its own
+/// class.
 fn changed_after(changed: f64, p: f64, classes: usize) -> f64 {
     let back = if classes > 1 { p / (classes - 1) as f64 } else { 0.0 };
     changed * (1.0 - back) + (1.0 - changed) * p
@@ -108,7 +110,8 @@ impl DataOp {
         }
     }
 
-    /// This operation on data of so many classes, with random numbers of its own: what was done before with the same seed drew others. Plans
+    /// This operation on data of so many classes, with random numbers of its own: what was done
+    /// before with the same seed drew others. Plans
     /// of earlier versions do not count, and mean what they meant: the same numbers again.
     fn after(self, earlier: &[Self], classes: usize) -> Self {
         let kind = std::mem::discriminant(&self);
@@ -122,7 +125,8 @@ impl DataOp {
                 Self::LabelNoise { p, seed, before: count, changed }
             }
             Self::Part { sampling, train, test, seed, is_test, .. } => {
-                // Both sides of one division come from one draw, and each data set has been on one side of it.
+                // Both sides of one division come from one draw, and each data set has been on one
+                // side of it.
                 Self::Part { sampling, train, test, seed, is_test, before: count }
             }
         }
@@ -145,7 +149,8 @@ impl DataSpec {
         Self { source, digest: None, operations: Vec::new() }
     }
 
-    /// The expected share of labels that are not the images' own: the probability of the label noise, where there is one; 0
+    /// The expected share of labels that are not the images' own: the probability of the label
+    /// noise, where there is one; 0
     /// without any.
     pub fn label_noise(&self) -> f64 {
         changed_labels(&self.operations, self.source.classes())
@@ -439,7 +444,8 @@ mod tests {
         assert_eq!((again.labels(), again.spec()), (taken.labels(), taken.spec()));
     }
 
-    /// What one operation of a kind draws, and how plans write it, is as ever; plans that repeat one without saying so mean the same
+    /// What one operation of a kind draws, and how plans write it, is as ever; plans that repeat
+    /// one without saying so mean the same
     /// numbers again.
     #[test]
     fn operations_of_earlier_plans_mean_what_they_meant() {
@@ -469,7 +475,8 @@ mod tests {
         }
     }
 
-    /// A permutation applied twice has two fixed points on the average; of two independent ones together there is one.
+    /// A permutation applied twice has two fixed points on the average; of two independent ones
+    /// together there is one.
     #[test]
     fn subsets_and_parts_of_parts_are_drawn_anew() {
         const N: usize = 40;

@@ -264,7 +264,8 @@ fn part_name(archive: &Archive) -> String {
     format!("{}.part", archive.file_name())
 }
 
-/// Removes what fetching these archives leaves in a work folder, and the folder if nobody has put anything else there.
+/// Removes what fetching these archives leaves in a work folder, and the folder if nobody has put
+/// anything else there.
 fn clear(work: &Path, ready: &Path, archives: &[Archive]) {
     for archive in archives {
         let members = archive.unpack.iter().flat_map(|unpack| unpack.members).map(|member| member.name);

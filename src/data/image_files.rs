@@ -1,10 +1,12 @@
 //! Parquet files with encoded images.
 //!
 //! The layout that public hubs use: a column of `struct<bytes: binary, path: string>` or plain `binary`
-//! with PNG or JPEG files, and a label column: integers, or texts, which are the classes' names and count in their order. Training files
+//! with PNG or JPEG files, and a label column: integers, or texts, which are the classes' names and
+//! count in their order. Training files
 //! (`train…`) come before the others, each group in the order of the names.
 //!
-//! A pixel is a byte per channel, grey or red, green and blue. What that cannot hold (16 bits, transparency, animation, inks) is refused and never
+//! A pixel is a byte per channel, grey or red, green and blue. What that cannot hold (16 bits,
+//! transparency, animation, inks) is refused and never
 //! dropped; an image is turned as its EXIF orientation says.
 
 use std::collections::{BTreeMap, HashMap};
@@ -89,7 +91,8 @@ pub(super) fn files(path: &str) -> Result<Vec<PathBuf>> {
     } else {
         path.to_owned()
     };
-    // A folder that cannot be looked into is an error: without its files it would be another data set.
+    // A folder that cannot be looked into is an error: without its files it would be another data
+    // set.
     let mut found = glob::glob(&pattern)
         .map_err(|error| Error::invalid(format!("{path}: not a path or glob: {error}")))?
         .map(|found| found.map_err(|error| Error::invalid(error.to_string())))
@@ -308,7 +311,8 @@ fn decode_all(encoded: &ArrayRef, first: usize, into: &mut Decoded) -> std::resu
     results.into_iter().collect()
 }
 
-/// Decodes an image, upright and without anything that is not in its bytes. One that its decoder panics on is an error, too.
+/// Decodes an image, upright and without anything that is not in its bytes. One that its decoder
+/// panics on is an error, too.
 fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
     let is_png = match image::guess_format(bytes) {
         Ok(ImageFormat::Png) => true,
@@ -355,7 +359,8 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
     Ok(image)
 }
 
-/// What a JPEG's markers say that its decoder would pass over: too many scans, colours that are not light, an end that is missing, whose pixels would
+/// What a JPEG's markers say that its decoder would pass over: too many scans, colours that are not
+/// light, an end that is missing, whose pixels would
 /// be grey.
 fn check_jpeg(bytes: &[u8]) -> std::result::Result<(), String> {
     // In the data of a scan, 0xff is followed by 0 or a restart: the two bytes of a marker are one.
@@ -367,7 +372,8 @@ fn check_jpeg(bytes: &[u8]) -> std::result::Result<(), String> {
     if places(0xd9).next_back().map(|(at, _)| at) < places(0xda).next_back().map(|(at, _)| at) {
         return Err("a JPEG without its end: the file is cut off".to_owned());
     }
-    // The segments before the first scan, each with its length; that of the frame says how many components there are.
+    // The segments before the first scan, each with its length; that of the frame says how many
+    // components there are.
     let mut at = 2;
     while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4).and_then(|head| head.first_chunk()) {
         match marker {

@@ -77,7 +77,8 @@ impl Sampling {
         }
     }
 
-    /// Draws from `n` examples; `before` so many draws with this seed, which had other random numbers.
+    /// Draws from `n` examples; `before` so many draws with this seed, which had other random
+    /// numbers.
     pub fn draw(self, n: usize, train: usize, test: usize, seed: i64, before: u32) -> Result<Sample> {
         self.check(n, train, test)?;
         let shuffled =

@@ -1,7 +1,10 @@
-//! Tensors as a safetensors file: a header that says what lies where, then the numbers, tensor by tensor.
+//! Tensors as a safetensors file: a header that says what lies where, then the numbers, tensor by
+//! tensor.
 //!
-//! Format: <https://github.com/huggingface/safetensors#format>. What is written is what the crate `safetensors` writes
-//! (wider types first, then by name), but it is written as it goes: nothing is held in memory besides one tensor.
+//! Format: <https://github.com/huggingface/safetensors#format>. What is written is what the crate
+//! `safetensors` writes
+//! (wider types first, then by name), but it is written as it goes: nothing is held in memory
+//! besides one tensor.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -41,7 +44,8 @@ pub(crate) fn kind(dtype: Dtype) -> Option<Kind> {
     KINDS.iter().find(|(_, other)| *other == dtype).map(|(kind, _)| *kind)
 }
 
-/// The name of a file's checksum among the texts of its header: the CRC-32 of all its bytes, with zeros for the digits.
+/// The name of a file's checksum among the texts of its header: the CRC-32 of all its bytes, with
+/// zeros for the digits.
 const SUM: &str = "kelvin.crc32";
 
 /// The digits before they are known.

@@ -330,7 +330,8 @@ fn ordered(layout: &Layout, replicas: i64, channels_last: bool, values: &[f64]) 
     Tensor::cat(&layout.tensors.iter().map(of).collect::<Vec<_>>(), 0)
 }
 
-/// Tensors by their names without what PyTorch's wrappers put into them: `module.` (DataParallel, averaged models) and `_orig_mod.`
+/// Tensors by their names without what PyTorch's wrappers put into them: `module.` (DataParallel,
+/// averaged models) and `_orig_mod.`
 /// (`torch.compile`), around the whole network or a part of it.
 fn unwrapped(state: State) -> Result<HashMap<String, Tensor>> {
     const WRAPPERS: [&str; 2] = ["module", "_orig_mod"];

@@ -46,7 +46,8 @@ pub(super) fn width(text: &str, size: f64) -> f64 {
     ems * size
 }
 
-/// The text itself, or its beginning with "…" when it is wider than `room` pixels. The beginning is looked for by halves:
+/// The text itself, or its beginning with "…" when it is wider than `room` pixels. The beginning is
+/// looked for by halves:
 /// a longer one is wider.
 pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
     if width(text, size) <= room {
@@ -60,7 +61,8 @@ pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
     }
 }
 
-/// The text in one line, without characters that XML forbids or that nobody sees; those that join letters stay.
+/// The text in one line, without characters that XML forbids or that nobody sees; those that join
+/// letters stay.
 pub(super) fn clean(text: &str) -> String {
     text.chars()
         .map(|c| match c {

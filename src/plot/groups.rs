@@ -145,7 +145,8 @@ mod tests {
         assert_eq!(group(&[1e-20, 2e-20, -1e-20]).of_row, [1, 2, 0]);
     }
 
-    /// Once each group was split into as many parts as there are groups, empty ones too: 4·10¹⁰ here.
+    /// Once each group was split into as many parts as there are groups, empty ones too: 4·10¹⁰
+    /// here.
     #[test]
     fn groups_of_groups_take_no_room_for_empty_ones() {
         let many: Vec<Cell> = (0..200_000).map(Cell::Int).collect();

@@ -55,7 +55,8 @@ impl Arguments {
         })
     }
 
-    /// The argument, which must be given: true, false, a number that is written as scripts write them, else text.
+    /// The argument, which must be given: true, false, a number that is written as scripts write
+    /// them, else text.
     pub(super) fn get(&self, name: &str) -> Result<Dynamic> {
         let text = self.find(name).ok_or_else(|| {
             Error::invalid(format!("the argument `{name}` was not given; run the script with -D {name}=…"))
@@ -106,7 +107,8 @@ fn is_integer(text: &str) -> bool {
     canonical && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a text is a number as one writes it: with a point, or an exponent with its sign. `12e5` may be a commit's name.
+/// Whether a text is a number as one writes it: with a point, or an exponent with its sign. `12e5`
+/// may be a commit's name.
 fn is_number(text: &str) -> bool {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "+0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

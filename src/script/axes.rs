@@ -1,4 +1,5 @@
-//! Options that are axes: their values, and every combination of them. How many combinations there are is known
+//! Options that are axes: their values, and every combination of them. How many combinations there
+//! are is known
 //! before any is made.
 
 use std::cell::RefCell;

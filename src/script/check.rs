@@ -165,7 +165,8 @@ impl Script {
         Self { functions, modules, keys, lent, missing, is_sure: false }
     }
 
-    /// Whether what is called on a value may be a function that a map holds. A key of a module's maps that is also a
+    /// Whether what is called on a value may be a function that a map holds. A key of a module's
+    /// maps that is also a
     /// function's name is taken for the function, unless nothing but what is sure may be found.
     fn is_key(&self, name: &str) -> bool {
         let is_function = self.functions.contains_key(name);
@@ -514,7 +515,8 @@ impl Regions {
         self.functions.iter().find(|(_, start, end, _)| (*start..=*end).contains(&at))
     }
 
-    /// Whether what stands at a place runs, as far as conditions let it, and an error there ends the script.
+    /// Whether what stands at a place runs, as far as conditions let it, and an error there ends
+    /// the script.
     fn runs(&self, at: Position) -> bool {
         let is_tried = self.tried.iter().any(|(start, end)| (*start..=*end).contains(&at));
         !is_tried && self.function(at).is_none_or(|function| function.3)
@@ -544,7 +546,8 @@ fn trains(ast: &AST) -> bool {
     })
 }
 
-/// The variables that a text uses without having them: not declared before, in no scope, and no function's name.
+/// The variables that a text uses without having them: not declared before, in no scope, and no
+/// function's name.
 fn undeclared(ast: &AST, is_known: impl Fn(&str) -> bool) -> Vec<(String, Position)> {
     let mut found = Vec::new();
     ast.walk(&mut |path| {
@@ -628,7 +631,8 @@ fn called(ast: &AST, alias: &str) -> BTreeSet<String> {
     found
 }
 
-/// Refuses what is about to run where it is certain to end with an unknown name: what was trained before would be lost. `before` has the
+/// Refuses what is about to run where it is certain to end with an unknown name: what was trained
+/// before would be lost. `before` has the
 /// functions and imports of earlier inputs.
 ///
 /// # Errors
@@ -710,7 +714,8 @@ fn keys_of_value(value: &Dynamic, depth: usize, keys: &mut BTreeSet<String>) {
     }
 }
 
-/// The names of the arguments that a script and the modules that it imports read; none where that cannot be told before it runs.
+/// The names of the arguments that a script and the modules that it imports read; none where that
+/// cannot be told before it runs.
 pub fn arguments(session: &Rc<Session>, text: &str) -> Option<BTreeSet<String>> {
     let engine = super::engine(session);
     let (mut names, mut seen, mut texts) = (BTreeSet::new(), BTreeSet::new(), vec![text.to_owned()]);

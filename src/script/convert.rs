@@ -24,7 +24,8 @@ pub(super) fn raise(error: Error, position: Position) -> Box<EvalAltResult> {
     })
 }
 
-/// A message without most of a value that nobody reads to its end, such as a text of a hundred million letters.
+/// A message without most of a value that nobody reads to its end, such as a text of a hundred
+/// million letters.
 pub(super) fn readable(message: String) -> String {
     const LONGEST: usize = 4000;
     let Some(_) = message.char_indices().nth(LONGEST) else { return message };

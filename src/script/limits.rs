@@ -1,8 +1,11 @@
 //! How deep and how large the values of a script may become.
 //!
-//! Rhai's own limits on sizes would walk a whole array after each change of an element. Instead the variables are looked at now and
-//! then, when one of them is read: after so many reads, without which nothing becomes deeper or larger, or when much was allocated
-//! since. Until it is noticed a value may be deeper than the limit; the program's stack is made for that ([`STACK`]).
+//! Rhai's own limits on sizes would walk a whole array after each change of an element. Instead the
+//! variables are looked at now and
+//! then, when one of them is read: after so many reads, without which nothing becomes deeper or
+//! larger, or when much was allocated
+//! since. Until it is noticed a value may be deeper than the limit; the program's stack is made for
+//! that ([`STACK`]).
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -11,14 +14,16 @@ use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, 
 
 use crate::memory::allocated;
 
-/// Bytes of stack for whoever evaluates scripts: to drop, copy, compare and print values that are deeper than the limit and not noticed
+/// Bytes of stack for whoever evaluates scripts: to drop, copy, compare and print values that are
+/// deeper than the limit and not noticed
 /// yet. Only what is touched is memory.
 pub const STACK: usize = 1 << 30;
 
 /// Levels of arrays, maps and functions within one another.
 const DEEPEST: u32 = 2_000;
 
-/// Bytes of arrays, maps and texts that the variables of a script, or of one of its functions, may hold.
+/// Bytes of arrays, maps and texts that the variables of a script, or of one of its functions, may
+/// hold.
 const LARGEST: u64 = 1 << 30;
 
 /// Reads of variables from one look at all of them to the next, at least.
@@ -82,7 +87,8 @@ impl Extent {
         found
     }
 
-    /// Adds a value that stands `above` levels deep. Returns how many levels it has; not to the end where that is too many.
+    /// Adds a value that stands `above` levels deep. Returns how many levels it has; not to the end
+    /// where that is too many.
     fn add(&mut self, value: &Dynamic, above: u32) -> u32 {
         self.values += 1;
         self.bytes += size_of::<Dynamic>() as u64;

@@ -289,7 +289,8 @@ fn column(name: &str) -> Option<String> {
     columns().into_iter().find(|(names, _)| names.contains(&name)).map(|(_, doc)| doc)
 }
 
-/// The columns with what they hold: in the topic a line each, of names and meaning, and lines that are indented further go on with it.
+/// The columns with what they hold: in the topic a line each, of names and meaning, and lines that
+/// are indented further go on with it.
 fn columns() -> Vec<(Vec<&'static str>, String)> {
     let mut found: Vec<(Vec<&str>, String)> = Vec::new();
     for line in topic("columns").map_or("", |topic| topic.text).lines() {
@@ -405,7 +406,8 @@ mod tests {
         assert!(entry(&engine, "nothing_at_all").is_none());
     }
 
-    /// No text ends in the middle: of what is written for people, each says a sentence to its end, and brackets and quotes are closed.
+    /// No text ends in the middle: of what is written for people, each says a sentence to its end,
+    /// and brackets and quotes are closed.
     #[test]
     fn no_text_of_help_is_cut_off() {
         let engine = engine(&Session::silent());

@@ -74,7 +74,8 @@ pub fn compile(engine: &Engine, scope: &Scope, text: &str) -> Result<AST, Box<Ev
     Ok(loops::compile(engine, scope, text)?)
 }
 
-/// Compiles and evaluates a script, unless it is certain to end with an unknown name; what it defines stays in the scope.
+/// Compiles and evaluates a script, unless it is certain to end with an unknown name; what it
+/// defines stays in the scope.
 ///
 /// # Errors
 ///

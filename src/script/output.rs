@@ -24,7 +24,8 @@ pub struct Shown {
     pub png: Option<Vec<u8>>,
 }
 
-/// Takes what would go to the standard streams. Its lines are visible, and may have kelvin's own colours.
+/// Takes what would go to the standard streams. Its lines are visible, and may have kelvin's own
+/// colours.
 pub trait Output {
     /// A line that is printed.
     fn print(&self, text: &str);
@@ -90,7 +91,8 @@ pub(crate) fn note_written(written: std::io::Result<()>) {
 ///
 /// # Errors
 ///
-/// What was printed is not all there: a full disk, for instance. That nobody reads any more is none.
+/// What was printed is not all there: a full disk, for instance. That nobody reads any more is
+/// none.
 pub(crate) fn finish_output() -> Result<()> {
     if is_open() {
         note_written(std::io::stdout().flush());

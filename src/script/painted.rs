@@ -3,7 +3,8 @@
 use super::output;
 use crate::visible::visible;
 
-/// Text that terminals are given as it is: what it tells was made visible, and its codes are kelvin's own.
+/// Text that terminals are given as it is: what it tells was made visible, and its codes are
+/// kelvin's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Painted(String);
 

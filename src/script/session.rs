@@ -131,7 +131,8 @@ impl Session {
         *self.ask.borrow_mut() = Some(ask);
     }
 
-    /// Whether a script may put these shell lines into a job script: scripts start no processes, and these would.
+    /// Whether a script may put these shell lines into a job script: scripts start no processes,
+    /// and these would.
     ///
     /// # Errors
     ///

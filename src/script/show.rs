@@ -214,7 +214,8 @@ fn rows(table: &Table) -> Value {
         .collect()
 }
 
-/// Prints a text; one that is longer than the screen goes to the pager, where somebody sits at a terminal that has one.
+/// Prints a text; one that is longer than the screen goes to the pager, where somebody sits at a
+/// terminal that has one.
 pub fn page(text: &str) {
     let somebody =
         || output::taker().is_none() && Stream::Output.is_drawn_over() && std::io::stdin().is_terminal();

@@ -1,4 +1,5 @@
-//! What a standard stream's terminal can do, by the usual conventions: <https://no-color.org>, <https://bixense.com/clicolors/>,
+//! What a standard stream's terminal can do, by the usual conventions: <https://no-color.org>,
+//! <https://bixense.com/clicolors/>,
 //! and `TERM=dumb` for one that only writes line after line.
 
 use std::io::IsTerminal;
@@ -26,7 +27,8 @@ impl Stream {
         self.is_terminal() && is_able(&variable)
     }
 
-    /// Whether what goes there is coloured. A notebook that takes its place shows colours, whatever terminal started it.
+    /// Whether what goes there is coloured. A notebook that takes its place shows colours, whatever
+    /// terminal started it.
     pub(crate) fn is_colored(self) -> bool {
         match super::taker() {
             Some(_) => !is_set(&variable, "NO_COLOR"),

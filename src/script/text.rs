@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 /// Bytes of a script: beyond that it is no script.
 pub(super) const LONGEST: u64 = door::TEXT;
 
-/// The text of a script's file. `#!/usr/bin/env kelvin` becomes a comment of the same length, and a byte-order mark goes.
+/// The text of a script's file. `#!/usr/bin/env kelvin` becomes a comment of the same length, and a
+/// byte-order mark goes.
 ///
 /// # Errors
 ///

@@ -48,7 +48,8 @@ pub struct Past {
 }
 
 impl Past {
-    /// Every attempt at a run, the oldest first. Folders without a readable beginning of a journal are passed over.
+    /// Every attempt at a run, the oldest first. Folders without a readable beginning of a journal
+    /// are passed over.
     pub fn all(files: &Files, run: &PlannedRun, folder: &Path) -> Result<Vec<Self>> {
         let mut attempts = Vec::new();
         for name in files.names(folder)? {
@@ -59,7 +60,8 @@ impl Past {
     }
 
     /// None where there is no journal, or none of this run. One that cannot be read is an error: to pass it over
-    /// would be to train its epochs again. What no training of this run can have written ends the part that counts, as
+    /// would be to train its epochs again. What no training of this run can have written ends the
+    /// part that counts, as
     /// damage does.
     fn read(files: &Files, run: &PlannedRun, folder: &Path) -> Result<Option<Self>> {
         let Some(bytes) = files.read_if_there(&folder.join(JOURNAL), LONGEST_JOURNAL)? else {
@@ -120,7 +122,8 @@ impl Past {
 /// Bytes of a journal, at most: a hundred thousand epochs with a few kB each.
 const LONGEST_JOURNAL: u64 = 512 << 20;
 
-/// Bytes of a checkpoint, at most: weights and two buffers of the largest network in eight bytes each, and what is told of them.
+/// Bytes of a checkpoint, at most: weights and two buffers of the largest network in eight bytes
+/// each, and what is told of them.
 const LONGEST_CHECKPOINT: u64 = 3 * 8 * MOST_PARAMETERS as u64 + (64 << 20);
 
 /// What a resumed run has: the epochs before, the checkpoint's file, what is in it.

@@ -187,7 +187,8 @@ pub fn check(files: &[(PathBuf, Frozen)], plan: Option<&Plan>) -> Result<()> {
             edits.join("; ")
         )));
     }
-    // A checksum says that nobody changed a file by accident. Who made it may have written anything.
+    // A checksum says that nobody changed a file by accident. Who made it may have written
+    // anything.
     let wanted = files.first().map(|(_, first)| sweep_id(&first.runs)).unwrap_or_default();
     for (path, file) in files {
         let refused = |what: &str, error: String| {

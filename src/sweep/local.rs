@@ -421,7 +421,8 @@ pub fn open_all(dirs: &[PathBuf]) -> Result<(Table, usize)> {
 pub struct Trained {
     /// Its epochs so far.
     pub epochs: Table,
-    /// The network as its last update left it; none where that update was left behind, or where the run has no numbers.
+    /// The network as its last update left it; none where that update was left behind, or where the
+    /// run has no numbers.
     pub network: Option<Network>,
     /// How it ended.
     pub status: Status,

@@ -36,7 +36,8 @@ pub struct Plan {
 }
 
 impl PlannedRun {
-    /// Checks what a file says of a run, as far as that can be done without its data: every value as if a script had given
+    /// Checks what a file says of a run, as far as that can be done without its data: every value
+    /// as if a script had given
     /// it, and the id, which names files.
     pub(super) fn check(&self) -> Result<()> {
         self.spec.check_values()?;
@@ -102,7 +103,8 @@ impl Plan {
                 interrupt::check_at(index)?;
                 let (mut id, mut spec) = (ids[index].clone(), specs[index].clone());
                 if spec.data.digest.is_none() && spec.data.source.path_mut().is_some() {
-                    // A frozen plan says where files lie from the root on, and the id must not depend on it.
+                    // A frozen plan says where files lie from the root on, and the id must not
+                    // depend on it.
                     spec.data.digest.clone_from(&data.spec().digest);
                     id = spec.id();
                 }

@@ -430,7 +430,8 @@ mod tests {
     use crate::sweep::Plan;
     use crate::table::Cell;
 
-    /// What label noises of 0.3 and 0.2 change together in ten classes, where a ninth of what is changed again comes back.
+    /// What label noises of 0.3 and 0.2 change together in ten classes, where a ninth of what is
+    /// changed again comes back.
     const NOISE: f64 = 0.3 * (1.0 - 0.2 / 9.0) + 0.7 * 0.2;
 
     fn planned(sampling: Sampling) -> PlannedRun {

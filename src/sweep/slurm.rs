@@ -140,13 +140,15 @@ pub fn last_options(store: &Store) -> Result<Option<Slurm>> {
     last.map(|id| Ok(read(store, id)?.options)).transpose()
 }
 
-/// A submission's id: its time, `t20261123T143005`, and `x` with four hex digits, by which two of one second differ.
+/// A submission's id: its time, `t20261123T143005`, and `x` with four hex digits, by which two of
+/// one second differ.
 fn new_id() -> String {
     let now = chrono::Utc::now().format("t%Y%m%dT%H%M%S");
     format!("{now}x{}", &uuid::Uuid::new_v4().simple().to_string()[..4])
 }
 
-/// Whether a text is one that [`new_id`] makes. Ids name files, and come from queues and command lines.
+/// Whether a text is one that [`new_id`] makes. Ids name files, and come from queues and command
+/// lines.
 fn is_id(text: &str) -> bool {
     const FORM: &[u8] = b"t00000000T000000xffff";
     let fits = |(found, form): (u8, &u8)| match form {

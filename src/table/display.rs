@@ -57,7 +57,8 @@ impl Table {
         if between.is_empty() { text } else { format!("{text}\n{between}") }
     }
 
-    /// The first and last columns, and what to say of those between them, where there are very many.
+    /// The first and last columns, and what to say of those between them, where there are very
+    /// many.
     pub(super) fn outer_columns(&self) -> (Self, String) {
         let columns = self.batch.num_columns();
         if columns <= WIDEST {

@@ -27,7 +27,8 @@ const SWEEP: &str = "sweep.json";
 /// Where the metrics of a sweep's finished runs lie. What lies beside them tells of the same runs.
 const METRICS: &str = "metrics";
 
-/// The Parquet files that a file name, a folder (with the folders in it) or a glob means, sorted. Of a sweep's folder these are
+/// The Parquet files that a file name, a folder (with the folders in it) or a glob means, sorted.
+/// Of a sweep's folder these are
 /// its metrics, unless a path names another file or folder of its.
 pub(super) fn files(path: &str) -> Result<Vec<PathBuf>> {
     let mut walk = Walk { path, entries: 0, found: Vec::new() };
@@ -109,7 +110,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What the parts of a pattern mean from a folder on. `is_anywhere`: the folder was found by `**`, not named.
+    /// What the parts of a pattern mean from a folder on. `is_anywhere`: the folder was found by
+    /// `**`, not named.
     fn glob(&mut self, folder: &Path, parts: &[&str], is_anywhere: bool) -> Result<()> {
         let Some((part, rest)) = parts.split_first() else {
             self.found.push(folder.to_owned());
@@ -152,7 +154,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What is in a folder; nothing where it may not be read. A link to a folder that it lies in is left out.
+    /// What is in a folder; nothing where it may not be read. A link to a folder that it lies in is
+    /// left out.
     fn list(&mut self, folder: &Path) -> Result<Listing> {
         /// Files and folders that one call looks at, at most.
         const MOST: usize = 2_000_000;
@@ -260,8 +263,10 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The type of a key's values, given those of all files: integers, else numbers, else text. Numbers that are not written as
-/// numbers are, are codes, and stay text, as in DuckDB: `01001`, and more digits than an integer has.
+/// The type of a key's values, given those of all files: integers, else numbers, else text. Numbers
+/// that are not written as
+/// numbers are, are codes, and stay text, as in DuckDB: `01001`, and more digits than an integer
+/// has.
 pub(super) fn type_of<'a>(key: &str, values: impl Iterator<Item = &'a str> + Clone) -> DataType {
     let is_integer = |text: &str| text.parse::<i64>().is_ok_and(|number| number.to_string() == text);
     let is_number = |text: &str| {

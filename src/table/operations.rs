@@ -34,7 +34,8 @@ impl Table {
         const USUAL: u64 = 8 << 30;
         let budget = crate::memory::available().unwrap_or(USUAL) / 2;
         let text = query.to_owned();
-        // The engine looks at the flag between two batches of rows, which may be long; and it may panic.
+        // The engine looks at the flag between two batches of rows, which may be long; and it may
+        // panic.
         let answer = interrupt::leave_behind("the query", move || {
             Ok(caught(|| kelvin_sql::query(inputs, &text, budget as usize, &interrupt::raised)))
         })?;

@@ -43,7 +43,8 @@ impl Table {
         Self::read_all(&[path.to_owned()])
     }
 
-    /// Reads these columns, as far as they are there, of one open Parquet file, and nothing of the folders above it. The path is for
+    /// Reads these columns, as far as they are there, of one open Parquet file, and nothing of the
+    /// folders above it. The path is for
     /// messages.
     pub(crate) fn read_columns(path: &Path, file: File, wanted: &Schema) -> Result<Self> {
         let is_wanted = |name: &str| wanted.index_of(name).is_ok();
@@ -164,7 +165,8 @@ impl Table {
         self.seal_parquet(file, options).map_err(fail)
     }
 
-    /// Writes row groups whose pages have checksums, and the seal. The crate writes neither, so its pages are taken as they
+    /// Writes row groups whose pages have checksums, and the seal. The crate writes neither, so its
+    /// pages are taken as they
     /// come from the encoder.
     fn seal_parquet(&self, file: impl Write + Send, options: ArrowWriterOptions) -> Encoded<()> {
         let taken = Arc::new(Taken::default());
@@ -203,7 +205,8 @@ impl Table {
         Ok(file.into_inner()?.finish()?)
     }
 
-    /// A note in an open Parquet file's metadata, if it has one of this name. The path is for messages.
+    /// A note in an open Parquet file's metadata, if it has one of this name. The path is for
+    /// messages.
     pub(crate) fn parquet_note(path: &Path, file: File, key: &str) -> Result<Option<String>> {
         let metadata = untrusted::metadata(path, file)?;
         let notes = metadata.file_metadata().key_value_metadata();

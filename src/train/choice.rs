@@ -166,7 +166,8 @@ const LONGEST_UPDATE: f64 = 0.5;
 /// an update, which takes 5 ms.
 const SHARED_UPDATE: f64 = 0.05;
 
-/// Operations of an update in libtorch that are worth a thread of their own, some 5 to 10 ms. Below, threads wait for each other longer than
+/// Operations of an update in libtorch that are worth a thread of their own, some 5 to 10 ms.
+/// Below, threads wait for each other longer than
 /// they compute where others use the cores, too.
 const OPERATIONS_OF_A_THREAD: f64 = 2e8;
 
@@ -175,7 +176,8 @@ fn worth(operations: f64) -> usize {
     (operations / OPERATIONS_OF_A_THREAD).max(1.0) as usize
 }
 
-/// Multiplications and additions of an update: one each per weight and place where it is used, forwards and twice that backwards.
+/// Multiplications and additions of an update: one each per weight and place where it is used,
+/// forwards and twice that backwards.
 fn operations(spec: &RunSpec, shape: [usize; 3]) -> Result<f64> {
     /// Of the last layer, which hardly counts where there is much to compute.
     const CLASSES: usize = 10;
@@ -441,7 +443,8 @@ mod tests {
         assert_eq!(serde_json::from_str::<Choice>(text).unwrap(), Choice::lanes(Precision::Float32, 1));
     }
 
-    /// Operations by hand: of a layer of 64 x 10 weights and 10 biases 6 · 650 per image; of the ResNet's first stage 9 · 4 · 4 weights at 64 pixels.
+    /// Operations by hand: of a layer of 64 x 10 weights and 10 biases 6 · 650 per image; of the
+    /// ResNet's first stage 9 · 4 · 4 weights at 64 pixels.
     #[test]
     fn a_lone_run_in_libtorch_shares_the_cores_where_its_updates_are_long() {
         use crate::model::ModelSpec;
@@ -459,7 +462,8 @@ mod tests {
         };
         assert_eq!(threads(ModelSpec::Linear, 8, 8, 1), 1);
         assert_eq!(threads(ModelSpec::Mlp { hidden: vec![64] }, 8, 128, 1), 1);
-        // The more there is to do, the more of the cores; all of them, but no core that another run has.
+        // The more there is to do, the more of the cores; all of them, but no core that another run
+        // has.
         let wide = |width| ModelSpec::Mlp { hidden: vec![width, width] };
         assert!((2..8).contains(&threads(wide(1024), 16, 128, 1)));
         assert_eq!(threads(wide(4096), 32, 128, 1), 8);

@@ -172,7 +172,8 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
-    /// T = λ / B, with the initial learning rate as it is written: equal temperatures are the same number.
+    /// T = λ / B, with the initial learning rate as it is written: equal temperatures are the same
+    /// number.
     pub fn temperature(&self) -> f64 {
         decimal::ratio(self.lr, self.batch as u64)
     }

@@ -337,7 +337,8 @@ impl Stack {
             .replicas
             .iter()
             .map(|Replica { spec, .. }| {
-                // The quotient of doubles, and not the table's temperature: a run's bits stay as they always were.
+                // The quotient of doubles, and not the table's temperature: a run's bits stay as
+                // they always were.
                 let temperature = spec.lr / spec.batch as f64;
                 let scale = beta * (spec.lr * factor * temperature).sqrt();
                 let mut values = vec![0.0; self.parameters];

@@ -1,8 +1,12 @@
-//! What kelvin's own Parquet files say of their bytes: checksums, since disks and copies change some unseen.
+//! What kelvin's own Parquet files say of their bytes: checksums, since disks and copies change
+//! some unseen.
 //!
-//! Every page's header holds the CRC-32 of the page, as the format has it; other readers check it, too. What pages do not
-//! cover, headers and the footer, the seal does: right before the footer, where no reader looks, lie `kelvin crc32` and the
-//! CRC-32 of all other bytes of the file, in four bytes, little-endian. Files of earlier versions have neither.
+//! Every page's header holds the CRC-32 of the page, as the format has it; other readers check it,
+//! too. What pages do not
+//! cover, headers and the footer, the seal does: right before the footer, where no reader looks,
+//! lie `kelvin crc32` and the
+//! CRC-32 of all other bytes of the file, in four bytes, little-endian. Files of earlier versions
+//! have neither.
 
 use std::io::{self, Write};
 
@@ -142,7 +146,8 @@ pub(crate) fn with_sums(pages: &[(Bytes, Bytes)]) -> Option<Pages> {
     Some(Pages { bytes: bytes.into(), dictionary, lengths, growth })
 }
 
-/// Whether a page is a dictionary, and its header with a checksum: field 4, between the sizes and what depends on the kind.
+/// Whether a page is a dictionary, and its header with a checksum: field 4, between the sizes and
+/// what depends on the kind.
 fn with_sum(header: &[u8], sum: u32) -> Option<(bool, Vec<u8>)> {
     const DICTIONARY: i32 = 2;
     let mut thrift = Thrift::new(header);

@@ -1,4 +1,5 @@
-//! Single bits that a disk or a copy changed: an error that names the file, or the same numbers; never others.
+//! Single bits that a disk or a copy changed: an error that names the file, or the same numbers;
+//! never others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,8 @@ fn flips<T: PartialEq>(path: &Path, places: &[usize], read: impl Fn() -> Result<
     found
 }
 
-/// Places all over a file, and the last bytes of it one by one: those of the footer's length and the seal before it.
+/// Places all over a file, and the last bytes of it one by one: those of the footer's length and
+/// the seal before it.
 fn places(length: usize) -> Vec<usize> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = || {
@@ -109,7 +111,8 @@ fn no_bit_of_a_compact_file_or_a_table_flips_unnoticed() {
     assert!(found > 390, "{found}");
 }
 
-/// Files of earlier versions have no seal, and those of other programs none either; pages have their checksums.
+/// Files of earlier versions have no seal, and those of other programs none either; pages have
+/// their checksums.
 #[test]
 fn files_without_a_seal_open_and_their_pages_are_checked() {
     let (lab, dir) = swept();

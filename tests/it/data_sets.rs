@@ -478,7 +478,8 @@ fn what_the_user_has_is_left_alone() {
     assert_eq!(names(place.folder.path()), ["set"]);
     assert_eq!(names(&place.target()), ["one.bin"]);
 
-    // What somebody put into the folder that downloads go through stays, whatever comes of the download.
+    // What somebody put into the folder that downloads go through stays, whatever comes of the
+    // download.
     let notes = place.folder.path().join("set.download/notes.txt");
     fs::create_dir(notes.parent().unwrap()).unwrap();
     fs::write(&notes, "mine").unwrap();

@@ -52,7 +52,8 @@ fn behind(refused: &[Refused], lab: &Lab, arguments: &[&str]) -> Option<Output> 
     let program = filter(refused);
     let mut command = lab.kelvin();
     command.args(arguments);
-    // SAFETY: between fork and exec only these two system calls are made, with memory that was made before.
+    // SAFETY: between fork and exec only these two system calls are made, with memory that was made
+    // before.
     unsafe {
         command.pre_exec(move || {
             let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
@@ -105,7 +106,8 @@ fn without_hard_links_a_sweep_works_and_without_a_safe_rename_too_it_is_refused(
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
 }
 
-/// Old kernels and the filters of containers have no call that follows no links: then each name is looked at.
+/// Old kernels and the filters of containers have no call that follows no links: then each name is
+/// looked at.
 #[test]
 fn without_openat2_links_are_refused_all_the_same() {
     for refused in [OPEN, OPEN_FILTERED] {

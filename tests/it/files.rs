@@ -1,4 +1,5 @@
-//! Files that are written and read: links that somebody planted, what is no file, disks that are full.
+//! Files that are written and read: links that somebody planted, what is no file, disks that are
+//! full.
 
 use std::os::unix::fs::symlink;
 use std::process::Stdio;
@@ -6,7 +7,8 @@ use std::process::Stdio;
 use crate::support::Lab;
 use crate::terminal::Terminal;
 
-/// What the program prints, after a shell that does something first and becomes it: `$$` is the program's own number.
+/// What the program prints, after a shell that does something first and becomes it: `$$` is the
+/// program's own number.
 fn as_shell(lab: &Lab, first: &str, rest: &str) -> std::process::Output {
     std::process::Command::new("sh")
         .args(["-c", &format!("{first}; exec \"$KELVIN_PROGRAM\" {rest}")])
@@ -31,7 +33,8 @@ fn no_writer_follows_a_planted_link() {
     lab.write("precious", "precious");
     std::fs::create_dir(lab.path("out")).unwrap();
     let written = ["n.safetensors", "t.parquet", "t.csv", "t.json", "f.svg", "f.png", "p.html"];
-    // The names themselves, where a link leads somewhere that scripts may write, and names of unfinished files of before.
+    // The names themselves, where a link leads somewhere that scripts may write, and names of
+    // unfinished files of before.
     for name in written {
         symlink(lab.path("precious"), lab.path(&format!("out/{name}"))).unwrap();
     }

@@ -1,4 +1,5 @@
-//! Every function of the manual, and Rhai's own, called with more than can be done at once, hears an interrupt soon.
+//! Every function of the manual, and Rhai's own, called with more than can be done at once, hears
+//! an interrupt soon.
 //!
 //! The calls are made in this process, as jobs in the background: each has an interrupt of its own.
 
@@ -22,7 +23,8 @@ fn delay() -> Duration {
     Duration::from_millis(if soak() { 400 } else { 60 })
 }
 
-/// From the interrupt to the end of the call: 1 s is wanted; other tests and other programs may keep the cores busy.
+/// From the interrupt to the end of the call: 1 s is wanted; other tests and other programs may
+/// keep the cores busy.
 fn bound() -> Duration {
     Duration::from_secs(if soak() { 1 } else { 10 })
 }
@@ -145,7 +147,8 @@ impl Caller {
         Self { calls, answers }
     }
 
-    /// Makes a call and interrupts it: how long it went on, if it was still at work, and what it said.
+    /// Makes a call and interrupts it: how long it went on, if it was still at work, and what it
+    /// said.
     fn interrupted(&self, script: &str) -> Option<(Option<Duration>, String)> {
         let scope = Scope::default();
         self.calls.send(Call { script: script.to_owned(), scope: scope.clone() }).unwrap();
@@ -169,7 +172,8 @@ fn left_behind() -> usize {
     names.filter(|name| name.trim() == "kelvin-native").count()
 }
 
-/// Waits until what a call left behind is over: it would slow down the next one, and fill the memory. `before` are those that
+/// Waits until what a call left behind is over: it would slow down the next one, and fill the
+/// memory. `before` are those that
 /// earlier calls left.
 fn let_it_end(before: usize) {
     const PATIENCE: Duration = Duration::from_secs(3);
@@ -179,7 +183,8 @@ fn let_it_end(before: usize) {
     }
 }
 
-/// The scripts that call a function with large arguments: the most telling ones together, then each other one in its place.
+/// The scripts that call a function with large arguments: the most telling ones together, then each
+/// other one in its place.
 fn calls(known: &Known, folder: &str, problems: &mut Vec<String>) -> Vec<String> {
     let name = known.function.name.as_str();
     let mut choices: Vec<Vec<String>> = Vec::new();

@@ -30,7 +30,8 @@ pub fn known() -> Vec<Known> {
 }
 
 impl Known {
-    /// A call with these arguments. What stands before the dot of a method is a variable, which may be changed.
+    /// A call with these arguments. What stands before the dot of a method is a variable, which may
+    /// be changed.
     pub fn call(&self, arguments: &[String]) -> String {
         let name = &self.function.name;
         match arguments {

@@ -1,4 +1,5 @@
-//! Sweeps' folders that somebody else made, or put something into: nothing in them is believed, nothing outside of them is
+//! Sweeps' folders that somebody else made, or put something into: nothing in them is believed,
+//! nothing outside of them is
 //! written or removed, and what is not kelvin's own stays.
 
 use std::collections::BTreeMap;
@@ -502,7 +503,8 @@ fn records(journal: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(&line[9..]).unwrap()).collect()
 }
 
-/// A journal says where files lie and how far a run is; what no training can have written does not count.
+/// A journal says where files lie and how far a run is; what no training can have written does not
+/// count.
 #[test]
 fn a_journal_that_lies_is_no_journal() {
     let received = Received::small();
@@ -652,7 +654,8 @@ fn is_short(run: &PlannedRun) -> bool {
 /// Says whether a process of this test does the work, and in which home.
 const HOME: &str = "KELVIN_MUTANTS_IN";
 
-/// The process that opens mutants; alone it does nothing. In a process of its own, since it counts the panics of all threads.
+/// The process that opens mutants; alone it does nothing. In a process of its own, since it counts
+/// the panics of all threads.
 #[test]
 fn opens_mutants() {
     if std::env::var_os(HOME).is_none() {

@@ -175,7 +175,8 @@ fn write(lab: &Lab, name: &str, labels: ArrayRef) {
     writer.close().unwrap();
 }
 
-/// Texts are the classes' names, over all files and in their order; what is neither text nor integer is refused.
+/// Texts are the classes' names, over all files and in their order; what is neither text nor
+/// integer is refused.
 #[test]
 fn labels_of_text_are_the_names_of_classes() {
     let lab = Lab::new();

@@ -1,4 +1,5 @@
-//! What terminals are given: nothing that acts on them but kelvin's own codes, and those only where they are wanted; and odd terminals.
+//! What terminals are given: nothing that acts on them but kelvin's own codes, and those only where
+//! they are wanted; and odd terminals.
 
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -87,7 +88,8 @@ fn what_is_pasted_completed_or_recalled_does_not_act_on_the_terminal() {
     File::create(lab.path("a").with_file_name(std::ffi::OsStr::from_bytes(b"t\x1b]0;pwn\x07.parquet")))
         .unwrap();
     let mut terminal = Terminal::start(&lab);
-    // The terminal itself says where a pasted text begins and ends. An escape character in it is a key, as before.
+    // The terminal itself says where a pasted text begins and ends. An escape character in it is a
+    // key, as before.
     terminal.send("\x1b[200~let s = \"a\u{9b}2J\u{202e}\x07b\";\x1b[201~");
     assert_eq!(terminal.ask(""), "");
     assert!(terminal.ask("s").contains(r"a\u{9b}2J\u{202e}\x07b"));

@@ -191,7 +191,8 @@ impl Started {
     pub fn wait_for_work(&self, seconds: u64) {
         let ticks = || -> u64 {
             let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-            // After the name: the state is the third field of the file, the user's time the fourteenth.
+            // After the name: the state is the third field of the file, the user's time the
+            // fourteenth.
             let fields = stat.rsplit(')').next().unwrap().split_whitespace();
             fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
         };

@@ -181,7 +181,8 @@ impl Terminal {
             code = self.child.try_wait().unwrap().map(|status| status.code());
             code.is_some()
         });
-        // Nobody holds the program's side open any more, so that the reader comes to the end of what was written.
+        // Nobody holds the program's side open any more, so that the reader comes to the end of
+        // what was written.
         wait_until("the last of what was written", || Arc::strong_count(&self.written) == 1);
         (code.flatten(), self.raw())
     }

@@ -1,4 +1,5 @@
-//! SQL as kelvin writes it: the parser's generic dialect with the operators that people bring along from Python and Rhai,
+//! SQL as kelvin writes it: the parser's generic dialect with the operators that people bring along
+//! from Python and Rhai,
 //! and with bounds on what is parsed.
 
 use std::any::TypeId;
@@ -8,7 +9,8 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
 
-/// The generic dialect, as far as queries go, where `^` binds tighter than `*`: there it is a power. No comma may follow the last
+/// The generic dialect, as far as queries go, where `^` binds tighter than `*`: there it is a
+/// power. No comma may follow the last
 /// of a list: in `select lr, order from t`, `order` is a column.
 #[derive(Debug)]
 struct Kelvin;
@@ -85,7 +87,8 @@ impl Dialect for Kelvin {
 /// Bytes of a text, at most. A query names all columns of a table.
 const LONGEST: usize = 4 << 20;
 
-/// Operators, names and brackets around a part of a text, at most. The engine looks at the parts of an expression
+/// Operators, names and brackets around a part of a text, at most. The engine looks at the parts of
+/// an expression
 /// recursively, and at each as often as it is deep.
 const DEEPEST: usize = 2000;
 
@@ -138,13 +141,15 @@ fn is_keyword(token: &Token, of: &[Keyword]) -> bool {
     matches!(token, Token::Word(word) if of.contains(&word.keyword))
 }
 
-/// An upper bound of the depth of what is parsed from tokens: whatever stands between two commas may be a chain in which
+/// An upper bound of the depth of what is parsed from tokens: whatever stands between two commas
+/// may be a chain in which
 /// each part is in the next one, with what is in brackets at its innermost place.
 fn depth<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
     /// What is between two brackets.
     #[derive(Default)]
     struct Level {
-        /// Of the part since the last comma: its tokens, and the depth of what is in brackets there.
+        /// Of the part since the last comma: its tokens, and the depth of what is in brackets
+        /// there.
         own: usize,
         inner: usize,
         /// The depth of the parts before.
@@ -196,7 +201,8 @@ fn depth<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
     levels[0].deepest
 }
 
-/// Puts words in quotes that begin a value of their own in SQL (`interval '1 day'`), where they do not: there they are
+/// Puts words in quotes that begin a value of their own in SQL (`interval '1 day'`), where they do
+/// not: there they are
 /// columns.
 fn quote_columns(tokens: &mut [TokenWithSpan]) {
     let is_space = |token: &Token| matches!(token, Token::Whitespace(_));

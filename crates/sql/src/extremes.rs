@@ -1,4 +1,5 @@
-//! The least and the greatest of floats, where NaN is greater than every number. The engine's, of groups, give the last
+//! The least and the greatest of floats, where NaN is greater than every number. The engine's, of
+//! groups, give the last
 //! value where there is a NaN, and the greatest finite number where all are -inf.
 
 use std::sync::Arc;
@@ -93,7 +94,8 @@ struct OfKeys {
     keys: Box<dyn GroupsAccumulator>,
 }
 
-/// The integer of a float's bits in whose order the floats are, -0 before 0 and NaN after all numbers; and back.
+/// The integer of a float's bits in whose order the floats are, -0 before 0 and NaN after all
+/// numbers; and back.
 fn key(bits: i64) -> i64 {
     bits ^ ((bits >> 63) as u64 >> 1) as i64
 }

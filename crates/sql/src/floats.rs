@@ -1,8 +1,11 @@
-//! One NaN and one zero. The engine compares, sorts and groups floats by their bits, so every value has the bits that mean
+//! One NaN and one zero. The engine compares, sorts and groups floats by their bits, so every value
+//! has the bits that mean
 //! what DuckDB means: NaN equals itself and is greater than every number, -0 is 0.
 //!
-//! Columns are brought into this form when they come in. [`Canonical`] brings the value of every expression into it that
-//! can make another NaN (0 / 0 has a sign) or -0; expressions that choose among values (`case`, `coalesce`) cannot.
+//! Columns are brought into this form when they come in. [`Canonical`] brings the value of every
+//! expression into it that
+//! can make another NaN (0 / 0 has a sign) or -0; expressions that choose among values (`case`,
+//! `coalesce`) cannot.
 
 use std::sync::Arc;
 
@@ -169,7 +172,8 @@ const CHOOSING: [&str; 17] = [
     "lead",
 ];
 
-/// Brings expressions into the one form, and lets integers that leave their range be an error ([`numbers::checked`]).
+/// Brings expressions into the one form, and lets integers that leave their range be an error
+/// ([`numbers::checked`]).
 /// Comes after types were made to agree: both sides of an operator have one type.
 #[derive(Debug)]
 pub(crate) struct ExactNumbers;
@@ -212,7 +216,8 @@ fn chooses(expr: &Expr) -> bool {
     }
 }
 
-/// A plan whose last columns are aggregates, each with whether it chooses, with a projection above it that brings the
+/// A plan whose last columns are aggregates, each with whether it chooses, with a projection above
+/// it that brings the
 /// others into the one form: an aggregate cannot be wrapped where it stands.
 fn canonical_outputs(
     computed: usize,
@@ -254,7 +259,8 @@ fn of_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             if !holds_floats(&kind) {
                 return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
             }
-            // The signs of zeros and NaN in the parts change only such signs, but for a divisor's: 1 / -0.
+            // The signs of zeros and NaN in the parts change only such signs, but for a divisor's:
+            // 1 / -0.
             let right = if op == Operator::Divide { right } else { Box::new(bare(*right)) };
             let left = Box::new(bare(*left));
             Ok(Transformed::yes(wrapped(Expr::BinaryExpr(BinaryExpr { left, op, right }))))

@@ -54,7 +54,8 @@ fn quote_names(part: &mut impl VisitMut) {
     let _ = visit_expressions_mut(part, |expression| {
         match expression {
             Expr::Identifier(name) => name.quote_style = Some('"'),
-            // The parser takes these words for calls. There are no users here, so columns are meant.
+            // The parser takes these words for calls. There are no users here, so columns are
+            // meant.
             Expr::Function(call) if matches!(call.args, FunctionArguments::None) => {
                 const USERS: [&str; 4] = ["user", "session_user", "current_user", "current_catalog"];
                 let name = call.name.to_string();
@@ -116,7 +117,8 @@ pub(crate) fn query(text: &str) -> Result<Statement, String> {
     Ok(statement)
 }
 
-/// How many tables a query reads, where each use of a query in `with` reads its tables anew: the engine plans them all, and each
+/// How many tables a query reads, where each use of a query in `with` reads its tables anew: the
+/// engine plans them all, and each
 /// may be twice the one before.
 fn tables(statement: &Statement) -> usize {
     /// The sizes of the queries that have names so far, and of the largest.
@@ -181,7 +183,8 @@ const CLAUSES: [&str; 19] = [
     "select", "then", "when", "where", "with",
 ];
 
-/// The word of SQL at the place where a text could not be read, or before it, if it may be meant as a column.
+/// The word of SQL at the place where a text could not be read, or before it, if it may be meant as
+/// a column.
 fn reserved<'a>(message: &str, text: &'a str) -> Option<&'a str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let place = message.rsplit_once(" at Line: ").and_then(|(_, place)| {

@@ -1,4 +1,5 @@
-//! Rows that a window function keeps. The engine counts the memory of sorts, joins and groups, and not this one.
+//! Rows that a window function keeps. The engine counts the memory of sorts, joins and groups, and
+//! not this one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -75,7 +76,8 @@ impl ExecutionPlan for Kept {
         let mut bytes = 0;
         let counted = rows.map(move |batch| {
             let batch = batch?;
-            // Of a part of a longer column its own bytes count. Also of rows without columns something is kept: what is
+            // Of a part of a longer column its own bytes count. Also of rows without columns
+            // something is kept: what is
             // computed for each.
             let own =
                 batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0));

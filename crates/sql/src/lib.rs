@@ -3,7 +3,8 @@
 //! The engine is compiled in this crate and nowhere else: it is generic, asynchronous and slow to
 //! compile, so its users see a few plain functions. It follows Postgres; where users of pandas and DuckDB expect
 //! something else, kelvin follows DuckDB: `/` between integers is a float, `^` a power, what leaves the range of integers an
-//! error, nulls sort last, NaN is equal to itself and greater than every number, a column without a name of its own is called as
+//! error, nulls sort last, NaN is equal to itself and greater than every number, a column without a
+//! name of its own is called as
 //! it is written ([`rules`], [`floats`], [`grammar`]).
 #![deny(missing_docs)]
 // A test that panics has failed.
@@ -147,7 +148,8 @@ async fn run(inputs: Vec<Input>, sql: &str, budget: usize) -> Result<(SchemaRef,
     Ok((schema, batches))
 }
 
-/// Steps of a query, at most: tables, joins, selections. The engine goes over all of them many times.
+/// Steps of a query, at most: tables, joins, selections. The engine goes over all of them many
+/// times.
 const MOST_STEPS: usize = 4000;
 
 /// What is said of a query with more.

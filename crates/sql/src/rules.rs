@@ -52,7 +52,8 @@ impl ExprPlanner for Rules {
     }
 }
 
-/// Arithmetic of integers, in 64 bits: narrow ones leave their range soon. That it does not leave this one,
+/// Arithmetic of integers, in 64 bits: narrow ones leave their range soon. That it does not leave
+/// this one,
 /// is checked when it is computed.
 fn arithmetic(
     op: Operator,

@@ -1,4 +1,5 @@
-//! Functions that make long texts of short ones. The engine makes them, whatever their length; here their length is
+//! Functions that make long texts of short ones. The engine makes them, whatever their length; here
+//! their length is
 //! bounded before they are made.
 
 use std::sync::Arc;
@@ -116,10 +117,12 @@ impl ScalarUDFImpl for Bounded {
     }
 }
 
-/// Bytes of the text that `string_agg` puts between others, at most: it comes as often as there are rows.
+/// Bytes of the text that `string_agg` puts between others, at most: it comes as often as there are
+/// rows.
 const LONGEST_SEPARATOR: u64 = 1 << 16;
 
-/// The text between the texts of `string_agg`, which is an error where it is long. It is called as it is.
+/// The text between the texts of `string_agg`, which is an error where it is long. It is called as
+/// it is.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Separator {
     signature: Signature,

@@ -1,4 +1,5 @@
-//! Requests as clients send them: each is taken once, and what is missing or odd in it is no reason not to answer.
+//! Requests as clients send them: each is taken once, and what is missing or odd in it is no reason
+//! not to answer.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +24,8 @@ struct Hashes {
 }
 
 impl Seen {
-    /// Whether a message comes for the first time. Its four parts are what is signed; clients give each an id of its own.
+    /// Whether a message comes for the first time. Its four parts are what is signed; clients give
+    /// each an id of its own.
     fn is_new(&self, parts: &[impl AsRef<[u8]>]) -> bool {
         let mut hash = Sha256::new();
         for part in parts {
@@ -45,7 +47,8 @@ impl Seen {
     }
 }
 
-/// The next message of a socket; none where it was signed by somebody else, came before, or does not tell whom to answer.
+/// The next message of a socket; none where it was signed by somebody else, came before, or does
+/// not tell whom to answer.
 pub(super) async fn read<S: SocketRecv>(
     connection: &mut Connection<S>,
     seen: &Seen,
@@ -95,7 +98,8 @@ fn unreadable(msg_type: String, wrong: &str) -> JupyterMessageContent {
     UnknownMessage { msg_type, content: json!({ "wrong": wrong }) }.into()
 }
 
-/// The error with which a request is answered that nothing else answers; none where it is no request.
+/// The error with which a request is answered that nothing else answers; none where it is no
+/// request.
 pub(super) fn refusal(message: &JupyterMessage) -> Option<JupyterMessageContent> {
     let kind = &message.header.msg_type;
     let answer = format!("{}_reply", kind.strip_suffix("_request")?);
@@ -113,7 +117,8 @@ pub(super) fn refusal(message: &JupyterMessage) -> Option<JupyterMessageContent>
     Some(UnknownMessage { msg_type: answer, content }.into())
 }
 
-/// A part as JSON. Half of a surrogate pair, as clients send it that cut texts between UTF-16 units, is shown as what it is: no character.
+/// A part as JSON. Half of a surrogate pair, as clients send it that cut texts between UTF-16
+/// units, is shown as what it is: no character.
 fn json_of(bytes: &[u8]) -> Option<Value> {
     serde_json::from_slice(bytes).ok().or_else(|| {
         let text = String::from_utf8_lossy(bytes);

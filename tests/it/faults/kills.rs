@@ -60,7 +60,8 @@ fn killed_at_any_time_a_sweep_goes_on_as_if_nothing_had_happened() {
     println!("{killed} kills of {sweeps} sweeps of 96 epochs; {again} epochs were trained again");
 }
 
-/// Three processes train in one folder and are killed in turn: what is published stays as it is, and the end is as if
+/// Three processes train in one folder and are killed in turn: what is published stays as it is,
+/// and the end is as if
 /// nothing had happened.
 #[test]
 fn killed_among_three_in_one_folder_a_sweep_goes_on_as_if_nothing_had_happened() {
@@ -105,7 +106,8 @@ fn killed_among_three_in_one_folder_a_sweep_goes_on_as_if_nothing_had_happened()
             let end = program.end();
             assert_eq!(end.code, Some(0), "{}", end.stderr);
         }
-        // A process that was killed when it had published the last run has not rebuilt runs.parquet.
+        // A process that was killed when it had published the last run has not rebuilt
+        // runs.parquet.
         assert_eq!(lab.run(arguments(&dir, "every=0")).code, Some(0));
         assert_same(&lab.path(&name), &oracle, &format!("{killed} kills among three"));
         assert!(published.keys().all(|path| path.is_file()));
