@@ -1,10 +1,9 @@
 //! Files below a folder that somebody else may have made: no link below it is followed.
 //!
 //! The folder itself is opened as its name says, through links where there are any. From then on
-//! every path is
-//! resolved by the kernel from there, in one call (`openat2`) or, where the kernel or a container's
-//! filter has none, name by
-//! name; what lies between two calls cannot be exchanged for a link.
+//! every path is resolved by the kernel from there, in one call (`openat2`) or, where the kernel or
+//! a container's filter has none, name by name; what lies between two calls cannot be exchanged for
+//! a link.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;

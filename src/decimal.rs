@@ -1,10 +1,9 @@
 //! Doubles as the decimals that they are written as, and arithmetic on those.
 //!
 //! Whoever writes 0.3 means three tenths and not the double next to them. The quotient of that
-//! double and 96 is
-//! 0.0031249999999999997, while 0.1 / 32 is 0.003125: one number with two faces. Here numbers are
-//! their shortest decimals, and a result is
-//! rounded to a double once, so that equal numbers are equal doubles.
+//! double and 96 is 0.0031249999999999997, while 0.1 / 32 is 0.003125: one number with two faces.
+//! Here numbers are their shortest decimals, and a result is rounded to a double once, so that
+//! equal numbers are equal doubles.
 
 /// A finite double as the shortest decimal that reads back as it: `digits` · 10^`exponent`.
 #[derive(Clone, Copy, Debug, PartialEq)]

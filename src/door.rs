@@ -2,8 +2,7 @@
 //! of it is.
 //!
 //! A pipe would be waited for, a device be read for ever, and a file with holes may be longer than
-//! all memory. So whoever
-//! reads a file says how long it may be.
+//! all memory. So whoever reads a file says how long it may be.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};

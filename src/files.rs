@@ -1,14 +1,11 @@
 //! The one writer, and every other call of the store to the file system.
 //!
 //! A file appears whole or not at all. It is written aside, in the folder that it is for, under a
-//! name that nobody can
-//! guess and that nobody has: a link that somebody planted is never followed. It is made durable
-//! before it gets its name,
-//! and so is the name ([`write`]).
+//! name that nobody can guess and that nobody has: a link that somebody planted is never followed.
+//! It is made durable before it gets its name, and so is the name ([`write`]).
 //!
 //! Tests put a hook before each call: it may end the process there, let the call fail, or let a
-//! write stop
-//! half-way, to see that a sweep survives it. Without a hook, calls go straight through.
+//! write stop half-way, to see that a sweep survives it. Without a hook, calls go straight through.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -77,8 +74,7 @@ impl Files {
     }
 
     /// The same for what is below a folder that is there: every path is to be one below it, and no
-    /// link below it is followed.
-    /// The folder itself may be one.
+    /// link below it is followed. The folder itself may be one.
     pub(crate) fn below(&self, folder: &Path) -> Result<Self> {
         if self.root.as_ref().is_some_and(|root| root.path() == folder) {
             return Ok(self.clone());
@@ -171,8 +167,7 @@ impl Files {
     }
 
     /// Gives a file one more name unless somebody has it; says whether it was free. Where the file
-    /// system knows no hard
-    /// links, the file is renamed.
+    /// system knows no hard links, the file is renamed.
     ///
     /// # Errors
     ///
@@ -270,8 +265,7 @@ impl Files {
     }
 
     /// Writes a new file and makes it durable: in `aside` under a name that nobody has, then as
-    /// `path` if that is
-    /// free. Says whether it was.
+    /// `path` if that is free. Says whether it was.
     pub fn publish(&self, aside: &Path, path: &Path, bytes: &[u8]) -> Result<bool> {
         let written = self.aside(aside, path, |file| put(file, path, bytes))?;
         // Its first name goes with the value: a second one is of no use to anyone.
@@ -382,8 +376,7 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Opens a file that a later call goes on with, to which end it has a name that can be guessed. A
-/// link there is an error, and
-/// so is all that is no file.
+/// link there is an error, and so is all that is no file.
 pub fn resume(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);

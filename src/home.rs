@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// A path as it was written, with `~` at its beginning for the home folder. Shells write that out
-/// themselves, but not within quotes or
-/// behind an equals sign.
+/// themselves, but not within quotes or behind an equals sign.
 pub fn expand(path: impl AsRef<Path>) -> PathBuf {
     let path = path.as_ref();
     match (path.strip_prefix("~"), std::env::home_dir()) {

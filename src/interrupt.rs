@@ -246,9 +246,8 @@ pub fn check_at(step: usize) -> Result<()> {
 }
 
 /// Does work that cannot look at the flag, such as a call into another library, on a thread of its
-/// own. An interrupt
-/// leaves the thread behind: it ends when its work does, or where that looks at the flag, and
-/// nobody takes its result.
+/// own. An interrupt leaves the thread behind: it ends when its work does, or where that looks at
+/// the flag, and nobody takes its result.
 ///
 /// `what` names the work in errors. Work that can look at the flag every few milliseconds needs
 /// none of this.

@@ -1,14 +1,12 @@
 //! Text as a terminal may be given it. Names, messages and scripts come from files and machines of
-//! others; what would act on
-//! the terminal, or be there without being seen, is shown as an escape.
+//! others; what would act on the terminal, or be there without being seen, is shown as an escape.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Whether a character does something to a terminal, or to the order of what is read, or is not
-/// seen: controls (C0 but for the
-/// line's end and the tab, DEL, C1), bidirectional marks, what has no width, separators of lines,
-/// tags.
+/// seen: controls (C0 but for the line's end and the tab, DEL, C1), bidirectional marks, what has
+/// no width, separators of lines, tags.
 pub(crate) fn is_hidden(c: char) -> bool {
     match c {
         '\n' | '\t' => false,

@@ -120,9 +120,9 @@ pub(super) fn drawn_mean(values: &[f64], mean: f64, rng: &mut Rng) -> f64 {
     mean + (drawn - mean) * (f64::from(n) / f64::from(n - 1)).sqrt()
 }
 
-/// Fits Eq. 1, and again to `draws` bootstrap samples, which `seed` decides. Runs with the same text in `seeds` are drawn
-/// together; without it each is drawn alone. Where runs do not differ by chance there are no
-/// samples.
+/// Fits Eq. 1, and again to `draws` bootstrap samples, which `seed` decides. Runs with the same
+/// text in `seeds` are drawn together; without it each is drawn alone. Where runs do not differ by
+/// chance there are no samples.
 pub fn fit_gap_bootstrap(
     temperature: &[f64],
     gap: &[f64],

@@ -114,10 +114,10 @@ impl Problem<'_, '_> {
     }
 
     /// The derivatives by one parameter. The step starts at the third root of the precision, in
-    /// units of the parameter (MINPACK takes the square
-    /// root, for one-sided differences). Near 0 that is no measure, so the step shrinks while the
-    /// curve changes by much, and grows while what is
-    /// seen of a change is rounding, as long as what it finds agrees with what smaller steps found.
+    /// units of the parameter (MINPACK takes the square root, for one-sided differences). Near 0
+    /// that is no measure, so the step shrinks while the curve changes by much, and grows while
+    /// what is seen of a change is rounding, as long as what it finds agrees with what smaller
+    /// steps found.
     fn by(&self, here: &DVector<f64>, size: f64, k: usize) -> Option<Difference> {
         /// Changes of the curve, in units of its size: of more than the first, curvature is in the
         /// difference.
@@ -198,9 +198,8 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_, '_> {
 }
 
 /// Standard errors of parameters from the derivatives of the residuals by them, which are known to
-/// the relative `accuracy`: s² (JᵀJ)⁻¹ with
-/// s² = SSR / (n − rank). NaN of a parameter that takes part in a direction in which nothing
-/// changes: the data do not determine it.
+/// the relative `accuracy`: s² (JᵀJ)⁻¹ with s² = SSR / (n − rank). NaN of a parameter that takes
+/// part in a direction in which nothing changes: the data do not determine it.
 pub(super) fn standard_errors(jacobian: &DMatrix<f64>, ssr: f64, accuracy: f64) -> Vec<f64> {
     /// A parameter's part in such a direction that is more than rounding.
     const PART: f64 = 1e-4;
@@ -362,8 +361,7 @@ mod tests {
     }
 
     /// SciPy's fits from starts that are hard for finite differences: parameters that are 0, or of
-    /// very different sizes, or not
-    /// determined (`make_curves.py`).
+    /// very different sizes, or not determined (`make_curves.py`).
     #[test]
     fn hard_starts_and_undetermined_parameters_end_as_scipy_says() {
         #[derive(serde::Deserialize)]

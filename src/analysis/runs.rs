@@ -9,8 +9,7 @@ use crate::error::{Error, Result};
 use crate::table::Table;
 
 /// The rows of each run in the order of epochs; runs in the order of first appearance. An epoch
-/// stands in one row: rows that are there twice would
-/// count twice.
+/// stands in one row: rows that are there twice would count twice.
 pub(super) fn by_run(epochs: &Table) -> Result<Vec<Vec<usize>>> {
     let runs = epochs.strings("run_id")?;
     let numbers = epochs.floats("epoch")?;

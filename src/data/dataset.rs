@@ -111,8 +111,8 @@ impl DataOp {
     }
 
     /// This operation on data of so many classes, with random numbers of its own: what was done
-    /// before with the same seed drew others. Plans
-    /// of earlier versions do not count, and mean what they meant: the same numbers again.
+    /// before with the same seed drew others. Plans of earlier versions do not count, and mean what
+    /// they meant: the same numbers again.
     fn after(self, earlier: &[Self], classes: usize) -> Self {
         let kind = std::mem::discriminant(&self);
         let count = earlier.iter().filter(|other| std::mem::discriminant(*other) == kind).count() as u32;
@@ -150,8 +150,7 @@ impl DataSpec {
     }
 
     /// The expected share of labels that are not the images' own: the probability of the label
-    /// noise, where there is one; 0
-    /// without any.
+    /// noise, where there is one; 0 without any.
     pub fn label_noise(&self) -> f64 {
         changed_labels(&self.operations, self.source.classes())
     }
@@ -445,8 +444,7 @@ mod tests {
     }
 
     /// What one operation of a kind draws, and how plans write it, is as ever; plans that repeat
-    /// one without saying so mean the same
-    /// numbers again.
+    /// one without saying so mean the same numbers again.
     #[test]
     fn operations_of_earlier_plans_mean_what_they_meant() {
         let read = |json: &str| serde_json::from_str::<DataOp>(json).unwrap();

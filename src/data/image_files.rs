@@ -1,13 +1,13 @@
 //! Parquet files with encoded images.
 //!
-//! The layout that public hubs use: a column of `struct<bytes: binary, path: string>` or plain `binary`
-//! with PNG or JPEG files, and a label column: integers, or texts, which are the classes' names and
-//! count in their order. Training files
-//! (`train…`) come before the others, each group in the order of the names.
+//! The layout that public hubs use: a column of `struct<bytes: binary, path: string>` or plain
+//! `binary` with PNG or JPEG files, and a label column: integers, or texts, which are the classes'
+//! names and count in their order. Training files (`train…`) come before the others, each group in
+//! the order of the names.
 //!
 //! A pixel is a byte per channel, grey or red, green and blue. What that cannot hold (16 bits,
-//! transparency, animation, inks) is refused and never
-//! dropped; an image is turned as its EXIF orientation says.
+//! transparency, animation, inks) is refused and never dropped; an image is turned as its EXIF
+//! orientation says.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -360,8 +360,7 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
 }
 
 /// What a JPEG's markers say that its decoder would pass over: too many scans, colours that are not
-/// light, an end that is missing, whose pixels would
-/// be grey.
+/// light, an end that is missing, whose pixels would be grey.
 fn check_jpeg(bytes: &[u8]) -> std::result::Result<(), String> {
     // In the data of a scan, 0xff is followed by 0 or a restart: the two bytes of a marker are one.
     let places = |marker: u8| bytes.windows(2).enumerate().filter(move |(_, pair)| *pair == [0xff, marker]);

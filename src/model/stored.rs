@@ -2,9 +2,8 @@
 //! tensor.
 //!
 //! Format: <https://github.com/huggingface/safetensors#format>. What is written is what the crate
-//! `safetensors` writes
-//! (wider types first, then by name), but it is written as it goes: nothing is held in memory
-//! besides one tensor.
+//! `safetensors` writes (wider types first, then by name), but it is written as it goes: nothing is
+//! held in memory besides one tensor.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -331,8 +331,7 @@ fn ordered(layout: &Layout, replicas: i64, channels_last: bool, values: &[f64]) 
 }
 
 /// Tensors by their names without what PyTorch's wrappers put into them: `module.` (DataParallel,
-/// averaged models) and `_orig_mod.`
-/// (`torch.compile`), around the whole network or a part of it.
+/// averaged models) and `_orig_mod.` (`torch.compile`), around the whole network or a part of it.
 fn unwrapped(state: State) -> Result<HashMap<String, Tensor>> {
     const WRAPPERS: [&str; 2] = ["module", "_orig_mod"];
     let mut found: HashMap<String, Tensor> = HashMap::new();

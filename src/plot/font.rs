@@ -47,8 +47,7 @@ pub(super) fn width(text: &str, size: f64) -> f64 {
 }
 
 /// The text itself, or its beginning with "…" when it is wider than `room` pixels. The beginning is
-/// looked for by halves:
-/// a longer one is wider.
+/// looked for by halves: a longer one is wider.
 pub(super) fn fit(text: &str, size: f64, room: f64) -> String {
     if width(text, size) <= room {
         return text.to_string();

@@ -1,6 +1,5 @@
 //! Options that are axes: their values, and every combination of them. How many combinations there
-//! are is known
-//! before any is made.
+//! are is known before any is made.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -166,8 +166,8 @@ impl Script {
     }
 
     /// Whether what is called on a value may be a function that a map holds. A key of a module's
-    /// maps that is also a
-    /// function's name is taken for the function, unless nothing but what is sure may be found.
+    /// maps that is also a function's name is taken for the function, unless nothing but what is
+    /// sure may be found.
     fn is_key(&self, name: &str) -> bool {
         let is_function = self.functions.contains_key(name);
         self.keys.contains(name) || (self.lent.contains(name) && (self.is_sure || !is_function))
@@ -632,8 +632,7 @@ fn called(ast: &AST, alias: &str) -> BTreeSet<String> {
 }
 
 /// Refuses what is about to run where it is certain to end with an unknown name: what was trained
-/// before would be lost. `before` has the
-/// functions and imports of earlier inputs.
+/// before would be lost. `before` has the functions and imports of earlier inputs.
 ///
 /// # Errors
 ///

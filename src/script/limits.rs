@@ -1,11 +1,9 @@
 //! How deep and how large the values of a script may become.
 //!
 //! Rhai's own limits on sizes would walk a whole array after each change of an element. Instead the
-//! variables are looked at now and
-//! then, when one of them is read: after so many reads, without which nothing becomes deeper or
-//! larger, or when much was allocated
-//! since. Until it is noticed a value may be deeper than the limit; the program's stack is made for
-//! that ([`STACK`]).
+//! variables are looked at now and then, when one of them is read: after so many reads, without
+//! which nothing becomes deeper or larger, or when much was allocated since. Until it is noticed a
+//! value may be deeper than the limit; the program's stack is made for that ([`STACK`]).
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -15,8 +13,7 @@ use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, 
 use crate::memory::allocated;
 
 /// Bytes of stack for whoever evaluates scripts: to drop, copy, compare and print values that are
-/// deeper than the limit and not noticed
-/// yet. Only what is touched is memory.
+/// deeper than the limit and not noticed yet. Only what is touched is memory.
 pub const STACK: usize = 1 << 30;
 
 /// Levels of arrays, maps and functions within one another.

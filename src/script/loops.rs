@@ -1,11 +1,10 @@
 //! Closures keep the value that a loop's variable had when they were made.
 //!
 //! Rhai's `for` has one variable for all turns, and writes into what closures captured of it. Where
-//! a closure captures the variable of a
-//! loop, the loop's body is therefore compiled as if it began with `let x = x;`, which makes
-//! another one in each turn. The words stand at
-//! the end of the body's first line where nothing else does, so that no column moves; else errors
-//! are told where they are in the text.
+//! a closure captures the variable of a loop, the loop's body is therefore compiled as if it began
+//! with `let x = x;`, which makes another one in each turn. The words stand at the end of the
+//! body's first line where nothing else does, so that no column moves; else errors are told where
+//! they are in the text.
 
 use rhai::{AST, ASTNode, Engine, ParseError, Position, Scope, Stmt};
 

@@ -1,6 +1,5 @@
 //! What a standard stream's terminal can do, by the usual conventions: <https://no-color.org>,
-//! <https://bixense.com/clicolors/>,
-//! and `TERM=dumb` for one that only writes line after line.
+//! <https://bixense.com/clicolors/>, and `TERM=dumb` for one that only writes line after line.
 
 use std::io::IsTerminal;
 

@@ -59,10 +59,9 @@ impl Past {
         Ok(attempts)
     }
 
-    /// None where there is no journal, or none of this run. One that cannot be read is an error: to pass it over
-    /// would be to train its epochs again. What no training of this run can have written ends the
-    /// part that counts, as
-    /// damage does.
+    /// None where there is no journal, or none of this run. One that cannot be read is an error: to
+    /// pass it over would be to train its epochs again. What no training of this run can have
+    /// written ends the part that counts, as damage does.
     fn read(files: &Files, run: &PlannedRun, folder: &Path) -> Result<Option<Self>> {
         let Some(bytes) = files.read_if_there(&folder.join(JOURNAL), LONGEST_JOURNAL)? else {
             return Ok(None);

@@ -37,8 +37,7 @@ pub struct Plan {
 
 impl PlannedRun {
     /// Checks what a file says of a run, as far as that can be done without its data: every value
-    /// as if a script had given
-    /// it, and the id, which names files.
+    /// as if a script had given it, and the id, which names files.
     pub(super) fn check(&self) -> Result<()> {
         self.spec.check_values()?;
         self.choice.check(&self.spec)?;

@@ -67,10 +67,10 @@ impl Process {
         THIS.clone()
     }
 
-    /// Whether this process still writes the journal. Its age tells, since a process may live on when its training has ended. Those of
-    /// this machine are looked up, too: one that has ended or is stopped is gone at once. `now` is
-    /// the file system's time, by which
-    /// the journal was last `touched`; a time that is still to come is no sign of life.
+    /// Whether this process still writes the journal. Its age tells, since a process may live on
+    /// when its training has ended. Those of this machine are looked up, too: one that has ended or
+    /// is stopped is gone at once. `now` is the file system's time, by which the journal was last
+    /// `touched`; a time that is still to come is no sign of life.
     pub fn writes(
         &self,
         journal: &Path,

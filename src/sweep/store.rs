@@ -548,9 +548,8 @@ impl Store {
 }
 
 /// An error where a new plan's folder holds what it must not. With results or extensions of a sweep
-/// whose plan is gone, what
-/// other programs read would be a mixture of two sweeps; a table of runs that is somebody's own
-/// would be replaced.
+/// whose plan is gone, what other programs read would be a mixture of two sweeps; a table of runs
+/// that is somebody's own would be replaced.
 fn free(files: &Files, dir: &Path, id: &str) -> Result<()> {
     let own = format!("sweep={id}");
     let results = files.names(&dir.join("metrics"))?;

@@ -28,8 +28,7 @@ const SWEEP: &str = "sweep.json";
 const METRICS: &str = "metrics";
 
 /// The Parquet files that a file name, a folder (with the folders in it) or a glob means, sorted.
-/// Of a sweep's folder these are
-/// its metrics, unless a path names another file or folder of its.
+/// Of a sweep's folder these are its metrics, unless a path names another file or folder of its.
 pub(super) fn files(path: &str) -> Result<Vec<PathBuf>> {
     let mut walk = Walk { path, entries: 0, found: Vec::new() };
     if Path::new(path).is_dir() {
@@ -264,9 +263,8 @@ fn decoded(text: &str) -> String {
 }
 
 /// The type of a key's values, given those of all files: integers, else numbers, else text. Numbers
-/// that are not written as
-/// numbers are, are codes, and stay text, as in DuckDB: `01001`, and more digits than an integer
-/// has.
+/// that are not written as numbers are, are codes, and stay text, as in DuckDB: `01001`, and more
+/// digits than an integer has.
 pub(super) fn type_of<'a>(key: &str, values: impl Iterator<Item = &'a str> + Clone) -> DataType {
     let is_integer = |text: &str| text.parse::<i64>().is_ok_and(|number| number.to_string() == text);
     let is_number = |text: &str| {

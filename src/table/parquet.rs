@@ -44,8 +44,7 @@ impl Table {
     }
 
     /// Reads these columns, as far as they are there, of one open Parquet file, and nothing of the
-    /// folders above it. The path is for
-    /// messages.
+    /// folders above it. The path is for messages.
     pub(crate) fn read_columns(path: &Path, file: File, wanted: &Schema) -> Result<Self> {
         let is_wanted = |name: &str| wanted.index_of(name).is_ok();
         crate::error::guarded(path, || read_opened(untrusted::open_file(path, file)?, is_wanted))
@@ -166,8 +165,7 @@ impl Table {
     }
 
     /// Writes row groups whose pages have checksums, and the seal. The crate writes neither, so its
-    /// pages are taken as they
-    /// come from the encoder.
+    /// pages are taken as they come from the encoder.
     fn seal_parquet(&self, file: impl Write + Send, options: ArrowWriterOptions) -> Encoded<()> {
         let taken = Arc::new(Taken::default());
         let options = options.with_page_store_factory(Arc::clone(&taken) as _);

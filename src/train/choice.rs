@@ -167,8 +167,7 @@ const LONGEST_UPDATE: f64 = 0.5;
 const SHARED_UPDATE: f64 = 0.05;
 
 /// Operations of an update in libtorch that are worth a thread of their own, some 5 to 10 ms.
-/// Below, threads wait for each other longer than
-/// they compute where others use the cores, too.
+/// Below, threads wait for each other longer than they compute where others use the cores, too.
 const OPERATIONS_OF_A_THREAD: f64 = 2e8;
 
 /// The threads that so many operations are worth.

@@ -2,11 +2,9 @@
 //! some unseen.
 //!
 //! Every page's header holds the CRC-32 of the page, as the format has it; other readers check it,
-//! too. What pages do not
-//! cover, headers and the footer, the seal does: right before the footer, where no reader looks,
-//! lie `kelvin crc32` and the
-//! CRC-32 of all other bytes of the file, in four bytes, little-endian. Files of earlier versions
-//! have neither.
+//! too. What pages do not cover, headers and the footer, the seal does: right before the footer,
+//! where no reader looks, lie `kelvin crc32` and the CRC-32 of all other bytes of the file, in four
+//! bytes, little-endian. Files of earlier versions have neither.
 
 use std::io::{self, Write};
 

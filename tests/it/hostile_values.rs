@@ -1,6 +1,5 @@
 //! Every function of the manual, called with what nobody should give it, answers or says what is
-//! wrong: in seconds, without a
-//! panic, within its memory, and without a file outside of its folder.
+//! wrong: in seconds, without a panic, within its memory, and without a file outside of its folder.
 
 use std::fs::{self, File};
 use std::process::Stdio;

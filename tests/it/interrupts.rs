@@ -173,8 +173,7 @@ fn left_behind() -> usize {
 }
 
 /// Waits until what a call left behind is over: it would slow down the next one, and fill the
-/// memory. `before` are those that
-/// earlier calls left.
+/// memory. `before` are those that earlier calls left.
 fn let_it_end(before: usize) {
     const PATIENCE: Duration = Duration::from_secs(3);
     let until = Instant::now() + PATIENCE;

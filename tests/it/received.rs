@@ -1,6 +1,5 @@
 //! Sweeps' folders that somebody else made, or put something into: nothing in them is believed,
-//! nothing outside of them is
-//! written or removed, and what is not kelvin's own stays.
+//! nothing outside of them is written or removed, and what is not kelvin's own stays.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

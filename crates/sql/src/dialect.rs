@@ -1,6 +1,5 @@
 //! SQL as kelvin writes it: the parser's generic dialect with the operators that people bring along
-//! from Python and Rhai,
-//! and with bounds on what is parsed.
+//! from Python and Rhai, and with bounds on what is parsed.
 
 use std::any::TypeId;
 
@@ -10,8 +9,8 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
 
 /// The generic dialect, as far as queries go, where `^` binds tighter than `*`: there it is a
-/// power. No comma may follow the last
-/// of a list: in `select lr, order from t`, `order` is a column.
+/// power. No comma may follow the last of a list: in `select lr, order from t`, `order` is a
+/// column.
 #[derive(Debug)]
 struct Kelvin;
 
@@ -88,8 +87,7 @@ impl Dialect for Kelvin {
 const LONGEST: usize = 4 << 20;
 
 /// Operators, names and brackets around a part of a text, at most. The engine looks at the parts of
-/// an expression
-/// recursively, and at each as often as it is deep.
+/// an expression recursively, and at each as often as it is deep.
 const DEEPEST: usize = 2000;
 
 /// Queries that `union` and the like put together, at most.
@@ -142,8 +140,8 @@ fn is_keyword(token: &Token, of: &[Keyword]) -> bool {
 }
 
 /// An upper bound of the depth of what is parsed from tokens: whatever stands between two commas
-/// may be a chain in which
-/// each part is in the next one, with what is in brackets at its innermost place.
+/// may be a chain in which each part is in the next one, with what is in brackets at its innermost
+/// place.
 fn depth<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
     /// What is between two brackets.
     #[derive(Default)]
@@ -202,8 +200,7 @@ fn depth<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
 }
 
 /// Puts words in quotes that begin a value of their own in SQL (`interval '1 day'`), where they do
-/// not: there they are
-/// columns.
+/// not: there they are columns.
 fn quote_columns(tokens: &mut [TokenWithSpan]) {
     let is_space = |token: &Token| matches!(token, Token::Whitespace(_));
     for at in 0..tokens.len() {

@@ -1,6 +1,6 @@
 //! The least and the greatest of floats, where NaN is greater than every number. The engine's, of
-//! groups, give the last
-//! value where there is a NaN, and the greatest finite number where all are -inf.
+//! groups, give the last value where there is a NaN, and the greatest finite number where all are
+//! -inf.
 
 use std::sync::Arc;
 

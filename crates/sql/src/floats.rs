@@ -1,11 +1,10 @@
 //! One NaN and one zero. The engine compares, sorts and groups floats by their bits, so every value
-//! has the bits that mean
-//! what DuckDB means: NaN equals itself and is greater than every number, -0 is 0.
+//! has the bits that mean what DuckDB means: NaN equals itself and is greater than every number, -0
+//! is 0.
 //!
 //! Columns are brought into this form when they come in. [`Canonical`] brings the value of every
-//! expression into it that
-//! can make another NaN (0 / 0 has a sign) or -0; expressions that choose among values (`case`,
-//! `coalesce`) cannot.
+//! expression into it that can make another NaN (0 / 0 has a sign) or -0; expressions that choose
+//! among values (`case`, `coalesce`) cannot.
 
 use std::sync::Arc;
 
@@ -173,8 +172,8 @@ const CHOOSING: [&str; 17] = [
 ];
 
 /// Brings expressions into the one form, and lets integers that leave their range be an error
-/// ([`numbers::checked`]).
-/// Comes after types were made to agree: both sides of an operator have one type.
+/// ([`numbers::checked`]). Comes after types were made to agree: both sides of an operator have one
+/// type.
 #[derive(Debug)]
 pub(crate) struct ExactNumbers;
 
@@ -217,8 +216,7 @@ fn chooses(expr: &Expr) -> bool {
 }
 
 /// A plan whose last columns are aggregates, each with whether it chooses, with a projection above
-/// it that brings the
-/// others into the one form: an aggregate cannot be wrapped where it stands.
+/// it that brings the others into the one form: an aggregate cannot be wrapped where it stands.
 fn canonical_outputs(
     computed: usize,
     choosing: Vec<bool>,

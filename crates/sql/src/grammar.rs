@@ -118,8 +118,7 @@ pub(crate) fn query(text: &str) -> Result<Statement, String> {
 }
 
 /// How many tables a query reads, where each use of a query in `with` reads its tables anew: the
-/// engine plans them all, and each
-/// may be twice the one before.
+/// engine plans them all, and each may be twice the one before.
 fn tables(statement: &Statement) -> usize {
     /// The sizes of the queries that have names so far, and of the largest.
     #[derive(Default)]

@@ -77,8 +77,7 @@ impl ExecutionPlan for Kept {
         let counted = rows.map(move |batch| {
             let batch = batch?;
             // Of a part of a longer column its own bytes count. Also of rows without columns
-            // something is kept: what is
-            // computed for each.
+            // something is kept: what is computed for each.
             let own =
                 batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0));
             bytes += own.sum::<usize>() + batch.num_rows() * size_of::<u64>();

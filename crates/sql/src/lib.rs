@@ -1,11 +1,11 @@
 //! SQL over Arrow record batches, through DataFusion.
 //!
 //! The engine is compiled in this crate and nowhere else: it is generic, asynchronous and slow to
-//! compile, so its users see a few plain functions. It follows Postgres; where users of pandas and DuckDB expect
-//! something else, kelvin follows DuckDB: `/` between integers is a float, `^` a power, what leaves the range of integers an
-//! error, nulls sort last, NaN is equal to itself and greater than every number, a column without a
-//! name of its own is called as
-//! it is written ([`rules`], [`floats`], [`grammar`]).
+//! compile, so its users see a few plain functions. It follows Postgres; where users of pandas and
+//! DuckDB expect something else, kelvin follows DuckDB: `/` between integers is a float, `^` a
+//! power, what leaves the range of integers an error, nulls sort last, NaN is equal to itself and
+//! greater than every number, a column without a name of its own is called as it is written
+//! ([`rules`], [`floats`], [`grammar`]).
 #![deny(missing_docs)]
 // A test that panics has failed.
 #![cfg_attr(test, allow(clippy::unwrap_used))]

@@ -15,9 +15,8 @@ use datafusion::physical_expr_common::datum::apply;
 use datafusion::prelude::Expr;
 
 /// A chain of `+`, `-` and `*` between integers of one type, from left to right: an error where it
-/// leaves the type's
-/// range. The engine's own go on at the other end. A chain is one function, because the engine asks
-/// for the type of functions within functions again and again.
+/// leaves the type's range. The engine's own go on at the other end. A chain is one function,
+/// because the engine asks for the type of functions within functions again and again.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
     /// One fewer than there are arguments.

@@ -53,8 +53,7 @@ impl ExprPlanner for Rules {
 }
 
 /// Arithmetic of integers, in 64 bits: narrow ones leave their range soon. That it does not leave
-/// this one,
-/// is checked when it is computed.
+/// this one, is checked when it is computed.
 fn arithmetic(
     op: Operator,
     expr: RawBinaryExpr,

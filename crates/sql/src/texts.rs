@@ -1,6 +1,5 @@
 //! Functions that make long texts of short ones. The engine makes them, whatever their length; here
-//! their length is
-//! bounded before they are made.
+//! their length is bounded before they are made.
 
 use std::sync::Arc;
 

@@ -373,10 +373,9 @@ fn stream(mouth: &Mouth, parent: &Arc<JupyterMessage>, error: bool, text: &str) 
 /// What jobs say.
 ///
 /// Who sits at a notebook sees it below the cell that started the job, at once. A program that runs
-/// one cell after another, such as nbclient,
-/// says so by letting nobody be asked (`allow_stdin`), and reads only what belongs to the cell that
-/// it waits for: it is told
-/// there, or where none runs with the next one.
+/// one cell after another, such as nbclient, says so by letting nobody be asked (`allow_stdin`),
+/// and reads only what belongs to the cell that it waits for: it is told there, or where none runs
+/// with the next one.
 struct News {
     mouth: Mouth,
     late: Mutex<Late>,

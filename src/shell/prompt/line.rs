@@ -62,8 +62,7 @@ fn style(kind: Kind, called: bool) -> Option<&'static str> {
 const LONG: usize = 4096;
 
 /// A line as it is edited, without what is hidden: the line editor gives that no width, so that an
-/// escape would push the cursor off its
-/// place. What becomes of the line shows it.
+/// escape would push the cursor off its place. What becomes of the line shows it.
 fn seen(line: &str) -> Cow<'_, str> {
     match line.chars().any(is_hidden) {
         true => Cow::Owned(line.chars().filter(|&c| !is_hidden(c)).collect()),

@@ -61,8 +61,7 @@ fn killed_at_any_time_a_sweep_goes_on_as_if_nothing_had_happened() {
 }
 
 /// Three processes train in one folder and are killed in turn: what is published stays as it is,
-/// and the end is as if
-/// nothing had happened.
+/// and the end is as if nothing had happened.
 #[test]
 fn killed_among_three_in_one_folder_a_sweep_goes_on_as_if_nothing_had_happened() {
     let kills = many(9, 200);
