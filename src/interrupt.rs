@@ -271,9 +271,11 @@ pub fn leave_behind<T: Send + 'static>(
         // Nobody may be waiting any more.
         let _ = sender.send(result);
     };
-    std::thread::Builder::new().name("kelvin-native".to_owned()).stack_size(STACK).spawn(thread).map_err(
-        |error| Error::invalid(format!("{what}: the system starts no more threads ({error}); see ulimit -u")),
-    )?;
+    std::thread::Builder::new()
+        .name("kelvin-native".to_owned())
+        .stack_size(STACK)
+        .spawn(thread)
+        .map_err(|error| Error::invalid(format!("{what}: {}", crate::threads::refused(&error))))?;
     loop {
         match receiver.recv_timeout(LOOK) {
             Ok(Ok(result)) => return result,

@@ -108,24 +108,23 @@ pub(super) fn files(path: &str) -> Result<Vec<PathBuf>> {
 
 /// Says which of the files is not a whole one, as far as its ends tell.
 pub(super) fn check(files: &[PathBuf]) -> Result<()> {
-    for path in files {
-        door::open(path, u64::MAX)?;
-    }
-    let is_whole = |path: &PathBuf| -> std::io::Result<bool> {
-        let mut file = File::open(path)?;
+    let is_whole = |mut file: File| -> std::io::Result<bool> {
         let mut ends = [[0; 4]; 2];
         file.read_exact(&mut ends[0])?;
         file.seek(SeekFrom::End(-4))?;
         file.read_exact(&mut ends[1])?;
         Ok(ends == [*b"PAR1"; 2])
     };
-    let broken = files.iter().find(|path| !is_whole(path).unwrap_or(false));
-    broken.map_or(Ok(()), |path| {
-        let path = path.display();
-        Err(Error::invalid(format!(
-            "{path}: expected PAR1 at both ends, as a whole Parquet file has; fetch it again"
-        )))
-    })
+    for path in files {
+        let (file, _) = door::open(path, u64::MAX)?;
+        if !is_whole(file).unwrap_or(false) {
+            let path = path.display();
+            return Err(Error::invalid(format!(
+                "{path}: expected PAR1 at both ends, as a whole Parquet file has; fetch it again"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn read_file(path: &Path, image: Option<&str>, label: Option<&str>, into: &mut Decoded) -> Result<()> {

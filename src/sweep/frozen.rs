@@ -2,6 +2,7 @@
 //! up, so that no file ever changes.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,9 @@ pub fn path(dir: &Path, number: usize) -> PathBuf {
 pub fn there(dir: &Path) -> Result<()> {
     match std::fs::symlink_metadata(path(dir, 1)) {
         Ok(_) => Ok(()),
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(Error::io(dir, error))
+        }
         Err(_) => Err(Error::invalid(format!(
             "{}: expected a folder with a sweep (sweep.json), found none; make one with sweep(#{{…}}).run(dir)",
             dir.display()

@@ -90,6 +90,12 @@ impl Listing {
     fn is_metrics(&self, path: &Path) -> bool {
         self.is_sweep && path.file_name().is_some_and(|name| name == METRICS)
     }
+
+    /// Whether this is a folder that patterns go into: any, but of a sweep its metrics and other
+    /// sweeps.
+    fn is_followed(&self, path: &Path, is_folder: bool) -> bool {
+        is_folder && (!self.is_sweep || self.is_metrics(path) || path.join(SWEEP).is_file())
+    }
 }
 
 impl Walk<'_> {
@@ -130,7 +136,9 @@ impl Walk<'_> {
         let metrics_alone =
             is_anywhere || listing.entries.iter().any(|(path, _)| listing.is_metrics(path) && matches(path));
         for (path, is_folder) in &listing.entries {
-            let is_meant = !listing.is_sweep || !metrics_alone || listing.is_metrics(path);
+            let is_below = !rest.is_empty() && listing.is_followed(path, *is_folder);
+            let is_meant = !listing.is_sweep || !metrics_alone || is_below;
+            let is_meant = is_meant || listing.is_metrics(path);
             if is_meant && matches(path) && (*is_folder || rest.is_empty()) {
                 self.glob(path, rest, false)?;
             }
@@ -146,7 +154,7 @@ impl Walk<'_> {
         self.glob(folder, parts, true)?;
         let listing = self.list(folder)?;
         for (path, is_folder) in &listing.entries {
-            if *is_folder && (!listing.is_sweep || listing.is_metrics(path)) {
+            if listing.is_followed(path, *is_folder) {
                 self.anywhere(path, parts)?;
             }
         }
@@ -395,6 +403,16 @@ mod tests {
         for path in ["**/metrics/*/*.parquet", "**/metrics", "**/sweep=*/*", "**/r1.parquet"] {
             assert_eq!(names(path), metrics, "{path}");
         }
+        // A sweep may lie within another's folder.
+        let inner = folder.path().join("a/inner");
+        std::fs::create_dir_all(inner.join("metrics/sweep=s2")).unwrap();
+        std::fs::write(inner.join("sweep.json"), "").unwrap();
+        std::fs::write(inner.join("metrics/sweep=s2/r2.parquet"), "").unwrap();
+        let both = ["a/inner/metrics/sweep=s2/r2.parquet", metrics[0]];
+        assert_eq!(names("a/**/*.parquet"), both);
+        assert_eq!(names("a/*/metrics/*/*.parquet"), both[..1]);
+        assert_eq!(names("a"), metrics[..1]);
+        std::fs::remove_dir_all(&inner).unwrap();
         // What is named is what is meant.
         assert_eq!(names("a/runs.parquet"), ["a/runs.parquet"]);
         assert_eq!(names("a/*.parquet"), ["a/runs.parquet"]);

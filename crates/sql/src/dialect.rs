@@ -188,6 +188,8 @@ fn depth<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
                 levels.push(Level::default());
             }
             token if is_keyword(token, &[Keyword::WHEN]) => levels[level].end_part(),
+            // How many queries stand side by side is counted apart.
+            token if is_keyword(token, &PUTS_TOGETHER) => levels[level].end_part(),
             token if is_keyword(token, &[Keyword::END]) => close(&mut levels),
             _ => levels[level].own += 1,
         }
@@ -305,8 +307,8 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        let (_, found) =
-            query(Vec::new(), &chain("select 1", " union all ", 150), 1 << 30, &|| false).unwrap();
+        let one = "select x from (select 3 as x) t where x > 1 and x < 5 and not x = 4";
+        let (_, found) = query(Vec::new(), &chain(one, " union all ", 150), 1 << 30, &|| false).unwrap();
         assert_eq!(found.iter().map(|batch| batch.num_rows()).sum::<usize>(), 150);
     }
 
