@@ -315,10 +315,10 @@ fn every_function_hears_an_interrupt() {
                     break;
                 }
                 Some((time, said)) => {
-                    assert!(
-                        !said.contains("kelvin itself failed") && said != "the thread died",
-                        "{script}: {said}"
-                    );
+                    // A call that is refused because a name is wrong would show nothing.
+                    let wrong = ["kelvin itself failed", "unknown variable", "unknown function"];
+                    let is_wrong = said == "the thread died" || wrong.iter().any(|text| said.contains(text));
+                    assert!(!is_wrong, "{script}: {said}");
                     took = took.map_or(time, |before: Duration| time.map(|time| time.min(before)));
                     if took.is_none_or(|took| took < bound()) {
                         break;
@@ -341,5 +341,7 @@ fn every_function_hears_an_interrupt() {
     }
     let most = heard.last().map_or(Duration::ZERO, |(took, _)| *took);
     say(&format!("{} calls, {} interrupted, heard after {most:?} at most", scripts.len(), heard.len()));
+    // Of all of them two in three were at work when they were interrupted.
+    assert!(!only.is_empty() || heard.len() >= scripts.len() / 4, "few calls were still at work");
     assert!(slow.is_empty(), "not heard within {:?}:\n{}", bound(), slow.join("\n"));
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kelvin::sweep::Store;
 
-use super::{Dice, assert_same, files_in, many, repeated, results};
+use super::{Dice, Results, assert_same, files_in, many, repeated, results};
 use crate::support::{Lab, SCRIPT, wait_until};
 
 const SWEEP: &str = r#"
@@ -21,15 +22,21 @@ fn arguments<'a>(dir: &'a str, every: &'a str) -> [&'a str; 6] {
     [SCRIPT, "-q", "-D", dir, "-D", every]
 }
 
+/// A folder with the sweep that nothing happened to, what it gave, and how long it took.
+fn undisturbed() -> (Lab, Results, Duration) {
+    let lab = Lab::new();
+    lab.write(SCRIPT, SWEEP);
+    let run = lab.run(arguments("dir=oracle", "every=0"));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let oracle = results(&lab.path("oracle"));
+    (lab, oracle, run.time)
+}
+
 /// Fault 1.
 #[test]
 fn killed_at_any_time_a_sweep_goes_on_as_if_nothing_had_happened() {
     let kills = many(8, 200);
-    let lab = Lab::new();
-    lab.write(SCRIPT, SWEEP);
-    let undisturbed = lab.run(arguments("dir=oracle", "every=0"));
-    assert_eq!(undisturbed.code, Some(0), "{}", undisturbed.stderr);
-    let oracle = results(&lab.path("oracle"));
+    let (lab, oracle, time) = undisturbed();
     let mut dice = Dice::new();
     let (mut killed, mut sweeps, mut again) = (0, 0, 0);
     while killed < kills {
@@ -42,7 +49,7 @@ fn killed_at_any_time_a_sweep_goes_on_as_if_nothing_had_happened() {
                 ["every=0", "every=0.01", "every=60"][dice.below(10).min(2) * usize::from(killed % 2 > 0)];
             let program = lab.start(arguments(&dir, every));
             if killed < kills {
-                std::thread::sleep(dice.up_to(undisturbed.time));
+                std::thread::sleep(dice.up_to(time));
                 program.signal(libc::SIGKILL);
             }
             let run = program.end();
@@ -65,11 +72,7 @@ fn killed_at_any_time_a_sweep_goes_on_as_if_nothing_had_happened() {
 #[test]
 fn killed_among_three_in_one_folder_a_sweep_goes_on_as_if_nothing_had_happened() {
     let kills = many(9, 200);
-    let lab = Lab::new();
-    lab.write(SCRIPT, SWEEP);
-    let undisturbed = lab.run(arguments("dir=oracle", "every=0"));
-    assert_eq!(undisturbed.code, Some(0), "{}", undisturbed.stderr);
-    let oracle = results(&lab.path("oracle"));
+    let (lab, oracle, time) = undisturbed();
     let mut dice = Dice::new();
     let (mut killed, mut folders) = (0, 0);
     while killed < kills {
@@ -81,7 +84,7 @@ fn killed_among_three_in_one_folder_a_sweep_goes_on_as_if_nothing_had_happened()
         let mut programs: Vec<_> = (0..3).map(|_| start(&mut dice)).collect();
         let mut published: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
         while killed < kills {
-            std::thread::sleep(dice.up_to(undisturbed.time / 2));
+            std::thread::sleep(dice.up_to(time / 2));
             let victim = programs.swap_remove(dice.below(programs.len()));
             victim.signal(libc::SIGKILL);
             let end = victim.end();
