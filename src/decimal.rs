@@ -32,7 +32,7 @@ impl Decimal {
 }
 
 /// The double nearest to `digits` · 10^`exponent`; Rust reads numbers correctly rounded.
-fn nearest(digits: impl std::fmt::Display, exponent: i32) -> f64 {
+fn nearest_double(digits: impl std::fmt::Display, exponent: i32) -> f64 {
     format!("{digits}e{exponent}").parse().unwrap_or(f64::NAN)
 }
 
@@ -40,7 +40,7 @@ fn nearest(digits: impl std::fmt::Display, exponent: i32) -> f64 {
 pub fn product(factor: f64, times: u64) -> f64 {
     let exact = Decimal::of(factor).and_then(|decimal| {
         let digits = i128::from(decimal.digits).checked_mul(times.into())?;
-        Some(nearest(digits, decimal.exponent))
+        Some(nearest_double(digits, decimal.exponent))
     });
     exact.unwrap_or(factor * times as f64)
 }
@@ -87,7 +87,7 @@ fn divided(decimal: Decimal, divisor: u64) -> f64 {
         quotient.push('1');
         exponent -= 1;
     }
-    nearest(quotient, exponent)
+    nearest_double(quotient, exponent)
 }
 
 /// Evenly spaced numbers from a first one up or down to an end that is not among them, each the
@@ -147,7 +147,7 @@ impl Iterator for Steps {
         let at = self.next;
         self.next += 1;
         let exact = self.exact.and_then(|(start, by, exponent)| {
-            Some(nearest(start.checked_add(by.checked_mul(i128::from(at))?)?, exponent))
+            Some(nearest_double(start.checked_add(by.checked_mul(i128::from(at))?)?, exponent))
         });
         Some(exact.unwrap_or(self.from + at as f64 * self.step))
     }
@@ -170,7 +170,7 @@ mod tests {
             [(0.3, 3, -1), (-0.03125, -3125, -5), (96.0, 96, 0), (1e300, 1, 300), (5e-324, 5, -324)]
         {
             assert_eq!(Decimal::of(value), Some(Decimal { digits, exponent }));
-            assert_eq!(nearest(digits, exponent), value);
+            assert_eq!(nearest_double(digits, exponent), value);
         }
         assert_eq!((Decimal::of(f64::NAN), Decimal::of(f64::INFINITY)), (None, None));
     }

@@ -273,7 +273,7 @@ pub fn leave_behind<T: Send + 'static>(
     };
     std::thread::Builder::new()
         .name("kelvin-native".to_owned())
-        .stack_size(STACK)
+        .stack_size(NATIVE_STACK)
         .spawn(thread)
         .map_err(|error| Error::invalid(format!("{what}: {}", crate::threads::refused(&error))))?;
     loop {
@@ -294,7 +294,7 @@ pub fn leave_behind<T: Send + 'static>(
 }
 
 /// Bytes of stack for threads that run other libraries' recursions. Only what is touched is memory.
-const STACK: usize = 64 << 20;
+const NATIVE_STACK: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {

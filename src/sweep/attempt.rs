@@ -12,7 +12,7 @@ use super::journal::{Checkpoint, Lines, Record, parse};
 use super::plan::PlannedRun;
 use super::process::{Process, Writing, touch};
 use super::provenance::Ended;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::{Files, is_aside};
 use crate::hash::sha256;
 use crate::model::MOST_PARAMETERS;
@@ -137,10 +137,12 @@ fn best(files: &Files, run: &str, made_by: &str, attempts: &[Past]) -> Result<Op
         .collect();
     candidates.sort_by_key(|(_, checkpoint)| std::cmp::Reverse(checkpoint.position));
     for (attempt, checkpoint) in candidates {
-        // Only the last ones are still there.
-        let Some(bytes) = files.read_if_there(&attempt.folder.join(&checkpoint.file), LONGEST_CHECKPOINT)?
-        else {
-            continue;
+        let file = attempt.folder.join(&checkpoint.file);
+        let bytes = match files.read_if_there(&file, LONGEST_CHECKPOINT) {
+            Ok(Some(bytes)) => bytes,
+            // Only the last ones are still there, and one that is too long is none.
+            Ok(None) | Err(Error::Invalid(_)) => continue,
+            Err(error) => return Err(error),
         };
         if sha256(&bytes) != checkpoint.sha256 {
             continue;

@@ -160,7 +160,7 @@ fn depth<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
         }
     }
     /// A function in a function takes the engine as long as many operators.
-    const POWER: usize = 20;
+    const OF_A_POWER: usize = 20;
     let mut levels = vec![Level::default()];
     let close = |levels: &mut Vec<Level>| {
         if let Some(mut level) = levels.pop() {
@@ -182,7 +182,7 @@ fn depth<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
                 levels.push(Level::default());
             }
             Token::RParen | Token::RBracket | Token::RBrace => close(&mut levels),
-            Token::Caret => levels[level].own += POWER,
+            Token::Caret => levels[level].own += OF_A_POWER,
             token if is_keyword(token, &[Keyword::CASE]) => {
                 levels[level].own += 1;
                 levels.push(Level::default());

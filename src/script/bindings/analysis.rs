@@ -304,7 +304,7 @@ fn numbers(name: &str, values: &Array) -> Result<Vec<f64>> {
 }
 
 /// Parameters of a formula: the normal equations of more cannot be interrupted.
-const MOST_PARAMETERS: usize = 100;
+const MOST_FITTED: usize = 100;
 
 fn curve(
     context: &NativeCallContext,
@@ -330,9 +330,9 @@ fn curve(
             None => Err(Error::invalid("curve_fit: sigma: expected an array of numbers, one per point")),
         });
         let (xs, ys, p0) = (numbers("xs", &xs)?, numbers("ys", &ys)?, numbers("p0", &p0)?);
-        if p0.len() > MOST_PARAMETERS {
+        if p0.len() > MOST_FITTED {
             return Err(Error::invalid(format!(
-                "curve_fit: p0: expected at most {MOST_PARAMETERS} parameters, found {}",
+                "curve_fit: p0: expected at most {MOST_FITTED} parameters, found {}",
                 p0.len()
             )));
         }
