@@ -492,6 +492,21 @@ mod tests {
         assert_eq!(names(folder.path()), ["t.csv"]);
     }
 
+    /// What an interrupt left behind may come to its end later.
+    #[test]
+    fn after_an_interrupt_no_file_appears() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        // As a job in the background, so that no other test's work is stopped.
+        let scope = crate::interrupt::Scope::default();
+        scope.raise();
+        crate::interrupt::work_for(Some(scope));
+        let written = write_bytes(&path, b"late");
+        crate::interrupt::work_for(None);
+        assert!(matches!(written, Err(Error::Interrupted)), "{written:?}");
+        assert_eq!(names(folder.path()), Vec::<String>::new());
+    }
+
     /// The file and its name are durable, in this order.
     #[test]
     fn a_file_is_durable_before_it_has_its_name() {
