@@ -1,9 +1,12 @@
 //! The fit of Eq. 1 for each value of a column, and for all rows together.
 
+use std::collections::HashMap;
+
 use super::bootstrap::fit_gap_bootstrap;
 use super::fit::{GapFit, fit_gap};
 use super::groups::{SEEDS, keys, one_row_per_run};
 use crate::error::{Error, Result};
+use crate::interrupt::{check, check_at};
 use crate::table::{Cell, Table};
 
 /// What is fitted.
@@ -73,14 +76,19 @@ pub fn fit_by(table: &Table, by: &str, options: &FitOptions) -> Result<Vec<Group
     let seeds = seeds(table)?;
     let column = table.column(by)?;
     let mut groups: Vec<(Cell, Vec<usize>)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for row in 0..table.len() {
+        check_at(row)?;
         let cell = Cell::of(column, row);
-        match groups.iter_mut().find(|(value, _)| same(value, &cell)) {
+        if cell == Cell::Null {
+            continue;
+        }
+        let place = *places.entry(key(&cell)).or_insert(groups.len());
+        match groups.get_mut(place) {
             Some((_, rows)) => rows.push(row),
             None => groups.push((cell, vec![row])),
         }
     }
-    groups.retain(|(value, _)| *value != Cell::Null);
     if groups.is_empty() {
         return Err(Error::invalid(format!("fit_gap: by: the column `{by}` has no values")));
     }
@@ -89,24 +97,26 @@ pub fn fit_by(table: &Table, by: &str, options: &FitOptions) -> Result<Vec<Group
         _ => a.to_string().cmp(&b.to_string()),
     });
     groups.push((Cell::Null, (0..table.len()).collect()));
-    Ok(groups
+    groups
         .into_iter()
         .map(|(value, rows)| {
+            check()?;
             let pick = |column: &[f64]| rows.iter().map(|&row| column[row]).collect::<Vec<_>>();
             let (x, y) = (pick(&x), pick(&y));
             let seeds: Option<Vec<String>> =
                 seeds.as_ref().map(|seeds| rows.iter().map(|&row| seeds[row].clone()).collect());
             let n = x.iter().zip(&y).filter(|(x, y)| x.is_finite() && y.is_finite()).count();
-            GroupFit { value, n, fit: fit(&x, &y, seeds.as_deref(), options) }
+            Ok(GroupFit { value, n, fit: fit(&x, &y, seeds.as_deref(), options) })
         })
-        .collect())
+        .collect()
 }
 
-/// Whether two cells belong to one group: NaN is a value like others.
-fn same(one: &Cell, other: &Cell) -> bool {
-    match (one, other) {
-        (Cell::Float(one), Cell::Float(other)) => one == other || one.is_nan() && other.is_nan(),
-        (one, other) => one == other,
+/// What the cells of one group have in common: NaN is a value like others, and −0 is 0.
+fn key(cell: &Cell) -> String {
+    match cell {
+        Cell::Float(value) if value.is_nan() => f64::NAN.to_string(),
+        Cell::Float(value) => (value + 0.0).to_string(),
+        other => other.to_string(),
     }
 }
 
