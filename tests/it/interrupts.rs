@@ -1,7 +1,8 @@
 //! Every function of the manual, and Rhai's own, called with more than can be done at once, hears
 //! an interrupt soon.
 //!
-//! The calls are made in this process, as jobs in the background: each has an interrupt of its own.
+//! The calls are made within one process, as jobs in the background: each has an interrupt of its
+//! own.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,7 @@ use kelvin::script::{Output, Session, Shown, engine, evaluate, guarded, redirect
 use kelvin::table::Table;
 
 use crate::manual::{Known, known, large, large_option, required, soak, takes_options, with_option};
-use crate::support::say;
+use crate::support::{in_own_process, is_asked_for, say};
 
 /// From a call's beginning to its interrupt.
 fn delay() -> Duration {
@@ -267,6 +268,16 @@ const RHAI: [&str; 34] = [
 
 #[test]
 fn every_function_hears_an_interrupt() {
+    in_own_process(CALLS);
+}
+
+const CALLS: &str = "interrupts::calls_are_interrupted";
+
+#[test]
+fn calls_are_interrupted() {
+    if !is_asked_for(CALLS) {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let pipe = std::ffi::CString::new(format!("{path}/pipe")).unwrap();

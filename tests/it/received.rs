@@ -6,7 +6,6 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +24,7 @@ use sha2::{Digest, Sha256};
 use tch::Device;
 
 use crate::faults::{Dice, many};
-use crate::support::Lab;
+use crate::support::{Lab, in_own_process, is_asked_for};
 use crate::terminal::{CTRL_C, ENTER, PROMPT, Terminal};
 
 const SWEEP: &str = "sweep(#{ data: digits(), train: 60, test: 20, model: linear(), lr: [0.1, 0.2], batch: 10, \
@@ -650,14 +649,13 @@ fn is_short(run: &PlannedRun) -> bool {
     model && data && spec.train <= 2000 && spec.measure.is_none()
 }
 
-/// Says whether a process of this test does the work, and in which home.
-const HOME: &str = "KELVIN_MUTANTS_IN";
+const MUTANTS: &str = "received::opens_mutants";
 
 /// The process that opens mutants; alone it does nothing. In a process of its own, since it counts
 /// the panics of all threads.
 #[test]
 fn opens_mutants() {
-    if std::env::var_os(HOME).is_none() {
+    if !is_asked_for(MUTANTS) {
         return;
     }
     let panics: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -746,14 +744,7 @@ fn opens_mutants() {
 
 #[test]
 fn mutants_of_plans_and_journals_are_refused_or_harmless() {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "received::opens_mutants", "--nocapture"])
-        .env(HOME, "1")
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{}: {said}", output.status);
+    let said = in_own_process(MUTANTS);
     let figures = said.lines().find_map(|line| line.split("FIGURES ").nth(1));
     println!("{}", figures.expect("the process did its work"));
 }

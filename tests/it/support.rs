@@ -34,6 +34,27 @@ pub fn missing<'a>(programs: &[&'a str]) -> Vec<&'a str> {
     programs.iter().copied().filter(|name| !found(name)).collect()
 }
 
+/// Runs a test of this program in a process of its own, and returns what it printed: it may die, or
+/// use much memory. Alone the test does nothing: see [`is_asked_for`].
+pub fn in_own_process(test: &str) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(ASKED_FOR, test)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}: {said}", output.status);
+    said
+}
+
+/// Whether this is the process that [`in_own_process`] made for this test.
+pub fn is_asked_for(test: &str) -> bool {
+    std::env::var_os(ASKED_FOR).is_some_and(|asked| asked == test)
+}
+
+const ASKED_FOR: &str = "KELVIN_TEST_ASKED_FOR";
+
 /// The name under which [`Lab::script`] saves and runs a script.
 pub const SCRIPT: &str = "script.rhai";
 
@@ -124,6 +145,8 @@ impl Lab {
     /// Starts the program. Its output goes to files: not a terminal, and nothing to be emptied meanwhile.
     pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Started {
         let output = tempfile::tempdir_in(self.output.path()).unwrap().keep();
+        // Until it has its own memory the new process has this one's, whose peak would count as its.
+        let _ = fs::write("/proc/self/clear_refs", "5");
         let child = self
             .kelvin()
             .args(arguments)
