@@ -16,7 +16,7 @@ use kelvin::model::ModelSpec;
 use kelvin::optim::{OptimizerSpec, Schedule, Sgd};
 use kelvin::torch::Precision;
 use kelvin::train::engine::{Settings, Task, cores, run};
-use kelvin::train::{Choice, Order, RunSpec, Seeds, TrainMetrics};
+use kelvin::train::{ExecutionStrategy, Order, RunSpec, Seeds, TrainMetrics};
 
 /// Seconds that a measurement should take.
 const SECONDS: f64 = 0.3;
@@ -49,10 +49,10 @@ fn spec(model: &ModelSpec, side: usize, batch: usize, steps: usize, seed: i64) -
 }
 
 /// Images per second of one core.
-fn measure(model: &ModelSpec, side: usize, batch: usize, choice: Choice, steps: usize) -> f64 {
-    let stack = choice.largest(Precision::Float32, tch::Device::Cpu);
+fn measure(model: &ModelSpec, side: usize, batch: usize, strategy: ExecutionStrategy, steps: usize) -> f64 {
+    let stack = strategy.largest(Precision::Float32, tch::Device::Cpu);
     let tasks: Vec<Task> = (0..stack * cores())
-        .map(|seed| Task::new(spec(model, side, batch, steps, seed as i64), choice))
+        .map(|seed| Task::new(spec(model, side, batch, steps, seed as i64), strategy))
         .collect();
     let images = tasks.len() * batch * steps;
     let start = Instant::now();
@@ -83,33 +83,33 @@ fn main() {
         cases.push((ModelSpec::Linear, 8, batch));
     }
     for (model, side, batch) in cases {
-        let mut choices: Vec<Choice> = Vec::new();
+        let mut choices: Vec<ExecutionStrategy> = Vec::new();
         if kept.is_none() {
             let fits = |stack: &usize| stack * batch * side * side <= 1 << 18;
             let stacks = [1, 2, 4, 6, 8, 12, 16, 24].into_iter().filter(fits);
-            choices.extend(stacks.map(|stack| Choice::torch(stack, 1)));
+            choices.extend(stacks.map(|stack| ExecutionStrategy::torch(stack, 1)));
         }
         if matches!(model, ModelSpec::Resnet { .. }) {
             // Full lanes are about as fast with any number of images in a vector.
-            choices.push(Choice::lanes(Precision::Float32, 4));
+            choices.push(ExecutionStrategy::lanes(Precision::Float32, 4));
         }
-        let stack = |choice: Choice| choice.largest(Precision::Float32, tch::Device::Cpu);
+        let stack = |strategy: ExecutionStrategy| strategy.largest(Precision::Float32, tch::Device::Cpu);
         let mut best = vec![0f64; choices.len()];
         for _ in 0..3 {
-            for (&choice, best) in choices.iter().zip(&mut best) {
+            for (&strategy, best) in choices.iter().zip(&mut best) {
                 // The last speed decides how many steps fill the time.
-                let steps = *best * SECONDS / (batch * stack(choice)) as f64;
+                let steps = *best * SECONDS / (batch * stack(strategy)) as f64;
                 // What takes much longer than that for two steps is known well enough after one measurement.
                 if *best > 0.0 && steps < 0.2 {
                     continue;
                 }
                 let steps = steps.ceil().clamp(2.0, 400.0) as usize;
-                *best = best.max(measure(&model, side, batch, choice, steps));
+                *best = best.max(measure(&model, side, batch, strategy, steps));
             }
         }
-        for (&choice, best) in choices.iter().zip(best) {
-            let (backend, name, width) = (choice.backend.name(), model.info().name, model.width());
-            println!("{backend},{name},{width},{side},{batch},{},{best:.0}", stack(choice));
+        for (&strategy, best) in choices.iter().zip(best) {
+            let (backend, name, width) = (strategy.backend.name(), model.info().name, model.width());
+            println!("{backend},{name},{width},{side},{batch},{},{best:.0}", stack(strategy));
         }
     }
 }

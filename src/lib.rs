@@ -25,6 +25,7 @@ pub mod interrupt;
 pub mod memory;
 pub mod model;
 pub mod optim;
+pub mod options;
 pub mod plot;
 pub mod rng;
 #[cfg(feature = "script")]

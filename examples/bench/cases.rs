@@ -7,7 +7,7 @@ use kelvin::model::{ModelSpec, Network};
 use kelvin::optim::{OptimizerSpec, Schedule, Sgd};
 use kelvin::sweep::Plan;
 use kelvin::torch::Precision;
-use kelvin::train::{Choice, InitFile, Order, RunSpec, Seeds, TrainMetrics};
+use kelvin::train::{ExecutionStrategy, InitFile, Order, RunSpec, Seeds, TrainMetrics};
 use tch::{Device, Kind, Tensor};
 
 use super::Outcome;
@@ -83,9 +83,9 @@ impl Case {
     }
 
     /// How the program would execute the case.
-    pub fn choice(self) -> Outcome<Choice> {
+    pub fn strategy(self) -> Outcome<ExecutionStrategy> {
         let specs = (0..self.runs as i64).map(|seed| self.spec(seed, 1, 2)).collect();
-        Ok(Plan::new(specs)?.runs[0].choice)
+        Ok(Plan::new(specs)?.runs[0].strategy)
     }
 
     /// Training images (as float32, normalised) with labels, and first weights, for PyTorch; the weights for kelvin, too.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use kelvin::data::Dataset;
 use kelvin::torch::Precision;
 use kelvin::train::engine::{Event, Settings, Task, cores, run};
-use kelvin::train::{Choice, RunSpec, TrainMetrics};
+use kelvin::train::{ExecutionStrategy, RunSpec, TrainMetrics};
 use tch::{Device, Kind, Tensor};
 
 use super::cases::{Case, Files};
@@ -109,8 +109,13 @@ fn peak(device: Device) -> f64 {
 }
 
 /// The case's runs trained by kelvin, as the program would: everything from drawing data and weights on counts.
-fn kelvin(case: Case, choice: Choice, device: Device, spec: impl Fn(i64) -> RunSpec) -> Outcome<f64> {
-    let tasks: Vec<Task> = (0..case.runs as i64).map(|seed| Task::new(spec(seed), choice)).collect();
+fn kelvin(
+    case: Case,
+    strategy: ExecutionStrategy,
+    device: Device,
+    spec: impl Fn(i64) -> RunSpec,
+) -> Outcome<f64> {
+    let tasks: Vec<Task> = (0..case.runs as i64).map(|seed| Task::new(spec(seed), strategy)).collect();
     let start = Instant::now();
     run(tasks, Settings::on(device), &mut |event| match event {
         Event::Ended { outcome, .. } => match outcome.error {
@@ -125,8 +130,8 @@ fn kelvin(case: Case, choice: Choice, device: Device, spec: impl Fn(i64) -> RunS
 /// Seconds of a first training, epochs to be taken off every measurement, and epochs beyond those that take as long as
 /// it should. On a CPU nothing is taken off. On a GPU runs start one after another (their graphs are recorded one at a time), and the
 /// first ones train while the others start: what is taken off lasts until all have started, so that it holds all of it.
-fn warm_up(case: Case, choice: Choice, device: Device) -> Outcome<(f64, u32, u32)> {
-    let train = |epochs| kelvin(case, choice, device, |seed| case.spec(seed, epochs, 2));
+fn warm_up(case: Case, strategy: ExecutionStrategy, device: Device) -> Outcome<(f64, u32, u32)> {
+    let train = |epochs| kelvin(case, strategy, device, |seed| case.spec(seed, epochs, 2));
     let fill = |each: f64| (seconds(case, device) / each).ceil().clamp(1.0, 5000.0) as u32;
     if device == Device::Cpu {
         let warmup = train(1)?;
@@ -214,11 +219,11 @@ pub fn train(bench: &mut Bench) -> Outcome<()> {
             continue;
         }
         let files = case.export(bench.folder.path())?;
-        let choice = case.choice()?;
+        let strategy = case.strategy()?;
         // Both sides have the images in memory.
         let _images = Dataset::open(&case.spec(0, 1, 2).data)?;
         let images = |epochs: u32| (case.runs * case.steps() * case.batch) as f64 * f64::from(epochs);
-        let (warmup, shortly, epochs) = warm_up(case, choice, device)?;
+        let (warmup, shortly, epochs) = warm_up(case, strategy, device)?;
         let eager = pytorch.measure(case, &files, EAGER, "train", 1, steps(case, 60.0, 1, device))?;
         let runs = case.runs.min(2);
         let eager_steps = steps(case, eager.speed(), runs, device);
@@ -236,7 +241,7 @@ pub fn train(bench: &mut Bench) -> Outcome<()> {
         known = Some((case, way));
         let mut speeds = [Vec::new(), Vec::new(), Vec::new()];
         for repeat in 1..=REPEATS {
-            let train = |epochs| kelvin(case, choice, device, |seed| case.spec(seed, epochs, 2));
+            let train = |epochs| kelvin(case, strategy, device, |seed| case.spec(seed, epochs, 2));
             let seconds = match device {
                 Device::Cpu => train(epochs)?,
                 _ => train(shortly + epochs)? - train(shortly)?,
@@ -323,7 +328,7 @@ pub fn evaluate(bench: &mut Bench) -> Outcome<()> {
     bench.say("| case | runs | kelvin | PyTorch, eager | kelvin / eager |\n|---|---:|---:|---:|---|");
     for case in [Case::digits(4, 8, 12), Case::digits(8, 8, 12), Case::colour(20, cores().max(2))] {
         let files = case.export(bench.folder.path())?;
-        let choice = case.choice()?;
+        let strategy = case.strategy()?;
         // As little training as there can be between two evaluations.
         let spec = |seed, epochs| {
             let (train, test) = (case.batch, if case.colour { 380 } else { IMAGES });
@@ -331,14 +336,14 @@ pub fn evaluate(bench: &mut Bench) -> Outcome<()> {
             RunSpec { train, test, evaluate_every: 1, train_metrics, ..case.spec(seed, epochs, test) }
         };
         let images = |epochs: u32| (case.runs * spec(0, 1).test) as f64 * f64::from(epochs);
-        let warmup = kelvin(case, choice, device, |seed| spec(seed, 1))?;
-        let each = kelvin(case, choice, device, |seed| spec(seed, 1))?;
+        let warmup = kelvin(case, strategy, device, |seed| spec(seed, 1))?;
+        let each = kelvin(case, strategy, device, |seed| spec(seed, 1))?;
         let epochs = (seconds(case, device) / each).ceil().clamp(1.0, 500.0) as u32;
         let (mut own, mut others) = (Vec::new(), Vec::new());
         for repeat in 1..=REPEATS {
             // The updates between evaluations are not PyTorch's to make: their time is taken off.
-            let whole = kelvin(case, choice, device, |seed| spec(seed, epochs))?;
-            let training = kelvin(case, choice, device, |seed| RunSpec { test: 2, ..spec(seed, epochs) })?;
+            let whole = kelvin(case, strategy, device, |seed| spec(seed, epochs))?;
+            let training = kelvin(case, strategy, device, |seed| RunSpec { test: 2, ..spec(seed, epochs) })?;
             if whole <= 2.0 * training {
                 return Err("evaluation takes too short a part of the time to be measured".into());
             }
@@ -385,7 +390,7 @@ pub fn losses(bench: &mut Bench) -> Outcome<()> {
             (true, Precision::Bf16) => 1,
             (true, _) => (1000 / case.batch).clamp(1, 50),
         };
-        let own = kelvin::train::losses(&case.in_order(&files, steps)?, case.choice()?, steps, device)?;
+        let own = kelvin::train::losses(&case.in_order(&files, steps)?, case.strategy()?, steps, device)?;
         let others = pytorch.losses(case, &files, steps)?;
         let difference = |n: usize| {
             let each = own.iter().zip(&others).take(n).map(|(a, b)| (a - b).abs() / b.abs());

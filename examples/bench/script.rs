@@ -25,7 +25,7 @@ pub fn child(arguments: Vec<String>) -> Outcome<()> {
         Some("memory") => {
             let case = Case::digits(8, 128, 48);
             let plan = Plan::new((0..48).map(|seed| case.spec(seed, 2, 2)).collect())?;
-            let tasks = plan.runs.into_iter().map(|run| Task::new(run.spec, run.choice)).collect();
+            let tasks = plan.runs.into_iter().map(|run| Task::new(run.spec, run.strategy)).collect();
             run(tasks, Settings::on(tch::Device::Cpu), &mut |_| Ok(()))?;
             let status = std::fs::read_to_string("/proc/self/status")?;
             let peak = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();

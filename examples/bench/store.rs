@@ -48,7 +48,7 @@ pub fn measure(bench: &mut Bench) -> Outcome<()> {
     let images: f64 = plan.runs.iter().map(|run| run.spec.images() as f64).sum();
     let mut ratios = [Vec::new(), Vec::new()];
     for repeat in 1..=REPEATS {
-        let tasks = plan.runs.iter().map(|run| Task::new(run.spec.clone(), run.choice)).collect();
+        let tasks = plan.runs.iter().map(|run| Task::new(run.spec.clone(), run.strategy)).collect();
         let memory = timed(|| Ok(run(tasks, Settings::on(tch::Device::Cpu), &mut |_| Ok(()))?))?;
         let folder = tempfile::tempdir_in(".")?;
         let options = RunOptions { checkpoint_every: CHECKPOINT_EVERY, ..RunOptions::default() };

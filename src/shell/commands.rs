@@ -10,7 +10,7 @@ use super::{FAILED, print, tell};
 use crate::error::{Error, Result};
 use crate::script::width;
 use crate::sweep::slurm::{self, Job, Queued, Slurm};
-use crate::sweep::{Past, Provenance, RunOptions, Standing, Store, compact, rows, time_text, train_rest};
+use crate::sweep::{Past, Provenance, RunOptions, RunStatus, Store, compact, rows, time_text, train_rest};
 use crate::table::{Cell, Table};
 use crate::torch::devices_named;
 
@@ -177,10 +177,10 @@ pub(super) fn run(command: &Command) -> Result<u8> {
 }
 
 /// `12 done, 3 training, 1 failed`.
-fn counts(standings: &[Standing]) -> String {
+fn counts(statuses: &[RunStatus]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for standing in standings {
-        *counts.entry(standing.name()).or_default() += 1;
+    for status in statuses {
+        *counts.entry(status.name()).or_default() += 1;
     }
     let order = ["done", "training", "begun", "interrupted", "to do", "diverged", "failed"];
     let counted = order.iter().filter_map(|name| counts.get(name).map(|count| format!("{count} {name}")));
@@ -214,14 +214,14 @@ fn ls(dir: &Path, all: bool) -> Result<()> {
     if !sweeps.is_empty() {
         for dir in sweeps {
             let store = Store::open(&dir)?;
-            let standings = store.survey()?;
-            let (id, runs) = (store.id(), standings.len());
-            print(&format!("{}: sweep {id} of {runs} runs: {}", dir.display(), counts(&standings)));
+            let statuses = store.run_statuses()?;
+            let (id, runs) = (store.id(), statuses.len());
+            print(&format!("{}: sweep {id} of {runs} runs: {}", dir.display(), counts(&statuses)));
         }
         return Ok(());
     }
     let store = Store::open(dir)?;
-    let standings = store.survey()?;
+    let statuses = store.run_statuses()?;
     let queue = slurm::queued(&store).unwrap_or_else(|error| {
         tell(&format!("what Slurm has in its queue is not known: {error}"));
         HashMap::new()
@@ -230,29 +230,29 @@ fn ls(dir: &Path, all: bool) -> Result<()> {
         "{}: sweep {} of {} runs: {}{}",
         dir.display(),
         store.id(),
-        standings.len(),
-        counts(&standings),
+        statuses.len(),
+        counts(&statuses),
         in_slurm(&queue)
     ));
     let names = ["run_id", "status", "epoch", "epochs", "lr", "batch", "seed", "where", "error"];
     let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
-    let mut runs: Vec<_> = store.plan().runs.iter().zip(&standings).collect();
+    let mut runs: Vec<_> = store.plan().runs.iter().zip(&statuses).collect();
     // What wants looking at comes first.
     let order = ["failed", "diverged", "training", "interrupted", "begun", "to do", "done"];
-    runs.sort_by_key(|(_, standing)| order.iter().position(|name| *name == standing.name()));
-    for (run, standing) in runs {
+    runs.sort_by_key(|(_, status)| order.iter().position(|name| *name == status.name()));
+    for (run, status) in runs {
         let queued = queue.get(&run.id);
-        if matches!(standing, Standing::Published) && !all {
+        if matches!(status, RunStatus::Published) && !all {
             continue;
         }
-        let (epoch, place, error) = match standing {
-            Standing::Published => (Some(run.spec.epochs), None, None),
-            Standing::Ended(ended) => (None, Some(ended.host.clone()), ended.error.clone()),
-            Standing::Training { process, epoch } => {
+        let (epoch, place, error) = match status {
+            RunStatus::Published => (Some(run.spec.epochs), None, None),
+            RunStatus::Ended(ended) => (None, Some(ended.host.clone()), ended.error.clone()),
+            RunStatus::Training { process, epoch } => {
                 (Some(*epoch), Some(format!("process {} on {}", process.pid, process.host)), None)
             }
-            Standing::Begun { position, .. } => (Some(position.epoch), None, None),
-            Standing::ToDo => (Some(0), None, None),
+            RunStatus::Begun { position, .. } => (Some(position.epoch), None, None),
+            RunStatus::ToDo => (Some(0), None, None),
         };
         let place = match queued {
             Some(queued) => {
@@ -268,7 +268,7 @@ fn ls(dir: &Path, all: bool) -> Result<()> {
         let text = |text: Option<String>| text.map_or(Cell::Null, Cell::Text);
         let cells = [
             Cell::Text(run.id.clone()),
-            Cell::Text(standing.name().to_owned()),
+            Cell::Text(status.name().to_owned()),
             epoch.map_or(Cell::Null, |epoch| Cell::Int(i64::from(epoch))),
             Cell::Int(i64::from(run.spec.epochs)),
             Cell::Float(run.spec.lr),
@@ -324,23 +324,23 @@ fn show(store: &Store) {
 
 fn show_run(store: &Store, id: &str) -> Result<()> {
     let run = store.find(id)?;
-    let standing = store.standing(&run.id)?;
-    print(&format!("{} {}: if the sweep is run again, it {}", run.id, standing.name(), standing.why(run)));
+    let status = store.status(&run.id)?;
+    print(&format!("{} {}: if the sweep is run again, it {}", run.id, status.name(), status.why(run)));
     let spec = serde_json::to_string_pretty(&run.spec).map_err(|error| Error::invalid(error.to_string()))?;
     print(&format!("\nspecification {spec}"));
     print(&format!(
         "{} parameters; trained in stacks of at most {} runs ({}); threads of a stack: {}",
         run.parameters,
-        run.choice.largest(run.spec.precision, tch::Device::Cpu),
-        run.choice.way(),
-        run.choice.threads
+        run.strategy.largest(run.spec.precision, tch::Device::Cpu),
+        run.strategy.describe(),
+        run.strategy.threads
     ));
     let attempts = store.attempts(&run.id)?;
     for attempt in &attempts {
         print(&describe(store, attempt));
     }
     // Where nothing was noted there is nothing to tell but what `begun` says above.
-    if let Some(ended) = store.ended(&run.id, &standing)?.filter(|ended| !ended.device.is_empty()) {
+    if let Some(ended) = store.ended(&run.id, &status)?.filter(|ended| !ended.device.is_empty()) {
         print(&format!(
             "\n{} on {} ({}), kelvin {} ({}), libtorch {}, {} to {}",
             ended.status.name(),
@@ -396,7 +396,7 @@ fn worker(dir: &Path, task: &str, options: RunOptions) -> Result<u8> {
     let job = Job::this().filter(|_| slurm::was_submitted(task));
     tell(&started(task, runs.len(), job.as_ref()));
     // What Slurm gave, where the machine may show more; stacks of several threads share it.
-    let threads = runs.iter().map(|run| run.choice.threads).max().unwrap_or(1);
+    let threads = runs.iter().map(|run| run.strategy.threads).max().unwrap_or(1);
     let given = std::env::var("SLURM_CPUS_PER_TASK").ok().and_then(|cpus| cpus.parse::<usize>().ok());
     let on_gpu = options.devices.as_ref().is_some_and(|devices| devices[0] != tch::Device::Cpu);
     let jobs = options.jobs.or_else(|| given.filter(|_| !on_gpu).map(|cpus| (cpus / threads).max(1)));
@@ -455,11 +455,11 @@ fn started(task: &str, runs: usize, job: Option<&Job>) -> String {
 fn progress_so_far(store: &Store, runs: &[crate::sweep::PlannedRun]) -> Result<Vec<(u32, u64)>> {
     runs.iter()
         .map(|run| {
-            Ok(match store.standing(&run.id)? {
-                Standing::Published | Standing::Ended(_) => (u32::MAX, 0),
-                Standing::Begun { position, .. } => (position.epoch, position.step),
-                Standing::Training { epoch, .. } => (epoch, 0),
-                Standing::ToDo => (0, 0),
+            Ok(match store.status(&run.id)? {
+                RunStatus::Published | RunStatus::Ended(_) => (u32::MAX, 0),
+                RunStatus::Begun { position, .. } => (position.epoch, position.step),
+                RunStatus::Training { epoch, .. } => (epoch, 0),
+                RunStatus::ToDo => (0, 0),
             })
         })
         .collect()

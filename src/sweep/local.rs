@@ -13,13 +13,13 @@ use super::plan::{Plan, PlannedRun};
 use super::process::HEARTBEAT;
 use super::provenance::{Ended, Provenance};
 use super::rows;
-use super::store::{Standing, Store};
+use super::store::{RunStatus, Store};
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::model::Network;
 use crate::table::Table;
 use crate::torch::{default_device, device_name};
-use crate::train::engine::{self, Event, Settings, Start, Starts, Task};
+use crate::train::engine::{self, Event, ResumeSource, Settings, Start, Task};
 use crate::train::{Outcome, Position, RunSpec, Status};
 
 /// How often processes that train what is left here are looked after.
@@ -127,22 +127,22 @@ pub fn train_rest(
 ) -> Result<Summary> {
     let mut ended: HashSet<String> = HashSet::new();
     let (mut told, mut trained) = (false, false);
-    let survey = loop {
-        let survey = store.survey_of(&runs)?;
+    let run_statuses = loop {
+        let run_statuses = store.statuses_of(&runs)?;
         let mut todo: Vec<(&PlannedRun, Position)> = Vec::new();
         let mut elsewhere = Vec::new();
-        for (run, standing) in runs.iter().zip(&survey) {
-            match standing {
-                Standing::Training { process, .. } => elsewhere.push(process),
+        for (run, status) in runs.iter().zip(&run_statuses) {
+            match status {
+                RunStatus::Training { process, .. } => elsewhere.push(process),
                 // What ended here is not tried twice, whatever another host's clock makes of it.
                 _ if ended.contains(&run.id) => {}
-                Standing::Begun { position, .. } => todo.push((run, *position)),
+                RunStatus::Begun { position, .. } => todo.push((run, *position)),
                 open if open.is_open(options.retry_failed) => todo.push((run, Position::default())),
                 _ => {}
             }
         }
         if todo.is_empty() {
-            let Some(&process) = elsewhere.first() else { break survey };
+            let Some(&process) = elsewhere.first() else { break run_statuses };
             if !told {
                 observer.waiting(elsewhere.len(), process);
                 told = true;
@@ -155,7 +155,7 @@ pub fn train_rest(
         trained = true;
         let now = train_all(store, &todo, others, options, observer)?;
         if now.is_empty() {
-            // All of them are trained elsewhere, which the survey did not see yet.
+            // All of them are trained elsewhere, which the run_statuses did not see yet.
             std::thread::sleep(GLANCE);
         }
         ended.extend(now);
@@ -163,7 +163,7 @@ pub fn train_rest(
     if !trained {
         observer.start(Work { runs: 0, skipped: runs.len(), resumed: 0, epochs: 0 });
     }
-    if store.survey()?.iter().all(|standing| !standing.is_open(false))
+    if store.run_statuses()?.iter().all(|status| !status.is_open(false))
         && let Err(error) = store.write_runs()
     {
         // All results are there; this file only tells of them, and an archive that nobody may write has it.
@@ -172,11 +172,11 @@ pub fn train_rest(
         }
     }
     let mut summary = Summary { runs: runs.len(), ..Summary::default() };
-    for standing in survey {
-        match standing {
-            Standing::Published => summary.done += 1,
-            Standing::Ended(ended) if ended.status == Status::Diverged => summary.diverged += 1,
-            Standing::Ended(_) => summary.failed += 1,
+    for status in run_statuses {
+        match status {
+            RunStatus::Published => summary.done += 1,
+            RunStatus::Ended(ended) if ended.status == Status::Diverged => summary.diverged += 1,
+            RunStatus::Ended(_) => summary.failed += 1,
             _ => {}
         }
     }
@@ -201,14 +201,14 @@ impl Recorder {
     }
 }
 
-impl Starts for Recorder {
+impl ResumeSource for Recorder {
     fn start(&self, run: usize, device: Device) -> Result<Start> {
         let id = &self.runs[run].id;
-        let standing = self.store.standing(id)?;
-        let elsewhere = match &standing {
+        let status = self.store.status(id)?;
+        let elsewhere = match &status {
             // A stack that was cut in two: until the new attempt has begun, the old one is still open.
-            Standing::Training { process, .. } => *process != super::process::Process::this(),
-            standing => !standing.is_open(self.retry_failed),
+            RunStatus::Training { process, .. } => *process != super::process::Process::this(),
+            status => !status.is_open(self.retry_failed),
         };
         if elsewhere {
             return Ok(Start::Leave);
@@ -356,7 +356,7 @@ fn train_all(
     let settings = options.settings();
     let tasks = todo
         .iter()
-        .map(|(run, position)| Task { spec: run.spec.clone(), choice: run.choice, position: *position })
+        .map(|(run, position)| Task { spec: run.spec.clone(), strategy: run.strategy, position: *position })
         .collect();
     observer.start(work(todo, others));
     let recorder = Arc::new(Recorder {
@@ -371,7 +371,7 @@ fn train_all(
         attempts: HashMap::new(),
         alive: SystemTime::now(),
     };
-    let starts: Arc<dyn Starts> = Arc::clone(&recorder) as Arc<dyn Starts>;
+    let starts: Arc<dyn ResumeSource> = Arc::clone(&recorder) as Arc<dyn ResumeSource>;
     let result = engine::resume(tasks, starts, settings, &mut |event| open.handle(event, observer));
     observer.finish();
     match result {
@@ -450,7 +450,7 @@ pub fn train(spec: &RunSpec, options: &RunOptions, observer: &mut dyn Observer) 
     let mut state = None;
     let mut outcome = None;
     observer.start(work(&[(run, Position::default())], 0));
-    let task = Task::new(spec.clone(), run.choice);
+    let task = Task::new(spec.clone(), run.strategy);
     let result = engine::run(vec![task], settings, &mut |event| {
         match event {
             Event::Epoch { record, .. } => {

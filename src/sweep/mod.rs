@@ -7,8 +7,8 @@ mod job;
 mod journal;
 mod local;
 mod observer;
-mod outlook;
 mod plan;
+mod preview;
 mod process;
 mod provenance;
 pub mod rows;
@@ -22,11 +22,11 @@ pub use job::{Job, Progress, Stage};
 pub use journal::{Checkpoint, Record, parse as parse_journal};
 pub use local::{RunOptions, Summary, Trained, open, open_all, run, train, train_rest};
 pub use observer::{Observer, Silent, Work};
-pub use outlook::outlook;
 pub use plan::{Plan, PlannedRun};
+pub use preview::preview_plan;
 pub use process::Process;
 pub use provenance::{Ended, Provenance, Script, time_text};
-pub use store::{Standing, Store};
+pub use store::{RunStatus, Store};
 
 use crate::error::{Error, Result};
 

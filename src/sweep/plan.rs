@@ -10,7 +10,7 @@ use crate::interrupt;
 use crate::model::MOST_PARAMETERS;
 use crate::train::cohort::cohorts;
 use crate::train::engine::cores;
-use crate::train::{Choice, RunSpec};
+use crate::train::{ExecutionStrategy, RunSpec};
 
 /// One run of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,7 +18,8 @@ pub struct PlannedRun {
     /// The run's id: a hash of its specification.
     pub id: String,
     /// How it is executed; frozen because it decides rounding.
-    pub choice: Choice,
+    #[serde(rename = "choice")]
+    pub strategy: ExecutionStrategy,
     /// Trainable parameters.
     pub parameters: i64,
     /// Examples of the data set that training and test set are drawn from; plans of earlier versions do not say.
@@ -40,7 +41,7 @@ impl PlannedRun {
     /// as if a script had given it, and the id, which names files.
     pub(super) fn check(&self) -> Result<()> {
         self.spec.check_values()?;
-        self.choice.check(&self.spec)?;
+        self.strategy.check(&self.spec)?;
         if !(1..=MOST_PARAMETERS).contains(&self.parameters) {
             let found = self.parameters;
             return Err(Error::invalid(format!("parameters is {found}, expected 1 to {MOST_PARAMETERS}")));
@@ -96,7 +97,8 @@ impl Plan {
                 datasets.insert(key.clone(), Dataset::open(&first.data)?);
             }
             let data = &datasets[&key];
-            let choice = Choice::measured(first, data.shape(), cohort.len(), specs.len(), cores())?;
+            let strategy =
+                ExecutionStrategy::measured(first, data.shape(), cohort.len(), specs.len(), cores())?;
             let model = first.model.build(data.shape(), data.classes())?;
             for index in cohort {
                 interrupt::check_at(index)?;
@@ -109,7 +111,7 @@ impl Plan {
                 }
                 spec.check(data.len(), data.shape())?;
                 let (parameters, examples) = (model.layout.parameters(), Some(data.len()));
-                runs[index] = Some(PlannedRun { id, choice, parameters, examples, spec });
+                runs[index] = Some(PlannedRun { id, strategy, parameters, examples, spec });
             }
         }
         Ok(Self { runs: runs.into_iter().flatten().collect() })

@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
 use super::plan::PlannedRun;
 use super::provenance::{Ended, Provenance};
-use super::store::Standing;
+use super::store::RunStatus;
 use crate::data::DataOp;
 use crate::error::{Error, Result};
 use crate::model::ModelSpec;
@@ -328,7 +328,7 @@ pub fn plan(
     sweep: &str,
     dir: &str,
     runs: &[PlannedRun],
-    standings: &[Standing],
+    statuses: &[RunStatus],
     costs: &[Option<Expected>],
 ) -> Result<Table> {
     let rows: Vec<Row> = runs.iter().map(|run| Row { run, sweep, record: None, overlap: None }).collect();
@@ -338,28 +338,28 @@ pub fn plan(
         fields.push(Field::new(name, array.data_type().clone(), true));
         columns.push(array);
     };
-    let done = |run: &PlannedRun, standing: &Standing| match standing {
-        Standing::Published => run.spec.epochs,
-        Standing::Training { epoch, .. } => *epoch,
-        Standing::Begun { position, .. } => position.epoch,
-        Standing::Ended(_) | Standing::ToDo => 0,
+    let done = |run: &PlannedRun, status: &RunStatus| match status {
+        RunStatus::Published => run.spec.epochs,
+        RunStatus::Training { epoch, .. } => *epoch,
+        RunStatus::Begun { position, .. } => position.epoch,
+        RunStatus::Ended(_) | RunStatus::ToDo => 0,
     };
-    let epochs = || runs.iter().zip(standings).map(|(run, standing)| done(run, standing));
-    let left = |run: &PlannedRun, standing: &Standing| match standing.is_open(false) {
-        true => 1.0 - f64::from(done(run, standing)) / f64::from(run.spec.epochs),
+    let epochs = || runs.iter().zip(statuses).map(|(run, status)| done(run, status));
+    let left = |run: &PlannedRun, status: &RunStatus| match status.is_open(false) {
+        true => 1.0 - f64::from(done(run, status)) / f64::from(run.spec.epochs),
         false => 0.0,
     };
-    let seconds = runs.iter().zip(standings).zip(costs).map(|((run, standing), cost)| match cost {
-        Some(cost) => Some(cost.core_seconds * left(run, standing)),
-        None => (left(run, standing) == 0.0).then_some(0.0),
+    let seconds = runs.iter().zip(statuses).zip(costs).map(|((run, status), cost)| match cost {
+        Some(cost) => Some(cost.core_seconds * left(run, status)),
+        None => (left(run, status) == 0.0).then_some(0.0),
     });
-    let why = runs.iter().zip(standings).map(|(run, standing)| Some(standing.why(run)));
+    let why = runs.iter().zip(statuses).map(|(run, status)| Some(status.why(run)));
     add("core_seconds", Arc::new(Float64Array::from_iter(seconds)));
     add(
         "memory",
         Arc::new(Int64Array::from_iter(costs.iter().map(|cost| cost.map(|cost| cost.memory as i64)))),
     );
-    add("status", Arc::new(StringArray::from_iter_values(standings.iter().map(Standing::name))));
+    add("status", Arc::new(StringArray::from_iter_values(statuses.iter().map(RunStatus::name))));
     add("epoch", Arc::new(Int64Array::from_iter_values(epochs().map(i64::from))));
     add("why", Arc::new(StringArray::from_iter(why)));
     add("dir", Arc::new(StringArray::from_iter_values(runs.iter().map(|_| dir))));

@@ -12,7 +12,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use super::plan::PlannedRun;
-use super::store::{Standing, Store};
+use super::store::{RunStatus, Store};
 use crate::error::{Error, Result};
 use crate::hash::sha256;
 use crate::train::cohort::{cohorts, stacks};
@@ -291,16 +291,16 @@ pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent
     let queue = queued(store)?;
     let mut sent = Sent::default();
     let mut missing: Vec<&PlannedRun> = Vec::new();
-    for (run, standing) in store.plan().runs.iter().zip(store.survey()?) {
+    for (run, status) in store.plan().runs.iter().zip(store.run_statuses()?) {
         // What is completing was cancelled or ends; if it is being requeued instead, it runs twice, which is harmless.
         let in_slurm = queue.get(&run.id).map(|queued| queued.state != "COMPLETING");
-        match (&standing, in_slurm) {
-            (standing, _) if !standing.is_open(retry_failed) => {
-                let failed = matches!(standing, Standing::Ended(ended) if ended.status == Status::Failed);
+        match (&status, in_slurm) {
+            (status, _) if !status.is_open(retry_failed) => {
+                let failed = matches!(status, RunStatus::Ended(ended) if ended.status == Status::Failed);
                 sent.failed += usize::from(failed);
             }
             (_, Some(true)) => sent.queued += 1,
-            (Standing::Training { .. }, None) => sent.training += 1,
+            (RunStatus::Training { .. }, None) => sent.training += 1,
             _ => missing.push(run),
         }
     }
@@ -391,7 +391,7 @@ fn arguments(options: &Slurm, tasks: usize, name: &str, logs: &Path, first: usiz
 fn cores(runs: &[&PlannedRun], options: &Slurm) -> u32 {
     let threads = match options.gpus {
         Some(gpus) if gpus > 0 => 1,
-        _ => runs.iter().map(|run| run.choice.threads).max().unwrap_or(1),
+        _ => runs.iter().map(|run| run.strategy.threads).max().unwrap_or(1),
     };
     options.cpus.unwrap_or(u32::try_from(threads).unwrap_or(1))
 }
@@ -400,10 +400,10 @@ fn cores(runs: &[&PlannedRun], options: &Slurm) -> u32 {
 fn tasks(runs: &[&PlannedRun], options: &Slurm) -> Result<Vec<Vec<String>>> {
     let specs: Vec<RunSpec> = runs.iter().map(|run| run.spec.clone()).collect();
     let at_once = |run: &PlannedRun| match options.gpus {
-        Some(gpus) if gpus > 0 => run.choice.largest(run.spec.precision, tch::Device::Cuda(0)),
+        Some(gpus) if gpus > 0 => run.strategy.largest(run.spec.precision, tch::Device::Cuda(0)),
         _ => {
-            let stacks = (options.cpus.unwrap_or(1) as usize / run.choice.threads).max(1);
-            run.choice.largest(run.spec.precision, tch::Device::Cpu) * stacks
+            let stacks = (options.cpus.unwrap_or(1) as usize / run.strategy.threads).max(1);
+            run.strategy.largest(run.spec.precision, tch::Device::Cpu) * stacks
         }
     };
     let mut tasks = Vec::new();

@@ -56,7 +56,7 @@ pub struct Store {
 
 /// Where a run stands.
 #[derive(Clone, Debug)]
-pub enum Standing {
+pub enum RunStatus {
     /// Its metrics are published.
     Published,
     /// It diverged or failed.
@@ -83,7 +83,7 @@ pub enum Standing {
     ToDo,
 }
 
-impl Standing {
+impl RunStatus {
     /// The status in tables: a run's own, or `training`, `begun`, `to do`.
     pub fn name(&self) -> &'static str {
         match self {
@@ -341,35 +341,35 @@ impl Store {
     }
 
     /// Where a run stands.
-    pub fn standing(&self, run: &str) -> Result<Standing> {
+    pub fn status(&self, run: &str) -> Result<RunStatus> {
         if self.is_published(run) {
-            return Ok(Standing::Published);
+            return Ok(RunStatus::Published);
         }
         self.unpublished(run, self.now())
     }
 
-    fn unpublished(&self, run: &str, now: SystemTime) -> Result<Standing> {
+    fn unpublished(&self, run: &str, now: SystemTime) -> Result<RunStatus> {
         let attempts = self.attempts(run)?;
-        let Some(last) = attempts.last() else { return Ok(Standing::ToDo) };
+        let Some(last) = attempts.last() else { return Ok(RunStatus::ToDo) };
         // A listing of a folder may be old where the folder is on another host; a file asked for by name is not.
         let done = |past: &Past| past.ended.as_ref().is_some_and(|ended| ended.status == Status::Done);
         if attempts.iter().any(done) && self.is_published(run) {
-            return Ok(Standing::Published);
+            return Ok(RunStatus::Published);
         }
         // To diverge is a result, whoever else tried.
         let diverged =
             |past: &&Past| past.ended.as_ref().is_some_and(|ended| ended.status == Status::Diverged);
         if let Some(ended) = attempts.iter().find(diverged).and_then(|past| past.ended.clone()) {
-            return Ok(Standing::Ended(ended));
+            return Ok(RunStatus::Ended(ended));
         }
         if let Some(past) = attempts.iter().find(|past| past.is_written(&self.files, now)) {
             let epoch = past.epochs.last().map_or(0, |record| record.epoch);
-            return Ok(Standing::Training { process: past.process.clone(), epoch });
+            return Ok(RunStatus::Training { process: past.process.clone(), epoch });
         }
         if let Some(ended) = last.ended.as_ref().filter(|ended| ended.status == Status::Failed) {
-            return Ok(Standing::Ended(ended.clone()));
+            return Ok(RunStatus::Ended(ended.clone()));
         }
-        Ok(Standing::Begun {
+        Ok(RunStatus::Begun {
             // Of attempts on other devices or by another libtorch nothing is used (`attempt.rs`).
             position: attempts
                 .iter()
@@ -384,25 +384,25 @@ impl Store {
     }
 
     /// Where every run of the plan stands.
-    pub fn survey(&self) -> Result<Vec<Standing>> {
-        self.survey_of(&self.plan.runs)
+    pub fn run_statuses(&self) -> Result<Vec<RunStatus>> {
+        self.statuses_of(&self.plan.runs)
     }
 
     /// Where each of these runs stands.
-    pub fn survey_of(&self, runs: &[PlannedRun]) -> Result<Vec<Standing>> {
+    pub fn statuses_of(&self, runs: &[PlannedRun]) -> Result<Vec<RunStatus>> {
         let published: HashSet<String> = self.files.names(&self.metrics())?.into_iter().collect();
         let begun: HashSet<String> = self.files.names(&self.dir.join("state"))?.into_iter().collect();
         let now = self.now();
-        let standing = |run: &PlannedRun| {
+        let status = |run: &PlannedRun| {
             if published.contains(&format!("{}.parquet", run.id)) {
-                Ok(Standing::Published)
+                Ok(RunStatus::Published)
             } else if begun.contains(&run.id) {
                 self.unpublished(&run.id, now)
             } else {
-                Ok(Standing::ToDo)
+                Ok(RunStatus::ToDo)
             }
         };
-        runs.iter().map(standing).collect()
+        runs.iter().map(status).collect()
     }
 
     /// Makes the folders that publishing needs, and removes what crashes left in staging long ago. Whoever cannot
@@ -505,26 +505,26 @@ impl Store {
     }
 
     /// How a run ended or, where it has not, that it was interrupted; none where it never began.
-    pub fn ended(&self, run: &str, standing: &Standing) -> Result<Option<Ended>> {
-        Ok(match standing {
-            Standing::Published => Some(self.published(run)?),
-            Standing::Ended(ended) => Some(ended.clone()),
-            Standing::Begun { ended: Some(ended), .. } if ended.status == Status::Interrupted => {
+    pub fn ended(&self, run: &str, status: &RunStatus) -> Result<Option<Ended>> {
+        Ok(match status {
+            RunStatus::Published => Some(self.published(run)?),
+            RunStatus::Ended(ended) => Some(ended.clone()),
+            RunStatus::Begun { ended: Some(ended), .. } if ended.status == Status::Interrupted => {
                 Some(ended.clone())
             }
-            Standing::Begun { process, started, .. } => {
+            RunStatus::Begun { process, started, .. } => {
                 let gone = Ended::here(Status::Interrupted, None, *started, *started, "");
                 Some(Ended { host: process.host.clone(), ..gone })
             }
-            Standing::Training { .. } | Standing::ToDo => None,
+            RunStatus::Training { .. } | RunStatus::ToDo => None,
         })
     }
 
     /// The runs table of every run that began and is not training now.
     pub fn runs(&self) -> Result<Table> {
-        let survey = self.survey()?;
-        let runs: Vec<(&PlannedRun, Standing)> = self.plan.runs.iter().zip(survey).collect();
-        let ended = super::parallel(&runs, |(run, standing)| self.ended(&run.id, standing))?;
+        let run_statuses = self.run_statuses()?;
+        let runs: Vec<(&PlannedRun, RunStatus)> = self.plan.runs.iter().zip(run_statuses).collect();
+        let ended = super::parallel(&runs, |(run, status)| self.ended(&run.id, status))?;
         let rows: Vec<(&PlannedRun, &Provenance, Ended)> = runs
             .iter()
             .zip(&self.origin)

@@ -1,7 +1,7 @@
 //! Worker threads that train stacks until there are none left.
 //!
 //! Workers train and report; what becomes of the reports is up to the thread that called [`resume`], so that
-//! neither disks nor displays hold training up. When a run's turn comes, the caller's [`Starts`] says where it
+//! neither disks nor displays hold training up. When a run's turn comes, the caller's [`ResumeSource`] says where it
 //! starts. A stack that fails is cut in two and tried again, until what fails is a run alone: that one ends
 //! with its error, the others finish.
 
@@ -14,13 +14,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tch::Device;
 
-use super::choice::Choice;
 use super::cohort::{cohorts, stacks};
 use super::memory::{self, Memory};
 use super::record::{EpochRecord, Status};
 use super::snapshot::{Position, Snapshot, weights_digest};
 use super::spec::RunSpec;
 use super::stack::{Advance, Signal, Stack};
+use super::strategy::ExecutionStrategy;
 use crate::cuda;
 use crate::data::{Augmentation, Dataset, ImageStore};
 use crate::error::{Error, Result};
@@ -63,15 +63,15 @@ pub struct Task {
     /// What to train.
     pub spec: RunSpec,
     /// How.
-    pub choice: Choice,
+    pub strategy: ExecutionStrategy,
     /// Where it is thought to start: runs of one stack start at the same place.
     pub position: Position,
 }
 
 impl Task {
     /// A run from its beginning.
-    pub fn new(spec: RunSpec, choice: Choice) -> Self {
-        Self { spec, choice, position: Position::default() }
+    pub fn new(spec: RunSpec, strategy: ExecutionStrategy) -> Self {
+        Self { spec, strategy, position: Position::default() }
     }
 }
 
@@ -131,15 +131,15 @@ pub enum Start {
 }
 
 /// Says where runs start, when their turn comes. Called on worker threads.
-pub trait Starts: Send + Sync {
+pub trait ResumeSource: Send + Sync {
     /// Where the task at this position starts, which will train on this device. An error stops the training of all.
     fn start(&self, run: usize, device: Device) -> Result<Start>;
 }
 
 /// Every run starts at its beginning.
-struct FromTheBeginning;
+struct FreshStart;
 
-impl Starts for FromTheBeginning {
+impl ResumeSource for FreshStart {
     fn start(&self, _run: usize, _device: Device) -> Result<Start> {
         Ok(Start::Fresh)
     }
@@ -210,39 +210,39 @@ pub struct Outcome {
 /// What a worker tells.
 enum Message {
     Event(Event),
-    /// [`Starts`] failed: nothing can go on.
+    /// [`ResumeSource`] failed: nothing can go on.
     Broken(Error),
 }
 
 /// Runs of one cohort that train together.
-struct Piece {
+struct StackJob {
     runs: Vec<usize>,
-    choice: Choice,
+    strategy: ExecutionStrategy,
     cost: f64,
     /// Whether it was refused memory beside others: then it waits until it is alone.
     alone: bool,
 }
 
 /// A device, and its memory.
-struct Place {
+struct DeviceSlot {
     device: Device,
     memory: Memory,
 }
 
-/// Where a piece that needs so many bytes goes: to a worker's own place, unless only others can ever hold it.
-fn fitting<'a>(places: &'a [Place], own: &'a Place, needed: u64) -> &'a Place {
-    let roomiest = places.iter().max_by_key(|place| place.memory.all());
+/// Where a job that needs so many bytes goes: to a worker's own place, unless only others can ever hold it.
+fn pick_device<'a>(slots: &'a [DeviceSlot], own: &'a DeviceSlot, needed: u64) -> &'a DeviceSlot {
+    let roomiest = slots.iter().max_by_key(|place| place.memory.all());
     if needed <= own.memory.all() {
         return own;
     }
     roomiest.filter(|place| needed <= place.memory.all()).unwrap_or(own)
 }
 
-impl Place {
+impl DeviceSlot {
     fn new(device: Device) -> Self {
         let memory = Memory::of(match device {
             Device::Cpu => crate::memory::available(),
-            // A part of it goes to pieces that are too small to be of use.
+            // A part of it goes to jobs that are too small to be of use.
             device => cuda::free_memory(device).map(|bytes| bytes / 20 * 19),
         });
         Self { device, memory }
@@ -252,14 +252,14 @@ impl Place {
 /// Everything that the workers share.
 struct Shared {
     tasks: Vec<Task>,
-    starts: Arc<dyn Starts>,
-    queue: Mutex<VecDeque<Piece>>,
+    starts: Arc<dyn ResumeSource>,
+    queue: Mutex<VecDeque<StackJob>>,
     /// By what they are.
     datasets: Mutex<HashMap<String, Dataset>>,
     /// Their images, by what they are and where they lie.
     stores: Mutex<HashMap<String, ImageStore>>,
     settings: Settings,
-    places: Vec<Place>,
+    slots: Vec<DeviceSlot>,
     cancelled: AtomicBool,
     images: AtomicU64,
 }
@@ -270,7 +270,7 @@ pub fn run(
     settings: Settings,
     on_event: &mut dyn FnMut(Event) -> Result<()>,
 ) -> Result<()> {
-    resume(tasks, Arc::new(FromTheBeginning), settings, on_event)
+    resume(tasks, Arc::new(FreshStart), settings, on_event)
 }
 
 /// Trains all tasks; `on_event` is called on this thread.
@@ -281,24 +281,24 @@ pub fn run(
 /// it stops the training at once and is returned.
 pub fn resume(
     tasks: Vec<Task>,
-    starts: Arc<dyn Starts>,
+    starts: Arc<dyn ResumeSource>,
     settings: Settings,
     on_event: &mut dyn FnMut(Event) -> Result<()>,
 ) -> Result<()> {
     crate::torch::initialize();
     let _at_work = crate::memory::AtWork::begin();
     let mut left = tasks.len();
-    let pieces = pieces(&tasks, &settings)?;
-    let workers = settings.workers.min(pieces.len());
+    let jobs = jobs(&tasks, &settings)?;
+    let workers = settings.workers.min(jobs.len());
     let patience = settings.patience;
     let shared = Arc::new(Shared {
         tasks,
         starts,
-        queue: Mutex::new(pieces.into()),
+        queue: Mutex::new(jobs.into()),
         datasets: Mutex::default(),
         stores: Mutex::default(),
         // A GPU that nobody works on is left alone.
-        places: settings.devices.iter().copied().take(workers).map(Place::new).collect(),
+        slots: settings.devices.iter().copied().take(workers).map(DeviceSlot::new).collect(),
         settings,
         cancelled: AtomicBool::new(false),
         images: AtomicU64::new(0),
@@ -310,7 +310,7 @@ pub fn resume(
             .name(WORKER.to_owned())
             .spawn(move || {
                 crate::interrupt::work_for(scope);
-                work(&shared, &shared.places[worker % shared.places.len()], &sender);
+                work(&shared, &shared.slots[worker % shared.slots.len()], &sender);
             })
             .map_err(|error| crate::threads::refused(&error))?;
     }
@@ -383,25 +383,25 @@ pub fn resume(
 
 /// Cuts tasks into stacks of runs that start at the same place, the costliest first so that workers end
 /// together.
-fn pieces(tasks: &[Task], settings: &Settings) -> Result<Vec<Piece>> {
+fn jobs(tasks: &[Task], settings: &Settings) -> Result<Vec<StackJob>> {
     let specs: Vec<RunSpec> = tasks.iter().map(|task| task.spec.clone()).collect();
-    let mut pieces = Vec::new();
-    let place = |&run: &usize| (tasks[run].position, tasks[run].choice);
+    let mut jobs = Vec::new();
+    let place = |&run: &usize| (tasks[run].position, tasks[run].strategy);
     for cohort in cohorts(&specs)?.into_iter().flat_map(|cohort| by(cohort, place)) {
-        let choice = tasks[cohort[0]].choice;
+        let strategy = tasks[cohort[0]].strategy;
         let mut rest = &cohort[..];
-        let largest = choice.largest(specs[cohort[0]].precision, settings.device());
+        let largest = strategy.largest(specs[cohort[0]].precision, settings.device());
         for size in stacks(cohort.len(), largest, settings.workers) {
             let (runs, others) = rest.split_at(size);
             rest = others;
             let spec = &specs[runs[0]];
             let width = spec.model.width().max(1) as f64;
             let cost = spec.steps() as f64 * spec.batch as f64 * width * width * runs.len() as f64;
-            pieces.push(Piece { runs: runs.to_vec(), choice, cost, alone: false });
+            jobs.push(StackJob { runs: runs.to_vec(), strategy, cost, alone: false });
         }
     }
-    pieces.sort_by(|a, b| b.cost.total_cmp(&a.cost));
-    Ok(pieces)
+    jobs.sort_by(|a, b| b.cost.total_cmp(&a.cost));
+    Ok(jobs)
 }
 
 /// Groups values by a key, in order of first appearance.
@@ -436,24 +436,24 @@ impl From<Error> for Stop {
     }
 }
 
-fn work<'a>(shared: &'a Shared, home: &'a Place, events: &SyncSender<Message>) {
+fn work<'a>(shared: &'a Shared, home: &'a DeviceSlot, events: &SyncSender<Message>) {
     if let Err(error) = cuda::own_stream(home.device) {
         let _ = events.send(Message::Broken(error));
         return;
     }
     loop {
-        let piece = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(piece) = piece else { return };
+        let job = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some(job) = job else { return };
         if shared.cancelled.load(Ordering::Relaxed) {
             return;
         }
         let started = SystemTime::now();
-        let mut open = piece.runs.clone();
+        let mut open = job.runs.clone();
         let mut place = home;
         // It may have been elsewhere with the last one; that this can be done was seen at the start.
         let _ = cuda::own_stream(home.device);
         let result =
-            catch_unwind(AssertUnwindSafe(|| train(shared, &mut place, &piece, started, &mut open, events)));
+            catch_unwind(AssertUnwindSafe(|| train(shared, &mut place, &job, started, &mut open, events)));
         let error = match result {
             Ok(Ok(())) => continue,
             Ok(Err(Stop::Cancelled)) => return,
@@ -484,8 +484,8 @@ fn work<'a>(shared: &'a Shared, home: &'a Place, events: &SyncSender<Message>) {
             return;
         }
         let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused && !piece.alone && place.device != Device::Cpu {
-            queue.push_back(Piece { runs: open, alone: true, ..piece });
+        if refused && !job.alone && place.device != Device::Cpu {
+            queue.push_back(StackJob { runs: open, alone: true, ..job });
             continue;
         }
         if let [run] = open[..] {
@@ -497,8 +497,8 @@ fn work<'a>(shared: &'a Shared, home: &'a Place, events: &SyncSender<Message>) {
         } else {
             let (first, second) = open.split_at(open.len() / 2);
             for half in [second, first] {
-                let cost = piece.cost * half.len() as f64 / piece.runs.len() as f64;
-                queue.push_front(Piece { runs: half.to_vec(), cost, ..piece });
+                let cost = job.cost * half.len() as f64 / job.runs.len() as f64;
+                queue.push_front(StackJob { runs: half.to_vec(), cost, ..job });
             }
         }
     }
@@ -517,11 +517,11 @@ fn failed(device: Device, started: SystemTime, error: String) -> Outcome {
     }
 }
 
-/// Trains one piece, at another place where this one can never hold it; removes from `open` the runs that have ended.
+/// Trains one job, at another place where this one can never hold it; removes from `open` the runs that have ended.
 fn train<'a>(
     shared: &'a Shared,
-    place: &mut &'a Place,
-    piece: &Piece,
+    place: &mut &'a DeviceSlot,
+    job: &StackJob,
     started: SystemTime,
     open: &mut Vec<usize>,
     events: &SyncSender<Message>,
@@ -529,20 +529,20 @@ fn train<'a>(
     let send = |event| events.send(Message::Event(event)).map_err(|_| Stop::Cancelled);
     let cancelled = || shared.cancelled.load(Ordering::Relaxed);
     // What all of them need comes first: where it is missing, nothing has begun.
-    let first = &shared.tasks[piece.runs[0]].spec;
+    let first = &shared.tasks[job.runs[0]].spec;
     let data = shared.dataset(first)?;
     // A plan of somebody else's was checked without its data.
     first.check(data.len(), data.shape())?;
-    let (choice, runs) = (piece.choice, piece.runs.len());
-    let needed = memory::needed(first, data.shape(), data.classes(), choice, runs, place.device)?;
-    *place = fitting(&shared.places, place, needed);
+    let (strategy, runs) = (job.strategy, job.runs.len());
+    let needed = memory::needed(first, data.shape(), data.classes(), strategy, runs, place.device)?;
+    *place = pick_device(&shared.slots, place, needed);
     let device = place.device;
     cuda::own_stream(device)?;
     let store = shared.store(first, &data, device)?;
-    let needed = if piece.alone { place.memory.all().max(needed) } else { needed };
+    let needed = if job.alone { place.memory.all().max(needed) } else { needed };
     let _share = place.memory.reserve(needed, cancelled)?;
     let mut starts: Vec<(usize, Option<Snapshot>)> = Vec::new();
-    for &run in &piece.runs {
+    for &run in &job.runs {
         if cancelled() {
             return Err(Stop::Cancelled);
         }
@@ -559,16 +559,16 @@ fn train<'a>(
         send(Event::Began { run, position })?;
         starts.push((run, snapshot));
     }
-    // Nearly always one group: the pieces were cut by where runs were thought to start.
+    // Nearly always one group: the jobs were cut by where runs were thought to start.
     let place = |start: &(usize, Option<Snapshot>)| start.1.as_ref().map(|snapshot| snapshot.position);
     for group in by(starts, place) {
         let (runs, snapshots): (Vec<usize>, Vec<Option<Snapshot>>) = group.into_iter().unzip();
         let specs: Vec<RunSpec> = runs.iter().map(|&run| shared.tasks[run].spec.clone()).collect();
         // The first look at the number sets it to the process's own, so look before setting this thread's.
         tch::get_num_threads();
-        tch::set_num_threads(choice.threads as i32);
+        tch::set_num_threads(strategy.threads as i32);
         let snapshots = snapshots.into_iter().flatten().collect();
-        let stack = Stack::new(specs, choice, snapshots, &data, store.share(), device)?;
+        let stack = Stack::new(specs, strategy, snapshots, &data, store.share(), device)?;
         train_stack(shared, &runs, stack, (first, device), started, open, events)?;
     }
     Ok(())
@@ -706,15 +706,17 @@ mod tests {
     /// What one GPU can never hold goes to another one that can; what none can stays, to fail there.
     #[test]
     fn pieces_go_where_they_fit() {
-        let place =
-            |(index, gigabytes)| Place { device: Device::Cuda(index), memory: Memory::of(Some(gigabytes)) };
-        let places: Vec<Place> = [(0, 5), (1, 10), (2, 7)].into_iter().map(place).collect();
+        let place = |(index, gigabytes)| DeviceSlot {
+            device: Device::Cuda(index),
+            memory: Memory::of(Some(gigabytes)),
+        };
+        let slots: Vec<DeviceSlot> = [(0, 5), (1, 10), (2, 7)].into_iter().map(place).collect();
         for (own, needed, expected) in [(0, 4, 0), (0, 6, 1), (2, 7, 2), (2, 8, 1), (0, 20, 0), (1, 10, 1)] {
-            let found = fitting(&places, &places[own], needed);
+            let found = pick_device(&slots, &slots[own], needed);
             assert_eq!(found.device, Device::Cuda(expected), "{needed} from {own}");
         }
         // Where nobody counts, everything stays.
-        let open = [Place { device: Device::Cuda(0), memory: Memory::of(None) }];
-        assert_eq!(fitting(&open, &open[0], 1).device, Device::Cuda(0));
+        let open = [DeviceSlot { device: Device::Cuda(0), memory: Memory::of(None) }];
+        assert_eq!(pick_device(&open, &open[0], 1).device, Device::Cuda(0));
     }
 }

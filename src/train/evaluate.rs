@@ -49,7 +49,7 @@ pub(super) fn evaluate(
     let length = sets.first().map_or(0, |(examples, _)| examples.rows.len());
     let device = weights.flat().device();
     let mut losses: Vec<Tensor> = Vec::new();
-    let mut hits: Vec<Tensor> = Vec::new();
+    let mut correct: Vec<Tensor> = Vec::new();
     let size = chunk(model, device);
     for start in (0..length).step_by(size) {
         poll()?;
@@ -73,7 +73,7 @@ pub(super) fn evaluate(
             let labels = tensor(&labels);
             let each = logits.cross_entropy_loss(&labels, None::<&Tensor>, Reduction::None, -100, 0.0);
             losses.push(each.to_kind(Kind::Double).view([replicas as i64, -1]));
-            hits.push(
+            correct.push(
                 logits.argmax(-1, false).eq_tensor(&labels).to_kind(Kind::Double).view([replicas as i64, -1]),
             );
         };
@@ -82,10 +82,10 @@ pub(super) fn evaluate(
     if losses.is_empty() {
         return Err(Error::invalid("an empty data set has no loss; expected at least one example"));
     }
-    let (losses, hits) = (Tensor::cat(&losses, 1), Tensor::cat(&hits, 1));
+    let (losses, correct) = (Tensor::cat(&losses, 1), Tensor::cat(&correct, 1));
     let loss = losses.mean_dim(&[1i64][..], false, Kind::Double);
     let std = losses.std_dim(&[1i64][..], false, false);
-    let accuracy = hits.mean_dim(&[1i64][..], false, Kind::Double);
+    let accuracy = correct.mean_dim(&[1i64][..], false, Kind::Double);
     Ok((0..replicas as i64)
         .map(|replica| Scores {
             loss: loss.double_value(&[replica]),

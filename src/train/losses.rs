@@ -2,26 +2,26 @@
 
 use tch::Device;
 
-use super::choice::Choice;
 use super::spec::{RunSpec, TrainMetrics};
 use super::stack::{Advance, Signal, Stack};
+use super::strategy::ExecutionStrategy;
 use crate::cuda;
 use crate::data::{Augmentation, Dataset, ImageStore};
 use crate::error::{Error, Result};
 
 /// The mean loss of each of the first `steps` batches, each before its update.
-pub fn losses(spec: &RunSpec, choice: Choice, steps: usize, device: Device) -> Result<Vec<f64>> {
+pub fn losses(spec: &RunSpec, strategy: ExecutionStrategy, steps: usize, device: Device) -> Result<Vec<f64>> {
     crate::torch::initialize();
-    cuda::on_own_stream(device, || follow(spec, choice, steps, device))
+    cuda::on_own_stream(device, || follow(spec, strategy, steps, device))
 }
 
-fn follow(spec: &RunSpec, choice: Choice, steps: usize, device: Device) -> Result<Vec<f64>> {
+fn follow(spec: &RunSpec, strategy: ExecutionStrategy, steps: usize, device: Device) -> Result<Vec<f64>> {
     let spec = RunSpec { train_metrics: TrainMetrics::Running, evaluate_every: 1, ..spec.clone() };
     let data = Dataset::open(&spec.data)?;
     let augmentation = if spec.augment { data.augmentation() } else { Augmentation::None };
     let store = ImageStore::new(data.images(), augmentation, device, spec.precision.master());
     let (batch, epochs) = (spec.batch as f64, spec.epochs);
-    let mut stack = Stack::new(vec![spec], choice, Vec::new(), &data, store, device)?;
+    let mut stack = Stack::new(vec![spec], strategy, Vec::new(), &data, store, device)?;
     let (mut losses, mut before) = (Vec::with_capacity(steps), 0.0);
     while losses.len() < steps {
         if stack.position().epoch == epochs {

@@ -18,11 +18,11 @@ use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::choice::{Backend, Choice};
+use super::backend::{EpochBatches, TrainingBackend};
 use super::evaluate::Examples;
 use super::lanes;
-use super::replicas::{Epoch, Replicas};
 use super::spec::{Order, RunSpec, Seeds, TrainMetrics};
+use super::strategy::{Backend, ExecutionStrategy};
 use super::tensors::Tensors;
 use crate::data::{Augmentation, Dataset, ImageStore, Sampling};
 use crate::error::{Error, Result};
@@ -124,17 +124,17 @@ pub(super) fn measure(
     groups: &[Group],
     model: &Model,
     store: &ImageStore,
-    (choice, device): (Choice, Device),
+    (strategy, device): (ExecutionStrategy, Device),
     epoch: u64,
     poll: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Vec<Measured>> {
-    let together = twins(choice, device).largest(Precision::Float64, device);
+    let together = twins(strategy, device).largest(Precision::Float64, device);
     let mut all = Vec::with_capacity(subjects.len());
     let mut subjects = subjects.into_iter().peekable();
     while subjects.peek().is_some() {
         let part: Vec<Subject> = subjects.by_ref().take(together).collect();
         let mut instrument =
-            Instrument::new(part, model, store, (twins(choice, device), device), epoch, poll)?;
+            Instrument::new(part, model, store, (twins(strategy, device), device), epoch, poll)?;
         all.extend(instrument.measure(groups)?);
     }
     Ok(all)
@@ -197,14 +197,14 @@ pub fn measure_network(
     let store = ImageStore::new(train.images(), Augmentation::None, device, Kind::Double);
     let [own, other] = [train, test].map(Examples::of);
     let subject = Subject { spec: &spec, train: &own, test: &other, state: network.weights().state(0) };
-    let how = (Choice::torch(1, 1), device);
+    let how = (ExecutionStrategy::torch(1, 1), device);
     let found = measure(vec![subject], groups, model, &store, how, 0, &mut crate::interrupt::check)?;
     found.into_iter().next().ok_or_else(|| Error::invalid("nothing was measured"))
 }
 
 /// Replicas in float64 whose gradients are asked for at any θ.
 struct Instrument<'a> {
-    numbers: Box<dyn Replicas>,
+    backend: Box<dyn TrainingBackend>,
     subjects: Vec<Subject<'a>>,
     store: &'a ImageStore,
     /// θ of each replica.
@@ -242,7 +242,7 @@ impl<'a> Instrument<'a> {
         subjects: Vec<Subject<'a>>,
         model: &Model,
         store: &'a ImageStore,
-        (choice, device): (Choice, Device),
+        (strategy, device): (ExecutionStrategy, Device),
         epoch: u64,
         poll: &'a mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
@@ -251,8 +251,8 @@ impl<'a> Instrument<'a> {
             .map(|subject| RunSpec { precision: Precision::Float64, ..subject.spec.clone() })
             .collect();
         let layout = Arc::clone(&model.layout);
-        let mut numbers: Box<dyn Replicas> = match choice.backend {
-            Backend::Lanes => lanes::build(&specs, model, store.share(), choice)?,
+        let mut backend: Box<dyn TrainingBackend> = match strategy.backend {
+            Backend::Lanes => lanes::build(&specs, model, store.share(), strategy)?,
             Backend::Torch => {
                 let [first, ..] = specs.as_slice() else { return Err(Error::invalid("nothing to measure")) };
                 let model = first.model.build(model.shape, model.classes)?;
@@ -262,10 +262,10 @@ impl<'a> Instrument<'a> {
         let mut theta = Vec::with_capacity(subjects.len());
         for (replica, subject) in subjects.iter().enumerate() {
             let state = subject.state.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
-            numbers.set_state(replica, state.collect())?;
+            backend.set_state(replica, state.collect())?;
             theta.push(flat(&layout, &subject.state)?);
         }
-        Ok(Self { numbers, subjects, store, theta, epoch, drawn: 0, spare: Vec::new(), poll })
+        Ok(Self { backend, subjects, store, theta, epoch, drawn: 0, spare: Vec::new(), poll })
     }
 
     fn replicas(&self) -> usize {
@@ -276,7 +276,7 @@ impl<'a> Instrument<'a> {
     fn load(&mut self, test: bool, count: usize) {
         let (replicas, batch) = (self.replicas(), self.subjects[0].spec.batch);
         let length = count * batch;
-        let mut epoch = Epoch {
+        let mut epoch = EpochBatches {
             starts: vec![0; length * replicas],
             flips: vec![0; if self.store.augments() { length * replicas } else { 0 }],
             labels: vec![0; length * replicas],
@@ -306,14 +306,14 @@ impl<'a> Instrument<'a> {
             }
         }
         self.drawn += 1;
-        self.numbers.begin(epoch, None);
+        self.backend.begin(epoch, None);
     }
 
     /// The gradient of one of the loaded batches, of every replica, in memory that was given back, if there is some.
     fn gradient(&mut self, index: usize) -> Result<Vectors> {
         (self.poll)()?;
         let mut gradients = self.spare.pop().unwrap_or_default();
-        self.numbers.gradients(index, &mut gradients);
+        self.backend.gradients(index, &mut gradients);
         Ok(gradients)
     }
 
@@ -323,11 +323,11 @@ impl<'a> Instrument<'a> {
             theta.iter().zip(direction).map(|(theta, d)| theta + step * d).collect()
         };
         let there: Vectors = self.theta.iter().zip(direction).zip(steps).map(there).collect();
-        self.numbers.set_parameters(&there)
+        self.backend.set_parameters(&there)
     }
 
     fn back(&mut self) -> Result<()> {
-        self.numbers.set_parameters(&self.theta)
+        self.backend.set_parameters(&self.theta)
     }
 
     /// The mean gradient of the loaded batches of these indices, of every replica.
@@ -620,13 +620,13 @@ fn flat(layout: &Layout, state: &State) -> Result<Vec<f64>> {
 }
 
 /// How the float64 twins of a stack's replicas are executed.
-fn twins(choice: Choice, device: Device) -> Choice {
-    match choice.backend_on(device) {
+fn twins(strategy: ExecutionStrategy, device: Device) -> ExecutionStrategy {
+    match strategy.backend_on(device) {
         Backend::Lanes => {
-            let most = Choice::lanes(Precision::Float64, 1).stack;
-            Choice::lanes(Precision::Float64, choice.images.min(most))
+            let most = ExecutionStrategy::lanes(Precision::Float64, 1).stack;
+            ExecutionStrategy::lanes(Precision::Float64, strategy.images.min(most))
         }
-        Backend::Torch => Choice::torch(1, 1),
+        Backend::Torch => ExecutionStrategy::torch(1, 1),
     }
 }
 
@@ -634,7 +634,7 @@ fn twins(choice: Choice, device: Device) -> Choice {
 pub(super) fn bytes(
     spec: &RunSpec,
     model: &Model,
-    choice: Choice,
+    strategy: ExecutionStrategy,
     replicas: usize,
     device: Device,
 ) -> Result<u64> {
@@ -642,7 +642,7 @@ pub(super) fn bytes(
     let vectors = if measure.groups.contains(&Group::Spectrum) { 16 } else { 12 };
     let twin = RunSpec { precision: Precision::Float64, ..spec.clone() };
     let parameters = model.layout.parameters() as u64;
-    let twins = twins(choice, device);
+    let twins = twins(strategy, device);
     if twins.backend == Backend::Lanes {
         let together = replicas.min(twins.stack);
         let training = lanes::bytes(&twin, model, together, twins)?;

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use tch::{Device, Kind};
 
-use super::choice::{Backend, Choice};
 use super::evaluate::CHUNK;
 use super::lanes;
 use super::measure;
 use super::spec::RunSpec;
+use super::strategy::{Backend, ExecutionStrategy};
 use crate::error::{Error, Result};
 use crate::torch::Precision;
 
@@ -24,15 +24,15 @@ pub fn needed(
     spec: &RunSpec,
     shape: [usize; 3],
     classes: usize,
-    choice: Choice,
+    strategy: ExecutionStrategy,
     runs: usize,
     device: Device,
 ) -> Result<u64> {
     let model = spec.model.build(shape, classes)?;
-    let replicas = choice.replicas(runs, spec.precision, device);
-    let measuring = measure::bytes(spec, &model, choice, replicas, device)?;
-    if choice.backend_on(device) == Backend::Lanes {
-        return Ok(lanes::bytes(spec, &model, replicas, choice)? + measuring);
+    let replicas = strategy.replicas(runs, spec.precision, device);
+    let measuring = measure::bytes(spec, &model, strategy, replicas, device)?;
+    if strategy.backend_on(device) == Backend::Lanes {
+        return Ok(lanes::bytes(spec, &model, replicas, strategy)? + measuring);
     }
     let size = |kind: Kind| kind.elt_size_in_bytes() as u64;
     let (master, compute) = (size(spec.precision.master()), size(spec.precision.compute()));
@@ -133,7 +133,7 @@ mod tests {
         let mut spec = super::super::spec::example();
         spec.model = crate::model::ModelSpec::Resnet { width: 32 };
         spec.batch = 100;
-        let bytes = needed(&spec, [3, 32, 32], 10, Choice::torch(2, 1), 2, Device::Cpu).unwrap();
+        let bytes = needed(&spec, [3, 32, 32], 10, ExecutionStrategy::torch(2, 1), 2, Device::Cpu).unwrap();
         let weights = 2 * 2_796_202 * 3 * 4;
         let per_image = (bytes - weights) as f64 / 200.0;
         assert!((2.1e6..2.4e6).contains(&per_image), "{per_image}");

@@ -5,7 +5,7 @@
 //! threads ([`engine`]). Nothing above this folder knows how
 //! a run was executed.
 
-mod choice;
+mod backend;
 pub mod cohort;
 pub mod engine;
 mod evaluate;
@@ -15,14 +15,13 @@ mod measure;
 mod memory;
 mod record;
 mod recorded;
-mod replicas;
 mod snapshot;
 mod spec;
 mod stack;
+mod strategy;
 mod tensors;
 mod timing;
 
-pub use choice::{Backend, Choice, Cost, MEASURED};
 pub use engine::{Event, Outcome};
 pub use evaluate::scores;
 pub use losses::losses;
@@ -32,4 +31,5 @@ pub use snapshot::{Position, Snapshot, weights_digest};
 #[cfg(test)]
 pub(crate) use spec::example;
 pub use spec::{InitFile, Order, RunSpec, Seeds, TrainMetrics};
+pub use strategy::{Backend, Cost, ExecutionStrategy, MEASURED};
 pub use timing::{Expected, expected};

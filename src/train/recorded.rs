@@ -12,9 +12,9 @@ use crate::cuda::{self, Graph};
 pub(super) enum Work {
     /// An update.
     Update,
-    /// An update whose losses and hits are added up.
+    /// An update whose losses and correct are added up.
     CountedUpdate,
-    /// The next examples' losses and hits.
+    /// The next examples' losses and correct.
     Evaluation,
 }
 

@@ -3,7 +3,7 @@
 //! A snapshot is taken between two updates. Random numbers need no state of their own: they are keyed by
 //! epoch and step (`rng.rs`), so the position is their position too. As bytes it is a safetensors file: the
 //! weights under their PyTorch names, and beside them what the optimizer remembers of each tensor
-//! (`optimizer.momentum.NAME`; Adam: `optimizer.exp_avg.NAME`, `optimizer.exp_avg_sq.NAME`) and `sums` (loss, squared loss and hits of the batches of an
+//! (`optimizer.momentum.NAME`; Adam: `optimizer.exp_avg.NAME`, `optimizer.exp_avg_sq.NAME`) and `sums` (loss, squared loss and correct of the batches of an
 //! unfinished epoch). Numbers are kept bit for bit.
 
 use safetensors::SafeTensors;
@@ -40,8 +40,8 @@ pub struct Snapshot {
     /// Weights and batch-norm statistics by their PyTorch names, on the CPU.
     pub weights: State,
     /// What the optimizer remembers, by the name of each buffer; empty where it remembers nothing.
-    pub memory: Vec<(String, State)>,
-    /// Sums over the unfinished epoch's batches of loss, squared loss and hits; none where training metrics
+    pub optimizer_state: Vec<(String, State)>,
+    /// Sums over the unfinished epoch's batches of loss, squared loss and correct; none where training metrics
     /// do not come from the batches.
     pub sums: Option<[f64; 3]>,
 }
@@ -67,7 +67,7 @@ impl Snapshot {
         for (name, tensor) in &self.weights {
             tensors.push((name.clone(), tensor.shallow_clone()));
         }
-        for (buffer, state) in &self.memory {
+        for (buffer, state) in &self.optimizer_state {
             for (name, tensor) in state {
                 tensors.push((format!("{OPTIMIZER}{buffer}.{name}"), tensor.shallow_clone()));
             }
@@ -95,7 +95,7 @@ impl Snapshot {
             position: about.position,
             seconds: about.seconds,
             weights: State::new(),
-            memory: Vec::new(),
+            optimizer_state: Vec::new(),
             sums: None,
         };
         for (name, view) in file.tensors() {
@@ -109,9 +109,11 @@ impl Snapshot {
             } else if let Some((buffer, name)) =
                 name.strip_prefix(OPTIMIZER).and_then(|name| name.split_once('.'))
             {
-                match snapshot.memory.iter_mut().find(|(own, _)| own == buffer) {
+                match snapshot.optimizer_state.iter_mut().find(|(own, _)| own == buffer) {
                     Some((_, state)) => state.push((name.to_owned(), tensor)),
-                    None => snapshot.memory.push((buffer.to_owned(), vec![(name.to_owned(), tensor)])),
+                    None => {
+                        snapshot.optimizer_state.push((buffer.to_owned(), vec![(name.to_owned(), tensor)]))
+                    }
                 }
             } else {
                 snapshot.weights.push((name, tensor));
@@ -125,8 +127,9 @@ impl Snapshot {
         let copy = |state: &State| -> State {
             state.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
         };
-        let memory = self.memory.iter().map(|(name, state)| (name.clone(), copy(state))).collect();
-        Self { weights: copy(&self.weights), memory, ..*self }
+        let optimizer_state =
+            self.optimizer_state.iter().map(|(name, state)| (name.clone(), copy(state))).collect();
+        Self { weights: copy(&self.weights), optimizer_state, ..*self }
     }
 }
 
@@ -151,7 +154,10 @@ mod tests {
                 ("a.weight".to_owned(), tensor(&[1.5, f32::MIN_POSITIVE, -0.0])),
                 ("count".to_owned(), Tensor::from_slice(&[9i64]).view(&[0i64; 0][..])),
             ],
-            memory: vec![("exp_avg".to_owned(), vec![("a.weight".to_owned(), tensor(&[0.1, 0.2, 0.3]))])],
+            optimizer_state: vec![(
+                "exp_avg".to_owned(),
+                vec![("a.weight".to_owned(), tensor(&[0.1, 0.2, 0.3]))],
+            )],
             sums: Some([1.0 / 3.0, 2.0, 3.0]),
         }
     }
@@ -163,7 +169,7 @@ mod tests {
         assert_eq!(back.position, Position { epoch: 3, step: 7 });
         assert_eq!(back.seconds, 0.1 + 0.2);
         assert_eq!(back.sums, Some([1.0 / 3.0, 2.0, 3.0]));
-        assert_eq!((back.weights.len(), back.memory.len()), (2, 1));
+        assert_eq!((back.weights.len(), back.optimizer_state.len()), (2, 1));
         assert_eq!(back.encode("r1").unwrap(), bytes);
         assert!(Snapshot::decode(&bytes, "r2").is_err());
     }

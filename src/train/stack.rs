@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use tch::Device;
 
-use super::choice::{Backend, Choice};
+use super::backend::{EpochBatches, Step, Sums, TrainingBackend, mean};
 use super::evaluate::Examples;
 use super::lanes;
 use super::measure::{Measured, Subject};
 use super::record::EpochRecord;
-use super::replicas::{Epoch, Replicas, Step, Sums, mean};
 use super::snapshot::{Position, Snapshot};
 use super::spec::{Order, RunSpec, TrainMetrics};
+use super::strategy::{Backend, ExecutionStrategy};
 use super::tensors::Tensors;
 use crate::data::{Dataset, ImageStore};
 use crate::error::{Error, Result};
@@ -29,9 +29,9 @@ struct Replica {
 pub(super) struct Stack {
     replicas: Vec<Replica>,
     store: ImageStore,
-    numbers: Box<dyn Replicas>,
+    backend: Box<dyn TrainingBackend>,
     model: Model,
-    choice: Choice,
+    strategy: ExecutionStrategy,
     device: Device,
     parameters: usize,
     /// Replicas that are runs; another one is padding.
@@ -65,11 +65,11 @@ pub(super) enum Advance {
 
 impl Stack {
     /// Draws data, and takes weights from `starts` (one per run or none, all at the same place) or draws them.
-    /// `specs` are of one cohort, and `data` is their data set. [`Choice::replicas`] says how many replicas
+    /// `specs` are of one cohort, and `data` is their data set. [`ExecutionStrategy::replicas`] says how many replicas
     /// there are: those beyond the runs pad the stack.
     pub(super) fn new(
         mut specs: Vec<RunSpec>,
-        choice: Choice,
+        strategy: ExecutionStrategy,
         starts: Vec<Snapshot>,
         data: &Dataset,
         store: ImageStore,
@@ -77,7 +77,7 @@ impl Stack {
     ) -> Result<Self> {
         let runs = specs.len();
         let first = specs.first().ok_or_else(|| Error::invalid("a stack of no runs"))?.clone();
-        specs.resize(choice.replicas(runs, first.precision, device), first.clone());
+        specs.resize(strategy.replicas(runs, first.precision, device), first.clone());
         let model = first.model.build(data.shape(), data.classes())?;
         let replicas = specs
             .iter()
@@ -87,19 +87,19 @@ impl Stack {
             })
             .collect::<Result<Vec<_>>>()?;
         let parameters = model.layout.parameters() as usize;
-        let mut numbers: Box<dyn Replicas> = match choice.backend_on(device) {
+        let mut backend: Box<dyn TrainingBackend> = match strategy.backend_on(device) {
             Backend::Torch => {
                 let model = first.model.build(data.shape(), data.classes())?;
                 Box::new(Tensors::new(&specs, model, store.share(), device))
             }
-            Backend::Lanes => lanes::build(&specs, &model, store.share(), choice)?,
+            Backend::Lanes => lanes::build(&specs, &model, store.share(), strategy)?,
         };
         let position = starts.first().map_or(Position::default(), |start| start.position);
         if starts.is_empty() {
             for (replica, spec) in specs.iter().enumerate() {
                 if let Some(init) = &spec.init {
                     init.check()?;
-                    numbers
+                    backend
                         .set_state(replica, load_state(init.path.as_ref(), parameters as i64)?)
                         .map_err(|error| Error::invalid(format!("{}: {error}", init.path)))?;
                 }
@@ -108,9 +108,9 @@ impl Stack {
         let mut stack = Self {
             replicas,
             store,
-            numbers,
+            backend,
             model,
-            choice,
+            strategy,
             device,
             parameters,
             runs,
@@ -141,8 +141,8 @@ impl Stack {
         }
         let mut sums = Vec::new();
         for (replica, start) in starts.into_iter().enumerate() {
-            self.numbers.set_state(replica, start.weights)?;
-            self.numbers.set_memory(replica, start.memory)?;
+            self.backend.set_state(replica, start.weights)?;
+            self.backend.set_optimizer_state(replica, start.optimizer_state)?;
             sums.extend(start.sums);
         }
         if self.position.step > 0 {
@@ -164,7 +164,7 @@ impl Stack {
 
     fn begin_epoch(&mut self, sums: Vec<Sums>) {
         let epoch = self.batches();
-        self.numbers.begin(epoch, self.running().then_some(sums));
+        self.backend.begin(epoch, self.running().then_some(sums));
         self.begun = true;
     }
 
@@ -191,7 +191,7 @@ impl Stack {
                 Signal::Stop => Err(Error::Interrupted),
                 _ => Ok(()),
             };
-            let evaluated = match self.numbers.sums() {
+            let evaluated = match self.backend.sums() {
                 Some(sums) => {
                     let n = (spec.steps_per_epoch() * spec.batch as u64) as f64;
                     Ok(sums.into_iter().map(|sums| mean(sums, n)).collect())
@@ -234,7 +234,7 @@ impl Stack {
     fn update(&mut self, spec: &RunSpec, done: u64) {
         let factor = spec.schedule.factor(done, spec.steps());
         let noise = self.noise(done, factor);
-        self.numbers.update(Step { index: self.position.step as usize, done, factor, noise });
+        self.backend.update(Step { index: self.position.step as usize, done, factor, noise });
     }
 
     /// Updates of an epoch.
@@ -249,19 +249,19 @@ impl Stack {
 
     /// Everything that a replica needs to go on from here.
     pub(super) fn snapshot(&self, replica: usize) -> Snapshot {
-        let sums = if self.begun { self.numbers.sums() } else { None };
+        let sums = if self.begun { self.backend.sums() } else { None };
         Snapshot {
             position: self.position,
             seconds: self.seconds / self.runs as f64,
-            weights: self.numbers.state(replica),
-            memory: self.numbers.memory(replica),
+            weights: self.backend.state(replica),
+            optimizer_state: self.backend.optimizer_state(replica),
             sums: sums.and_then(|sums| sums.get(replica).copied()),
         }
     }
 
     /// A replica's weights and statistics by their PyTorch names, on the CPU.
     pub(super) fn state(&self, replica: usize) -> State {
-        self.numbers.state(replica)
+        self.backend.state(replica)
     }
 
     /// What is measured of every run at the end of an epoch; nothing where nothing is due.
@@ -272,9 +272,9 @@ impl Stack {
         };
         let mut subjects = Vec::with_capacity(self.runs);
         for (index, Replica { spec, train, test }) in self.replicas.iter().take(self.runs).enumerate() {
-            subjects.push(Subject { spec, train, test, state: self.numbers.state(index) });
+            subjects.push(Subject { spec, train, test, state: self.backend.state(index) });
         }
-        let how = (self.choice, self.device);
+        let how = (self.strategy, self.device);
         super::measure::measure(subjects, &measure.groups, &self.model, &self.store, how, epoch.into(), poll)
     }
 
@@ -289,11 +289,11 @@ impl Stack {
                 (if test { &replica.test } else { &replica.train }, rng)
             })
             .collect();
-        self.numbers.evaluate(sets, poll)
+        self.backend.evaluate(sets, poll)
     }
 
     /// The next epoch's order, crops, flips and labels of all replicas.
-    fn batches(&self) -> Epoch {
+    fn batches(&self) -> EpochBatches {
         let spec = &self.replicas[0].spec;
         let (replicas, batch) = (self.replicas.len(), spec.batch);
         let steps = spec.steps_per_epoch() as usize;
@@ -323,7 +323,7 @@ impl Stack {
         }
         let first = u64::from(self.position.epoch) * spec.steps_per_epoch();
         let factor = |step: usize| spec.schedule.factor(first + step as u64, spec.steps());
-        Epoch { starts, flips, labels, factors: (0..steps).map(factor).collect() }
+        EpochBatches { starts, flips, labels, factors: (0..steps).map(factor).collect() }
     }
 
     /// β √(λT) w for every parameter (Eq. 15), with the learning rate λ of now and the run's temperature T, or

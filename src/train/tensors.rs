@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use tch::{Device, Kind, Reduction, Tensor};
 
+use super::backend::{EpochBatches, Step, Sums, TrainingBackend, mean};
 use super::evaluate::{CHUNK, Examples, evaluate};
 use super::recorded::{By, Recorded, Work};
-use super::replicas::{Epoch, Replicas, Step, Sums, mean};
 use super::spec::RunSpec;
 use crate::cuda;
 use crate::data::ImageStore;
@@ -28,7 +28,7 @@ pub(super) struct Tensors {
     /// Whether the optimizer's update can be recorded.
     recordable: bool,
     recorded: Recorded,
-    /// Three rows, of loss, squared loss and hits, kept on the device until the epoch ends.
+    /// Three rows, of loss, squared loss and correct, kept on the device until the epoch ends.
     sums: Tensor,
     /// Whether updates add to them.
     counting: bool,
@@ -119,7 +119,7 @@ impl Tensors {
                 }
             }
         }
-        let epoch = Epoch { starts, flips, labels, factors: Vec::new() };
+        let epoch = EpochBatches { starts, flips, labels, factors: Vec::new() };
         let fresh = Batches::new(epoch, chunk as i64, replicas as i64, &self.weights);
         if !self.evaluation.as_mut().is_some_and(|(batches, _)| batches.take(&fresh)) {
             self.recorded.renew(Work::Evaluation, true);
@@ -153,14 +153,14 @@ impl Tensors {
 /// The label of an example that is none: no loss, no hit.
 const ABSENT: i64 = -100;
 
-/// Adds losses, squared losses and hits of replicas · batch examples to three rows of sums.
+/// Adds losses, squared losses and correct of replicas · batch examples to three rows of sums.
 fn add_to_sums(sums: &mut Tensor, losses: &Tensor, logits: &Tensor, labels: &Tensor) {
     let replicas = sums.size()[1];
     tch::no_grad(|| {
         let losses = losses.detach().to_kind(Kind::Double).view([replicas, -1]);
-        let hits = logits.argmax(-1, false).eq_tensor(labels).to_kind(Kind::Double).view([replicas, -1]);
+        let correct = logits.argmax(-1, false).eq_tensor(labels).to_kind(Kind::Double).view([replicas, -1]);
         let sum = |values: &Tensor| values.sum_dim_intlist(&[1i64][..], false, Kind::Double);
-        let step = Tensor::stack(&[sum(&losses), sum(&losses.square()), sum(&hits)], 0);
+        let step = Tensor::stack(&[sum(&losses), sum(&losses.square()), sum(&correct)], 0);
         let _ = sums.g_add_(&step);
     });
 }
@@ -172,8 +172,8 @@ fn read(sums: &Tensor) -> Vec<Sums> {
     (0..sums.size()[1]).map(of).collect()
 }
 
-impl Replicas for Tensors {
-    fn begin(&mut self, epoch: Epoch, sums: Option<Vec<Sums>>) {
+impl TrainingBackend for Tensors {
+    fn begin(&mut self, epoch: EpochBatches, sums: Option<Vec<Sums>>) {
         let replicas = self.weights.replicas();
         let fresh = Batches::new(epoch, self.batch, replicas, &self.weights);
         // What was recorded reads these places.
@@ -247,13 +247,13 @@ impl Replicas for Tensors {
         self.weights.set_state(replica as i64, state)
     }
 
-    fn memory(&self, replica: usize) -> Vec<(String, State)> {
+    fn optimizer_state(&self, replica: usize) -> Vec<(String, State)> {
         let own =
             |(name, buffer): (&str, &Tensor)| (name.to_owned(), self.weights.split(buffer, replica as i64));
         self.optimizer.buffers().into_iter().map(own).collect()
     }
 
-    fn set_memory(&mut self, replica: usize, memory: Vec<(String, State)>) -> Result<()> {
+    fn set_optimizer_state(&mut self, replica: usize, memory: Vec<(String, State)>) -> Result<()> {
         let mut memory: HashMap<String, State> = memory.into_iter().collect();
         for (name, buffer) in self.optimizer.buffers() {
             self.weights.join(buffer, replica as i64, memory.remove(name).unwrap_or_default())?;
@@ -275,7 +275,7 @@ struct Batches {
 
 impl Batches {
     /// On the CPU.
-    fn new(epoch: Epoch, batch: i64, replicas: i64, weights: &Weights) -> Self {
+    fn new(epoch: EpochBatches, batch: i64, replicas: i64, weights: &Weights) -> Self {
         let steps = epoch.labels.len() as i64 / (batch * replicas);
         let rows = |values: &[i64]| Tensor::from_slice(values).view([steps, -1]);
         // The loss reads replica first.

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use tch::Device;
 
-use super::choice::{Choice, Cost};
 use super::memory;
 use super::spec::RunSpec;
 use super::stack::{Advance, Signal, Stack};
+use super::strategy::{Cost, ExecutionStrategy};
 use crate::cuda;
 use crate::data::{Augmentation, Dataset, ImageStore};
 use crate::error::Result;
@@ -28,14 +28,14 @@ impl Expected {
     pub fn from_table(
         spec: &RunSpec,
         data: &Dataset,
-        choice: Choice,
+        strategy: ExecutionStrategy,
         replicas: usize,
         pace: f64,
         device: Device,
     ) -> Result<Self> {
-        let replicas = replicas.clamp(1, choice.largest(spec.precision, device));
-        let memory = memory::needed(spec, data.shape(), data.classes(), choice, replicas, device)?;
-        let core_seconds = Cost::expected(spec, data.shape(), choice, replicas)?.core_seconds / pace;
+        let replicas = replicas.clamp(1, strategy.largest(spec.precision, device));
+        let memory = memory::needed(spec, data.shape(), data.classes(), strategy, replicas, device)?;
+        let core_seconds = Cost::expected(spec, data.shape(), strategy, replicas)?.core_seconds / pace;
         Ok(Self { core_seconds, memory, pace })
     }
 }
@@ -44,28 +44,28 @@ impl Expected {
 /// what such a run costs.
 pub fn expected(
     spec: &RunSpec,
-    choice: Choice,
+    strategy: ExecutionStrategy,
     replicas: usize,
     budget: Duration,
     device: Device,
 ) -> Result<Expected> {
     let data = Dataset::open(&spec.data)?;
-    let replicas = replicas.clamp(1, choice.largest(spec.precision, device));
-    let memory = memory::needed(spec, data.shape(), data.classes(), choice, replicas, device)?;
-    let table = Cost::expected(spec, data.shape(), choice, replicas)?;
+    let replicas = replicas.clamp(1, strategy.largest(spec.precision, device));
+    let memory = memory::needed(spec, data.shape(), data.classes(), strategy, replicas, device)?;
+    let table = Cost::expected(spec, data.shape(), strategy, replicas)?;
     let augmentation = if spec.augment { data.augmentation() } else { Augmentation::None };
     crate::torch::initialize();
     // A thread of its own, because the number of torch threads is the thread's.
     let seconds = std::thread::scope(|scope| {
         let timed = crate::threads::start(scope, || -> Result<f64> {
             tch::get_num_threads();
-            tch::set_num_threads(choice.threads as i32);
+            tch::set_num_threads(strategy.threads as i32);
             cuda::own_stream(device)?;
             let store = ImageStore::new(data.images(), augmentation, device, spec.precision.master());
             let specs = vec![spec.clone(); replicas];
-            let mut stack = Stack::new(specs, choice, Vec::new(), &data, store, device)?;
+            let mut stack = Stack::new(specs, strategy, Vec::new(), &data, store, device)?;
             time(&mut stack, spec, budget, device)
-                .map(|seconds| seconds / replicas as f64 * choice.threads as f64)
+                .map(|seconds| seconds / replicas as f64 * strategy.threads as f64)
         })?;
         timed.join().unwrap_or(Ok(f64::NAN))
     })?;

@@ -214,7 +214,7 @@ fn begin_all(plan: &Plan, dir: &Path) -> Store {
     let store = Store::create(Files::default(), dir, plan, &Provenance::here(), false).unwrap();
     store.prepare().unwrap();
     let mut attempts: Vec<_> = plan.runs.iter().map(|run| store.begin(&run.id, "cpu").unwrap().0).collect();
-    let tasks = plan.runs.iter().map(|run| Task::new(run.spec.clone(), run.choice)).collect();
+    let tasks = plan.runs.iter().map(|run| Task::new(run.spec.clone(), run.strategy)).collect();
     let every_epoch = Some(Duration::ZERO);
     let settings = Settings { workers: 1, checkpoint_every: every_epoch, ..Settings::on(Device::Cpu) };
     engine::run(tasks, settings, &mut |event| match event {

@@ -8,7 +8,8 @@ use kelvin::optim::{OptimizerSpec, Schedule, Sgd};
 use kelvin::torch::Precision;
 use kelvin::train::engine::{Settings, Task, run};
 use kelvin::train::{
-    Choice, Event, Group, InitFile, Measure, Measured, Order, QUANTITIES, RunSpec, Seeds, TrainMetrics,
+    Event, ExecutionStrategy, Group, InitFile, Measure, Measured, Order, QUANTITIES, RunSpec, Seeds,
+    TrainMetrics,
 };
 use serde::Deserialize;
 use tch::Device;
@@ -53,7 +54,7 @@ fn spec(stored: &Stored, model: ModelSpec, init: &str, batch: usize, epochs: u32
     }
 }
 
-fn measured(spec: RunSpec, choice: Choice) -> Vec<Measured> {
+fn measured(spec: RunSpec, choice: ExecutionStrategy) -> Vec<Measured> {
     let mut found = Vec::new();
     run(vec![Task::new(spec, choice)], Settings::on(Device::Cpu), &mut |event| {
         match event {
@@ -79,7 +80,7 @@ fn mean(all: &[Measured], name: &str) -> (f64, f64) {
 fn means_over_batches_are_the_explicit_ones() {
     let stored = stored();
     let spec = spec(&stored, ModelSpec::Mlp { hidden: vec![4] }, "mlp4.safetensors", 5, 600);
-    let all = measured(spec, Choice::torch(1, 1));
+    let all = measured(spec, ExecutionStrategy::torch(1, 1));
     assert_eq!(all.len(), 600);
     let names = [
         "grad_norm2",
@@ -116,10 +117,10 @@ fn of_whole_batches_hessians_are_exact_in_tensors_and_in_lanes() {
         (ModelSpec::Mlp { hidden: vec![4] }, "mlp4.safetensors", &stored.mlp),
         (ModelSpec::Resnet { width: 2 }, "init_width2.safetensors", &stored.resnet),
     ] {
-        let lanes = [1, 8].map(|images| Choice::lanes(Precision::Float64, images));
+        let lanes = [1, 8].map(|images| ExecutionStrategy::lanes(Precision::Float64, images));
         let can = matches!(model, ModelSpec::Resnet { .. });
-        let lanes: Vec<Choice> = if can { lanes.to_vec() } else { Vec::new() };
-        for choice in [Choice::torch(1, 1)].into_iter().chain(lanes.iter().copied()) {
+        let lanes: Vec<ExecutionStrategy> = if can { lanes.to_vec() } else { Vec::new() };
+        for choice in [ExecutionStrategy::torch(1, 1)].into_iter().chain(lanes.iter().copied()) {
             let all = measured(spec(&stored, model.clone(), init, stored.train, 1), choice);
             for (name, precision) in [
                 ("grad_norm2", 1e-9),
@@ -140,7 +141,7 @@ fn of_whole_batches_hessians_are_exact_in_tensors_and_in_lanes() {
         // Two random probes at each measurement; the faster way, where there is one.
         let mut probes = spec(&stored, model, init, stored.train, 150);
         probes.measure = Some(Measure { groups: vec![Group::Hessian], every: 1 });
-        let all = measured(probes, lanes.last().copied().unwrap_or(Choice::torch(1, 1)));
+        let all = measured(probes, lanes.last().copied().unwrap_or(ExecutionStrategy::torch(1, 1)));
         let ((trace, error), expected) = (mean(&all, "hessian_trace"), expected["hessian_trace"]);
         assert!(error < 0.2 * expected.abs(), "{trace} ± {error}");
         assert!(
@@ -156,8 +157,8 @@ fn tensors_and_lanes_measure_the_same() {
     let spec = |choice| {
         measured(spec(&stored, ModelSpec::Resnet { width: 2 }, "init_width2.safetensors", 8, 2), choice)
     };
-    let tensors = spec(Choice::torch(1, 1));
-    let lanes = [1, 4].map(|images| spec(Choice::lanes(Precision::Float64, images)));
+    let tensors = spec(ExecutionStrategy::torch(1, 1));
+    let lanes = [1, 4].map(|images| spec(ExecutionStrategy::lanes(Precision::Float64, images)));
     for (a, b) in lanes.iter().flat_map(|lanes| tensors.iter().zip(lanes)) {
         for (name, ..) in QUANTITIES {
             let (a, b) = (a.get(name), b.get(name));

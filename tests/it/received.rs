@@ -14,7 +14,7 @@ use kelvin::error::{Error, Result};
 use kelvin::model::ModelSpec;
 use kelvin::optim::{OptimizerSpec, Schedule, Sgd};
 use kelvin::sweep::{
-    Files, Observer, Plan, PlannedRun, Provenance, RunOptions, Silent, Store, outlook, train_rest,
+    Files, Observer, Plan, PlannedRun, Provenance, RunOptions, Silent, Store, preview_plan, train_rest,
 };
 use kelvin::torch::Precision;
 use kelvin::train::engine::{self, Event, Settings, Task};
@@ -187,7 +187,7 @@ impl Received {
         train_rest(&store, first.to_vec(), &quickly(), &mut Silent).unwrap();
         let mut attempt = store.begin(&last.id, "cpu").unwrap().0;
         let settings = Settings { checkpoint_every: Some(Duration::ZERO), ..Settings::on(Device::Cpu) };
-        engine::run(vec![Task::new(last.spec.clone(), last.choice)], settings, &mut |event| match event {
+        engine::run(vec![Task::new(last.spec.clone(), last.strategy)], settings, &mut |event| match event {
             Event::Epoch { record, .. } => attempt.epoch(&record),
             Event::Checkpoint { runs } => {
                 attempt.checkpoint(&runs[0].1)?;
@@ -364,7 +364,7 @@ fn a_run_that_does_not_fit_its_data_fails_with_words() {
     let summary = train_rest(&store, store.plan().runs.clone(), &quickly(), &mut Silent).unwrap();
     assert_eq!((summary.runs, summary.failed), (2, 2));
     let run = &store.plan().runs[0];
-    let why = store.standing(&run.id).unwrap().why(run);
+    let why = store.status(&run.id).unwrap().why(run);
     assert!(why.contains("must be at most the 1797 examples of the data set"), "{why}");
 }
 
@@ -393,7 +393,7 @@ fn use_all(received: &Received) -> Vec<Result<()>> {
     vec![
         kelvin::sweep::open(&dir).map(|_| ()),
         kelvin::sweep::run(&received.plan, &dir, &Provenance::here(), &quickly(), &mut Silent).map(|_| ()),
-        open().and_then(|store| store.survey().map(|_| ())),
+        open().and_then(|store| store.run_statuses().map(|_| ())),
         open().and_then(|store| store.write_runs()),
         open().and_then(|store| {
             let store = Arc::new(store);
@@ -559,7 +559,7 @@ fn a_journal_that_lies_is_no_journal() {
     let mut elsewhere = whole.clone();
     elsewhere[0]["attempt"]["process"]["machine"] = json!("another");
     let store = Store::open(&dir).unwrap();
-    assert_eq!(store.standing(&run).unwrap().name(), "begun");
+    assert_eq!(store.status(&run).unwrap().name(), "begun");
 }
 
 /// Values that no kelvin writes, by the dozen.
@@ -701,11 +701,11 @@ fn opens_mutants() {
         }
         let step = catch_unwind(AssertUnwindSafe(|| -> Result<bool> {
             let store = Arc::new(Store::open(&dir)?);
-            store.survey()?;
+            store.run_statuses()?;
             store.runs()?;
             store.epochs()?;
             if dice.below(100) == 0 && store.plan().runs.iter().all(is_short) {
-                outlook(store.plan(), Some(&dir))?;
+                preview_plan(store.plan(), Some(&dir))?;
             }
             let short: Vec<PlannedRun> =
                 store.plan().runs.iter().filter(|run| is_short(run)).cloned().collect();

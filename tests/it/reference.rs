@@ -8,7 +8,7 @@ use kelvin::model::{ModelSpec, Network};
 use kelvin::optim::{Adam, Form, OptimizerSpec, Schedule, Sgd};
 use kelvin::torch::Precision;
 use kelvin::train::engine::{Event, Settings, Task, run};
-use kelvin::train::{Choice, EpochRecord, InitFile, Order, RunSpec, Seeds, TrainMetrics};
+use kelvin::train::{EpochRecord, ExecutionStrategy, InitFile, Order, RunSpec, Seeds, TrainMetrics};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
@@ -96,13 +96,13 @@ fn spec(stored: &Stored, case: &Case) -> RunSpec {
 }
 
 /// libtorch alone and stacked, and vector lanes with one image in a vector, with two and with as many as there are lanes.
-fn choices() -> [Choice; 5] {
-    let [one, two, all] = [1, 2, 8].map(|images| Choice::lanes(Precision::Float64, images));
-    [Choice::torch(1, 1), Choice::torch(2, 1), one, two, all]
+fn strategies() -> [ExecutionStrategy; 5] {
+    let [one, two, all] = [1, 2, 8].map(|images| ExecutionStrategy::lanes(Precision::Float64, images));
+    [ExecutionStrategy::torch(1, 1), ExecutionStrategy::torch(2, 1), one, two, all]
 }
 
-fn train(spec: RunSpec, choice: Choice) -> Vec<EpochRecord> {
-    let task = Task::new(spec, choice);
+fn train(spec: RunSpec, strategy: ExecutionStrategy) -> Vec<EpochRecord> {
+    let task = Task::new(spec, strategy);
     let mut records = Vec::new();
     run(vec![task], Settings::on(Device::Cpu), &mut |event| {
         match event {
@@ -138,10 +138,10 @@ fn adams_losses_equal_pytorchs() {
 fn compare(stored: &Stored, cases: usize) {
     assert_eq!(stored.cases.len(), cases);
     for case in &stored.cases {
-        for choice in choices() {
+        for strategy in strategies() {
             let (variant, schedule, decay) = (&case.variant, &case.schedule, case.weight_decay);
-            let name = format!("{variant} {schedule} α {decay}, {choice:?}");
-            let records = train(spec(stored, case), choice);
+            let name = format!("{variant} {schedule} α {decay}, {strategy:?}");
+            let records = train(spec(stored, case), strategy);
             assert_eq!(records.len(), case.epochs.len());
             for (record, expected) in records.iter().zip(&case.epochs) {
                 let name = format!("{name}, epoch {}", record.epoch);
@@ -162,12 +162,12 @@ fn running_losses_equal_pytorchs() {
     let stored: Stored = stored("sgd.json");
     let case = &stored.cases[0];
     let steps = stored.train_examples / stored.batch;
-    for choice in choices() {
+    for strategy in strategies() {
         let running = RunSpec { train_metrics: TrainMetrics::Running, ..spec(&stored, case) };
-        let records = train(running, choice);
+        let records = train(running, strategy);
         for (record, losses) in records.iter().zip(case.batch_losses.chunks(steps)) {
             let expected = losses.iter().sum::<f64>() / steps as f64;
-            close(&format!("running loss, {choice:?}"), record.train.loss, expected);
+            close(&format!("running loss, {strategy:?}"), record.train.loss, expected);
         }
     }
 }

@@ -54,7 +54,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one, or says why there is none.
+    /// ResumeSource one, or says why there is none.
     fn start() -> Option<Self> {
         let missing = missing(&["munged", "slurmctld", "slurmd", "sbatch"]);
         // SAFETY: it only reads.

@@ -142,7 +142,7 @@ impl Lab {
         self.run([SCRIPT])
     }
 
-    /// Starts the program. Its output goes to files: not a terminal, and nothing to be emptied meanwhile.
+    /// ResumeSource the program. Its output goes to files: not a terminal, and nothing to be emptied meanwhile.
     pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Started {
         let output = tempfile::tempdir_in(self.output.path()).unwrap().keep();
         // Until it has its own memory the new process has this one's, whose peak would count as its.

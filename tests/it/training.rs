@@ -7,8 +7,8 @@ use kelvin::error::Result;
 use kelvin::model::ModelSpec;
 use kelvin::optim::{OptimizerSpec, Schedule, Sgd};
 use kelvin::torch::Precision;
-use kelvin::train::engine::{Event, Settings, Start, Starts, Task, resume, run};
-use kelvin::train::{Choice, EpochRecord, Order, RunSpec, Seeds, TrainMetrics};
+use kelvin::train::engine::{Event, ResumeSource, Settings, Start, Task, resume, run};
+use kelvin::train::{EpochRecord, ExecutionStrategy, Order, RunSpec, Seeds, TrainMetrics};
 use tch::Device;
 
 fn spec(width: i64, batch: usize, precision: Precision, seed: i64) -> RunSpec {
@@ -36,11 +36,11 @@ fn spec(width: i64, batch: usize, precision: Precision, seed: i64) -> RunSpec {
 
 /// Trains specs together in libtorch's stacks of at most `stack`; the last record of each.
 fn train(specs: &[RunSpec], stack: usize, workers: usize) -> Vec<EpochRecord> {
-    train_by(specs, Choice::torch(stack, 1), workers)
+    train_by(specs, ExecutionStrategy::torch(stack, 1), workers)
 }
 
 /// Trains specs in this way; the last record of each.
-fn train_by(specs: &[RunSpec], choice: Choice, workers: usize) -> Vec<EpochRecord> {
+fn train_by(specs: &[RunSpec], choice: ExecutionStrategy, workers: usize) -> Vec<EpochRecord> {
     let tasks = specs.iter().map(|spec| Task::new(spec.clone(), choice)).collect();
     let settings = Settings { workers, ..Settings::on(Device::Cpu) };
     let mut last: Vec<Option<EpochRecord>> = vec![None; specs.len()];
@@ -69,7 +69,7 @@ fn bits(record: &EpochRecord) -> Vec<u64> {
 #[derive(Default)]
 struct Dealt(Mutex<Vec<(usize, Device)>>);
 
-impl Starts for Dealt {
+impl ResumeSource for Dealt {
     fn start(&self, run: usize, device: Device) -> Result<Start> {
         self.0.lock().unwrap().push((run, device));
         Ok(Start::Fresh)
@@ -80,7 +80,7 @@ impl Starts for Dealt {
 #[test]
 fn runs_are_dealt_out_to_devices() {
     let specs: Vec<RunSpec> = (1..=4).map(|seed| spec(2, 16, Precision::Float32, seed)).collect();
-    let choice = Choice::torch(1, 1);
+    let choice = ExecutionStrategy::torch(1, 1);
     let alone = train_by(&specs, choice, 1);
     for (devices, workers) in
         [(vec![Device::Cpu; 2], 2), (vec![Device::Cpu; 2], 3), (vec![Device::Cpu; 3], 2)]
@@ -89,7 +89,7 @@ fn runs_are_dealt_out_to_devices() {
         let tasks = specs.iter().map(|spec| Task::new(spec.clone(), choice)).collect();
         let dealt = Arc::new(Dealt::default());
         let mut together: Vec<Option<EpochRecord>> = vec![None; specs.len()];
-        resume(tasks, Arc::clone(&dealt) as Arc<dyn Starts>, settings, &mut |event| {
+        resume(tasks, Arc::clone(&dealt) as Arc<dyn ResumeSource>, settings, &mut |event| {
             if let Event::Epoch { run, record } = event {
                 together[run] = Some(record);
             }
@@ -113,14 +113,14 @@ fn cohort_and_solo_agree_in_float64() {
         .collect();
     let alone: Vec<EpochRecord> =
         specs.iter().map(|spec| train(std::slice::from_ref(spec), 1, 1)[0].clone()).collect();
-    for choice in [Choice::torch(5, 1), lanes(1), lanes(2), lanes(8)] {
+    for choice in [ExecutionStrategy::torch(5, 1), lanes(1), lanes(2), lanes(8)] {
         assert_same_to_1e10(&train_by(&specs, choice, 1), &alone);
     }
 }
 
 /// Vector lanes in float64, with so many images in a vector.
-fn lanes(images: usize) -> Choice {
-    Choice::lanes(Precision::Float64, images)
+fn lanes(images: usize) -> ExecutionStrategy {
+    ExecutionStrategy::lanes(Precision::Float64, images)
 }
 
 fn assert_same_to_1e10(some: &[EpochRecord], others: &[EpochRecord]) {
@@ -172,7 +172,7 @@ fn a_replica_in_lanes_gives_the_same_bits_whoever_shares_its_vector() {
         .collect();
     let torch = train(&specs, 4, 1);
     for images in [1, 2, 8] {
-        let lanes = Choice::lanes(Precision::Float32, images);
+        let lanes = ExecutionStrategy::lanes(Precision::Float32, images);
         let all = train_by(&specs, lanes, 1);
         for (first, count, workers) in [(0, 1, 1), (3, 2, 1), (1, 8, 1), (2, 11, 2)] {
             let some = train_by(&specs[first..first + count], lanes, workers);
@@ -247,7 +247,7 @@ fn each_stream_of_seeds_varies_alone() {
         with(|seeds| seeds.noise = 2),
         with(|seeds| seeds.augment = 2),
     ];
-    for choice in [Choice::torch(6, 1), Choice::lanes(Precision::Float32, 2)] {
+    for choice in [ExecutionStrategy::torch(6, 1), ExecutionStrategy::lanes(Precision::Float32, 2)] {
         let first: Vec<Vec<u64>> = train_by(&specs, choice, 1).iter().map(bits).collect();
         let second: Vec<Vec<u64>> = train_by(&specs, choice, 1).iter().map(bits).collect();
         assert_eq!(first, second);

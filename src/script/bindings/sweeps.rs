@@ -20,7 +20,7 @@ use crate::script::handles::NetworkHandle;
 use crate::script::options::expand;
 use crate::script::session::Session;
 use crate::sweep::slurm::{SLURM_OPTIONS, Slurm};
-use crate::sweep::{Files, Observer, Plan, RunOptions, Store, Summary, Trained, outlook};
+use crate::sweep::{Files, Observer, Plan, RunOptions, Store, Summary, Trained, preview_plan};
 use crate::table::Table;
 use crate::torch::devices_named;
 use crate::train::{RunSpec, Status};
@@ -253,7 +253,7 @@ fn slurm_options(options: &Map) -> Result<Slurm> {
 fn why_run(dir: &str, run: &str) -> Result<String> {
     let store = Store::open(Path::new(&path(dir)))?;
     let run = store.find(run)?;
-    Ok(format!("{} {}", run.id, store.standing(&run.id)?.why(run)))
+    Ok(format!("{} {}", run.id, store.status(&run.id)?.why(run)))
 }
 
 fn plan(context: &NativeCallContext, specs: Vec<RunSpec>, options: Vec<Map>) -> Scripted<SweepHandle> {
@@ -333,7 +333,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "plan", return_raw, pure)]
     pub fn sweep_plan(context: NativeCallContext, sweep: &mut SweepHandle) -> Scripted<Table> {
-        outlook(&sweep.plan, None).map(|(table, _)| table).map_err(|error| at(&context, error))
+        preview_plan(&sweep.plan, None).map(|(table, _)| table).map_err(|error| at(&context, error))
     }
 
     /// The runs as a table, with where each stands in a folder: `status` (done, diverged, failed, interrupted, training,
@@ -341,7 +341,7 @@ pub mod functions {
     #[rhai_fn(name = "plan", return_raw, pure)]
     pub fn sweep_plan_in(context: NativeCallContext, sweep: &mut SweepHandle, dir: &str) -> Scripted<Table> {
         let (table, refused) =
-            outlook(&sweep.plan, Some(Path::new(&path(dir)))).map_err(|error| at(&context, error))?;
+            preview_plan(&sweep.plan, Some(Path::new(&path(dir)))).map_err(|error| at(&context, error))?;
         if let Some(refused) = refused {
             Session::of(&context).tell(&format!("run would be refused: {refused}"));
         }

@@ -39,15 +39,15 @@ enum Way {
 
 /// What a convolution adds its output to.
 #[derive(Clone, Copy)]
-pub(super) enum Onto<'a, Y> {
+pub(super) enum Accumulate<'a, Y> {
     Nothing,
     /// What is there.
-    Own,
+    ConvWeights,
     /// Numbers that lie as it does.
     Other(&'a [Y]),
 }
 
-impl<Y: Copy> Onto<'_, Y> {
+impl<Y: Copy> Accumulate<'_, Y> {
     /// Puts a value of the output to its place.
     #[inline(always)]
     pub(super) fn put<V: Vector>(self, value: V, y: &mut [Y], index: usize)
@@ -57,14 +57,14 @@ impl<Y: Copy> Onto<'_, Y> {
         let own = &mut y[index];
         *own = Y::keep(match self {
             Self::Nothing => value,
-            Self::Own => own.value().add(value),
+            Self::ConvWeights => own.value().add(value),
             Self::Other(base) => base[index].value().add(value),
         });
     }
 }
 
 /// What convolutions compute with.
-pub(super) struct Own<'a, V: Vector> {
+pub(super) struct ConvWeights<'a, V: Vector> {
     /// All parameters, `replicas` numbers of each.
     pub(super) theta: &'a [V::Scalar],
     pub(super) replicas: usize,
@@ -72,24 +72,24 @@ pub(super) struct Own<'a, V: Vector> {
     pub(super) kernels: &'a Kernels<V>,
 }
 
-impl<V: Vector> Clone for Own<'_, V> {
+impl<V: Vector> Clone for ConvWeights<'_, V> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<V: Vector> Copy for Own<'_, V> {}
+impl<V: Vector> Copy for ConvWeights<'_, V> {}
 
 /// What kernels of one size, at one stride, see of images of one size.
 #[derive(Clone)]
-pub(super) struct Sight {
+pub(super) struct ConvGeometry {
     taps: usize,
     geometry: Arc<Geometry>,
     /// Where there can be tiles, with the height and width of the images.
     tiles: Option<(Arc<Tiles>, [usize; 2])>,
 }
 
-impl Sight {
+impl ConvGeometry {
     /// Kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this height and width.
     pub(super) fn new(kernel: usize, stride: usize, sides: [usize; 2]) -> Self {
         Self {
@@ -102,11 +102,11 @@ impl Sight {
 
 impl Conv {
     /// Its weights begin at `start`.
-    pub(super) fn new(channels: [usize; 2], start: usize, sight: &Sight) -> Self {
+    pub(super) fn new(channels: [usize; 2], start: usize, sight: &ConvGeometry) -> Self {
         let [from, to] = channels;
         let geometry = &sight.geometry;
         let way = match &sight.tiles {
-            Some((tiles, sides)) if Tiles::pay(*sides, geometry.links(), channels) => {
+            Some((tiles, sides)) if Tiles::is_cheaper(*sides, geometry.links(), channels) => {
                 Way::Tiles(Arc::clone(tiles))
             }
             _ => Way::Direct(Direct::new(channels, Arc::clone(geometry))),
@@ -156,30 +156,30 @@ impl Conv {
         }
     }
 
-    /// Makes kernels ready for [`Conv::forward`] or, `turned`, for [`Conv::backward`], until its weights change or
+    /// Makes kernels ready for [`Conv::forward`] or, `transposed`, for [`Conv::backward`], until its weights change or
     /// another one's are made ready.
     pub(super) fn prepare<V: Vector>(
         &self,
         theta: &[V::Scalar],
-        turned: bool,
+        transposed: bool,
         replicas: usize,
         kernels: &mut Kernels<V>,
     ) {
         let own = self.own(theta, replicas);
         match &self.way {
-            Way::Direct(direct) => direct.prepare(own, turned, replicas, kernels),
-            Way::Tiles(_) => Tiles::prepare(own, self.from, turned, replicas, kernels),
+            Way::Direct(direct) => direct.prepare(own, transposed, replicas, kernels),
+            Way::Tiles(_) => Tiles::prepare(own, self.from, transposed, replicas, kernels),
         }
     }
 
     /// Output channels of `packs` packs.
     pub(super) fn forward<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
-        own: Own<V>,
+        own: ConvWeights<V>,
         x: &[X],
         y: &mut [Y],
         packs: usize,
-        onto: Onto<Y>,
+        onto: Accumulate<Y>,
         points: &mut Points<V>,
     ) {
         let channels = [self.from, self.to];
@@ -197,11 +197,11 @@ impl Conv {
     /// The gradient with respect to the input.
     pub(super) fn backward<V: Vector, K: Kept<V>>(
         &self,
-        own: Own<V>,
+        own: ConvWeights<V>,
         dy: &[K],
         dx: &mut [K],
         packs: usize,
-        onto: Onto<K>,
+        onto: Accumulate<K>,
         points: &mut Points<V>,
     ) {
         let channels = [self.to, self.from];
@@ -216,7 +216,7 @@ impl Conv {
         }
     }
 
-    /// Adds the gradient with respect to the weights to `gradient`, which [`Conv::hand_on`] reads.
+    /// Adds the gradient with respect to the weights to `gradient`, which [`Conv::emit_gradients`] reads.
     pub(super) fn gradient<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
         replicas: usize,
@@ -234,7 +234,7 @@ impl Conv {
 
     /// Hands on what [`Conv::gradient`] gathered, some parameters after the other: where they are among all, and the
     /// gradient of each of `replicas` replicas.
-    pub(super) fn hand_on<V: Vector>(
+    pub(super) fn emit_gradients<V: Vector>(
         &self,
         gradient: &[V],
         replicas: usize,
@@ -245,8 +245,8 @@ impl Conv {
             change(start..start + gradient.len() / replicas, gradient);
         };
         match &self.way {
-            Way::Direct(direct) => direct.hand_on(gradient, replicas, change),
-            Way::Tiles(_) => Tiles::hand_on(self.from * self.to, gradient, replicas, change),
+            Way::Direct(direct) => direct.emit_gradients(gradient, replicas, change),
+            Way::Tiles(_) => Tiles::emit_gradients(self.from * self.to, gradient, replicas, change),
         }
     }
 
@@ -321,7 +321,7 @@ mod tests {
             ([8, 3], [5, 4], 4, 1),
         ] {
             let [from, to] = channels;
-            let conv = Conv::new(channels, 2, &Sight::new(3, 1, sides));
+            let conv = Conv::new(channels, 2, &ConvGeometry::new(3, 1, sides));
             tiled += usize::from(matches!(conv.way, Way::Tiles(_)));
             let (pixels, kernels) = (sides[0] * sides[1], from * to);
             let mut theta = Numbers::<V>::zeros((2 + 9 * kernels) * replicas).unwrap();
@@ -343,23 +343,23 @@ mod tests {
             let (mut y, mut dx) = (keep(&first), keep(&vec![V::zero(); x.len()]));
             conv.prepare(&theta, false, replicas, &mut ready);
             conv.forward(
-                Own { theta: &theta, replicas, kernels: &ready },
+                ConvWeights { theta: &theta, replicas, kernels: &ready },
                 &x,
                 &mut y,
                 packs,
-                Onto::Own,
+                Accumulate::ConvWeights,
                 &mut room,
             );
             conv.prepare(&theta, true, replicas, &mut ready);
-            let own = Own { theta: &theta, replicas, kernels: &ready };
-            conv.backward(own, &kept_dy, &mut dx, packs, Onto::Other(&keep(&base)), &mut room);
+            let own = ConvWeights { theta: &theta, replicas, kernels: &ready };
+            conv.backward(own, &kept_dy, &mut dx, packs, Accumulate::Other(&keep(&base)), &mut room);
             let [y, dx] = [values(&y), values(&dx)];
             let mut sums = vec![V::zero(); conv.sums::<V>(replicas)];
             for _ in 0..2 {
                 conv.gradient(replicas, &x, &kept_dy, &mut sums, packs, &mut room);
             }
             let mut gradient = vec![V::Scalar::default(); 9 * kernels * replicas];
-            conv.hand_on(&sums, replicas, |place, part| {
+            conv.emit_gradients(&sums, replicas, |place, part| {
                 gradient[(place.start - 2) * replicas..(place.end - 2) * replicas].copy_from_slice(part);
             });
             let image = |vectors: &[V], pack: usize, lane: usize| -> Vec<f64> {

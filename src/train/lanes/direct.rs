@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::conv::{Onto, PART};
+use super::conv::{Accumulate, PART};
 use super::slab::SLAB;
 use super::vector::{Kept, Vector, lanes, lanes_mut, with_replicas};
 use super::winograd::{Kernels, Points};
@@ -127,11 +127,11 @@ impl Direct {
         if adds_up::<V>(replicas) { self.live().div_ceil(V::LANES) } else { self.live() }
     }
 
-    /// Scalars of its kernels for contracting over the input's channels or, `turned`, over the output's, where those
+    /// Scalars of its kernels for contracting over the input's channels or, `transposed`, over the output's, where those
     /// are joined to factors; none otherwise.
-    pub(super) fn factors<V: Vector>(&self, turned: bool, replicas: usize) -> usize {
+    pub(super) fn factors<V: Vector>(&self, transposed: bool, replicas: usize) -> usize {
         let [from, to] = [self.from, self.to].map(|channels| channels.div_ceil(V::DEPTH));
-        let factors = if turned { to * self.from } else { self.to * from };
+        let factors = if transposed { to * self.from } else { self.to * from };
         if V::DEPTH == 1 { 0 } else { factors * self.geometry.taps * replicas }
     }
 
@@ -142,11 +142,11 @@ impl Direct {
         most[0].max(most[1])
     }
 
-    /// Joins kernels to factors, for [`Direct::forward`] or, `turned`, for [`Direct::backward`].
+    /// Joins kernels to factors, for [`Direct::forward`] or, `transposed`, for [`Direct::backward`].
     pub(super) fn prepare<V: Vector>(
         &self,
         weights: &[V::Scalar],
-        turned: bool,
+        transposed: bool,
         replicas: usize,
         to: &mut Kernels<V>,
     ) {
@@ -155,8 +155,8 @@ impl Direct {
         }
         // Kernels of a channel that is contracted over, and how often they come.
         let kernel = self.geometry.taps * replicas;
-        let [own, times] = if turned { [self.from * kernel, 1] } else { [kernel, self.to] };
-        let factors = to.first(self.factors::<V>(turned, replicas)).chunks_exact_mut(own);
+        let [own, times] = if transposed { [self.from * kernel, 1] } else { [kernel, self.to] };
+        let factors = to.first(self.factors::<V>(transposed, replicas)).chunks_exact_mut(own);
         let channels = weights.chunks_exact(weights.len() / times);
         let both = channels.flat_map(|weights| weights.chunks(V::DEPTH * own));
         V::run(
@@ -176,7 +176,7 @@ impl Direct {
         (weights, kernels, replicas): (&[V::Scalar], &Kernels<V>, usize),
         (x, y): (&[X], &mut [Y]),
         packs: usize,
-        onto: Onto<Y>,
+        onto: Accumulate<Y>,
         points: &mut Points<V>,
     ) {
         let (from, taps) = (self.from.div_ceil(V::DEPTH), self.geometry.taps);
@@ -196,7 +196,7 @@ impl Direct {
         (weights, kernels, replicas): (&[V::Scalar], &Kernels<V>, usize),
         (dy, dx): (&[K], &mut [K]),
         packs: usize,
-        onto: Onto<K>,
+        onto: Accumulate<K>,
         points: &mut Points<V>,
     ) {
         let taps = self.geometry.taps;
@@ -244,7 +244,7 @@ impl Direct {
 
     /// Hands on what [`Direct::gradient`] gathered, some weights after the other: the first one's number, and the
     /// gradient of each of `replicas` replicas.
-    pub(super) fn hand_on<V: Vector>(
+    pub(super) fn emit_gradients<V: Vector>(
         &self,
         gradient: &[V],
         replicas: usize,
@@ -501,7 +501,7 @@ impl<V: Vector> Side<'_, V> {
         x: &[X],
         y: &mut [Y],
         packs: usize,
-        onto: Onto<Y>,
+        onto: Accumulate<Y>,
         [inputs, _]: &mut Points<V>,
     ) {
         let x = joined(x, self.links.others, packs, Over::Channels, inputs);
@@ -512,7 +512,13 @@ impl<V: Vector> Side<'_, V> {
         with_replicas!(replicas, R => self.contract_with::<Y, R>(x, y, packs, onto));
     }
 
-    fn contract_with<Y: Kept<V>, const R: usize>(&self, x: &[V], y: &mut [Y], packs: usize, onto: Onto<Y>) {
+    fn contract_with<Y: Kept<V>, const R: usize>(
+        &self,
+        x: &[V],
+        y: &mut [Y],
+        packs: usize,
+        onto: Accumulate<Y>,
+    ) {
         V::run(
             #[inline(always)]
             || match packs {
@@ -525,7 +531,12 @@ impl<V: Vector> Side<'_, V> {
     }
 
     #[inline(always)]
-    fn contract_of<Y: Kept<V>, const R: usize, const N: usize>(&self, x: &[V], y: &mut [Y], onto: Onto<Y>) {
+    fn contract_of<Y: Kept<V>, const R: usize, const N: usize>(
+        &self,
+        x: &[V],
+        y: &mut [Y],
+        onto: Accumulate<Y>,
+    ) {
         let pixels = self.links.of.len();
         let new = self.links.others.div_ceil(pixels) * self.channels[0] * N * size_of::<V>();
         let block = (SEEN / new).max(1);
@@ -558,7 +569,7 @@ impl<V: Vector> Side<'_, V> {
         y: &mut [Y],
         channel: usize,
         pixel: usize,
-        onto: Onto<Y>,
+        onto: Accumulate<Y>,
     ) {
         let most = (V::TILE * V::PACKS / O).clamp(1, V::PACKS);
         if N <= most {
@@ -580,7 +591,7 @@ impl<V: Vector> Side<'_, V> {
         x: &[V],
         y: &mut [Y],
         [channel, pixel, first]: [usize; 3],
-        onto: Onto<Y>,
+        onto: Accumulate<Y>,
     ) {
         let [inner, outer] = self.strides;
         let pixels = self.links.of.len();

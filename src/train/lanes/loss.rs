@@ -3,7 +3,7 @@
 use super::vector::{Scalar, Vector, lanes, lanes_mut};
 
 /// The losses of logits (pack, class) with labels (image, replica), where a vector has `places` replicas: calls
-/// `each` with replica, loss and whether the largest logit is the label's. Where `slopes` is given, it becomes the gradient
+/// `each` with replica, loss and whether the largest logit is the label's. Where `d_logits` is given, it becomes the gradient
 /// of the loss times `weight`. Replicas beyond `labels` pad the vectors and take the first one's label; images beyond
 /// them are nobody's.
 pub(super) fn cross_entropy<V: Vector>(
@@ -11,7 +11,7 @@ pub(super) fn cross_entropy<V: Vector>(
     labels: &[i64],
     [replicas, places]: [usize; 2],
     classes: usize,
-    mut slopes: Option<(&mut [V], f64)>,
+    mut d_logits: Option<(&mut [V], f64)>,
     each: &mut dyn FnMut(usize, f64, bool),
 ) {
     let images = labels.len() / replicas;
@@ -38,11 +38,11 @@ pub(super) fn cross_entropy<V: Vector>(
             if place < replicas {
                 each(place, largest + sum.ln() - logit(label), best == label);
             }
-            if let Some((slopes, weight)) = &mut slopes {
-                let slopes = lanes_mut(slopes);
+            if let Some((d_logits, weight)) = &mut d_logits {
+                let d_logits = lanes_mut(d_logits);
                 for (class, exponential) in exponentials.iter().enumerate() {
                     let hit = if class == label { 1.0 } else { 0.0 };
-                    slopes[at(class)] = V::Scalar::of((exponential / sum - hit) * *weight);
+                    d_logits[at(class)] = V::Scalar::of((exponential / sum - hit) * *weight);
                 }
             }
         }

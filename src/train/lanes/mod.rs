@@ -4,7 +4,7 @@
 //! replicas than lanes, so a vector instruction does useful work in every lane however few channels a layer has.
 //! [`vector`] is the vector, [`conv`], [`norm`], [`loss`] and [`update`] the operations, [`network`] the ResNet, forward
 //! and backward. A replica's bits depend on how many images a vector holds and on how many threads share its batch, which a
-//! plan decides ([`Choice`]), and neither on the other replicas nor on how long the processor's vectors are (exp, ln and
+//! plan decides ([`ExecutionStrategy`]), and neither on the other replicas nor on how long the processor's vectors are (exp, ln and
 //! powers are the C library's; in bfloat16 a few processors take numbers below 1.2e-38 for zero).
 
 mod bf16;
@@ -29,10 +29,10 @@ use self::norm::Running;
 use self::slab::Batch;
 use self::update::Optimizer;
 use self::vector::{Numbers, Pair, Plain, Scalar, Vector, lanes, lanes_mut};
-use super::choice::Choice;
+use super::backend::{EpochBatches, Step, Sums, TrainingBackend};
 use super::evaluate::Examples;
-use super::replicas::{Epoch, Replicas, Step, Sums};
 use super::spec::RunSpec;
+use super::strategy::ExecutionStrategy;
 use crate::data::ImageStore;
 use crate::error::{Error, Result};
 use crate::model::{self, Layout, Model, ModelSpec, Scores, State};
@@ -49,7 +49,7 @@ macro_rules! with_vector {
                 $value
             }};
         }
-        let long = $lanes > most($precision) / 2;
+        let long = $lanes > max_lanes($precision) / 2;
         match (Processor::get(), $precision, long) {
             #[cfg(target_arch = "x86_64")]
             (Processor::Avx512 { bf16: true }, Precision::Bf16, _) => with!(Bf16<vector::Avx512F32>),
@@ -106,31 +106,31 @@ impl Processor {
 }
 
 /// Lanes of the longest vector, on any processor.
-pub(super) fn most(precision: Precision) -> usize {
+pub(super) fn max_lanes(precision: Precision) -> usize {
     if precision == Precision::Float64 { 8 } else { 16 }
 }
 
 /// How many images of a batch a vector should hold for `cohort` runs on `cores` cores: so many that they take the
 /// fewest vectors.
 pub(super) fn images(precision: Precision, batch: usize, cohort: usize, cores: usize) -> usize {
-    let possible = (0..).map(|power| 1 << power).take_while(|&images| images <= most(precision));
+    let possible = (0..).map(|power| 1 << power).take_while(|&images| images <= max_lanes(precision));
     // Packs of an update that the busiest core computes, and what an update costs besides, which is about one more.
     // Of equally few those with more replicas, which share updates.
     let vectors = |&images: &usize| {
-        let stacks = super::cohort::stacks(cohort, most(precision) / images, cores).len();
+        let stacks = super::cohort::stacks(cohort, max_lanes(precision) / images, cores).len();
         stacks.div_ceil(cores.max(1)) * (batch.div_ceil(images) + 1)
     };
     possible.min_by_key(vectors).unwrap_or(1)
 }
 
 /// Whether lanes can train such a run, on a processor that multiplies and adds in one instruction.
-pub(super) fn can(spec: &RunSpec) -> bool {
+pub(super) fn is_supported(spec: &RunSpec) -> bool {
     let fused = !matches!(Processor::get(), Processor::Other) || cfg!(target_arch = "aarch64");
-    fits(spec) && fused
+    is_resnet(spec) && fused
 }
 
 /// Whether lanes know a run's model.
-pub(super) fn fits(spec: &RunSpec) -> bool {
+pub(super) fn is_resnet(spec: &RunSpec) -> bool {
     matches!(spec.model, ModelSpec::Resnet { .. })
 }
 
@@ -139,11 +139,11 @@ pub(super) fn build(
     specs: &[RunSpec],
     model: &Model,
     store: ImageStore,
-    choice: Choice,
-) -> Result<Box<dyn Replicas>> {
-    let (first, images) = (&specs[0], choice.images);
-    let largest = most(first.precision) / images;
-    if !fits(first) || specs.len() > largest {
+    strategy: ExecutionStrategy,
+) -> Result<Box<dyn TrainingBackend>> {
+    let (first, images) = (&specs[0], strategy.images);
+    let largest = max_lanes(first.precision) / images;
+    if !is_resnet(first) || specs.len() > largest {
         return Err(Error::invalid(format!(
             "vector lanes train at most {largest} ResNets; found {} of {} in {}",
             specs.len(),
@@ -154,28 +154,33 @@ pub(super) fn build(
     let network = network(model)?;
     let lanes = lanes_of(first.precision, specs.len(), images);
     Ok(
-        with_vector!(first.precision, lanes, V => Box::new(Lanes::<V>::new(specs, model, network, store, choice)?)),
+        with_vector!(first.precision, lanes, V => Box::new(Lanes::<V>::new(specs, model, network, store, strategy)?)),
     )
 }
 
 /// Lanes of the vectors that hold this many replicas and images.
 fn lanes_of(precision: Precision, replicas: usize, images: usize) -> usize {
-    let most = most(precision);
+    let most = max_lanes(precision);
     // Products of bfloat16 numbers have no short vectors.
     let shortest = if precision == Precision::Bf16 { most } else { most / 2 };
     (replicas.next_power_of_two() * images).max(shortest)
 }
 
 /// Bytes that training this many replicas needs.
-pub(super) fn bytes(spec: &RunSpec, model: &Model, replicas: usize, choice: Choice) -> Result<u64> {
-    let images = choice.images;
+pub(super) fn bytes(
+    spec: &RunSpec,
+    model: &Model,
+    replicas: usize,
+    strategy: ExecutionStrategy,
+) -> Result<u64> {
+    let images = strategy.images;
     let parameters = model.layout.parameters() as u64;
     let lanes = lanes_of(spec.precision, replicas, images) as u64;
     let noise = if spec.optimizer.noise() > 0.0 { 3 } else { 0 };
     let numbers = parameters * (1 + spec.optimizer.buffers() + noise) * (lanes / images as u64);
     let network = network(model)?;
     let work = with_vector!(spec.precision, lanes as usize, V => {
-        network.bytes::<V>(spec.batch.div_ceil(images), V::LANES / images, choice.threads)
+        network.bytes::<V>(spec.batch.div_ceil(images), V::LANES / images, strategy.threads)
     });
     let size = if spec.precision == Precision::Float64 { 8 } else { 4 };
     Ok(numbers * size + work as u64)
@@ -214,7 +219,7 @@ struct Lanes<V: Vector> {
     batch: Batch,
     threads: usize,
     replicas: usize,
-    epoch: Epoch,
+    epoch: EpochBatches,
     sums: Option<Vec<Sums>>,
     /// Of all parameters, where they are asked for.
     gradient: Vec<V::Scalar>,
@@ -226,10 +231,10 @@ impl<V: Vector> Lanes<V> {
         model: &Model,
         network: Network,
         store: ImageStore,
-        choice: Choice,
+        strategy: ExecutionStrategy,
     ) -> Result<Self> {
         let (first, replicas) = (&specs[0], specs.len());
-        let Choice { images, threads, .. } = choice;
+        let ExecutionStrategy { images, threads, .. } = strategy;
         let places = V::LANES / images;
         let parameters = model.layout.parameters() as usize;
         let lr = (0..places).map(|place| specs[own(place, replicas)].lr).collect();
@@ -248,7 +253,12 @@ impl<V: Vector> Lanes<V> {
             batch: Batch::new(first.batch, images, threads),
             threads,
             replicas,
-            epoch: Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new(), factors: Vec::new() },
+            epoch: EpochBatches {
+                starts: Vec::new(),
+                flips: Vec::new(),
+                labels: Vec::new(),
+                factors: Vec::new(),
+            },
             sums: None,
             gradient: Vec::new(),
             network,
@@ -301,7 +311,7 @@ impl<V: Vector> Lanes<V> {
         self.batches = weights.batches;
     }
 
-    /// Forward on a batch of the epoch, in training mode, and the slopes of its loss.
+    /// Forward on a batch of the epoch, in training mode, and the d_logits of its loss.
     fn forward(&mut self, index: usize) {
         let Self { network, weights, work, images, epoch, replicas, batch, sums, .. } = self;
         let views = index * batch.images * *replicas..(index + 1) * batch.images * *replicas;
@@ -316,7 +326,7 @@ impl<V: Vector> Lanes<V> {
             &epoch.labels[views],
             places,
             classes,
-            Some((&mut work.slopes, 1.0 / batch.images as f64)),
+            Some((&mut work.d_logits, 1.0 / batch.images as f64)),
             &mut |replica, loss, hit| {
                 if let Some(sums) = sums {
                     let step = [loss, loss * loss, f64::from(u8::from(hit))];
@@ -327,8 +337,8 @@ impl<V: Vector> Lanes<V> {
     }
 }
 
-impl<V: Vector> Replicas for Lanes<V> {
-    fn begin(&mut self, epoch: Epoch, sums: Option<Vec<Sums>>) {
+impl<V: Vector> TrainingBackend for Lanes<V> {
+    fn begin(&mut self, epoch: EpochBatches, sums: Option<Vec<Sums>>) {
         (self.epoch, self.sums) = (epoch, sums);
     }
 
@@ -396,15 +406,19 @@ impl<V: Vector> Replicas for Lanes<V> {
         let (numbers, classes) = (self.images.numbers(), self.network.classes());
         let (pack, places) = (self.pack(), [replicas, self.places()]);
         let mut losses = vec![Vec::with_capacity(length); replicas];
-        let mut hits = vec![0usize; replicas];
+        let mut correct = vec![0usize; replicas];
         // As many as in training, so that kernels are transformed as rarely.
         let most = self.work.logits.len() / classes * pack;
         for start in (0..length).step_by(most) {
             poll()?;
             let images = most.min(length - start);
             let batch = Batch::new(images, pack, self.threads);
-            let mut views =
-                Epoch { starts: Vec::new(), flips: Vec::new(), labels: Vec::new(), factors: Vec::new() };
+            let mut views = EpochBatches {
+                starts: Vec::new(),
+                flips: Vec::new(),
+                labels: Vec::new(),
+                factors: Vec::new(),
+            };
             for image in start..start + images {
                 for (examples, rng) in &mut sets {
                     let view = self.images.store.draw(rng);
@@ -419,17 +433,17 @@ impl<V: Vector> Replicas for Lanes<V> {
             self.network.forward(&mut self.weights, &mut self.work, batch, false);
             let each = &mut |replica: usize, loss, hit| {
                 losses[replica].push(loss);
-                hits[replica] += usize::from(hit);
+                correct[replica] += usize::from(hit);
             };
             loss::cross_entropy(&self.work.logits, &views.labels, places, classes, None, each);
         }
         let n = length as f64;
-        let scores = |(losses, hits): (&Vec<f64>, usize)| {
+        let scores = |(losses, correct): (&Vec<f64>, usize)| {
             let loss = losses.iter().sum::<f64>() / n;
             let variance = losses.iter().map(|value| (value - loss).powi(2)).sum::<f64>() / n;
-            Scores { loss, accuracy: hits as f64 / n, loss_std: variance.sqrt() }
+            Scores { loss, accuracy: correct as f64 / n, loss_std: variance.sqrt() }
         };
-        Ok(losses.iter().zip(hits).map(scores).collect())
+        Ok(losses.iter().zip(correct).map(scores).collect())
     }
 
     fn state(&self, replica: usize) -> State {
@@ -443,7 +457,7 @@ impl<V: Vector> Replicas for Lanes<V> {
         Ok(())
     }
 
-    fn memory(&self, replica: usize) -> Vec<(String, State)> {
+    fn optimizer_state(&self, replica: usize) -> Vec<(String, State)> {
         let weights = self.weights_of(replica);
         let kind = self.precision.master();
         let own = |(name, buffer): &(&str, Numbers<V>)| {
@@ -453,14 +467,14 @@ impl<V: Vector> Replicas for Lanes<V> {
         self.optimizer.buffers.iter().map(own).collect()
     }
 
-    fn set_memory(&mut self, replica: usize, memory: Vec<(String, State)>) -> Result<()> {
+    fn set_optimizer_state(&mut self, replica: usize, optimizer_state: Vec<(String, State)>) -> Result<()> {
         let weights = self.weights_of(replica);
         let in_all = self.places();
         let places = own_places(replica, self.replicas, in_all);
-        let mut memory: HashMap<String, State> = memory.into_iter().collect();
+        let mut optimizer_state: HashMap<String, State> = optimizer_state.into_iter().collect();
         for (name, own) in &mut self.optimizer.buffers {
             let buffer = weights.flat().zeros_like();
-            weights.join(&buffer, 0, memory.remove(*name).unwrap_or_default())?;
+            weights.join(&buffer, 0, optimizer_state.remove(*name).unwrap_or_default())?;
             let numbers = Vec::<f64>::try_from(&buffer.to_kind(tch::Kind::Double))?;
             set_every(own, &places, in_all, &numbers);
         }
@@ -540,22 +554,23 @@ mod tests {
     use super::*;
     use crate::data::{Augmentation, Dataset, Source};
     use crate::optim::{Adam, OptimizerSpec, Sgd};
-    use crate::train::choice::Backend;
+    use crate::train::strategy::Backend;
 
     /// The weights of every replica after a few updates on the first digits.
     fn train<V: Vector>(specs: &[RunSpec], images: usize) -> Vec<Vec<f64>> {
         let first = &specs[0];
-        let choice = Choice { threads: images.min(2), ..Choice::lanes(first.precision, images) };
+        let strategy =
+            ExecutionStrategy { threads: images.min(2), ..ExecutionStrategy::lanes(first.precision, images) };
         let data = Dataset::load(Source::Digits).unwrap();
         let model = first.model.build(data.shape(), data.classes()).unwrap();
         let kind = first.precision.master();
         let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, kind);
         let network = network(&model).unwrap();
-        let mut lanes = Lanes::<V>::new(specs, &model, network, store, choice).unwrap();
+        let mut lanes = Lanes::<V>::new(specs, &model, network, store, strategy).unwrap();
         let (steps, n) = (3, 3 * first.batch * specs.len());
         let starts = (0..n as i64).map(|view| (view % 97) * 64).collect();
         let labels = (0..n as i64).map(|view| view % 10).collect();
-        lanes.begin(Epoch { starts, flips: Vec::new(), labels, factors: Vec::new() }, None);
+        lanes.begin(EpochBatches { starts, flips: Vec::new(), labels, factors: Vec::new() }, None);
         for index in 0..steps {
             lanes.update(Step { index, done: index as u64, factor: 1.0, noise: None });
         }
@@ -590,13 +605,13 @@ mod tests {
             [(adam, Precision::Float64), (momentum.clone(), Precision::Float32), (momentum, Precision::Bf16)]
         {
             for images in [1, 2, 4, 8, 16] {
-                if images > most(precision) {
+                if images > max_lanes(precision) {
                     continue;
                 }
                 // Convolutions tap by tap, and by tiles.
                 let width = if matches!(images, 1 | 4) { 3 } else { 12 };
                 // Five packs, the last one perhaps not full.
-                let specs: Vec<RunSpec> = (1..=3.min(most(precision) / images))
+                let specs: Vec<RunSpec> = (1..=3.min(max_lanes(precision) / images))
                     .map(|seed| RunSpec {
                         model: ModelSpec::Resnet { width },
                         batch: 5 * images - images / 3,
@@ -607,7 +622,7 @@ mod tests {
                         ..crate::train::spec::example()
                     })
                     .collect();
-                let (specs, most) = (&specs[..], most(precision));
+                let (specs, most) = (&specs[..], max_lanes(precision));
                 let short = specs.len().next_power_of_two() * images <= most / 2;
                 let processor = Processor::get();
                 let mut others: Vec<(&str, Vec<Vec<f64>>)> = Vec::new();
@@ -684,12 +699,12 @@ mod tests {
                 })
                 .collect();
             let model = || specs[0].model.build(data.shape(), data.classes()).unwrap();
-            let mut both: [Box<dyn Replicas>; 2] = [
+            let mut both: [Box<dyn TrainingBackend>; 2] = [
                 build(
                     &specs,
                     &model(),
                     store.share(),
-                    Choice { threads, ..Choice::lanes(Precision::Float64, images) },
+                    ExecutionStrategy { threads, ..ExecutionStrategy::lanes(Precision::Float64, images) },
                 )
                 .unwrap(),
                 Box::new(crate::train::tensors::Tensors::new(
@@ -705,7 +720,7 @@ mod tests {
                 let starts = (0..n).map(|view| (view % 97) * 64).collect();
                 let labels = (0..n).map(|view| view % 10).collect();
                 let factors = vec![1.0; steps];
-                let epoch = Epoch { starts, flips: Vec::new(), labels, factors };
+                let epoch = EpochBatches { starts, flips: Vec::new(), labels, factors };
                 replicas.begin(epoch, Some(vec![[0.0; 3]; 2]));
                 for index in 0..steps - 1 {
                     replicas.update(Step { index, done: index as u64, factor: 1.0, noise: None });
@@ -748,9 +763,9 @@ mod tests {
                 let model = spec.model.build(data.shape(), data.classes()).unwrap();
                 let (cpu, kind) = (tch::Device::Cpu, precision.master());
                 let store = ImageStore::new(data.images(), Augmentation::None, cpu, kind);
-                let mut replicas: Box<dyn Replicas> = match backend {
+                let mut replicas: Box<dyn TrainingBackend> = match backend {
                     Backend::Lanes => {
-                        build(&[spec], &model, store, Choice::lanes(precision, images)).unwrap()
+                        build(&[spec], &model, store, ExecutionStrategy::lanes(precision, images)).unwrap()
                     }
                     Backend::Torch => {
                         Box::new(crate::train::tensors::Tensors::new(&[spec], model, store, cpu))
@@ -758,7 +773,7 @@ mod tests {
                 };
                 let starts = (0..batch as i64).map(|view| view * 64).collect();
                 let labels = (0..batch as i64).map(|view| view * view % 10).collect();
-                replicas.begin(Epoch { starts, flips: Vec::new(), labels, factors: vec![1.0] }, None);
+                replicas.begin(EpochBatches { starts, flips: Vec::new(), labels, factors: vec![1.0] }, None);
                 let mut gradients = Vec::new();
                 replicas.gradients(0, &mut gradients);
                 gradients.swap_remove(0)

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::conv::{Conv, Onto, Own, Sight};
+use super::conv::{Accumulate, Conv, ConvGeometry, ConvWeights};
 use super::norm::{Norm, Part, Running, State};
 use super::share::{parts, parts_mut, share};
 use super::slab::{Batch, SLAB};
@@ -31,14 +31,14 @@ impl Block {
     fn prepare_shortcut<'a, V: Vector>(
         &self,
         theta: &'a [V::Scalar],
-        turned: bool,
+        transposed: bool,
         replicas: usize,
         kernels: &'a mut Kernels<V>,
-    ) -> Own<'a, V> {
+    ) -> ConvWeights<'a, V> {
         if let Some(shortcut) = &self.shortcut {
-            shortcut.prepare(theta, turned, replicas, kernels);
+            shortcut.prepare(theta, transposed, replicas, kernels);
         }
-        Own { theta, replicas, kernels }
+        ConvWeights { theta, replicas, kernels }
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Work<V: Vector> {
     /// As pack, class.
     pub(super) logits: Vec<V>,
     /// The loss's gradient with respect to the logits; zero for images that the last pack lacks.
-    pub(super) slopes: Vec<V>,
+    pub(super) d_logits: Vec<V>,
     /// The input of each block, and the last one's output.
     inputs: Vec<Vec<V::Kept>>,
     /// What each block's first convolution gave.
@@ -93,11 +93,11 @@ pub(super) struct Work<V: Vector> {
     /// What each slab adds to the norm at hand.
     added: Vec<Part<V>>,
     /// One for each thread.
-    desks: Vec<Desk<V>>,
+    desks: Vec<Scratch<V>>,
 }
 
 /// What a thread needs for itself.
-struct Desk<V> {
+struct Scratch<V> {
     /// One slab's activations.
     activated: Vec<V>,
     points: Points<V>,
@@ -110,13 +110,13 @@ struct Desk<V> {
 impl<V: Vector> Work<V> {
     /// Bytes of all buffers whose length grows with the batch or with the network.
     pub(super) fn bytes(&self) -> usize {
-        let Self { images, logits, slopes, pooled, output, middle, input, .. } = self;
+        let Self { images, logits, d_logits, pooled, output, middle, input, .. } = self;
         let kept = self.inputs.iter().chain(&self.middles).chain([output, middle, input]);
         let desks = self.desks.iter().flat_map(|desk| {
-            let Desk { activated, points: [before, after], gradient, projection } = desk;
+            let Scratch { activated, points: [before, after], gradient, projection } = desk;
             [activated, before, after, gradient, projection]
         });
-        let others = [images, logits, slopes, pooled].into_iter().chain(desks);
+        let others = [images, logits, d_logits, pooled].into_iter().chain(desks);
         let kernels = [&self.kernels, &self.projections];
         let kernels = kernels.map(|kernels| kernels.scalars().len().div_ceil(V::LANES));
         let vectors = others.map(Vec::len).sum::<usize>() + kernels.iter().sum::<usize>();
@@ -133,9 +133,9 @@ impl Network {
     pub(super) fn new(places: &dyn Places, [channels, height, width]: [usize; 3]) -> Option<Self> {
         let mut sides = [height, width];
         // Most convolutions of a stage see the same.
-        let mut known: HashMap<(usize, usize, [usize; 2]), Sight> = HashMap::new();
+        let mut known: HashMap<(usize, usize, [usize; 2]), ConvGeometry> = HashMap::new();
         let mut sight = |kernel: usize, stride: usize, sides: [usize; 2]| {
-            let new = || Sight::new(kernel, stride, sides);
+            let new = || ConvGeometry::new(kernel, stride, sides);
             known.entry((kernel, stride, sides)).or_insert_with(new).clone()
         };
         let mut conv = |name: &str, stride: usize, sides: [usize; 2]| {
@@ -222,7 +222,7 @@ impl Network {
         let [kernels, projections] = self.most(|conv| conv.factors::<V>(replicas));
         let (points, [gradient, projection]) = self.room::<V>(replicas);
         let desk = |_| {
-            Ok(Desk {
+            Ok(Scratch {
                 activated: zeros(SLAB * largest)?,
                 points: [zeros(points)?, zeros(points)?],
                 gradient: zeros(gradient)?,
@@ -232,7 +232,7 @@ impl Network {
         Ok(Work {
             images: zeros(batch * self.image.iter().product::<usize>())?,
             logits: zeros(batch * self.linear.to)?,
-            slopes: zeros(batch * self.linear.to)?,
+            d_logits: zeros(batch * self.linear.to)?,
             inputs: inputs.map(|numbers| zeros(batch * numbers)).collect::<Result<_>>()?,
             middles: sizes.iter().map(|[_, output]| zeros(batch * output)).collect::<Result<_>>()?,
             norms: self.norms().into_iter().map(|channels| State::new(channels, replicas)).collect(),
@@ -284,14 +284,14 @@ impl Network {
             false => state.use_running(norm, theta, &running[norm.index]),
         };
         self.stem.prepare(theta, false, replicas, kernels);
-        let own = Own { theta, replicas, kernels };
+        let own = ConvWeights { theta, replicas, kernels };
         let (image, before) = (self.image[0] * self.image[1], self.sizes(0)[0]);
         let slabs = &batch.slabs(self.stem.slab());
         let images = parts(&work.images, slabs, image);
         let x = parts_mut(&mut inputs[0], slabs, before);
         let mut seen = slabs.len();
         share(slabs.iter().zip(images).zip(x).zip(&mut *added), desks, |(((slab, image), x), part), desk| {
-            self.stem.forward(own, image, x, slab.packs, Onto::Nothing, &mut desk.points);
+            self.stem.forward(own, image, x, slab.packs, Accumulate::Nothing, &mut desk.points);
             if training {
                 norms[0].observe(x, *slab, part);
             }
@@ -305,7 +305,7 @@ impl Network {
             }
             settle(&block.bn1, &mut norms[2 * index]);
             block.conv1.prepare(theta, false, replicas, kernels);
-            let own = Own { theta, replicas, kernels };
+            let own = ConvWeights { theta, replicas, kernels };
             let side = block.prepare_shortcut(theta, false, replicas, projections);
             let slabs = &batch.slabs(block.conv1.slab());
             let middle = parts_mut(&mut middles[index], slabs, after);
@@ -314,9 +314,23 @@ impl Network {
             share(items, desks, |(((slab, (x, next)), middle), part), desk| {
                 let activated = &mut desk.activated[..x.len()];
                 norms[2 * index].activate(x, activated, slab.packs);
-                block.conv1.forward(own, activated, middle, slab.packs, Onto::Nothing, &mut desk.points);
+                block.conv1.forward(
+                    own,
+                    activated,
+                    middle,
+                    slab.packs,
+                    Accumulate::Nothing,
+                    &mut desk.points,
+                );
                 if let Some(shortcut) = &block.shortcut {
-                    shortcut.forward(side, activated, next, slab.packs, Onto::Nothing, &mut desk.points);
+                    shortcut.forward(
+                        side,
+                        activated,
+                        next,
+                        slab.packs,
+                        Accumulate::Nothing,
+                        &mut desk.points,
+                    );
                 }
                 if training {
                     norms[2 * index + 1].observe(middle, *slab, part);
@@ -327,7 +341,7 @@ impl Network {
             }
             settle(&block.bn2, &mut norms[2 * index + 1]);
             block.conv2.prepare(theta, false, replicas, kernels);
-            let own = Own { theta, replicas, kernels };
+            let own = ConvWeights { theta, replicas, kernels };
             let slabs = &batch.slabs(block.conv2.slab());
             seen = slabs.len();
             let sides = parts(&middles[index], slabs, after).zip(parts_mut(next, slabs, after));
@@ -335,7 +349,8 @@ impl Network {
             share(items, desks, |(((slab, x), (middle, next)), part), desk| {
                 let activated = &mut desk.activated[..middle.len()];
                 norms[2 * index + 1].activate(middle, activated, slab.packs);
-                let onto = if block.shortcut.is_some() { Onto::Own } else { Onto::Other(x) };
+                let onto =
+                    if block.shortcut.is_some() { Accumulate::ConvWeights } else { Accumulate::Other(x) };
                 block.conv2.forward(own, activated, next, slab.packs, onto, &mut desk.points);
                 if let (true, Some(norm)) = (training, norms.get(2 * index + 2)) {
                     norm.observe(next, *slab, part);
@@ -343,7 +358,7 @@ impl Network {
             });
         }
         self.linear.prepare(theta, false, replicas, kernels);
-        let own = Own { theta, replicas, kernels };
+        let own = ConvWeights { theta, replicas, kernels };
         let (features, classes) = (self.linear.from, self.linear.to);
         let (last, size) = (&inputs[self.blocks.len()], self.sizes(self.blocks.len() - 1)[1]);
         for slab in batch.slabs(self.linear.slab()) {
@@ -353,11 +368,18 @@ impl Network {
             for (index, logit) in logits.iter_mut().enumerate() {
                 *logit = V::repeated(&theta[(self.biases.start + index % classes) * replicas..], replicas);
             }
-            self.linear.forward(own, pooled, logits, slab.packs, Onto::Own, &mut desks[0].points);
+            self.linear.forward(
+                own,
+                pooled,
+                logits,
+                slab.packs,
+                Accumulate::ConvWeights,
+                &mut desks[0].points,
+            );
         }
     }
 
-    /// From `work.slopes` to an update of every tensor, after a forward pass in training.
+    /// From `work.d_logits` to an update of every tensor, after a forward pass in training.
     pub(super) fn backward<V: Vector>(
         &self,
         weights: &mut Weights<V>,
@@ -378,23 +400,23 @@ impl Network {
         let (features, classes) = (self.linear.from, self.linear.to);
         let mut biases = vec![V::zero(); classes];
         let last = self.sizes(self.blocks.len() - 1)[1];
-        let Desk { gradient, points, .. } = &mut desks[0];
+        let Scratch { gradient, points, .. } = &mut desks[0];
         let linear = &mut gradient[..self.linear.sums::<V>(replicas)];
         linear.fill(V::zero());
         self.linear.prepare(theta, true, replicas, kernels);
-        let own = Own { theta: &*theta, replicas, kernels };
+        let own = ConvWeights { theta: &*theta, replicas, kernels };
         for slab in batch.slabs(self.linear.slab()) {
-            let (pooled, slopes) = (&mut work.pooled[slab.of(features)], &work.slopes[slab.of(classes)]);
-            self.linear.gradient(replicas, pooled, slopes, linear, slab.packs, points);
-            for (index, slope) in slopes.iter().enumerate() {
+            let (pooled, d_logits) = (&mut work.pooled[slab.of(features)], &work.d_logits[slab.of(classes)]);
+            self.linear.gradient(replicas, pooled, d_logits, linear, slab.packs, points);
+            for (index, slope) in d_logits.iter().enumerate() {
                 let bias = &mut biases[index % classes];
                 *bias = bias.add(*slope);
             }
             // What the average was made of is not wanted any more; its gradient takes the place.
-            self.linear.backward(own, slopes, pooled, slab.packs, Onto::Nothing, points);
+            self.linear.backward(own, d_logits, pooled, slab.packs, Accumulate::Nothing, points);
             spread(pooled, &mut output[slab.of(last)]);
         }
-        self.linear.hand_on(linear, replicas, |place, gradient| change(theta, place, gradient));
+        self.linear.emit_gradients(linear, replicas, |place, gradient| change(theta, place, gradient));
         biases.iter_mut().for_each(|bias| *bias = bias.fold(replicas));
         let biases: Vec<V::Scalar> =
             biases.iter().flat_map(|bias| lanes(&[*bias])[..replicas].to_vec()).collect();
@@ -406,28 +428,28 @@ impl Network {
             let (bn1, bn2) = (&mut first[2 * index], &mut second[0]);
 
             block.conv2.prepare(theta, true, replicas, kernels);
-            let own = Own { theta: &*theta, replicas, kernels };
+            let own = ConvWeights { theta: &*theta, replicas, kernels };
             let slabs = &batch.slabs(block.conv2.slab());
             let length = clear(desks, block.conv2.sums::<V>(replicas), |desk| &mut desk.gradient);
             let sides = parts(&middles[index], slabs, after).zip(parts(output, slabs, after));
             let items = slabs.iter().zip(sides).zip(parts_mut(middle, slabs, after)).zip(&mut *added);
             share(items, desks, |(((slab, (x, dy)), middle), part), desk| {
-                let Desk { activated, points, gradient, .. } = desk;
+                let Scratch { activated, points, gradient, .. } = desk;
                 let activated = &mut activated[..x.len()];
                 bn2.activate(x, activated, slab.packs);
                 block.conv2.gradient(replicas, activated, dy, &mut gradient[..length], slab.packs, points);
-                block.conv2.backward(own, dy, middle, slab.packs, Onto::Nothing, points);
+                block.conv2.backward(own, dy, middle, slab.packs, Accumulate::Nothing, points);
                 bn2.gather(x, activated, middle, slab.packs, part);
             });
             added[..slabs.len()].iter().for_each(|part| bn2.add_gathered(part));
             let own = total(desks, length, |desk| &mut desk.gradient);
-            block.conv2.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
+            block.conv2.emit_gradients(own, replicas, |place, gradient| change(theta, place, gradient));
             let [weights, biases] = bn2.gradients();
             change(theta, block.bn2.weights.clone(), &weights);
             change(theta, block.bn2.biases.clone(), &biases);
 
             block.conv1.prepare(theta, true, replicas, kernels);
-            let own = Own { theta: &*theta, replicas, kernels };
+            let own = ConvWeights { theta: &*theta, replicas, kernels };
             let side = block.prepare_shortcut(theta, true, replicas, projections);
             let slabs = &batch.slabs(block.conv1.slab());
             let length = clear(desks, block.conv1.sums::<V>(replicas), |desk| &mut desk.gradient);
@@ -438,7 +460,7 @@ impl Network {
             let items =
                 slabs.iter().zip(sides).zip(inner).zip(parts_mut(input, slabs, before)).zip(&mut *added);
             share(items, desks, |((((slab, (x, dy)), (between, middle)), input), part), desk| {
-                let Desk { activated, points, gradient, projection } = desk;
+                let Scratch { activated, points, gradient, projection } = desk;
                 let activated = &mut activated[..x.len()];
                 bn2.backward(between, middle, *slab, None);
                 bn1.activate(x, activated, slab.packs);
@@ -450,20 +472,20 @@ impl Network {
                     slab.packs,
                     points,
                 );
-                block.conv1.backward(own, middle, input, slab.packs, Onto::Nothing, points);
+                block.conv1.backward(own, middle, input, slab.packs, Accumulate::Nothing, points);
                 if let Some(conv) = &block.shortcut {
                     let projection = &mut projection[..shortcut];
                     conv.gradient(replicas, activated, dy, projection, slab.packs, points);
-                    conv.backward(side, dy, input, slab.packs, Onto::Own, points);
+                    conv.backward(side, dy, input, slab.packs, Accumulate::ConvWeights, points);
                 }
                 bn1.gather(x, activated, input, slab.packs, part);
             });
             added[..slabs.len()].iter().for_each(|part| bn1.add_gathered(part));
             let own = total(desks, length, |desk| &mut desk.gradient);
-            block.conv1.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
+            block.conv1.emit_gradients(own, replicas, |place, gradient| change(theta, place, gradient));
             if let Some(conv) = &block.shortcut {
                 let own = total(desks, shortcut, |desk| &mut desk.projection);
-                conv.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
+                conv.emit_gradients(own, replicas, |place, gradient| change(theta, place, gradient));
             }
             let [weights, biases] = bn1.gradients();
             change(theta, block.bn1.weights.clone(), &weights);
@@ -486,19 +508,19 @@ impl Network {
         let slabs = &batch.slabs(self.stem.slab());
         let sides = parts(&work.images, slabs, image).zip(parts(output, slabs, before));
         share(slabs.iter().zip(sides), desks, |(slab, (x, dy)), desk| {
-            let Desk { points, gradient, .. } = desk;
+            let Scratch { points, gradient, .. } = desk;
             self.stem.gradient(replicas, x, dy, &mut gradient[..length], slab.packs, points);
         });
         let own = total(desks, length, |desk| &mut desk.gradient);
-        self.stem.hand_on(own, replicas, |place, gradient| change(theta, place, gradient));
+        self.stem.emit_gradients(own, replicas, |place, gradient| change(theta, place, gradient));
     }
 }
 
 /// Sets the beginning of a buffer of each desk to zeros, and gives its length again.
 fn clear<V: Vector>(
-    desks: &mut [Desk<V>],
+    desks: &mut [Scratch<V>],
     length: usize,
-    buffer: impl Fn(&mut Desk<V>) -> &mut Vec<V>,
+    buffer: impl Fn(&mut Scratch<V>) -> &mut Vec<V>,
 ) -> usize {
     desks.iter_mut().for_each(|desk| buffer(desk)[..length].fill(V::zero()));
     length
@@ -506,9 +528,9 @@ fn clear<V: Vector>(
 
 /// The sum over desks of the beginning of a buffer, at the first one.
 fn total<V: Vector>(
-    desks: &mut [Desk<V>],
+    desks: &mut [Scratch<V>],
     length: usize,
-    buffer: impl Fn(&mut Desk<V>) -> &mut Vec<V>,
+    buffer: impl Fn(&mut Scratch<V>) -> &mut Vec<V>,
 ) -> &[V] {
     let (first, others) = desks.split_at_mut(1);
     let sum = &mut buffer(&mut first[0])[..length];

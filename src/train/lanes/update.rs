@@ -58,18 +58,18 @@ impl<V: Vector> Optimizer<V> {
         let place = place.start * self.lr.len()..place.end * self.lr.len();
         let mut buffers = self.buffers.iter_mut().map(|(_, buffer)| &mut buffer[place.clone()]);
         match &self.spec {
-            OptimizerSpec::Sgd(sgd) => match buffers.next() {
-                None => descend(sgd, theta, gradient, step.descent),
-                Some(velocity) => roll(sgd, theta, velocity, gradient, step.descent),
+            OptimizerSpec::Sgd(options) => match buffers.next() {
+                None => sgd(options, theta, gradient, step.descent),
+                Some(velocity) => sgd_momentum(options, theta, velocity, gradient, step.descent),
             },
-            OptimizerSpec::Adam(adam) => {
+            OptimizerSpec::Adam(options) => {
                 if let (Some(mean), Some(square)) = (buffers.next(), buffers.next()) {
-                    adapt(adam, theta, [mean, square], gradient, step);
+                    adam(options, theta, [mean, square], gradient, step);
                 }
             }
         }
         if let Some(noise) = &step.noise {
-            each(
+            zip_apply(
                 [theta],
                 &noise[place],
                 #[inline(always)]
@@ -81,7 +81,7 @@ impl<V: Vector> Optimizer<V> {
 
 /// Changes numbers of some slices of one length by those of another, a vector at a time.
 #[inline(always)]
-fn each<V: Vector, const N: usize>(
+fn zip_apply<V: Vector, const N: usize>(
     mut slices: [&mut [V::Scalar]; N],
     by: &[V::Scalar],
     f: impl Fn([V; N], V) -> [V; N],
@@ -121,9 +121,9 @@ fn each<V: Vector, const N: usize>(
 }
 
 /// `optim/sgd.rs` has the formulas.
-fn descend<V: Vector>(sgd: &Sgd, theta: &mut [V::Scalar], gradient: &[V::Scalar], descent: V) {
+fn sgd<V: Vector>(sgd: &Sgd, theta: &mut [V::Scalar], gradient: &[V::Scalar], descent: V) {
     let decay = V::of(sgd.weight_decay);
-    each(
+    zip_apply(
         [theta],
         gradient,
         #[inline(always)]
@@ -132,7 +132,7 @@ fn descend<V: Vector>(sgd: &Sgd, theta: &mut [V::Scalar], gradient: &[V::Scalar]
 }
 
 /// The same with momentum.
-fn roll<V: Vector>(
+fn sgd_momentum<V: Vector>(
     sgd: &Sgd,
     theta: &mut [V::Scalar],
     velocity: &mut [V::Scalar],
@@ -141,7 +141,7 @@ fn roll<V: Vector>(
 ) {
     let (decay, momentum) = (V::of(sgd.weight_decay), V::of(sgd.momentum));
     let (form, nesterov) = (sgd.form, sgd.nesterov);
-    each(
+    zip_apply(
         [theta, velocity],
         gradient,
         #[inline(always)]
@@ -161,7 +161,7 @@ fn roll<V: Vector>(
 }
 
 /// `optim/adam.rs` has the formulas.
-fn adapt<V: Vector>(
+fn adam<V: Vector>(
     adam: &Adam,
     theta: &mut [V::Scalar],
     [mean, square]: [&mut [V::Scalar]; 2],
@@ -175,7 +175,7 @@ fn adapt<V: Vector>(
     let descent = step.descent.mul(V::of(1.0 / (1.0 - beta1.powf(t))));
     let unbias = V::of(1.0 / (1.0 - beta2.powf(t)).sqrt());
     let (eps, decoupled) = (V::of(adam.eps), adam.decoupled);
-    each(
+    zip_apply(
         [theta, mean, square],
         gradient,
         #[inline(always)]

@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use super::conv::Onto;
+use super::conv::Accumulate;
 use super::vector::{
     DEEPEST, Kept, Numbers, Vector, fetch_two, lanes, lanes_mut, parts, parts_mut, with_replicas,
 };
@@ -21,7 +21,7 @@ const POINTS: usize = 16;
 const TAPS: usize = 9;
 
 /// Where the points of a kernel that is turned around are in a row or column.
-const TURNED: [usize; 4] = [3, 1, 2, 0];
+const TRANSPOSED: [usize; 4] = [3, 1, 2, 0];
 
 /// Channels are computed so many at a time, or fewer; [`Tiles`] are for multiples of it.
 const WIDE: usize = 4;
@@ -156,7 +156,7 @@ transform!(slope, 4 to 3, |[a, b, c, d]| {
 
 impl Tiles {
     /// Whether convolving with `links` links by tiles is less work than by taps.
-    pub(super) fn pay([height, width]: [usize; 2], links: usize, [from, to]: [usize; 2]) -> bool {
+    pub(super) fn is_cheaper([height, width]: [usize; 2], links: usize, [from, to]: [usize; 2]) -> bool {
         let tiles = height.div_ceil(2) * width.div_ceil(2);
         // Multiplications that take as long as the transforms of a tile's channel; measured (`docs/speed.md`).
         let transforms = 64;
@@ -199,16 +199,16 @@ impl Tiles {
     }
 
     /// Transforms kernels from channels to channels, each of nine taps of `replicas` numbers, for contracting over the
-    /// input's channels or, `turned`, over the output's.
+    /// input's channels or, `transposed`, over the output's.
     pub(super) fn prepare<V: Vector>(
         weights: &[V::Scalar],
         from: usize,
-        turned: bool,
+        transposed: bool,
         replicas: usize,
         to: &mut Kernels<V>,
     ) {
         // From a kernel to the next one that its factor holds.
-        let next = if turned { from } else { 1 };
+        let next = if transposed { from } else { 1 };
         with_replicas!(replicas, R => Self::prepare_with::<V, R>(weights, next, &mut to.0));
     }
 
@@ -246,27 +246,27 @@ impl Tiles {
         );
     }
 
-    /// From channels to channels, with kernels as [`Tiles::prepare`] left them: the output. `turned` is from what was the
+    /// From channels to channels, with kernels as [`Tiles::prepare`] left them: the output. `transposed` is from what was the
     /// output back to what was the input, with every kernel turned around.
     pub(super) fn contract<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
         kernels: (&Kernels<V>, usize),
-        turned: bool,
+        transposed: bool,
         channels: [usize; 2],
         (x, y): (&[X], &mut [Y]),
-        onto: Onto<Y>,
+        onto: Accumulate<Y>,
         points: &mut Points<V>,
     ) {
         let (Kernels(kernels), replicas) = kernels;
-        with_replicas!(replicas, R => self.contract_with::<V, X, Y, R>((kernels, turned), channels, (x, y), onto, points));
+        with_replicas!(replicas, R => self.contract_with::<V, X, Y, R>((kernels, transposed), channels, (x, y), onto, points));
     }
 
     fn contract_with<V: Vector, X: Kept<V>, Y: Kept<V>, const R: usize>(
         &self,
-        (kernels, turned): (&[V::Scalar], bool),
+        (kernels, transposed): (&[V::Scalar], bool),
         [from, to]: [usize; 2],
         (x, y): (&[X], &mut [Y]),
-        onto: Onto<Y>,
+        onto: Accumulate<Y>,
         [inputs, outputs]: &mut Points<V>,
     ) {
         let packs = x.len() / (from * self.pixels);
@@ -274,7 +274,7 @@ impl Tiles {
         let deep = from / V::DEPTH;
         let length = deep * to * R;
         // From an input's factor to the next one's, and from an output's.
-        let strides = if turned { [to * R, R] } else { [R, deep * R] };
+        let strides = if transposed { [to * R, R] } else { [R, deep * R] };
         V::run(
             #[inline(always)]
             || {
@@ -282,9 +282,13 @@ impl Tiles {
                 for start in (0..all).step_by(COLUMNS) {
                     let own = start..(start + COLUMNS).min(all);
                     let columns = own.len();
-                    self.see::<V, X, false>(own.clone(), from, x, inputs);
+                    self.transform_input::<V, X, false>(own.clone(), from, x, inputs);
                     for point in 0..POINTS {
-                        let of = if turned { 4 * TURNED[point / 4] + TURNED[point % 4] } else { point };
+                        let of = if transposed {
+                            4 * TRANSPOSED[point / 4] + TRANSPOSED[point % 4]
+                        } else {
+                            point
+                        };
                         let start = of * plane::<V>(length);
                         multiply::<V, R>(
                             (&kernels[start..start + length], strides),
@@ -293,7 +297,7 @@ impl Tiles {
                             columns,
                         );
                     }
-                    self.give(own, to, outputs, y, onto);
+                    self.transform_output(own, to, outputs, y, onto);
                 }
             },
         );
@@ -329,7 +333,7 @@ impl Tiles {
                 for start in (0..all).step_by(V::DEPTH * COLUMNS) {
                     let own = start..(start + V::DEPTH * COLUMNS).min(all);
                     let columns = own.len().div_ceil(V::DEPTH);
-                    self.see::<V, X, true>(own.clone(), from, x, inputs);
+                    self.transform_input::<V, X, true>(own.clone(), from, x, inputs);
                     self.change(own, to, dy, changes);
                     for point in 0..POINTS {
                         let start = point * plane::<V>(kernels);
@@ -347,7 +351,7 @@ impl Tiles {
 
     /// Hands on what [`Tiles::gradient`] gathered, some weights after the other: the first one's number, and the
     /// gradient of each of `replicas` replicas.
-    pub(super) fn hand_on<V: Vector>(
+    pub(super) fn emit_gradients<V: Vector>(
         kernels: usize,
         gradient: &[V],
         replicas: usize,
@@ -358,13 +362,13 @@ impl Tiles {
         let mut part = vec![V::Scalar::default(); BLOCK * TAPS * replicas];
         for block in (0..kernels).step_by(BLOCK) {
             let gradient = &gradient[block * replicas..];
-            with_replicas!(replicas, R => Self::slopes::<V, R>(gradient, plane, &mut part));
+            with_replicas!(replicas, R => Self::d_logits::<V, R>(gradient, plane, &mut part));
             change(block * TAPS, &part);
         }
     }
 
     /// From points, `plane` scalars apart, to taps, as many as there is room for.
-    fn slopes<V: Vector, const R: usize>(gradient: &[V::Scalar], plane: usize, part: &mut [V::Scalar]) {
+    fn d_logits<V: Vector, const R: usize>(gradient: &[V::Scalar], plane: usize, part: &mut [V::Scalar]) {
         V::run(
             #[inline(always)]
             || {
@@ -389,7 +393,7 @@ impl Tiles {
 
     /// Bᵀ d B of the pixels that tiles see.
     #[inline(always)]
-    fn see<V: Vector, X: Kept<V>, const ACROSS: bool>(
+    fn transform_input<V: Vector, X: Kept<V>, const ACROSS: bool>(
         &self,
         own: Range<usize>,
         channels: usize,
@@ -446,13 +450,13 @@ impl Tiles {
             let x = &x[channel * deep * self.pixels..];
             for column in 0..sides[1] {
                 let own = if ACROSS { V::DEPTH * column } else { column };
-                let first = transform(self.look::<V, X, S, PIXELS>(of.get(own), x, deep));
+                let first = transform(self.load_tile::<V, X, S, PIXELS>(of.get(own), x, deep));
                 let second = match (V::DEPTH, ACROSS) {
                     (1, _) => first,
-                    (_, true) => transform(self.look::<V, X, S, PIXELS>(of.get(own + 1), x, deep)),
+                    (_, true) => transform(self.load_tile::<V, X, S, PIXELS>(of.get(own + 1), x, deep)),
                     (_, false) => {
                         let x = &x[self.pixels..];
-                        transform(self.look::<V, X, S, PIXELS>(of.get(own), x, deep))
+                        transform(self.load_tile::<V, X, S, PIXELS>(of.get(own), x, deep))
                     }
                 };
                 let start = place(sides, channel, column);
@@ -492,7 +496,7 @@ impl Tiles {
     /// A column's pixels of the channel that begins with `x`; zeros where there is no column. Those of `ahead` channels later are fetched
     /// meanwhile: rows of a tile are too short for the processor to do that by itself.
     #[inline(always)]
-    fn look<V: Vector, X: Kept<V>, const S: usize, const PIXELS: usize>(
+    fn load_tile<V: Vector, X: Kept<V>, const S: usize, const PIXELS: usize>(
         &self,
         column: Option<&Column<PIXELS>>,
         x: &[X],
@@ -531,13 +535,13 @@ impl Tiles {
 
     /// Aᵀ m A of what is at the points of tiles.
     #[inline(always)]
-    fn give<V: Vector, Y: Kept<V>>(
+    fn transform_output<V: Vector, Y: Kept<V>>(
         &self,
         own: Range<usize>,
         channels: usize,
         points: &[V],
         y: &mut [Y],
-        onto: Onto<Y>,
+        onto: Accumulate<Y>,
     ) {
         let columns = own.len();
         let plane = channels * columns + gap::<V>();

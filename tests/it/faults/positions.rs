@@ -7,18 +7,18 @@ use std::time::Duration;
 use kelvin::error::Result;
 use kelvin::optim::{Adam, Form, OptimizerSpec, Schedule, Sgd};
 use kelvin::torch::Precision;
-use kelvin::train::engine::{Event, Settings, Start, Starts, Task, resume};
+use kelvin::train::engine::{Event, ResumeSource, Settings, Start, Task, resume};
 use kelvin::train::{
-    Backend, Choice, EpochRecord, Order, Position, RunSpec, Seeds, Snapshot, Status, TrainMetrics,
+    Backend, EpochRecord, ExecutionStrategy, Order, Position, RunSpec, Seeds, Snapshot, Status, TrainMetrics,
 };
 use tch::Device;
 
 use super::{Dice, many};
 
-/// Starts runs from checkpoints as bytes.
+/// ResumeSource runs from checkpoints as bytes.
 struct From(Vec<Option<(String, Vec<u8>)>>);
 
-impl Starts for From {
+impl ResumeSource for From {
     fn start(&self, run: usize, _device: Device) -> Result<Start> {
         match &self.0[run] {
             Some((id, bytes)) => Ok(Start::From(Box::new(Snapshot::decode(bytes, id)?))),
@@ -55,10 +55,10 @@ fn bits(record: &EpochRecord) -> (u32, [u64; 8]) {
 type Begun<'a> = (&'a RunSpec, Option<(Position, &'a [u8])>);
 
 /// Trains runs in stacks of this size, from these checkpoints of theirs; `every` update writes one, or none does.
-fn train(runs: &[Begun], choice: Choice, every: bool) -> Vec<Trained> {
+fn train(runs: &[Begun], strategy: ExecutionStrategy, every: bool) -> Vec<Trained> {
     let task = |(spec, start): &Begun| Task {
         position: start.map(|(position, _)| position).unwrap_or_default(),
-        ..Task::new((*spec).clone(), choice)
+        ..Task::new((*spec).clone(), strategy)
     };
     let from = |(spec, start): &Begun| start.map(|(_, bytes)| (spec.id(), bytes.to_vec()));
     let settings = Settings {
@@ -140,18 +140,23 @@ fn a_run_goes_on_from_every_update_of_every_way_to_train() {
             .map(|seed| RunSpec { lr: 0.01 * seed as f64, seeds: Seeds::all(seed), ..way.clone() })
             .collect();
         let steps = way.steps_per_epoch();
-        let lanes = [1, 2].map(|images| Choice::lanes(way.precision, images));
-        for choice in [Choice::torch(1, 1), Choice::torch(3, 1)].into_iter().chain(lanes) {
+        let lanes = [1, 2].map(|images| ExecutionStrategy::lanes(way.precision, images));
+        for strategy in
+            [ExecutionStrategy::torch(1, 1), ExecutionStrategy::torch(3, 1)].into_iter().chain(lanes)
+        {
             // Stacks of float64 depend on their size; no plan has any.
-            let large = choice.backend == Backend::Torch && choice.stack > 1;
+            let large = strategy.backend == Backend::Torch && strategy.stack > 1;
             if large && way.precision == Precision::Float64 {
                 continue;
             }
             let fresh: Vec<_> = runs.iter().map(|spec| (spec, None)).collect();
-            let undisturbed = train(&fresh, choice, false);
-            let saved = train(&fresh, choice, true);
+            let undisturbed = train(&fresh, strategy, false);
+            let saved = train(&fresh, strategy, true);
             for (a, b) in undisturbed.iter().zip(&saved) {
-                assert!(a.after(Position::default()) == b.after(Position::default()), "{way:?}, {choice:?}");
+                assert!(
+                    a.after(Position::default()) == b.after(Position::default()),
+                    "{way:?}, {strategy:?}"
+                );
                 // One between each two updates.
                 assert_eq!(b.checkpoints.len() as u64, u64::from(way.epochs) * steps - 1);
             }
@@ -170,10 +175,10 @@ fn a_run_goes_on_from_every_update_of_every_way_to_train() {
                         continue;
                     }
                     let starts: Vec<_> = group.iter().map(|&(run, at)| start(run, at)).collect();
-                    for (found, &(run, at)) in train(&starts, choice, false).iter().zip(group) {
+                    for (found, &(run, at)) in train(&starts, strategy, false).iter().zip(group) {
                         assert!(
                             (&found.records[..], found.digest.as_str()) == undisturbed[run].after(at),
-                            "run {run} from {at} of {group:?} {choice:?}: {way:?}"
+                            "run {run} from {at} of {group:?} {strategy:?}: {way:?}"
                         );
                         resumed += 1;
                     }

@@ -2,8 +2,8 @@
 //!
 //! `stacks.csv` holds images per second of one core for stacks of different sizes, as
 //! `cargo run --release --example measure_stacks` writes it. A cohort takes the fastest way of the
-//! measured case nearest to it. The choice decides rounding, so it is frozen with a sweep's plan: a
-//! table gives the same choice every time, a measurement at each start would not.
+//! measured case nearest to it. The strategy decides rounding, so it is frozen with a sweep's plan: a
+//! table gives the same strategy every time, a measurement at each start would not.
 
 use std::cmp::Ordering;
 use std::sync::LazyLock;
@@ -23,13 +23,13 @@ pub const MEASURED: &str = include_str!("stacks.csv");
 
 /// How the runs of a cohort are executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Choice {
+pub struct ExecutionStrategy {
     /// Replicas of one stack, at most. In libtorch, 1: one run after another, without grouped operations; more: a
     /// lone replica is padded to two, because stacks of two or more round alike.
     pub stack: usize,
     /// Threads of one stack. In lanes each adds up its own part of a batch, so it decides rounding, too.
     pub threads: usize,
-    /// What computes. Plans of before there was a choice were libtorch's.
+    /// What computes. Plans of before there was a strategy were libtorch's.
     #[serde(default, skip_serializing_if = "Backend::is_torch")]
     pub backend: Backend,
     /// Images of a replica's batch that a vector of lanes holds, a power of two. It decides rounding, as a stack's size
@@ -71,7 +71,7 @@ impl Backend {
     pub const ALL: [(&'static str, Self); 2] = [("torch", Self::Torch), ("lanes", Self::Lanes)];
 }
 
-impl Choice {
+impl ExecutionStrategy {
     /// Stacks of this many replicas in libtorch.
     pub fn torch(stack: usize, threads: usize) -> Self {
         Self { stack, threads, backend: Backend::Torch, images: 1 }
@@ -79,22 +79,22 @@ impl Choice {
 
     /// Stacks as large as vectors have lanes for replicas of this many images each.
     pub fn lanes(precision: Precision, images: usize) -> Self {
-        Self { stack: lanes::most(precision) / images, threads: 1, backend: Backend::Lanes, images }
+        Self { stack: lanes::max_lanes(precision) / images, threads: 1, backend: Backend::Lanes, images }
     }
 
-    /// Checks a stored choice for a run of valid values.
+    /// Checks a stored strategy for a run of valid values.
     pub(crate) fn check(self, spec: &RunSpec) -> Result<()> {
         let Self { stack, threads, backend, images } = self;
         let (largest_stack, most_threads, images_fit) = match backend {
             Backend::Torch => (MOST_STACKED, MOST_THREADS, images == 1),
             Backend::Lanes => {
-                let lanes = lanes::most(spec.precision);
+                let lanes = lanes::max_lanes(spec.precision);
                 let fit = images.is_power_of_two() && images <= lanes;
                 // Each thread takes some of the vectors that a batch fills.
                 (lanes / images.max(1), spec.batch.div_ceil(images.max(1)), fit)
             }
         };
-        if backend == Backend::Lanes && !lanes::fits(spec) {
+        if backend == Backend::Lanes && !lanes::is_resnet(spec) {
             let model = spec.model.info().name;
             return Err(Error::invalid(format!("choice.backend is lanes, which train no {model}")));
         }
@@ -112,7 +112,7 @@ impl Choice {
     }
 
     /// What computes, for people: `torch`, or `lanes, 4 images in a vector`.
-    pub fn way(self) -> String {
+    pub fn describe(self) -> String {
         match self.images {
             1 => self.backend.name().to_owned(),
             images => format!("{}, {images} images in a vector", self.backend.name()),
@@ -130,7 +130,7 @@ impl Choice {
             // Recorded steps of lone runs on streams of their own fill a GPU.
             (_, device) if cuda::available(device) => 1,
             (Backend::Torch, _) => self.stack,
-            (Backend::Lanes, Device::Cpu) => self.stack.min(lanes::most(precision) / self.images),
+            (Backend::Lanes, Device::Cpu) => self.stack.min(lanes::max_lanes(precision) / self.images),
             // In float64 libtorch's stacks of different sizes round differently.
             (Backend::Lanes, _) if precision == Precision::Float64 => 1,
             (Backend::Lanes, _) => self.stack * self.images,
@@ -253,15 +253,20 @@ pub struct Cost {
 
 impl Cost {
     /// The cost of one run of a stack of this many.
-    pub fn expected(spec: &RunSpec, shape: [usize; 3], choice: Choice, replicas: usize) -> Result<Self> {
+    pub fn expected(
+        spec: &RunSpec,
+        shape: [usize; 3],
+        strategy: ExecutionStrategy,
+        replicas: usize,
+    ) -> Result<Self> {
         let cases = CASES.as_ref().map_err(|error| Error::invalid(error.to_string()))?;
-        let near = nearest(cases, choice.backend, spec, shape);
-        let Some(case) = near.iter().min_by_key(|case| case.stack.abs_diff(choice.stack)) else {
+        let near = nearest(cases, strategy.backend, spec, shape);
+        let Some(case) = near.iter().min_by_key(|case| case.stack.abs_diff(strategy.stack)) else {
             return Err(Error::invalid("stacks.csv holds no measured case"));
         };
-        let full = match choice.backend {
+        let full = match strategy.backend {
             Backend::Torch => 1.0,
-            Backend::Lanes => choice.full(spec) * (replicas as f64 / choice.stack as f64).min(1.0),
+            Backend::Lanes => strategy.full(spec) * (replicas as f64 / strategy.stack as f64).min(1.0),
         };
         let images = spec.images() as f64;
         let evaluations = f64::from(spec.epochs.div_ceil(spec.evaluate_every)) / f64::from(spec.epochs);
@@ -280,7 +285,7 @@ impl Cost {
     }
 }
 
-impl Choice {
+impl ExecutionStrategy {
     /// The fastest way for a cohort of `cohort` runs like this one, among `runs` runs, on `cores` cores.
     pub fn measured(
         spec: &RunSpec,
@@ -300,7 +305,7 @@ impl Choice {
         if lanes_update(cases, spec, shape, lanes) >= SHARED_UPDATE {
             lanes.threads = idle.min(spec.batch.div_ceil(images));
         }
-        if lanes::can(spec) && lanes_duration(cases, spec, shape, (cohort, lanes), cores) < torch {
+        if lanes::is_supported(spec) && lanes_duration(cases, spec, shape, (cohort, lanes), cores) < torch {
             return Ok(lanes);
         }
         Ok(Self::torch(stack, threads))
@@ -316,7 +321,7 @@ fn duration(cohort: usize, largest: usize, cores: usize, each: impl Fn(usize) ->
 }
 
 /// Seconds that an update of a stack in lanes is expected to take in one thread; for ever where nothing was measured.
-fn lanes_update(cases: &[Case], spec: &RunSpec, shape: [usize; 3], lanes: Choice) -> f64 {
+fn lanes_update(cases: &[Case], spec: &RunSpec, shape: [usize; 3], lanes: ExecutionStrategy) -> f64 {
     let near = nearest(cases, Backend::Lanes, spec, shape);
     near.first().map_or(f64::INFINITY, |case| case.update(spec, shape, lanes.stack) / lanes.full(spec))
 }
@@ -327,7 +332,7 @@ fn lanes_duration(
     cases: &[Case],
     spec: &RunSpec,
     shape: [usize; 3],
-    (cohort, lanes): (usize, Choice),
+    (cohort, lanes): (usize, ExecutionStrategy),
     cores: usize,
 ) -> f64 {
     let near = nearest(cases, Backend::Lanes, spec, shape);
@@ -408,7 +413,7 @@ mod tests {
         assert_eq!(fastest(spec(32, 100), [3, 32, 32], 16, 1).0, 1);
         // A lone run, padded to two, is no faster stacked.
         assert_eq!(fastest(spec(5, 16), [1, 8, 8], 1, 1), (1, 1.0 / 100.0));
-        let eight = Choice::lanes(Precision::Float32, 2);
+        let eight = ExecutionStrategy::lanes(Precision::Float32, 2);
         let lanes =
             |cohort, cores, batch| lanes_duration(&cases, &spec(4, batch), [1, 8, 8], (cohort, eight), cores);
         // A stack of eight in 5 ms per image, whoever is in it.
@@ -431,15 +436,19 @@ mod tests {
     #[test]
     fn a_choice_of_libtorch_is_written_as_before() {
         let text = "{\"stack\":2,\"threads\":1}";
-        assert_eq!(serde_json::to_string(&Choice::torch(2, 1)).unwrap(), text);
-        assert_eq!(serde_json::from_str::<Choice>(text).unwrap(), Choice::torch(2, 1));
+        assert_eq!(serde_json::to_string(&ExecutionStrategy::torch(2, 1)).unwrap(), text);
+        assert_eq!(serde_json::from_str::<ExecutionStrategy>(text).unwrap(), ExecutionStrategy::torch(2, 1));
         for images in [1, 4] {
-            let lanes = Choice::lanes(Precision::Float32, images);
-            let back: Choice = serde_json::from_str(&serde_json::to_string(&lanes).unwrap()).unwrap();
+            let lanes = ExecutionStrategy::lanes(Precision::Float32, images);
+            let back: ExecutionStrategy =
+                serde_json::from_str(&serde_json::to_string(&lanes).unwrap()).unwrap();
             assert_eq!(back, lanes);
         }
         let text = "{\"stack\":16,\"threads\":1,\"backend\":\"lanes\"}";
-        assert_eq!(serde_json::from_str::<Choice>(text).unwrap(), Choice::lanes(Precision::Float32, 1));
+        assert_eq!(
+            serde_json::from_str::<ExecutionStrategy>(text).unwrap(),
+            ExecutionStrategy::lanes(Precision::Float32, 1)
+        );
     }
 
     /// Operations by hand: of a layer of 64 x 10 weights and 10 biases 6 · 650 per image; of the
@@ -457,7 +466,7 @@ mod tests {
         assert_eq!(operations(&spec(4, 1), [1, 8, 8]).unwrap(), 6.0 * resnet);
 
         let threads = |model: ModelSpec, side: usize, batch: usize, runs: usize| {
-            Choice::measured(&run(model, batch), [1, side, side], runs, runs, 8).unwrap().threads
+            ExecutionStrategy::measured(&run(model, batch), [1, side, side], runs, runs, 8).unwrap().threads
         };
         assert_eq!(threads(ModelSpec::Linear, 8, 8, 1), 1);
         assert_eq!(threads(ModelSpec::Mlp { hidden: vec![64] }, 8, 128, 1), 1);
@@ -472,15 +481,19 @@ mod tests {
 
     #[test]
     fn the_measured_table_takes_lanes() {
-        let digits = |spec: &RunSpec, cohort| Choice::measured(spec, [1, 8, 8], cohort, cohort, 2).unwrap();
-        assert_eq!(digits(&spec(4, 8), 12), Choice::lanes(Precision::Float32, 2));
+        let digits =
+            |spec: &RunSpec, cohort| ExecutionStrategy::measured(spec, [1, 8, 8], cohort, cohort, 2).unwrap();
+        assert_eq!(digits(&spec(4, 8), 12), ExecutionStrategy::lanes(Precision::Float32, 2));
         let bf16 = RunSpec { precision: Precision::Bf16, ..spec(4, 8) };
-        assert_eq!(digits(&bf16, 12), Choice::lanes(Precision::Bf16, 2));
-        let wide = |runs| Choice::measured(&spec(32, 128), [3, 32, 32], runs, runs, 2).unwrap();
-        assert_eq!(wide(2), Choice::lanes(Precision::Float32, 16));
+        assert_eq!(digits(&bf16, 12), ExecutionStrategy::lanes(Precision::Bf16, 2));
+        let wide = |runs| ExecutionStrategy::measured(&spec(32, 128), [3, 32, 32], runs, runs, 2).unwrap();
+        assert_eq!(wide(2), ExecutionStrategy::lanes(Precision::Float32, 16));
         // A lone run shares the cores, unless its updates are short.
-        assert_eq!(wide(1), Choice { threads: 2, ..Choice::lanes(Precision::Float32, 16) });
-        let small = Choice::measured(&spec(4, 128), [1, 8, 8], 1, 1, 2).unwrap();
-        assert_eq!(small, Choice::lanes(Precision::Float32, 16));
+        assert_eq!(
+            wide(1),
+            ExecutionStrategy { threads: 2, ..ExecutionStrategy::lanes(Precision::Float32, 16) }
+        );
+        let small = ExecutionStrategy::measured(&spec(4, 128), [1, 8, 8], 1, 1, 2).unwrap();
+        assert_eq!(small, ExecutionStrategy::lanes(Precision::Float32, 16));
     }
 }

@@ -9,7 +9,7 @@ use crate::model::{Scores, State};
 use crate::rng::Rng;
 
 /// The views and labels of an epoch, ordered by step, image of the batch, replica.
-pub(super) struct Epoch {
+pub(super) struct EpochBatches {
     /// The first byte of each view in the image store.
     pub(super) starts: Vec<i64>,
     /// 1 where a view is flipped; empty where none ever is.
@@ -32,25 +32,25 @@ pub(super) struct Step {
     pub(super) noise: Option<Vec<Vec<f64>>>,
 }
 
-/// Sums over a replica's examples of loss, squared loss and hits.
+/// Sums over a replica's examples of loss, squared loss and correct.
 pub(super) type Sums = [f64; 3];
 
 /// Scores from sums over n examples.
-pub(super) fn mean([loss, square, hits]: Sums, n: f64) -> Scores {
+pub(super) fn mean([loss, square, correct]: Sums, n: f64) -> Scores {
     let loss = loss / n;
-    Scores { loss, accuracy: hits / n, loss_std: (square / n - loss * loss).max(0.0).sqrt() }
+    Scores { loss, accuracy: correct / n, loss_std: (square / n - loss * loss).max(0.0).sqrt() }
 }
 
 /// Replicas of one shape with their own weights, batches and learning rates.
-pub(super) trait Replicas {
+pub(super) trait TrainingBackend {
     /// Takes the batches of the next updates. Where `sums` holds each replica's sums over the epoch so far, losses
-    /// and hits of the updates are added to them.
-    fn begin(&mut self, epoch: Epoch, sums: Option<Vec<Sums>>);
+    /// and correct of the updates are added to them.
+    fn begin(&mut self, epoch: EpochBatches, sums: Option<Vec<Sums>>);
 
     /// One update of every replica.
     fn update(&mut self, step: Step);
 
-    /// The gradient of each replica's mean loss on batch `index` of those that [`Replicas::begin`] took, in training mode
+    /// The gradient of each replica's mean loss on batch `index` of those that [`TrainingBackend::begin`] took, in training mode
     /// as an update would take it, by the order of the layout's parameters, in place of what `into` holds.
     fn gradients(&mut self, index: usize, into: &mut Vec<Vec<f64>>);
 
@@ -71,12 +71,12 @@ pub(super) trait Replicas {
     /// A replica's weights and statistics by their PyTorch names, on the CPU.
     fn state(&self, replica: usize) -> State;
 
-    /// Sets what [`Replicas::state`] gives.
+    /// Sets what [`TrainingBackend::state`] gives.
     fn set_state(&mut self, replica: usize, state: State) -> Result<()>;
 
     /// What the optimizer remembers of a replica, by the name of each buffer.
-    fn memory(&self, replica: usize) -> Vec<(String, State)>;
+    fn optimizer_state(&self, replica: usize) -> Vec<(String, State)>;
 
-    /// Sets what [`Replicas::memory`] gives.
-    fn set_memory(&mut self, replica: usize, memory: Vec<(String, State)>) -> Result<()>;
+    /// Sets what [`TrainingBackend::memory`] gives.
+    fn set_optimizer_state(&mut self, replica: usize, memory: Vec<(String, State)>) -> Result<()>;
 }
