@@ -8,7 +8,7 @@
 use super::curve::is_constant;
 use super::fit::{Eq1, eq1, means};
 use super::isotonic::falling;
-use super::separable::{Family, Mean, Separable, geometric};
+use super::variable_projection::{Family, Mean, Separable, geometric};
 use crate::error::{Error, Result};
 
 /// How well one form describes a column.
@@ -24,7 +24,7 @@ pub struct Alternative {
     /// Akaike's criterion.
     pub aicc: f64,
     /// How far it is behind the best form.
-    pub behind: f64,
+    pub delta_aicc: f64,
     /// Its value at each temperature, ascending.
     pub(super) curve: Vec<f64>,
 }
@@ -147,11 +147,11 @@ pub fn alternatives(t: &[f64], y: &[f64]) -> Result<Vec<Alternative>> {
                 false => f64::INFINITY,
             };
             let r2 = if flat { f64::NAN } else { 1.0 - off / between };
-            Alternative { form, parameters, r2, aicc, behind: 0.0, curve }
+            Alternative { form, parameters, r2, aicc, delta_aicc: 0.0, curve }
         })
         .collect();
     let best = all.iter().map(|form| form.aicc).fold(f64::INFINITY, f64::min);
-    all.iter_mut().for_each(|form| form.behind = form.aicc - best);
+    all.iter_mut().for_each(|form| form.delta_aicc = form.aicc - best);
     Ok(all)
 }
 
@@ -178,7 +178,7 @@ mod tests {
         let found = alternatives(&t, &y).unwrap();
         let isotonic = found.iter().find(|form| form.form == ISOTONIC).unwrap();
         assert!(found.iter().all(|form| form.r2 <= isotonic.r2 + 1e-9), "{found:?}");
-        found.into_iter().find(|form| form.behind == 0.0).unwrap().form
+        found.into_iter().find(|form| form.delta_aicc == 0.0).unwrap().form
     }
 
     /// Of 100 data sets nearly all are told from the others by the form that made them.

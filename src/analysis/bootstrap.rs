@@ -19,7 +19,7 @@ use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 use super::fit::{Eq1, GapFit, eq1, fit_gap, parameters, predict};
 use super::groups::{mean, numbered, same, squares};
-use super::separable::Family;
+use super::variable_projection::Family;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::rng::{Rng, Stream};

@@ -7,7 +7,7 @@ use nalgebra::DMatrix;
 use super::bootstrap::Bootstrap;
 use super::curve::{is_constant, standard_errors};
 use super::groups::same;
-use super::separable::{Curve, Family, Mean, Separable, geometric};
+use super::variable_projection::{Curve, Family, Mean, Separable, geometric};
 use crate::error::{Error, Result};
 
 /// The fitted parameters of Eq. 1 with their standard errors.

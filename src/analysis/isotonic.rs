@@ -1,6 +1,6 @@
 //! The nearest curve that only rises, or only falls: the best that any monotone curve can do.
 
-use super::separable::Mean;
+use super::variable_projection::Mean;
 
 /// The rising sequence nearest to means, with how many levels it has: neighbours that fall are pooled (Ayer et al. 1955).
 pub(super) fn rising(means: &[Mean]) -> (Vec<f64>, usize) {

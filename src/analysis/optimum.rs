@@ -9,9 +9,9 @@
 
 use super::bootstrap::{TAIL, drawn_mean, interval};
 use super::curve::is_constant;
+use super::format::{chance, short, words};
 use super::groups::{Levels, Verdict, squares};
 use super::predictions::{Prediction, PredictionOptions};
-use super::words::{chance, short, words};
 use crate::rng::{Rng, Stream};
 
 /// Where `metric` is best, and whether that is within the range.

@@ -15,13 +15,13 @@
 
 use super::alternatives::{EQ1, INVERSE, ISOTONIC, alternatives};
 use super::curve::is_constant;
+use super::format::{chance, percent, short};
 use super::groups::{Levels, Verdict, one_kind, points};
 use super::isotonic::rising;
 use super::kendall::Kendall;
-use super::lack::lack_of_fit;
+use super::lack_of_fit::lack_of_fit;
 use super::optimum::optimum;
-use super::separable::Mean;
-use super::words::{chance, percent, short};
+use super::variable_projection::Mean;
 use crate::error::{Error, Result};
 use crate::table::{Table, number};
 
@@ -111,7 +111,7 @@ pub fn predictions(steady: &Table, options: &PredictionOptions) -> Result<Vec<Pr
         }
         prediction.left_out = steady.len() - prediction.runs;
         if prediction.left_out > 0 {
-            let words = super::words::words(prediction.metric);
+            let words = super::format::words(prediction.metric);
             prediction.says += &format!(
                 "; {} of {} runs have no finite {words} and are left out",
                 prediction.left_out,
@@ -151,7 +151,7 @@ fn follows(levels: &Levels, options: &PredictionOptions) -> Result<Prediction> {
     let lack = lack_of_fit(levels, options.draws, options.seed);
     // Eq. 1 with an infinite c is Eq. 1: the paper's a/T + b.
     let own = forms.iter().filter(|form| [EQ1, INVERSE].contains(&form.form));
-    let own = own.map(|form| form.behind).fold(f64::INFINITY, f64::min);
+    let own = own.map(|form| form.delta_aicc).fold(f64::INFINITY, f64::min);
     let explains = eq1.r2 >= GOOD_FIT * isotonic.r2;
     let fits = explains || lack.is_some_and(|p| p >= level);
     let testable = levels.t.len() > eq1.parameters;
@@ -194,7 +194,7 @@ fn follows(levels: &Levels, options: &PredictionOptions) -> Result<Prediction> {
         if best.form == EQ1 {
             says += "; no other falling form is better";
         } else {
-            let behind = number((10.0 * eq1.behind).round() / 10.0);
+            let behind = number((10.0 * eq1.delta_aicc).round() / 10.0);
             says += &format!("; of the other forms, {} is better by {behind} in AICc", best.form);
         }
     }

@@ -4,9 +4,17 @@ use std::path::Path;
 
 use rhai::{Array, Dynamic, EvalAltResult, Map, NativeCallContext, Position};
 
+use std::sync::Arc;
+
+use super::handles::{ModelHandle, OptimizerHandle};
 use super::manual;
 use super::session::Session;
+use crate::data::Dataset;
 use crate::error::{Error, Result, nearest, suggestion};
+use crate::interrupt::check_at;
+use crate::options::{Given, Opt, Value};
+use crate::sweep::slurm::Slurm;
+use crate::table::Table;
 
 /// A result as Rhai wants it.
 pub(super) type Scripted<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -48,6 +56,54 @@ pub(super) fn write_to(
 /// A path as a script writes it, with the home folder for `~`.
 pub(super) fn path(path: &str) -> String {
     crate::home::expand(path).to_string_lossy().into_owned()
+}
+
+/// Reads a call's map of options against its schema.
+pub(super) fn given(call: &str, schema: &'static [Opt], options: &Map) -> Result<Given> {
+    let earlier = schema.iter().map(|opt| opt.formerly).filter(|name| !name.is_empty());
+    known_keys(call, options, schema.iter().map(|opt| opt.name).chain(earlier))?;
+    let values = options.iter().map(|(key, value)| Ok((key.to_string(), native(value)?)));
+    Given::read(call, schema, values.collect::<Result<Vec<_>>>()?)
+}
+
+/// A script's value as the core sees it.
+pub(super) fn native(value: &Dynamic) -> Result<Value> {
+    /// Values of this type go to the core as they are.
+    fn handle<T: Clone + Send + Sync + 'static>(value: &Dynamic) -> Option<Value> {
+        let inner = value.clone().try_cast::<T>()?;
+        Some(Value::Handle(manual::type_name(value.type_name()), Arc::new(inner)))
+    }
+    if let Some(values) = value.read_lock::<Array>() {
+        let all = values.iter().enumerate().map(|(index, value)| {
+            check_at(index)?;
+            native(value)
+        });
+        return Ok(Value::List(all.collect::<Result<_>>()?));
+    }
+    if let Some(map) = value.read_lock::<Map>() {
+        let all = map.iter().map(|(key, value)| Ok((key.to_string(), native(value)?)));
+        return Ok(Value::Map(all.collect::<Result<_>>()?));
+    }
+    if value.is_unit() {
+        return Ok(Value::Nothing);
+    }
+    let plain = match (value.as_bool(), value.as_int(), value.as_float()) {
+        (Ok(flag), ..) => Some(Value::Flag(flag)),
+        (_, Ok(integer), _) => Some(Value::Integer(integer)),
+        (.., Ok(number)) => Some(Value::Number(number)),
+        _ => value.clone().into_string().ok().map(Value::Text),
+    };
+    let kinds = [
+        handle::<Dataset>,
+        handle::<Table>,
+        handle::<ModelHandle>,
+        handle::<OptimizerHandle>,
+        handle::<Slurm>,
+    ];
+    Ok(plain
+        .or_else(|| value.is_fnptr().then_some(Value::Function))
+        .or_else(|| kinds.iter().find_map(|kind| kind(value)))
+        .unwrap_or_else(|| Value::Handle(manual::type_name(value.type_name()), Arc::new(()))))
 }
 
 /// What a value is, for error messages.

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::Shown;
-use super::output::taker;
+use super::output::output_sink;
 use super::painted::Painted;
 use super::terminal::{Stream, Variable, is_dumb};
 use crate::visible::visible;
@@ -122,7 +122,7 @@ impl Picture {
             let times = if color { times(LEGIBLE) } else { 1 };
             self.enlarged(times).characters(color) + &*visible(caption)
         };
-        if let Some(output) = taker() {
+        if let Some(output) = output_sink() {
             return output.show(Shown { text: text(false), png: large().png(), ..Shown::default() });
         }
         match protocol().zip(large().png()) {

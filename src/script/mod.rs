@@ -7,6 +7,7 @@ mod axes;
 mod bindings;
 pub mod check;
 mod convert;
+mod foreign_syntax;
 mod graphics;
 mod handles;
 mod keywords;
@@ -20,7 +21,6 @@ mod painted;
 mod report;
 mod session;
 mod show;
-mod slips;
 mod terminal;
 pub mod text;
 
@@ -29,10 +29,10 @@ pub use limits::STACK;
 pub use modules::{ModuleFunction, STDLIB, functions_of};
 pub use options::RUN_OPTIONS;
 pub use output::{Output, Shown, redirect};
-pub(crate) use output::{clear_screen, finish_output, is_open, note_written, print, taker, tell};
+pub(crate) use output::{clear_screen, finish_output, is_open, note_written, output_sink, print, tell};
 pub use painted::Painted;
 pub use report::{Failure, Input, Source, report, report_finding};
-pub use session::{ObserverFactory, Session, Speaker};
+pub use session::{Notifier, ObserverFactory, Session};
 pub use show::{Format, page, show, shown};
 pub(crate) use terminal::Stream;
 
@@ -102,7 +102,7 @@ pub(crate) fn width() -> usize {
     const PIPED: usize = 160;
     /// In a notebook.
     const TAKEN: usize = 100;
-    if output::taker().is_some() {
+    if output::output_sink().is_some() {
         return TAKEN;
     }
     screen().map_or(PIPED, |(columns, _)| columns)

@@ -49,7 +49,7 @@ pub fn redirect(output: Option<Rc<dyn Output>>) -> Option<Rc<dyn Output>> {
 }
 
 /// Who takes what this thread shows; none: the standard streams.
-pub(crate) fn taker() -> Option<Rc<dyn Output>> {
+pub(crate) fn output_sink() -> Option<Rc<dyn Output>> {
     OUTPUT.with_borrow(Clone::clone)
 }
 
@@ -58,7 +58,7 @@ static REFUSED: OnceLock<Option<String>> = OnceLock::new();
 
 /// Prints a line on standard output: as it is into a file or a pipe, else made visible.
 pub(crate) fn print(text: &str) {
-    if taker().is_none() && !Stream::Output.is_terminal() {
+    if output_sink().is_none() && !Stream::Output.is_terminal() {
         write_line(text);
     } else {
         write_line(&visible(text));
@@ -67,7 +67,7 @@ pub(crate) fn print(text: &str) {
 
 /// Writes a line to standard output. Where that takes no more, what runs is stopped.
 pub(super) fn write_line(text: &str) {
-    if let Some(output) = taker() {
+    if let Some(output) = output_sink() {
         output.print(text);
     } else if is_open() {
         note_written(writeln!(std::io::stdout(), "{text}"));
@@ -105,7 +105,7 @@ pub(crate) fn finish_output() -> Result<()> {
 
 /// Clears the screen, where there is one; a notebook may `wait` for what comes next.
 pub(crate) fn clear_screen(wait: bool) {
-    if let Some(output) = taker() {
+    if let Some(output) = output_sink() {
         output.clear(wait);
     } else if Stream::Output.is_drawn_over() {
         Painted::own("\x1b[H\x1b[2J".to_owned()).print();
@@ -119,7 +119,7 @@ pub(crate) fn tell(text: &str) {
 
 /// Writes a line to standard error, in the same way.
 pub(super) fn say_line(text: &str) {
-    if let Some(output) = taker() {
+    if let Some(output) = output_sink() {
         output.tell(text);
     } else {
         let _ = writeln!(std::io::stderr(), "{text}");

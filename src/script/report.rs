@@ -6,7 +6,7 @@ use ariadne::{Config, IndexType, Label, Report, ReportKind, Source as Text};
 use rhai::{Dynamic, EvalAltResult, ParseErrorType, Position};
 
 use super::convert::{describe, kind, readable};
-use super::{Painted, slips};
+use super::{Painted, foreign_syntax};
 use crate::error::nearest;
 use crate::visible::visible;
 
@@ -107,7 +107,7 @@ pub fn report(error: &EvalAltResult, source: &Source, color: bool) -> (Failure, 
     } else if matches!(root(error), EvalAltResult::ErrorParsing(..)) {
         let (before, from) = at(&trace.place, source);
         let whole = before.trim_end();
-        if let Some(advice) = slips::of_syntax(before, from) {
+        if let Some(advice) = foreign_syntax::hint_for_syntax(before, from) {
             trace.message = advice;
         } else if trace.message.starts_with("Expecting ';'") && before[whole.len()..].contains('\n') {
             // Where it is missing, rather than where that is noticed.
@@ -210,8 +210,8 @@ fn innermost(error: &EvalAltResult, known: &[String], name: &str, in_function: b
             // A variable of the script itself is known, and a function does not see it.
             let others = known.iter().map(String::as_str).filter(|known| known != name);
             let hint = match nearest(name, others) {
-                _ if slips::of_name(name).is_some() && !known.contains(name) => {
-                    format!("; {}", slips::of_name(name).unwrap_or_default())
+                _ if foreign_syntax::hint_for_name(name).is_some() && !known.contains(name) => {
+                    format!("; {}", foreign_syntax::hint_for_name(name).unwrap_or_default())
                 }
                 // Of one letter are those of plots, and many a variable.
                 _ if !in_function && name.len() > 1 && is_registered(name) => {
@@ -302,7 +302,8 @@ fn unknown_function(signature: &str, known: &[String]) -> String {
     let is_known = known.iter().any(|known| known == name);
     // Those that the script itself defines are not in the list, but the language has `range`, too.
     let is_known = is_known || (name == "range" && types.len() > 1);
-    if let Some(advice) = slips::of_call(name, &types).filter(|_| !is_known || name == "print") {
+    if let Some(advice) = foreign_syntax::hint_for_call(name, &types).filter(|_| !is_known || name == "print")
+    {
         return advice;
     }
     let own = |name: &str| known.iter().any(|known| known == name);

@@ -26,7 +26,7 @@ pub type ObserverFactory = Box<dyn Fn() -> Box<dyn Observer>>;
 pub type Ask = Box<dyn Fn(&str) -> Result<bool>>;
 
 /// Says a line from any thread.
-pub type Speaker = Arc<dyn Fn(&str) + Send + Sync>;
+pub type Notifier = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The arguments, the script and the progress display of an engine. The engine carries it as its tag.
 pub struct Session {
@@ -50,7 +50,7 @@ pub struct Session {
     /// Whether modules are to be read again.
     stale: Cell<bool>,
     jobs: RefCell<Vec<JobHandle>>,
-    speaker: RefCell<Speaker>,
+    notifier: RefCell<Notifier>,
     last_run: RefCell<Option<TrainedRun>>,
 }
 
@@ -71,7 +71,7 @@ impl Session {
             ask: RefCell::default(),
             stale: Cell::new(false),
             jobs: RefCell::default(),
-            speaker: RefCell::new(Arc::new(super::tell)),
+            notifier: RefCell::new(Arc::new(super::tell)),
             last_run: RefCell::default(),
         })
     }
@@ -168,13 +168,13 @@ impl Session {
     }
 
     /// Lets jobs speak through this, so that they do not garble a line that is being typed.
-    pub fn set_speaker(&self, speaker: Speaker) {
-        *self.speaker.borrow_mut() = speaker;
+    pub fn set_notifier(&self, notifier: Notifier) {
+        *self.notifier.borrow_mut() = notifier;
     }
 
     /// How jobs speak.
-    pub(super) fn speaker(&self) -> Speaker {
-        Arc::clone(&self.speaker.borrow())
+    pub(super) fn notifier(&self) -> Notifier {
+        Arc::clone(&self.notifier.borrow())
     }
 
     /// Notes a sweep that runs in the background.
@@ -274,7 +274,7 @@ impl Session {
 
     /// Says something that is no result, where progress is shown.
     pub(super) fn tell(&self, text: &str) {
-        self.observer().say(text);
+        self.observer().notify(text);
     }
 
     /// Notes the script that runs, for the provenance of its sweeps.

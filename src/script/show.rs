@@ -217,8 +217,9 @@ fn rows(table: &Table) -> Value {
 /// Prints a text; one that is longer than the screen goes to the pager, where somebody sits at a
 /// terminal that has one.
 pub fn page(text: &str) {
-    let somebody =
-        || output::taker().is_none() && Stream::Output.is_drawn_over() && std::io::stdin().is_terminal();
+    let somebody = || {
+        output::output_sink().is_none() && Stream::Output.is_drawn_over() && std::io::stdin().is_terminal()
+    };
     let tall = || super::rows().is_some_and(|rows| text.lines().count() + 1 > rows);
     if !(somebody() && tall() && to_pager(&visible(text))) {
         print(text);

@@ -29,7 +29,7 @@ impl Stream {
     /// Whether what goes there is coloured. A notebook that takes its place shows colours, whatever
     /// terminal started it.
     pub(crate) fn is_colored(self) -> bool {
-        match super::taker() {
+        match super::output_sink() {
             Some(_) => !is_set(&variable, "NO_COLOR"),
             None => colors(self.is_terminal(), &variable),
         }

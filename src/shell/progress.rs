@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::error::Result;
-use crate::script::{ObserverFactory, Stream, taker, tell};
+use crate::script::{ObserverFactory, Stream, output_sink, tell};
 use crate::sweep::{Observer, PlannedRun, Process, Silent, Work};
 use crate::train::{EpochRecord, Status};
 use crate::visible::visible;
@@ -14,7 +14,7 @@ use crate::visible::visible;
 /// The observers of a session.
 pub(super) fn observers(quiet: bool) -> ObserverFactory {
     Box::new(move || -> Box<dyn Observer> {
-        let terminal = taker().is_none() && Stream::Error.is_drawn_over();
+        let terminal = output_sink().is_none() && Stream::Error.is_drawn_over();
         if quiet { Box::new(Silent) } else { Box::new(Progress::new(terminal)) }
     })
 }
@@ -78,7 +78,7 @@ impl Progress {
 
     /// A line of progress, where there is no bar.
     fn status(&self, text: &str, last: bool) {
-        match taker() {
+        match output_sink() {
             Some(output) => output.progress(&visible(text), last),
             None => tell(text),
         }
@@ -147,14 +147,14 @@ impl Observer for Progress {
             self.bar.set_message(self.numbers());
             return;
         }
-        let interval = if taker().is_some() { REPLACED_INTERVAL } else { PLAIN_INTERVAL };
+        let interval = if output_sink().is_some() { REPLACED_INTERVAL } else { PLAIN_INTERVAL };
         if self.last_line.elapsed() >= interval {
             self.last_line = Instant::now();
             self.status(&format!("{}/{} epochs, {}", self.epochs, self.work.epochs, self.numbers()), false);
         }
     }
 
-    fn say(&mut self, text: &str) {
+    fn notify(&mut self, text: &str) {
         self.line(text);
     }
 

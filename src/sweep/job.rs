@@ -277,7 +277,7 @@ impl Observer for Reporter {
         ));
     }
 
-    fn say(&mut self, text: &str) {
+    fn notify(&mut self, text: &str) {
         (self.say)(text);
     }
 }

@@ -168,7 +168,7 @@ pub fn train_rest(
     {
         // All results are there; this file only tells of them, and an archive that nobody may write has it.
         if trained || !store.has_runs() {
-            observer.say(&format!("runs.parquet was not written: {error}"));
+            observer.notify(&format!("runs.parquet was not written: {error}"));
         }
     }
     let mut summary = Summary { runs: runs.len(), ..Summary::default() };

@@ -53,7 +53,7 @@ pub trait Observer {
     }
 
     /// Something worth a line.
-    fn say(&mut self, text: &str) {
+    fn notify(&mut self, text: &str) {
         let _ = text;
     }
 

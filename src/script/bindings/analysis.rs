@@ -275,9 +275,15 @@ fn forms(table: &Table, options: &Map) -> Result<Table> {
     })?;
     let row = |found: crate::analysis::Alternative| {
         let form = Cell::Text(found.form.to_owned());
-        [form, Cell::Int(found.parameters as i64), float(found.r2), float(found.aicc), float(found.behind)]
+        [
+            form,
+            Cell::Int(found.parameters as i64),
+            float(found.r2),
+            float(found.aicc),
+            float(found.delta_aicc),
+        ]
     };
-    let names = ["form", "parameters", "r2", "aicc", "behind"];
+    let names = ["form", "parameters", "r2", "aicc", "delta_aicc"];
     rows(names, found.into_iter().map(row).collect())
 }
 

@@ -10,8 +10,8 @@ use super::sweeps::{Executor, SweepHandle, problems, run_options};
 use crate::error::{Error, Result};
 use crate::script::convert::{Scripted, at, path, raise};
 use crate::script::handles::JobHandle;
-use crate::script::output::taker;
-use crate::script::session::{Session, Speaker};
+use crate::script::output::output_sink;
+use crate::script::session::{Notifier, Session};
 use crate::script::{clear_screen, print, shown};
 use crate::sweep::{Job, Progress, Stage};
 use crate::table::{Cell, Table, number};
@@ -32,8 +32,8 @@ fn begin(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &Ma
     }
     not_beside_a_job(&session, "start", dir)?;
     let name = format!("job {} ({dir})", session.next_job());
-    let speaker = session.speaker();
-    let say: Speaker = Arc::new(move |text: &str| speaker(&format!("{name}: {text}")));
+    let notifier = session.notifier();
+    let say: Notifier = Arc::new(move |text: &str| notifier(&format!("{name}: {text}")));
     let over = {
         let say = Arc::clone(&say);
         move |progress: &Progress| say(&last_words(progress))
@@ -159,7 +159,7 @@ fn watched(context: &NativeCallContext, job: &JobHandle, analysis: &FnPtr) -> Sc
             let value: Dynamic = analysis.call_within_context(context, ())?;
             if !value.is_unit() {
                 let shown = shown(context.engine(), value);
-                match taker() {
+                match output_sink() {
                     Some(output) => output.show(shown),
                     None => print(&shown.text),
                 }

@@ -73,8 +73,8 @@ impl Observer for OnEpoch<'_> {
         self.shown.waiting(runs, process);
     }
 
-    fn say(&mut self, text: &str) {
-        self.shown.say(text);
+    fn notify(&mut self, text: &str) {
+        self.shown.notify(text);
     }
 
     fn finish(&mut self) {

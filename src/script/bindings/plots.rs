@@ -10,7 +10,7 @@ use crate::analysis::GapFit;
 use crate::interrupt::leave_behind;
 use crate::plot::{self, Chart, Curve, Figure};
 use crate::script::convert::{Scripted, at, number};
-use crate::script::output::taker;
+use crate::script::output::output_sink;
 use crate::script::session::Session;
 use crate::script::{Painted, Shown, Stream, graphics, tell};
 use crate::table::{Table, number as short};
@@ -121,7 +121,7 @@ pub(super) fn show_figure(context: &NativeCallContext, figure: Figure) -> Script
         let figure = Arc::clone(&figure);
         leave_behind("show", move || Ok(draw(&figure, size, color))).map_err(|error| at(context, error))
     };
-    if let Some(output) = taker() {
+    if let Some(output) = output_sink() {
         let both = |figure: &Figure, (width, height): (usize, usize), color| Shown {
             text: plot::text(figure, width, height, color),
             svg: Some(plot::svg(figure)),

@@ -180,7 +180,7 @@ impl Kernel {
         self.notebook.parent.replace(Arc::clone(message));
         let (news, started_by) = (Arc::clone(&self.news), Arc::clone(message));
         let is_attended = request.allow_stdin;
-        self.interpreter.session.set_speaker(Arc::new(move |text: &str| {
+        self.interpreter.session.set_notifier(Arc::new(move |text: &str| {
             news.tell(&started_by, is_attended, text);
         }));
         if !std::mem::replace(&mut self.started, true) {

@@ -46,7 +46,7 @@ pub(super) fn run(mut interpreter: Interpreter, quiet: bool) -> u8 {
     // Jobs speak above the line that is being typed.
     if let Ok(printer) = editor.create_external_printer() {
         let printer = Mutex::new(printer);
-        session.set_speaker(Arc::new(move |text: &str| {
+        session.set_notifier(Arc::new(move |text: &str| {
             let mut printer = printer.lock().unwrap_or_else(PoisonError::into_inner);
             if printer.print(format!("{}\n", visible(text))).is_err() {
                 tell(text);

@@ -35,24 +35,24 @@ const NAMES: [(&str, &str); 30] = [
 ];
 
 /// What to write instead of a name that is not known.
-pub(super) fn of_name(name: &str) -> Option<&'static str> {
+pub(super) fn hint_for_name(name: &str) -> Option<&'static str> {
     NAMES.iter().find(|(other, _)| *other == name).map(|(_, advice)| *advice)
 }
 
 /// What to write instead of a call that nothing takes; `types` are those of its arguments.
-pub(super) fn of_call(name: &str, types: &[String]) -> Option<String> {
+pub(super) fn hint_for_call(name: &str, types: &[String]) -> Option<String> {
     let numbers = types.iter().all(|kind| kind == "number" || kind == "integer");
     match name {
         "print" if types.len() > 1 => {
             Some("print takes one value; several go into a text: print(`${a} ${b}`)".to_owned())
         }
         "^" if numbers => Some("a power is written x ** y".to_owned()),
-        name => of_name(name).map(|advice| format!("unknown function `{name}`; {advice}")),
+        name => hint_for_name(name).map(|advice| format!("unknown function `{name}`; {advice}")),
     }
 }
 
 /// What to write where a script cannot be parsed; `before` is its text up to there, `from` the text from there on.
-pub(super) fn of_syntax(before: &str, from: &str) -> Option<String> {
+pub(super) fn hint_for_syntax(before: &str, from: &str) -> Option<String> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     let line = before.rsplit('\n').next().unwrap_or_default().trim_start();
     let last = before.trim_end().rsplit(|c: char| !is_part(c)).next().unwrap_or_default();
@@ -66,14 +66,14 @@ pub(super) fn of_syntax(before: &str, from: &str) -> Option<String> {
         || last == "not"
         || is_lambda
     {
-        return of_name(last).map(|advice| format!("`{last}`: {advice}"));
+        return hint_for_name(last).map(|advice| format!("`{last}`: {advice}"));
     }
     let right =
         from[next.len()..].trim_start().starts_with(|c: char| is_part(c) || c == '(' || c == '!' || c == '"');
     if ["and", "or"].contains(&next.as_str()) && right
         || ["elif", "not", "null", "var"].contains(&next.as_str())
     {
-        return of_name(&next).map(|advice| format!("`{next}`: {advice}"));
+        return hint_for_name(&next).map(|advice| format!("`{next}`: {advice}"));
     }
     match from.chars().next() {
         Some('\'') => Some("a text stands in double quotes: \"text\"".to_owned()),
@@ -116,16 +116,16 @@ mod tests {
             ("2 ^ 3", 2, "x ** y"),
         ] {
             let (before, from) = script.split_at(at);
-            let advice = of_syntax(before, from).unwrap_or_default();
+            let advice = hint_for_syntax(before, from).unwrap_or_default();
             assert!(advice.contains(wanted), "{script}: {advice}");
         }
         for (script, at) in
             [("let a = 1 2", 10), ("let or = 3; let x = 2 or;", 22), ("switch 3 { 3: 4 }", 12)]
         {
             let (before, from) = script.split_at(at);
-            assert_eq!(of_syntax(before, from), None, "{script}");
+            assert_eq!(hint_for_syntax(before, from), None, "{script}");
         }
         let (before, from) = "for i in 0..3 { let m = {a: i}; }".split_at(26);
-        assert!(of_syntax(before, from).is_some_and(|advice| advice.contains("#{name")));
+        assert!(hint_for_syntax(before, from).is_some_and(|advice| advice.contains("#{name")));
     }
 }

@@ -9,7 +9,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::fit::{Eq1, eq1};
 use super::groups::Levels;
-use super::separable::Family;
+use super::variable_projection::Family;
 use crate::rng::{Rng, Stream};
 
 /// The probability of means so far off the nearest curve of Eq. 1 by chance. None where seeds do not differ, or at no more temperatures than
