@@ -1,5 +1,7 @@
 //! A day at the prompt: jobs beside the line that is typed, help, completion, commands, modules, files.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::support::{Lab, wait_until};
@@ -86,8 +88,11 @@ fn a_terminal_that_closes_leaves_checkpoints() {
         terminal.begin(&format!(
             "let j = sweep(#{{ data: digits(), model: resnet(#{{ width: 4 }}), lr: [0.05, 0.1], batch: 8, epochs: 5000 }}){call}"
         ));
-        wait_until("both runs", || lab.files_under("state").len() >= 2);
-        std::thread::sleep(Duration::from_millis(500));
+        let begun = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|text| text.contains("\"epoch\":{"));
+        // What no epoch was trained of has nothing to lose.
+        wait_until("both runs' first epoch", || {
+            lab.files_under("state").iter().filter(|path| begun(path)).count() >= 2
+        });
         assert!(terminal.hang_up().is_some());
         let checkpoints = lab.files_under("state").into_iter();
         let checkpoints = checkpoints.filter(|path| path.extension().is_some_and(|end| end == "safetensors"));
