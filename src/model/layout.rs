@@ -1,5 +1,7 @@
 //! The tensors of a model, in order, with their PyTorch names and initial distributions.
 
+use std::ops::Range;
+
 /// How a tensor starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
@@ -54,6 +56,12 @@ impl Layout {
     /// Trainable parameters of one replica.
     pub fn parameters(&self) -> i64 {
         self.tensors.iter().map(TensorInfo::numel).sum()
+    }
+
+    /// Where a tensor lies among all parameters.
+    pub(crate) fn range(&self, index: usize) -> Range<usize> {
+        let start: i64 = self.tensors[..index].iter().map(TensorInfo::numel).sum();
+        start as usize..(start + self.tensors[index].numel()) as usize
     }
 
     /// Adds a tensor and returns its index.

@@ -169,8 +169,17 @@ impl Weights {
     }
 
     /// The gradient of a scalar with respect to all parameters, ordered as [`Weights::flat`].
+    ///
+    /// # Panics
+    ///
+    /// As other failures of a step are told: the scalar does not depend on all tensors, so what would
+    /// train is another network than the layout's.
     pub(crate) fn gradient(&self, loss: &Tensor) -> Tensor {
         let gradients = Tensor::run_backward(&[loss], &self.leaves, false, false);
+        let unused = gradients.iter().zip(&self.layout.tensors).find(|(gradient, _)| !gradient.defined());
+        if let Some((_, tensor)) = unused {
+            panic!("libtorch's forward pass does not use the tensor `{}`", tensor.name);
+        }
         let kind = self.flat.kind();
         let flat: Vec<Tensor> =
             gradients.iter().map(|gradient| line(self.channels_last, gradient).to_kind(kind)).collect();
@@ -399,7 +408,7 @@ mod tests {
 
     #[test]
     fn names_of_wrapped_networks_are_understood() {
-        let model = ModelSpec::Mlp { hidden: vec![3] }.build([1, 2, 2], 2).unwrap();
+        let model = ModelSpec::mlp(vec![3]).build([1, 2, 2], 2).unwrap();
         let draw = |seed| Weights::draw(&model.layout, &[seed], Precision::Float32, Device::Cpu);
         let state = draw(7).state(0);
         let renamed = |rename: &dyn Fn(&str) -> String| -> State {
@@ -429,7 +438,7 @@ mod tests {
     /// With the channels of filters innermost everything means the same: states, gradients, noise, what is set.
     #[test]
     fn the_order_of_channels_shows_nowhere() {
-        let model = ModelSpec::Resnet { width: 2 }.build([3, 8, 8], 10).unwrap();
+        let model = ModelSpec::resnet(2).build([3, 8, 8], 10).unwrap();
         let draw = |last| Weights::draw_ordered(&model.layout, &[3], Precision::Float64, Device::Cpu, last);
         let (mut plain, mut last) = (draw(false), draw(true));
         let same = |a: State, b: State| {

@@ -16,7 +16,7 @@ const MOMENTUM: f64 = 0.1;
 const PARTS: usize = 4;
 
 /// A batch norm of a network.
-pub(super) struct Norm {
+pub(super) struct BatchNorm {
     pub(super) channels: usize,
     /// Where its weights are among all parameters.
     pub(super) weights: Range<usize>,
@@ -34,7 +34,7 @@ pub(super) struct Running<V> {
 }
 
 /// What a norm knows of a batch: one number per channel.
-pub(super) struct State<V> {
+pub(super) struct Statistics<V> {
     /// Replicas in a vector.
     replicas: usize,
     /// Numbers seen per channel.
@@ -54,14 +54,14 @@ pub(super) struct State<V> {
 
 /// What a slab adds to that.
 #[derive(Clone)]
-pub(super) struct Part<V> {
+pub(super) struct SlabSums<V> {
     /// Numbers seen per channel.
     count: f64,
     /// Of each channel.
     pairs: Vec<[V; 2]>,
 }
 
-impl<V: Vector> Part<V> {
+impl<V: Vector> SlabSums<V> {
     /// Of norms of so many channels at most.
     pub(super) fn new(channels: usize) -> Self {
         Self { count: 0.0, pairs: vec![[V::zero(); 2]; channels] }
@@ -75,7 +75,7 @@ impl<V: Vector> Running<V> {
     }
 }
 
-impl<V: Vector> State<V> {
+impl<V: Vector> Statistics<V> {
     pub(super) fn new(channels: usize, replicas: usize) -> Self {
         let zeros = || vec![V::zero(); channels];
         Self {
@@ -100,17 +100,17 @@ impl<V: Vector> State<V> {
     }
 
     /// A slab's mean, and sum of squared deviations from it.
-    pub(super) fn observe(&self, x: &[V::Kept], slab: Slab, part: &mut Part<V>) {
-        let (lie, replicas) = (self.lie(x, slab.packs), self.replicas);
+    pub(super) fn observe(&self, x: &[V::Kept], slab: Slab, part: &mut SlabSums<V>) {
+        let (order, replicas) = (self.order(x, slab.packs), self.replicas);
         let images = slab.packs * (V::LANES / replicas) - slab.missing;
-        part.count = (lie.pixels * images) as f64;
+        part.count = (order.pixels * images) as f64;
         let (share, last) = (V::of(1.0 / part.count), slab.last::<V>(replicas));
         V::run(
             #[inline(always)]
             || {
-                for (channel, [mean, squares]) in part.pairs.iter_mut().enumerate().take(lie.channels) {
+                for (channel, [mean, squares]) in part.pairs.iter_mut().enumerate().take(order.channels) {
                     let own = sum(
-                        lie.of(x, channel),
+                        order.of(x, channel),
                         last,
                         #[inline(always)]
                         |value| value,
@@ -119,7 +119,7 @@ impl<V: Vector> State<V> {
                     .mul(share);
                     *mean = own;
                     *squares = sum(
-                        lie.of(x, channel),
+                        order.of(x, channel),
                         last,
                         #[inline(always)]
                         |value| {
@@ -134,7 +134,7 @@ impl<V: Vector> State<V> {
     }
 
     /// Adds what was observed of a slab to the batch's (Chan, Golub and LeVeque 1979).
-    pub(super) fn add_observed(&mut self, part: &Part<V>) {
+    pub(super) fn add_observed(&mut self, part: &SlabSums<V>) {
         let (count, own) = (self.count, part.count);
         let total = count + own;
         let (to_mean, to_squares) = (V::of(own / total), V::of(count * own / total));
@@ -154,7 +154,7 @@ impl<V: Vector> State<V> {
     }
 
     /// Normalises by the batch, and lets the running statistics follow.
-    pub(super) fn use_batch(&mut self, norm: &Norm, theta: &[V::Scalar], running: &mut Running<V>) {
+    pub(super) fn use_batch(&mut self, norm: &BatchNorm, theta: &[V::Scalar], running: &mut Running<V>) {
         V::run(
             #[inline(always)]
             || {
@@ -171,7 +171,7 @@ impl<V: Vector> State<V> {
     }
 
     /// Normalises by the running statistics.
-    pub(super) fn use_running(&mut self, norm: &Norm, theta: &[V::Scalar], running: &Running<V>) {
+    pub(super) fn use_running(&mut self, norm: &BatchNorm, theta: &[V::Scalar], running: &Running<V>) {
         V::run(
             #[inline(always)]
             || {
@@ -183,7 +183,7 @@ impl<V: Vector> State<V> {
     }
 
     #[inline(always)]
-    fn normalise(&mut self, norm: &Norm, theta: &[V::Scalar], channel: usize, mean: V, variance: V) {
+    fn normalise(&mut self, norm: &BatchNorm, theta: &[V::Scalar], channel: usize, mean: V, variance: V) {
         let of = |parameters: &Range<usize>| {
             V::repeated(&theta[(parameters.start + channel) * self.replicas..], self.replicas)
         };
@@ -194,15 +194,15 @@ impl<V: Vector> State<V> {
         self.shift[channel] = of(&norm.biases).sub(mean.mul(scale));
     }
 
-    /// How the numbers of so many packs lie.
-    fn lie(&self, x: &[V::Kept], packs: usize) -> Lie {
+    /// How the numbers of so many packs order.
+    fn order(&self, x: &[V::Kept], packs: usize) -> ChannelOrder {
         let channels = self.mean.len();
-        Lie { channels, pixels: x.len() / (packs * channels) }
+        ChannelOrder { channels, pixels: x.len() / (packs * channels) }
     }
 
     /// relu(norm(x)).
     pub(super) fn activate(&self, x: &[V::Kept], activated: &mut [V], packs: usize) {
-        let Lie { channels, pixels } = self.lie(x, packs);
+        let ChannelOrder { channels, pixels } = self.order(x, packs);
         V::run(
             #[inline(always)]
             || {
@@ -227,17 +227,17 @@ impl<V: Vector> State<V> {
         activated: &[V],
         gradient: &mut [V::Kept],
         packs: usize,
-        part: &mut Part<V>,
+        part: &mut SlabSums<V>,
     ) {
-        let (lie, replicas) = (self.lie(x, packs), self.replicas);
+        let (order, replicas) = (self.order(x, packs), self.replicas);
         V::run(
             #[inline(always)]
             || {
-                for channel in 0..lie.channels {
+                for channel in 0..order.channels {
                     let mean = self.mean[channel];
                     let (mut sums, mut products) = ([V::zero(); PARTS], [V::zero(); PARTS]);
                     for pack in 0..packs {
-                        let own = lie.range(pack, channel);
+                        let own = order.range(pack, channel);
                         let (x, activated) = (&x[own.clone()], &activated[own.clone()]);
                         for (index, gradient) in gradient[own].iter_mut().enumerate() {
                             let part = index % PARTS;
@@ -254,7 +254,7 @@ impl<V: Vector> State<V> {
     }
 
     /// Adds what was gathered of a slab to the batch's.
-    pub(super) fn add_gathered(&mut self, part: &Part<V>) {
+    pub(super) fn add_gathered(&mut self, part: &SlabSums<V>) {
         let batch = self.sums.iter_mut().zip(&mut self.products);
         V::run(
             #[inline(always)]
@@ -275,19 +275,19 @@ impl<V: Vector> State<V> {
         slab: Slab,
         around: Option<&[V::Kept]>,
     ) {
-        let lie = self.lie(x, slab.packs);
+        let order = self.order(x, slab.packs);
         let share = V::of(1.0 / self.count);
         let last = slab.last::<V>(self.replicas);
         V::run(
             #[inline(always)]
             || {
-                for channel in 0..lie.channels {
+                for channel in 0..order.channels {
                     let inverse = self.inverse[channel];
                     let (mean, scale) = (self.mean[channel], self.scale[channel]);
                     let shift = self.sums[channel].mul(share);
                     let slope = self.products[channel].mul(inverse).mul(inverse).mul(share);
                     for pack in 0..slab.packs {
-                        let own = lie.range(pack, channel);
+                        let own = order.range(pack, channel);
                         let gradient = &mut gradient[own.clone()];
                         let around = around.map(|around| &around[own.clone()]);
                         for (index, x) in x[own].iter().enumerate() {
@@ -333,12 +333,12 @@ impl Slab {
 
 /// How numbers lie: pack, channel, pixel.
 #[derive(Clone, Copy)]
-struct Lie {
+struct ChannelOrder {
     channels: usize,
     pixels: usize,
 }
 
-impl Lie {
+impl ChannelOrder {
     /// A pack's numbers of a channel.
     #[inline(always)]
     fn range(self, pack: usize, channel: usize) -> Range<usize> {
