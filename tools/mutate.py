@@ -197,8 +197,8 @@ LANES = [
     ("train/lanes/norm.rs", "gradient[index].value().sub(shift).sub(", "gradient[index].value().sub(", KERNELS),
     ("train/lanes/update.rs", "let gradient = theta.mul_add(decay, gradient);", "let gradient = theta.mul_add(momentum, gradient);", KERNELS),
     ("train/lanes/loss.rs", "(exponential / sum - hit)", "(exponential / sum)", KERNELS),
-    ("train/lanes/passes.rs", "conv.backward(shortcut_weights, dy, input, slab.packs, Accumulate::Existing, points);", "conv.backward(shortcut_weights, dy, input, slab.packs, Accumulate::Nothing, points);", KERNELS),
-    ("train/lanes/passes.rs", "add(&buffer(thread)[..length], sum);", "let _ = buffer(thread);", KERNELS),
+    ("train/lanes/backward.rs", "conv.backward(shortcut_weights, dy, input, slab.packs, Accumulate::Existing, points);", "conv.backward(shortcut_weights, dy, input, slab.packs, Accumulate::Nothing, points);", KERNELS),
+    ("train/lanes/backward.rs", "add(&buffer(thread)[..length], sum);", "let _ = buffer(thread);", KERNELS),
     ("train/lanes/mod.rs", "1.0 / batch.images as f64", "1.0 / batch.packs as f64", KERNELS),
     # What stacks of tensors do on a GPU, as far as a CPU can see it.
     ("cuda/rounding.rs", "false => state.working > 0,", "false => false,", ["--lib", "only_one_kind"]),

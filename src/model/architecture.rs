@@ -1,8 +1,8 @@
 //! A network as a list of layers, which is all that both training backends know of it.
 //!
-//! A model adds its layers to a [`Builder`] one after another, each of which adds its tensors to the
-//! [`Layout`]. libtorch walks the layers ([`Architecture::forward`]); vector lanes read them. A backend
-//! that leaves a tensor of the layout unused fails.
+//! A model adds its layers to a [`Builder`] one after another, each of which adds its tensors to
+//! the [`Layout`]. libtorch walks the layers ([`Architecture::forward`]); vector lanes read them. A
+//! backend that leaves a tensor of the layout unused fails.
 
 use std::sync::Arc;
 
@@ -35,7 +35,8 @@ impl Architecture {
         Ok(Self { input, layers: net.layers, layout: Arc::new(net.layout) })
     }
 
-    /// Logits, replicas x batch x classes, of images, batch x (replicas · channels) x height x width.
+    /// Logits, replicas x batch x classes, of images, batch x (replicas · channels) x height x
+    /// width.
     pub(crate) fn forward(&self, weights: &Weights, images: &Tensor, training: bool) -> Tensor {
         run(&self.layers, weights, images.shallow_clone(), training)
     }
@@ -76,7 +77,8 @@ impl Builder {
         self.layers.push(layer);
     }
 
-    /// Layers beside those so far, for the same network: a branch of a block. Gives them and what they make.
+    /// Layers beside those so far, for the same network: a branch of a block. Gives them and what
+    /// they make.
     pub(super) fn branch(
         &mut self,
         input: Activation,

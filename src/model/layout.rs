@@ -70,8 +70,8 @@ impl Layout {
         self.tensors.len() - 1
     }
 
-    /// PyTorch's default for convolutions and linear layers: `kaiming_uniform_` with a = √5, which is
-    /// uniform on ±1/√fan_in; biases have the same bound.
+    /// PyTorch's default for convolutions and linear layers: `kaiming_uniform_` with a = √5, which
+    /// is uniform on ±1/√fan_in; biases have the same bound.
     pub(super) fn fan_in(fan_in: i64) -> Init {
         Init::Uniform { bound: 1.0 / (fan_in as f64).sqrt() }
     }

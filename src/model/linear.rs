@@ -1,5 +1,5 @@
-//! Multinomial logistic regression on flattened images: convex, so its stationary distribution under SGD
-//! has one mode.
+//! Multinomial logistic regression on flattened images: convex, so its stationary distribution
+//! under SGD has one mode.
 
 use serde::{Deserialize, Serialize};
 

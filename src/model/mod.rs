@@ -1,8 +1,9 @@
 //! Models: networks of stacked replicas.
 //!
-//! A model says which layers it has ([`Design`]), one file per model and one line in the list below. The
-//! layers become an [`Architecture`](architecture::Architecture) with the layout of all tensors, which
-//! training backends read. [`Weights`] hold the tensors of one or more replicas, side by side.
+//! A model says which layers it has ([`Design`]), one file per model and one line in the list
+//! below. The layers become an [`Architecture`](architecture::Architecture) with the layout of all
+//! tensors, which training backends read. [`Weights`] hold the tensors of one or more replicas,
+//! side by side.
 
 pub(crate) mod architecture;
 pub(crate) mod layers;
@@ -22,6 +23,7 @@ pub(crate) use weights::load_state;
 pub use weights::{State, Weights};
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -124,9 +126,9 @@ pub(crate) const USUAL_CLASSES: usize = 10;
 /// More parameters are refused before any is allocated.
 pub(crate) const MOST_PARAMETERS: i64 = 1 << 29;
 
-/// Images as a model wants them, from batch · replicas x channels x height x width: batch x (replicas ·
-/// channels) x height x width. Where the weights want it, channels are innermost in memory, and everything
-/// computed from them follows.
+/// Images as a model wants them, from batch · replicas x channels x height x width: batch x
+/// (replicas · channels) x height x width. Where the weights want it, channels are innermost in
+/// memory, and everything computed from them follows.
 pub(crate) fn arrange(images: &Tensor, batch: i64, weights: &Weights) -> Tensor {
     let [_, channels, height, width] = images.size4().unwrap_or_default().into();
     let images = images.view([batch, weights.replicas() * channels, height, width]);
@@ -193,25 +195,36 @@ impl ModelSpec {
         }
     }
 
-    /// The fewest examples of a batch, for images of this shape: batch norm needs two values per channel.
+    /// The fewest examples of a batch, for images of this shape: batch norm needs two values per
+    /// channel.
     pub fn smallest_batch(&self, shape: [usize; 3]) -> usize {
-        thread_local! {
-            /// The runs of a sweep ask one after the other, mostly of one model.
-            static LAST: RefCell<Option<(ModelSpec, [usize; 3], usize)>> = const { RefCell::new(None) };
-        }
-        LAST.with_borrow_mut(|last| match last {
-            Some((model, images, smallest)) if model == self && *images == shape => *smallest,
-            _ => {
-                let model = self.build(shape, USUAL_CLASSES);
-                let smallest = model.map_or(1, |model| model.net.smallest_batch());
-                *last = Some((self.clone(), shape, smallest));
-                smallest
-            }
-        })
+        self.build(shape, USUAL_CLASSES).map_or(1, |model| model.net.smallest_batch())
     }
 
     /// Builds the model for images of this shape (channels, height, width).
+    ///
+    /// # Errors
+    ///
+    /// A size or the number of parameters is taken for a mistake.
     pub fn build(&self, shape: [usize; 3], classes: usize) -> Result<Model> {
+        thread_local! {
+            /// The last ones: runs of a plan ask for the same few models one after the other.
+            static BUILT: RefCell<VecDeque<Model>> = const { RefCell::new(VecDeque::new()) };
+        }
+        const REMEMBERED: usize = 4;
+        BUILT.with_borrow_mut(|built| {
+            let same = |model: &&Model| (&model.spec, model.shape, model.classes) == (self, shape, classes);
+            if let Some(model) = built.iter().find(same) {
+                return Ok(model.clone());
+            }
+            let model = self.assemble(shape, classes)?;
+            built.truncate(REMEMBERED - 1);
+            built.push_front(model.clone());
+            Ok(model)
+        })
+    }
+
+    fn assemble(&self, shape: [usize; 3], classes: usize) -> Result<Model> {
         self.check()?;
         let name = self.info().name;
         let [channels, height, width] = shape;

@@ -1,6 +1,7 @@
-//! The pre-activation ResNet18 (He et al. 2016, "Identity Mappings in Deep Residual Networks") of width k,
-//! as in Nakkiran et al. 2021, "Deep Double Descent": a 3x3 stem without bias or norm; four stages of
-//! k, 2k, 4k, 8k filters, two blocks each, strides 1, 2, 2, 2; no final norm; global average pool; linear.
+//! The pre-activation ResNet18 (He et al. 2016, "Identity Mappings in Deep Residual Networks") of
+//! width k, as in Nakkiran et al. 2021, "Deep Double Descent": a 3x3 stem without bias or norm;
+//! four stages of k, 2k, 4k, 8k filters, two blocks each, strides 1, 2, 2, 2; no final norm; global
+//! average pool; linear.
 
 use serde::{Deserialize, Serialize};
 
@@ -76,8 +77,8 @@ impl Design for Resnet {
     }
 }
 
-/// x ↦ conv2(relu(bn2(conv1(a)))) + s, with a = relu(bn1(x)) and s = x, or a projection of a where the
-/// shape changes.
+/// x ↦ conv2(relu(bn2(conv1(a)))) + s, with a = relu(bn1(x)) and s = x, or a projection of a where
+/// the shape changes.
 pub(crate) fn block(net: &mut Builder, name: &str, filters: usize, stride: usize) -> Result<()> {
     let keeps_shape =
         stride == 1 && matches!(net.output(), Activation::Image { channels, .. } if channels == filters);
@@ -114,8 +115,9 @@ mod tests {
         }
     }
 
-    /// What a block keeps for its backward pass: its input, its first convolution, and what batch norm and
-    /// ReLU make of both. A batch of one example has no variance where the last stage's images are a pixel.
+    /// What a block keeps for its backward pass: its input, its first convolution, and what batch
+    /// norm and ReLU make of both. A batch of one example has no variance where the last stage's
+    /// images are a pixel.
     #[test]
     fn activations_and_the_smallest_batch_follow_from_the_layers() {
         let net = |width, shape| ModelSpec::resnet(width).build(shape, 10).unwrap().net;

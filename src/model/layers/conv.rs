@@ -69,8 +69,8 @@ impl Operation for Conv {
     fn forward(&self, weights: &Weights, x: Tensor, _training: bool) -> Tensor {
         let weight = weights.tensor(self.weight);
         if x.kind() == Kind::BFloat16 && x.device() == Device::Cpu && !crate::torch::has_bf16() {
-            // Products of bfloat16 numbers are exact in float32, in which they are added up anyway. Without
-            // instructions for them, this is ten times as fast.
+            // Products of bfloat16 numbers are exact in float32, in which they are added up anyway.
+            // Without instructions for them, this is ten times as fast.
             let wide = |tensor: &Tensor| tensor.to_kind(Kind::Float);
             return self.convolve(weights, &wide(&x), &wide(weight)).to_kind(Kind::BFloat16);
         }

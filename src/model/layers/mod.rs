@@ -1,7 +1,8 @@
-//! Layers on stacked replicas, one file each: their tensors, their shapes and their forward pass in libtorch.
+//! Layers on stacked replicas, one file each: their tensors, their shapes and their forward pass in
+//! libtorch.
 //!
-//! Replicas lie side by side in the channels, and every layer keeps them apart: grouped convolutions,
-//! per-channel norms, batched products.
+//! Replicas lie side by side in the channels, and every layer keeps them apart: grouped
+//! convolutions, per-channel norms, batched products.
 
 mod conv;
 mod dense;

@@ -9,7 +9,8 @@ use crate::model::shape::Activation;
 
 pub(crate) struct Relu {
     output: Activation,
-    /// Whether it may write over its input, which neither the layer before nor any other one reads again.
+    /// Whether it may write over its input, which neither the layer before nor any other one reads
+    /// again.
     in_place: bool,
 }
 

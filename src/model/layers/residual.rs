@@ -1,5 +1,5 @@
-//! A residual block: x ↦ branch(before(x)) + s, where s is shortcut(before(x)), or x where the shortcut
-//! has no layers.
+//! A residual block: x ↦ branch(before(x)) + s, where s is shortcut(before(x)), or x where the
+//! shortcut has no layers.
 
 use tch::Tensor;
 

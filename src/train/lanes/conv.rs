@@ -1,10 +1,10 @@
 //! Convolutions whose vector lanes are replicas and images.
 //!
-//! A vector holds a number of one image or of several, each replica's in a lane of its own; what it holds of
-//! its images is a *pack*. Numbers of a few packs (a [slab](super::slab)) are ordered by pack, channel, pixel;
-//! weights by output, input, tap, which is PyTorch's order, and replica. A convolution goes tap by tap
-//! ([`direct`](super::direct)) or, where that is less work, by tiles of pixels
-//! ([`winograd`](super::winograd)).
+//! A vector holds a number of one image or of several, each replica's in a lane of its own; what it
+//! holds of its images is a *pack*. Numbers of a few packs (a [slab](super::slab)) are ordered by
+//! pack, channel, pixel; weights by output, input, tap, which is PyTorch's order, and replica. A
+//! convolution goes tap by tap ([`direct`](super::direct)) or, where that is less work, by tiles of
+//! pixels ([`winograd`](super::winograd)).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,10 +17,11 @@ use super::vector::{Kept, Vector};
 use super::winograd::{self, Tiles};
 use crate::model::{Channels, Size};
 
-/// Numbers in each lane of a slab on one side of a convolution by tiles, or of one pack where these are more:
-/// 2 MB in the longest vectors, half of it where numbers are kept in half. What is written is soon read
-/// again, and weights are loaded as often whatever the packs. Shorter vectors have the same slabs, so that
-/// bits do not depend on how many replicas there are. Few in unit tests, where nets are small.
+/// Numbers in each lane of a slab on one side of a convolution by tiles, or of one pack where these
+/// are more: 2 MB in the longest vectors, half of it where numbers are kept in half. What is
+/// written is soon read again, and weights are loaded as often whatever the packs. Shorter vectors
+/// have the same slabs, so that bits do not depend on how many replicas there are. Few in unit
+/// tests, where nets are small.
 const SLAB_NUMBERS: usize = if cfg!(test) { 1 << 10 } else { 1 << 15 };
 
 /// A convolution without bias on images of one size; a linear layer is one on images of one pixel.
@@ -121,8 +122,9 @@ impl Convolution {
         }
     }
 
-    /// Makes kernels ready for [`Convolution::forward`] or, `transposed`, for [`Convolution::backward`], until
-    /// its weights change or another convolution's kernels are made ready.
+    /// Makes kernels ready for [`Convolution::forward`] or, `transposed`, for
+    /// [`Convolution::backward`], until its weights change or another convolution's kernels are
+    /// made ready.
     pub(super) fn prepare<V: Vector>(
         &self,
         theta: &[V::Scalar],
@@ -179,8 +181,8 @@ impl Convolution {
         }
     }
 
-    /// Adds the gradient with respect to the weights to `gradient`, which [`Convolution::emit_gradients`]
-    /// reads.
+    /// Adds the gradient with respect to the weights to `gradient`, which
+    /// [`Convolution::emit_gradients`] reads.
     pub(super) fn gradient<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
         replicas: usize,
@@ -196,8 +198,8 @@ impl Convolution {
         }
     }
 
-    /// Emits what [`Convolution::gradient`] gathered, some parameters after the other: where they are among
-    /// all, and the gradient of each of `replicas` replicas.
+    /// Emits what [`Convolution::gradient`] gathered, some parameters after the other: where they
+    /// are among all, and the gradient of each of `replicas` replicas.
     pub(super) fn emit_gradients<V: Vector>(
         &self,
         gradient: &[V],
@@ -235,14 +237,15 @@ mod tests {
     use super::super::vector::{Numbers, Pair, Plain, Scalar, lanes, lanes_mut};
     use super::*;
 
-    /// Whole numbers without a pattern, so small that every way to compute is exact, in bfloat16, too.
+    /// Whole numbers without a pattern, so small that every way to compute is exact, in bfloat16,
+    /// too.
     fn some<S: Scalar>(numbers: &mut [S], seed: u64) {
         let mut rng = crate::rng::Rng::new(seed as i64, crate::rng::Stream::Init, 0);
         numbers.iter_mut().for_each(|number| *number = S::of((rng.uniform() * 9.0).floor() - 4.0));
     }
 
-    /// Output, and both gradients for a given gradient of the output, by the definition: [output][input]
-    /// kernels of 3 x 3 taps on channels of height x width pixels.
+    /// Output, and both gradients for a given gradient of the output, by the definition:
+    /// [output][input] kernels of 3 x 3 taps on channels of height x width pixels.
     fn defined(
         Channels { input: from, output: to }: Channels,
         Size { height, width }: Size,
@@ -273,8 +276,8 @@ mod tests {
         V::Kept::keep(value).value()
     }
 
-    /// Both algorithms are the definition, whatever sizes, packs, replicas and vector; outputs are rounded once
-    /// where they are kept.
+    /// Both algorithms are the definition, whatever sizes, packs, replicas and vector; outputs are
+    /// rounded once where they are kept.
     #[test]
     fn convolutions_are_what_they_are_defined_to_be() {
         compare::<Plain<f64, 4>>();

@@ -1,7 +1,7 @@
 //! Convolutions tap by tap.
 //!
-//! One loop contracts weights with inputs over the [links](super::links) of an output pixel; the gradient with
-//! respect to the inputs is the same loop over the links of an input pixel.
+//! One loop contracts weights with inputs over the [links](super::links) of an output pixel; the
+//! gradient with respect to the inputs is the same loop over the links of an input pixel.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use super::slab::SLAB;
 use super::vector::{Kept, Vector, lanes, lanes_mut, with_replicas};
 use crate::model::Channels;
 
-/// Input bytes per block of output pixels. Keeps a block's inputs in the second-level cache while all its
-/// channels are computed.
+/// Input bytes per block of output pixels. Keeps a block's inputs in the second-level cache while
+/// all its channels are computed.
 const BLOCK_BYTES: usize = 128 * 1024;
 
 /// A convolution tap by tap.
@@ -42,8 +42,8 @@ impl Direct {
         if adds_up::<V>(replicas) { self.live().div_ceil(V::LANES) } else { self.live() }
     }
 
-    /// Scalars of its kernels for contracting over the input's channels or, `transposed`, over the output's,
-    /// where those are joined to factors; none otherwise.
+    /// Scalars of its kernels for contracting over the input's channels or, `transposed`, over the
+    /// output's, where those are joined to factors; none otherwise.
     pub(super) fn kernel_scalars<V: Vector>(&self, transposed: bool, replicas: usize) -> usize {
         let Channels { input, output } = self.channels;
         let factors = match transposed {
@@ -61,7 +61,8 @@ impl Direct {
         most[0].max(most[1])
     }
 
-    /// Joins kernels to factors, for [`Direct::forward`] or, `transposed`, for [`Direct::backward`].
+    /// Joins kernels to factors, for [`Direct::forward`] or, `transposed`, for
+    /// [`Direct::backward`].
     pub(super) fn prepare<V: Vector>(
         &self,
         weights: &[V::Scalar],
@@ -134,8 +135,8 @@ impl Direct {
         side.contract(weights.replicas, dy, dx, packs, onto, points);
     }
 
-    /// Adds the gradient with respect to the live weights to `gradient`: each image of a pack apart, or added
-    /// up ([`adds_up`]).
+    /// Adds the gradient with respect to the live weights to `gradient`: each image of a pack
+    /// apart, or added up ([`adds_up`]).
     pub(super) fn gradient<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
         replicas: usize,
@@ -167,8 +168,8 @@ impl Direct {
         );
     }
 
-    /// Emits what [`Direct::gradient`] gathered, some weights after the other: the first one's number, and the
-    /// gradient of each of `replicas` replicas.
+    /// Emits what [`Direct::gradient`] gathered, some weights after the other: the first one's
+    /// number, and the gradient of each of `replicas` replicas.
     pub(super) fn emit_gradients<V: Vector>(
         &self,
         gradient: &[V],
@@ -244,8 +245,8 @@ impl Direct {
         for &(to, from) in &run.pairs {
             let (to, from) = (output * after + to as usize * N, input * before + from as usize * N);
             for pack in 0..N {
-                // SAFETY: output + O and input + I are channels, the pairs hold pixels of their sides, and the
-                // slices' lengths were checked.
+                // SAFETY: output + O and input + I are channels, the pairs hold pixels of their
+                // sides, and the slices' lengths were checked.
                 let inputs: [V; I] = std::array::from_fn(
                     #[inline(always)]
                     |i| unsafe { *x.get_unchecked(from + i * before + pack) },
@@ -283,14 +284,15 @@ impl Direct {
     }
 }
 
-/// Whether a gradient's lanes are added up tile by tile. Where all are one replica's, that takes few
-/// instructions for sixteen weights at once; a wide net's gradients would otherwise be sixteen times as long
-/// and leave the caches.
+/// Whether a gradient's lanes are added up tile by tile. Where all are one replica's, that takes
+/// few instructions for sixteen weights at once; a wide net's gradients would otherwise be sixteen
+/// times as long and leave the caches.
 fn adds_up<V: Vector>(replicas: usize) -> bool {
     V::LANES == 16 && replicas == 1
 }
 
-/// Adds up the images of a vector, and puts the sums of each `live` tap to its place among all `taps`.
+/// Adds up the images of a vector, and puts the sums of each `live` tap to its place among all
+/// `taps`.
 fn fold_rows<V: Vector, const R: usize>(gradient: &[V], live: &[usize], taps: usize, part: &mut [V::Scalar]) {
     V::run(
         #[inline(always)]
@@ -445,8 +447,9 @@ impl<V: Vector> ConvSide<'_, V> {
             for link in &self.links.of[pixel] {
                 let input = (inputs + link.pixel as usize) * N + first;
                 let weight = (weight + link.tap as usize) * R;
-                // SAFETY: channel + O and c are channels and a link's tap and pixel are its sides', so these
-                // are weights, R of each, and M packs' inputs, of slices whose lengths were checked.
+                // SAFETY: channel + O and c are channels and a link's tap and pixel are its sides',
+                // so these are weights, R of each, and M packs' inputs, of slices whose lengths
+                // were checked.
                 let weights: [V; O] = std::array::from_fn(
                     #[inline(always)]
                     |o| unsafe { V::repeat::<R>(self.weights.as_ptr().add(weight + o * outer * R)) },

@@ -1,5 +1,5 @@
-//! Factors: numbers that one instruction multiplies and adds up, two neighbours of what is contracted over
-//! where products are of bfloat16 numbers, else one.
+//! Factors: numbers that one instruction multiplies and adds up, two neighbours of what is
+//! contracted over where products are of bfloat16 numbers, else one.
 
 use super::vector::{Kept, Vector, lanes, lanes_mut};
 
@@ -10,9 +10,9 @@ pub(super) enum Over {
     Packs,
 }
 
-/// Factors of the numbers of so many packs, with channels of so many pixels, or the numbers themselves where
-/// these are factors. They are put into `room` with packs innermost: packs of wide layers are so far apart that
-/// they would drive each other from the cache.
+/// Factors of the numbers of so many packs, with channels of so many pixels, or the numbers
+/// themselves where these are factors. They are put into `room` with packs innermost: packs of wide
+/// layers are so far apart that they would drive each other from the cache.
 pub(super) fn joined<'a, V: Vector, X: Kept<V>>(
     x: &'a [X],
     pixels: usize,

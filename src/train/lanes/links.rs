@@ -1,13 +1,14 @@
 //! Which pixels the taps of a kernel link.
 //!
-//! An output pixel and an input pixel are linked by a tap where the kernel, laid on the output pixel, covers
-//! the input pixel with that tap. Padding is links that are missing, so nothing is multiplied by zero.
+//! An output pixel and an input pixel are linked by a tap where the kernel, laid on the output
+//! pixel, covers the input pixel with that tap. Padding is links that are missing, so nothing is
+//! multiplied by zero.
 
 use super::slab::SLAB;
 use crate::model::Size;
 
-/// Terms of a weight's gradient that are added in registers before they reach memory: few enough that
-/// what they are made of stays in the first-level cache.
+/// Terms of a weight's gradient that are added in registers before they reach memory: few enough
+/// that what they are made of stays in the first-level cache.
 const RUN: usize = 64;
 
 /// A tap with the pixel on its other side.
@@ -88,8 +89,8 @@ impl TapGeometry {
     }
 }
 
-/// Cuts output pixels into runs of `length`, and lists the pairs of each live tap within each. `linked` holds
-/// taps with their output and input pixels.
+/// Cuts output pixels into runs of `length`, and lists the pairs of each live tap within each.
+/// `linked` holds taps with their output and input pixels.
 fn runs(linked: &[(usize, u32, u32)], live: &[usize], pixels: usize, length: usize) -> Vec<Pairs> {
     let mut all: Vec<Pairs> = (0..pixels.div_ceil(length) * live.len())
         .map(|index| Pairs { live: index % live.len(), pairs: Vec::new() })

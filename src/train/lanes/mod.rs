@@ -2,21 +2,22 @@
 //!
 //! A vector holds the same number of several replicas, at several images of each one's batch where there are fewer
 //! replicas than lanes, so a vector instruction does useful work in every lane however few channels a layer has.
-//! [`vector`] is the vector, [`conv`], [`norm`], [`loss`] and [`update`] the operations, [`network`] the ResNet, forward
-//! and backward. A replica's bits depend on how many images a vector holds and on how many threads share its batch, which a
+//! [`vector`] is the vector, [`conv`], [`norm`], [`loss`] and [`update`] the operations. [`resnet`] reads a
+//! network's layers, [`network`] has its kernels and memory, [`forward`] and [`backward`] run it. A replica's bits depend on how many images a vector holds and on how many threads share its batch, which a
 //! plan decides ([`ExecutionStrategy`]), and neither on the other replicas nor on how long the processor's vectors are (exp, ln and
 //! powers are the C library's; in bfloat16 a few processors take numbers below 1.2e-38 for zero).
 
+mod backward;
 mod bf16;
 mod conv;
 mod direct;
 mod factors;
+mod forward;
 mod links;
 mod loss;
 mod network;
 mod norm;
 mod operands;
-mod passes;
 mod resnet;
 mod share;
 mod slab;
@@ -31,7 +32,7 @@ use self::bf16::Bf16;
 use self::network::{Buffers, LaneNetwork, Parameters};
 use self::norm::Running;
 use self::resnet::ResnetLayers;
-use self::slab::Batch;
+use self::slab::{Batch, Occupancy};
 use self::update::Optimizer;
 use self::vector::{Numbers, Pair, Plain, Scalar, Vector, lanes, lanes_mut};
 use super::backend::{EpochBatches, Step, Sums, TrainingBackend};
@@ -303,16 +304,16 @@ impl<V: Vector> Lanes<V> {
     fn forward(&mut self, index: usize) {
         let Self { network, parameters, buffers, images, epoch, replicas, batch, sums, .. } = self;
         let views = index * batch.images * *replicas..(index + 1) * batch.images * *replicas;
-        let places = [*replicas, parameters.replicas];
+        let occupancy = Occupancy { replicas: *replicas, places: parameters.replicas };
         let flips = epoch.flips.get(views.clone()).unwrap_or(&[]);
         let room = &mut buffers.images[..batch.packs * images.numbers()];
-        images.load(&epoch.starts[views.clone()], flips, places, room);
+        images.load(&epoch.starts[views.clone()], flips, occupancy, room);
         network.forward(parameters, buffers, *batch, true);
         let classes = network.classes();
         loss::cross_entropy(
             &buffers.logits,
             &epoch.labels[views],
-            places,
+            occupancy,
             classes,
             Some((&mut buffers.d_logits, 1.0 / batch.images as f64)),
             &mut |replica, loss, hit| {
@@ -392,7 +393,7 @@ impl<V: Vector> TrainingBackend for Lanes<V> {
             return Err(Error::invalid("an empty data set has no loss; expected at least one example"));
         }
         let (numbers, classes) = (self.images.numbers(), self.network.classes());
-        let (pack, places) = (self.pack(), [replicas, self.places()]);
+        let (pack, occupancy) = (self.pack(), Occupancy { replicas, places: self.places() });
         let mut losses = vec![Vec::with_capacity(length); replicas];
         let mut correct = vec![0usize; replicas];
         // As many as in training, so that kernels are transformed as rarely.
@@ -417,13 +418,13 @@ impl<V: Vector> TrainingBackend for Lanes<V> {
                 }
             }
             let room = &mut self.buffers.images[..batch.packs * numbers];
-            self.images.load(&views.starts, &views.flips, places, room);
+            self.images.load(&views.starts, &views.flips, occupancy, room);
             self.network.forward(&mut self.parameters, &mut self.buffers, batch, false);
             let each = &mut |replica: usize, loss, hit| {
                 losses[replica].push(loss);
                 correct[replica] += usize::from(hit);
             };
-            loss::cross_entropy(&self.buffers.logits, &views.labels, places, classes, None, each);
+            loss::cross_entropy(&self.buffers.logits, &views.labels, occupancy, classes, None, each);
         }
         let n = length as f64;
         let scores = |(losses, correct): (&Vec<f64>, usize)| {
@@ -518,7 +519,8 @@ impl<V: Vector> Images<V> {
 
     /// Fills packs with views, given by image and replica; a vector has `places` for replicas. Images that the last pack
     /// lacks are the first ones again.
-    fn load(&self, starts: &[i64], flips: &[i64], [replicas, places]: [usize; 2], packs: &mut [V]) {
+    fn load(&self, starts: &[i64], flips: &[i64], occupancy: Occupancy, packs: &mut [V]) {
+        let Occupancy { replicas, places } = occupancy;
         let bytes = self.store.bytes();
         let pixels = self.numbers() / self.values.len();
         for (pack, numbers) in packs.chunks_exact_mut(self.numbers()).enumerate() {
@@ -740,8 +742,8 @@ mod tests {
         }
     }
 
-    /// Lanes train residual networks of any depth. What they do not know, and a tensor that a backend leaves
-    /// unused, is an error, never another network than was asked for.
+    /// Lanes train residual networks of any depth. What they do not know, and a tensor that a
+    /// backend leaves unused, is an error, never another network than was asked for.
     #[test]
     fn a_network_is_trained_whole_or_not_at_all() {
         let data = Dataset::load(Source::Digits).unwrap();

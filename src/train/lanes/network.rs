@@ -41,7 +41,8 @@ pub(super) struct BlockNumbers {
     pub(super) output: usize,
 }
 
-/// The most of something that a convolution of the network needs. A block's shortcut has room of its own.
+/// The most of something that a convolution of the network needs, and that a shortcut needs, which
+/// has room of its own.
 struct Most {
     conv: usize,
     shortcut: usize,
@@ -196,7 +197,8 @@ impl LaneNetwork {
         points.conv.max(points.shortcut)
     }
 
-    /// Memory for batches of this many packs with `replicas` replicas, and for slabs of `threads` threads.
+    /// Memory for batches of this many packs with `replicas` replicas, and for slabs of `threads`
+    /// threads.
     ///
     /// # Errors
     ///

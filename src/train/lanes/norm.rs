@@ -1,8 +1,10 @@
-//! Batch norm and ReLU, with PyTorch's defaults (momentum 0.1, ε = 1e-5), replicas and images in the vector lanes.
+//! Batch norm and ReLU, with PyTorch's defaults (momentum 0.1, ε = 1e-5), replicas and images in
+//! the vector lanes.
 //!
-//! Numbers lie as those of a convolution: pack, channel, pixel. Statistics are the same in all lanes of a replica. Only what batch norm is given is kept; what it and ReLU make of that is computed again where
-//! the backward pass wants it. Images that a batch's last pack lacks take part in nothing: they are left out of the
-//! statistics, and their gradients are zero.
+//! Numbers are ordered by pack, channel, pixel, as those of a convolution. Statistics are the same
+//! in all lanes of a replica. Only the input of batch norm is kept; what it and ReLU make of that
+//! is computed again in the backward pass. Images that a batch's last pack lacks take part in
+//! nothing: they are left out of the statistics, and their gradients are zero.
 
 use std::ops::Range;
 
@@ -33,7 +35,7 @@ pub(super) struct Running<V> {
     pub(super) variance: Vec<V>,
 }
 
-/// What a norm knows of a batch: one number per channel.
+/// A norm's statistics of a batch: one number per channel.
 pub(super) struct Statistics<V> {
     /// Replicas in a vector.
     replicas: usize,
@@ -52,7 +54,7 @@ pub(super) struct Statistics<V> {
     products: Vec<V>,
 }
 
-/// What a slab adds to that.
+/// What a slab adds to a norm's sums over a batch.
 #[derive(Clone)]
 pub(super) struct SlabSums<V> {
     /// Numbers seen per channel.
@@ -194,7 +196,7 @@ impl<V: Vector> Statistics<V> {
         self.shift[channel] = of(&norm.biases).sub(mean.mul(scale));
     }
 
-    /// How the numbers of so many packs order.
+    /// How the numbers of so many packs are ordered.
     fn order(&self, x: &[V::Kept], packs: usize) -> ChannelOrder {
         let channels = self.mean.len();
         ChannelOrder { channels, pixels: x.len() / (packs * channels) }
@@ -220,7 +222,8 @@ impl<V: Vector> Statistics<V> {
         );
     }
 
-    /// Turns the gradient of what ReLU gave, which was `activated`, into that of what the norm gave, and sums it up.
+    /// Turns the gradient of what ReLU gave, which was `activated`, into that of what the norm
+    /// gave, and sums it up.
     pub(super) fn gather(
         &self,
         x: &[V::Kept],
@@ -266,8 +269,8 @@ impl<V: Vector> Statistics<V> {
         );
     }
 
-    /// Turns the gradient of what the norm gave into that of its input, and adds that of what goes `around` the norm and all
-    /// until its block's end.
+    /// Turns the gradient of what the norm gave into that of its input, and adds that of what goes
+    /// `around` the norm and all until its block's end.
     pub(super) fn backward(
         &self,
         x: &[V::Kept],
@@ -331,7 +334,7 @@ impl Slab {
     }
 }
 
-/// How numbers lie: pack, channel, pixel.
+/// Numbers ordered by pack, channel, pixel.
 #[derive(Clone, Copy)]
 struct ChannelOrder {
     channels: usize,

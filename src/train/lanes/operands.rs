@@ -1,5 +1,5 @@
-//! What both kinds of convolution compute with: weights, room for factors and transforms, and how outputs
-//! are put to their places.
+//! What both kinds of convolution compute with: weights, room for factors and transforms, and how
+//! outputs are put to their places.
 
 use super::vector::{Kept, Numbers, Vector, zeros};
 use crate::error::Result;
@@ -51,9 +51,9 @@ impl<V: Vector> Clone for ConvWeights<'_, V> {
 
 impl<V: Vector> Copy for ConvWeights<'_, V> {}
 
-/// Kernels that are ready to be multiplied with. Convolving by tiles: their transforms, as point, output,
-/// input, replica, joined to factors along the channels that are contracted over. Tap by tap: factors of
-/// the kernels themselves.
+/// Kernels that are ready to be multiplied with. Convolving by tiles: their transforms, as point,
+/// output, input, replica, joined to factors along the channels that are contracted over. Tap by
+/// tap: factors of the kernels themselves.
 pub(super) struct Kernels<V: Vector>(Numbers<V>);
 
 impl<V: Vector> Kernels<V> {
@@ -73,8 +73,8 @@ impl<V: Vector> Kernels<V> {
     }
 }
 
-/// Room for what a convolution makes of both sides. By tiles: their transforms, as point, group of columns,
-/// channel, column. Tap by tap: their factors.
+/// Room for what a convolution makes of both sides. By tiles: their transforms, as point, group of
+/// columns, channel, column. Tap by tap: their factors.
 pub(super) struct Points<V> {
     /// Of what is convolved.
     pub(super) inputs: Vec<V>,

@@ -1,7 +1,8 @@
 //! The parts of a pre-activation ResNet, found among an architecture's layers.
 //!
-//! Vector lanes run a convolution, residual blocks of one form, a global pool and a linear layer, whatever
-//! their number and sizes. What an architecture has besides is refused with the reason, never left out.
+//! Vector lanes run a convolution, residual blocks of one form, a global pool and a linear layer,
+//! whatever their number and sizes. What an architecture has besides is refused with the reason,
+//! never left out.
 
 use crate::error::{Error, Result};
 use crate::model::architecture::Architecture;

@@ -1,10 +1,12 @@
-//! Convolutions of 3 x 3 taps by minimal filtering (Winograd's; Lavin and Gray 2016, arXiv:1509.09308).
+//! Convolutions of 3 x 3 taps by minimal filtering (Winograd's; Lavin and Gray 2016,
+//! arXiv:1509.09308).
 //!
-//! A *tile* is 2 x 2 pixels of the output; they see 4 x 4 of the input. Input d, kernel g and output y of a tile are
-//! transformed so that convolving is multiplying at 16 *points*, where taps make 36 products:
-//! y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. Sums over channels are taken at the points, so transforms cost as much as a few more
-//! channels. The gradient with respect to the input is the same with the kernel turned around, which is the kernel at
-//! other points; the one with respect to the kernel is Gᵀ[(Bᵀ d B) ⊙ (A dy Aᵀ)]G. All of it is sums and halves of a few
+//! A *tile* is 2 x 2 pixels of the output, which depend on 4 x 4 of the input. Input d, kernel g
+//! and output y of a tile are transformed so that convolving is multiplying at 16 *points*, where
+//! taps make 36 products: y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. Sums over channels are taken at the points,
+//! so transforms cost as much as a few more channels. The gradient with respect to the input is the
+//! same with the kernel's rows and columns reversed, which is the kernel at other points; the one
+//! with respect to the kernel is Gᵀ[(Bᵀ d B) ⊙ (A dy Aᵀ)]G. All of it is sums and halves of a few
 //! numbers: rounding is as in other orders of summation.
 
 mod order;
@@ -22,7 +24,7 @@ use crate::model::{Channels, Size};
 
 const TAPS: usize = 9;
 
-/// Where the points of a kernel that is turned around are in a row or column.
+/// The points of a row or column, in the order that a transposed kernel has them.
 const TRANSPOSED: [usize; 4] = [3, 1, 2, 0];
 
 /// Kernels whose transforms are taken together: whole vectors, whatever the replicas.
@@ -38,7 +40,7 @@ impl Tiles {
     pub(super) fn is_cheaper(size: Size, links: usize, channels: Channels) -> bool {
         let Channels { input, output } = channels;
         let tiles = size.strided(2).pixels();
-        // Multiplications that take as long as the transforms of a tile's channel; measured (`docs/speed.md`).
+        // Multiplications that take as long as the transforms of a tile's channel; measured.
         let transforms = 64;
         let work = tiles * (POINTS * input * output + transforms * (input + output));
         input.is_multiple_of(WIDE) && output.is_multiple_of(WIDE) && work < links * input * output
@@ -54,8 +56,8 @@ impl Tiles {
         POINTS * scalar_plane::<V>(kernels / V::DEPTH * replicas)
     }
 
-    /// Transforms kernels from channels to channels, each of nine taps of `replicas` numbers, for contracting over the
-    /// input's channels or, `transposed`, over the output's.
+    /// Transforms kernels from channels to channels, each of nine taps of `replicas` numbers, for
+    /// contracting over the input's channels or, `transposed`, over the output's.
     pub(super) fn prepare<V: Vector>(
         weights: &[V::Scalar],
         from: usize,
@@ -103,8 +105,9 @@ impl Tiles {
         );
     }
 
-    /// From channels to channels, with kernels as [`Tiles::prepare`] left them: the output. `transposed` is from
-    /// the output back to the input, with every kernel turned around.
+    /// From channels to channels, with kernels as [`Tiles::prepare`] left them: the output.
+    /// `transposed` is from the output back to the input, with every kernel's rows and columns
+    /// reversed.
     pub(super) fn contract<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
         weights: ConvWeights<V>,
@@ -225,8 +228,8 @@ impl Tiles {
         );
     }
 
-    /// Emits what [`Tiles::gradient`] gathered, some weights after the other: the first one's number, and the
-    /// gradient of each of `replicas` replicas.
+    /// Emits what [`Tiles::gradient`] gathered, some weights after the other: the first one's
+    /// number, and the gradient of each of `replicas` replicas.
     pub(super) fn emit_gradients<V: Vector>(
         kernels: usize,
         gradient: &[V],

@@ -1,22 +1,26 @@
-//! How what is at the points of tiles is ordered: by point, group of columns, channel, column.
+//! The order of numbers at the points of tiles: point, group of columns, channel, column.
 
 use crate::train::lanes::vector::Vector;
 
 /// Points of a tile.
 pub(super) const POINTS: usize = 16;
 
-/// Channels are computed so many at a time, or fewer; [`Tiles`] are for multiples of it.
+/// Channels are computed so many at a time, or fewer; convolutions by tiles are for multiples of
+/// it.
 pub(super) const WIDE: usize = 4;
 
-/// Vectors of a channel that are computed together, at least those of one tile: at each point all channels' should
-/// stay in the first-level cache, and every weight that is loaded should be used often.
+/// Vectors of a channel that are computed together, each of one tile. At each point those of all
+/// channels should stay in the first-level cache, and every weight that is loaded should be used
+/// often.
 pub(super) const COLUMNS: usize = 16;
 
-/// Columns, as such vectors are called, of a channel that lie together, followed by the next channel's: what a kernel
-/// multiplies channel by channel is then read from end to end, and stays in the first-level cache. A last group may be smaller.
+/// Neighbours among such vectors, which are called columns: so many of a channel, then as many of
+/// the next one. What a kernel multiplies channel by channel is then read from end to end, and
+/// stays in the first-level cache. A last group may be smaller.
 pub(super) const GROUP: usize = 4;
 
-/// Bytes between what lies at one point and at the next, so that they do not all fall on the same lines of a cache.
+/// Bytes left free between one point and the next, so that points do not all fall on the same lines
+/// of a cache.
 const GAP: usize = 64;
 
 /// What is at one point: so many channels of so many columns.

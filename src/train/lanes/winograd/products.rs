@@ -79,7 +79,8 @@ fn multiply_tile<V: Vector, const R: usize, const O: usize, const M: usize>(
     M
 }
 
-/// Adds the products of changes of outputs and inputs at a point, summed over columns and images, to a gradient.
+/// Adds the products of changes of outputs and inputs at a point, summed over columns and images,
+/// to a gradient.
 #[inline(always)]
 pub(super) fn accumulate<V: Vector, const R: usize>(
     x: &[V],

@@ -1,4 +1,5 @@
-//! The tiles of images: where their pixels are, and the transforms of a slab's tiles to points and back.
+//! The tiles of images: where their pixels are, and the transforms of a slab's tiles to points and
+//! back.
 
 use std::ops::Range;
 
@@ -60,7 +61,7 @@ impl Tiles {
         self.pixels
     }
 
-    /// Bᵀ d B of the pixels that tiles see.
+    /// Bᵀ d B of the input around tiles.
     #[inline(always)]
     pub(super) fn transform_input<V: Vector, X: Kept<V>, const ACROSS: bool>(
         &self,
@@ -69,7 +70,7 @@ impl Tiles {
         x: &[X],
         points: &mut [V],
     ) {
-        self.spread::<V, X, 4, POINTS, ACROSS>(
+        self.to_points::<V, X, 4, POINTS, ACROSS>(
             own,
             channels,
             x,
@@ -90,7 +91,7 @@ impl Tiles {
         dy: &[Y],
         points: &mut [V],
     ) {
-        self.spread::<V, Y, 2, 4, true>(
+        self.to_points::<V, Y, 2, 4, true>(
             own,
             channels,
             dy,
@@ -102,10 +103,10 @@ impl Tiles {
         );
     }
 
-    /// Transforms S x S pixels of each tile to points. What is contracted over is joined to factors: columns if
-    /// `ACROSS`, of which the last one may be absent, else channels.
+    /// Transforms S x S pixels of each tile to points. What is contracted over is joined to
+    /// factors: columns if `ACROSS`, of which the last one may be absent, else channels.
     #[inline(always)]
-    fn spread<V: Vector, X: Kept<V>, const S: usize, const PIXELS: usize, const ACROSS: bool>(
+    fn to_points<V: Vector, X: Kept<V>, const S: usize, const PIXELS: usize, const ACROSS: bool>(
         &self,
         own: Range<usize>,
         channels: usize,
@@ -168,8 +169,9 @@ impl Tiles {
         columns
     }
 
-    /// A column's pixels of the channel that begins with `x`; zeros where there is no column. Those of `ahead`
-    /// channels later are fetched meanwhile: rows of a tile are too short for the processor to do that by itself.
+    /// A column's pixels of the channel that begins with `x`; zeros where there is no column. Those
+    /// of `ahead` channels later are fetched meanwhile: rows of a tile are too short for the
+    /// processor to do that by itself.
     #[inline(always)]
     fn load_tile<V: Vector, X: Kept<V>, const S: usize, const PIXELS: usize>(
         &self,
