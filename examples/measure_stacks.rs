@@ -74,13 +74,13 @@ fn main() {
     for (side, widths) in [(8, vec![2, 4, 8, 16, 32]), (32, vec![4, 8, 16, 32])] {
         for width in widths {
             for batch in if side == 8 { vec![8, 32, 128, 512] } else { vec![20, 128] } {
-                cases.push((ModelSpec::Resnet { width }, side, batch));
+                cases.push((ModelSpec::resnet(width), side, batch));
             }
         }
     }
     for batch in [8, 128] {
-        cases.push((ModelSpec::Mlp { hidden: vec![64] }, 8, batch));
-        cases.push((ModelSpec::Linear, 8, batch));
+        cases.push((ModelSpec::mlp(vec![64]), 8, batch));
+        cases.push((ModelSpec::linear(), 8, batch));
     }
     for (model, side, batch) in cases {
         let mut choices: Vec<ExecutionStrategy> = Vec::new();
@@ -89,7 +89,7 @@ fn main() {
             let stacks = [1, 2, 4, 6, 8, 12, 16, 24].into_iter().filter(fits);
             choices.extend(stacks.map(|stack| ExecutionStrategy::torch(stack, 1)));
         }
-        if matches!(model, ModelSpec::Resnet { .. }) {
+        if matches!(model, ModelSpec::Resnet(_)) {
             // Full lanes are about as fast with any number of images in a vector.
             choices.push(ExecutionStrategy::lanes(Precision::Float32, 4));
         }

@@ -66,7 +66,7 @@ impl Case {
             train: self.steps() * self.batch,
             test,
             augment: false,
-            model: ModelSpec::Resnet { width: self.width },
+            model: ModelSpec::resnet(self.width),
             init: None,
             optimizer: OptimizerSpec::Sgd(Sgd::default()),
             schedule: Schedule::Constant,
@@ -110,7 +110,7 @@ impl Case {
         let labels: Vec<i64> = data.labels().iter().take(train as usize).map(|&label| label.into()).collect();
         let (pixels, labels) = (pixels.narrow(0, 0, train), Tensor::from_slice(&labels));
         Tensor::write_npz(&[("images", &pixels), ("labels", &labels)], &files.data)?;
-        let model = ModelSpec::Resnet { width: self.width }.build(data.shape(), data.classes())?;
+        let model = ModelSpec::resnet(self.width).build(data.shape(), data.classes())?;
         let network = Network::draw(model, 1, self.precision, Device::Cpu);
         let state = network.weights().state(0);
         let state: Vec<(&str, &Tensor)> =

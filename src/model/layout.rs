@@ -1,5 +1,7 @@
 //! The tensors of a model, in order, with their PyTorch names and initial distributions.
 
+use std::ops::Range;
+
 /// How a tensor starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
@@ -56,14 +58,20 @@ impl Layout {
         self.tensors.iter().map(TensorInfo::numel).sum()
     }
 
+    /// Where a tensor lies among all parameters.
+    pub(crate) fn range(&self, index: usize) -> Range<usize> {
+        let start: i64 = self.tensors[..index].iter().map(TensorInfo::numel).sum();
+        start as usize..(start + self.tensors[index].numel()) as usize
+    }
+
     /// Adds a tensor and returns its index.
     pub(super) fn add(&mut self, name: String, shape: &[i64], init: Init, is_product: bool) -> usize {
         self.tensors.push(TensorInfo { name, shape: shape.to_vec(), init, is_product });
         self.tensors.len() - 1
     }
 
-    /// PyTorch's default for convolutions and linear layers: `kaiming_uniform_` with a = √5, which is
-    /// uniform on ±1/√fan_in; biases have the same bound.
+    /// PyTorch's default for convolutions and linear layers: `kaiming_uniform_` with a = √5, which
+    /// is uniform on ±1/√fan_in; biases have the same bound.
     pub(super) fn fan_in(fan_in: i64) -> Init {
         Init::Uniform { bound: 1.0 / (fan_in as f64).sqrt() }
     }

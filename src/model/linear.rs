@@ -1,25 +1,44 @@
-//! Multinomial logistic regression on flattened images: convex, so its stationary distribution under SGD
-//! has one mode.
+//! Multinomial logistic regression on flattened images: convex, so its stationary distribution
+//! under SGD has one mode.
 
-use tch::Tensor;
+use serde::{Deserialize, Serialize};
 
-use super::Forward;
-use super::layers::{Dense, by_replica};
-use super::layout::Layout;
-use super::weights::Weights;
+use super::architecture::Builder;
+use super::{Design, ModelEntry, ModelSpec};
+use crate::error::Result;
 
-pub(super) struct Linear {
-    linear: Dense,
-}
+/// Logistic regression's options: none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Linear {}
 
-impl Linear {
-    pub(super) fn new(layout: &mut Layout, inputs: i64, classes: i64) -> Self {
-        Self { linear: Dense::new(layout, "linear", inputs, classes) }
+pub(super) const ENTRY: ModelEntry = ModelEntry {
+    name: "linear",
+    doc: "Multinomial logistic regression on the pixels.",
+    example: "train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 })",
+    origin: "",
+    options: &[],
+    usual_images: None,
+    read: |_| Ok(ModelSpec::linear()),
+};
+
+impl ModelSpec {
+    /// Multinomial logistic regression.
+    pub fn linear() -> Self {
+        Self::Linear(Linear {})
     }
 }
 
-impl Forward for Linear {
-    fn forward(&self, weights: &Weights, images: &Tensor, _training: bool) -> Tensor {
-        self.linear.forward(weights, &by_replica(weights, images))
+impl Design for Linear {
+    fn sizes(&self) -> &[i64] {
+        &[]
+    }
+
+    fn describe(&self) -> String {
+        "linear".to_owned()
+    }
+
+    fn add_layers(&self, net: &mut Builder, classes: usize) -> Result<()> {
+        net.flatten();
+        net.dense("linear", classes)
     }
 }

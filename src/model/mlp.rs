@@ -1,37 +1,65 @@
 //! A multilayer perceptron with ReLU on flattened images.
 
-use tch::Tensor;
+use serde::{Deserialize, Serialize};
 
-use super::Forward;
-use super::layers::{Dense, by_replica};
-use super::layout::Layout;
-use super::weights::Weights;
+use super::architecture::Builder;
+use super::{Design, LAYER_SIZE, ModelEntry, ModelSpec};
+use crate::error::Result;
+use crate::options::{DefaultValue, Kind, Opt};
 
-pub(super) struct Mlp {
-    layers: Vec<Dense>,
+/// A multilayer perceptron's options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mlp {
+    /// Units of each hidden layer.
+    hidden: Vec<i64>,
 }
 
-impl Mlp {
-    pub(super) fn new(layout: &mut Layout, inputs: i64, hidden: &[i64], classes: i64) -> Self {
-        let mut layers = Vec::new();
-        let mut from = inputs;
-        for (index, &to) in hidden.iter().chain(&[classes]).enumerate() {
-            layers.push(Dense::new(layout, &format!("layers.{index}"), from, to));
-            from = to;
-        }
-        Self { layers }
+pub(super) const ENTRY: ModelEntry = ModelEntry {
+    name: "mlp",
+    doc: "A multilayer perceptron with ReLU on flattened images: `hidden` holds the units of each hidden \
+          layer.",
+    example: "let model = mlp(#{ hidden: [64, 32] });\n\
+              train(#{ data: digits().take(200), model: model, lr: 0.4, batch: 20, epochs: 3 })",
+    origin: "",
+    options: &[Opt::new(
+        "hidden",
+        Kind::List(&LAYER_SIZE),
+        DefaultValue::Required,
+        "units of each hidden layer, for instance [128, 64]",
+    )],
+    usual_images: None,
+    read: |given| {
+        let hidden = given.numbers("hidden")?;
+        Ok(ModelSpec::mlp(hidden.into_iter().map(|units| units as i64).collect()))
+    },
+};
+
+impl ModelSpec {
+    /// A multilayer perceptron with ReLU and hidden layers of so many units.
+    pub fn mlp(hidden: Vec<i64>) -> Self {
+        Self::Mlp(Mlp { hidden })
     }
 }
 
-impl Forward for Mlp {
-    fn forward(&self, weights: &Weights, images: &Tensor, _training: bool) -> Tensor {
-        let mut x = by_replica(weights, images);
-        for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(weights, &x);
-            if index + 1 < self.layers.len() {
-                x = x.relu_();
-            }
+impl Design for Mlp {
+    fn sizes(&self) -> &[i64] {
+        &self.hidden
+    }
+
+    fn hidden(&self) -> Option<&[i64]> {
+        Some(&self.hidden)
+    }
+
+    fn describe(&self) -> String {
+        format!("mlp with hidden layers {:?}", self.hidden)
+    }
+
+    fn add_layers(&self, net: &mut Builder, classes: usize) -> Result<()> {
+        net.flatten();
+        for (index, &units) in self.hidden.iter().enumerate() {
+            net.dense(&format!("layers.{index}"), units as usize)?;
+            net.relu();
         }
-        x
+        net.dense(&format!("layers.{}", self.hidden.len()), classes)
     }
 }

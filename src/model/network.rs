@@ -114,8 +114,9 @@ impl Network {
         })
     }
 
-    /// Mean cross-entropy of normalised images with their labels (0 and up) and its gradient by every
-    /// tensor, in training mode: batch norm uses the batch's statistics and updates its running ones.
+    /// Mean cross-entropy of normalised images with their labels (0 and up) and its gradient by
+    /// every tensor, in training mode: batch norm uses the batch's statistics and updates its
+    /// running ones.
     pub fn loss_and_gradients(&self, images: &Tensor, labels: &Tensor) -> (f64, State) {
         let images = images.to_kind(self.precision.compute());
         let logits = self.model.net.forward(&self.weights, &images, true).squeeze_dim(0);

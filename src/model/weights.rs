@@ -1,8 +1,9 @@
 //! The weights of stacked replicas: one flat buffer, and a view of it per tensor.
 //!
 //! The buffer is ordered by tensor, then by replica, so that every tensor's stack is contiguous: a
-//! convolution's filters lie as grouped convolution wants them. Where a GPU's tensor cores multiply, a lone replica's filters lie
-//! with their channels innermost, as those want them.
+//! convolution's filters are in the order of grouped convolution. Where a GPU's tensor cores
+//! multiply, a lone replica's filters have their channels innermost, which is the order of the
+//! tensor cores.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,7 +21,8 @@ use crate::torch::Precision;
 pub struct Weights {
     layout: Arc<Layout>,
     replicas: i64,
-    /// Whether the channels of filters are innermost in `flat` and in everything that is ordered like it.
+    /// Whether the channels of filters are innermost in `flat` and in everything that is ordered
+    /// like it.
     channels_last: bool,
     /// All parameters in the master precision, ordered by tensor, then replica.
     flat: Tensor,
@@ -38,8 +40,8 @@ pub struct Weights {
 pub type State = Vec<(String, Tensor)>;
 
 impl Weights {
-    /// Draws initial weights, one seed per replica, as PyTorch draws them by default (its ranges, our
-    /// generator).
+    /// Draws initial weights, one seed per replica, as PyTorch draws them by default (its ranges,
+    /// our generator).
     pub fn draw(layout: &Arc<Layout>, seeds: &[i64], precision: Precision, device: Device) -> Self {
         let tensor_cores = matches!(precision, Precision::Tf32 | Precision::Bf16) && device != Device::Cpu;
         Self::draw_ordered(layout, seeds, precision, device, tensor_cores && seeds.len() == 1)
@@ -118,7 +120,8 @@ impl Weights {
         Self { batches, ..Self::new(Arc::clone(layout), 1, false, tensor(flat), running, precision) }
     }
 
-    /// The parameters, and running mean and variance of each norm, as [`Weights::of_one`] takes them.
+    /// The parameters, and running mean and variance of each norm, as [`Weights::of_one`] takes
+    /// them.
     pub(crate) fn numbers(&self) -> (Vec<f64>, Vec<[Vec<f64>; 2]>) {
         let values = |tensor: &Tensor| -> Vec<f64> {
             Vec::try_from(tensor.detach().to_kind(tch::Kind::Double)).unwrap_or_default()
@@ -133,8 +136,8 @@ impl Weights {
         self.replicas
     }
 
-    /// Whether images should come with their channels innermost in memory: on a CPU, too, a lone replica's convolutions
-    /// are faster so.
+    /// Whether images should come with their channels innermost in memory: on a CPU, too, a lone
+    /// replica's convolutions are faster so.
     pub(crate) fn want_channels_last(&self) -> bool {
         self.channels_last || self.replicas == 1 && self.flat.device() == Device::Cpu
     }
@@ -169,8 +172,17 @@ impl Weights {
     }
 
     /// The gradient of a scalar with respect to all parameters, ordered as [`Weights::flat`].
+    ///
+    /// # Panics
+    ///
+    /// As other failures of a step are told: the scalar does not depend on all tensors, so what
+    /// would train is another network than the layout's.
     pub(crate) fn gradient(&self, loss: &Tensor) -> Tensor {
         let gradients = Tensor::run_backward(&[loss], &self.leaves, false, false);
+        let unused = gradients.iter().zip(&self.layout.tensors).find(|(gradient, _)| !gradient.defined());
+        if let Some((_, tensor)) = unused {
+            panic!("libtorch's forward pass does not use the tensor `{}`", tensor.name);
+        }
         let kind = self.flat.kind();
         let flat: Vec<Tensor> =
             gradients.iter().map(|gradient| line(self.channels_last, gradient).to_kind(kind)).collect();
@@ -188,7 +200,8 @@ impl Weights {
         Tensor::cat(&pieces, 0).to_kind(self.flat.kind()).to_device(self.flat.device())
     }
 
-    /// Values of one replica after another, each ordered by tensor, in the order of [`Weights::flat`].
+    /// Values of one replica after another, each ordered by tensor, in the order of
+    /// [`Weights::flat`].
     pub(crate) fn interleave(&self, replicas: &[Vec<f64>]) -> Tensor {
         let mut values = Vec::with_capacity(replicas.iter().map(Vec::len).sum());
         let mut start = 0;
@@ -203,7 +216,8 @@ impl Weights {
         values.to_kind(self.flat.kind()).to_device(self.flat.device())
     }
 
-    /// One replica's part of a buffer ordered as [`Weights::flat`], copied to the CPU, with PyTorch's names.
+    /// One replica's part of a buffer ordered as [`Weights::flat`], copied to the CPU, with
+    /// PyTorch's names.
     pub(crate) fn split(&self, buffer: &Tensor, replica: i64) -> State {
         let mut start = 0;
         self.layout
@@ -219,7 +233,8 @@ impl Weights {
             .collect()
     }
 
-    /// Sets one replica's part of a buffer ordered as [`Weights::flat`] from tensors in the layout's order.
+    /// Sets one replica's part of a buffer ordered as [`Weights::flat`] from tensors in the
+    /// layout's order.
     fn fill(&self, buffer: &Tensor, replica: i64, tensors: &[Tensor]) {
         tch::no_grad(|| {
             let mut start = 0;
@@ -234,7 +249,7 @@ impl Weights {
 
     /// Sets one replica's part of a buffer ordered as [`Weights::flat`] by PyTorch's names.
     pub(crate) fn join(&self, buffer: &Tensor, replica: i64, state: State) -> Result<()> {
-        let mut given = Given(state.into_iter().collect());
+        let mut given = NamedTensors(state.into_iter().collect());
         let tensors = given.take_all(&self.layout)?;
         self.fill(buffer, replica, &tensors);
         Ok(())
@@ -257,7 +272,7 @@ impl Weights {
 
     /// Sets one replica's tensors by their PyTorch names; float kinds are converted.
     pub fn set_state(&mut self, replica: i64, state: State) -> Result<()> {
-        let mut given = Given(unwrapped(state)?);
+        let mut given = NamedTensors(unwrapped(state)?);
         let batches = given.0.iter().find(|(name, _)| name.ends_with("num_batches_tracked"));
         let batches = batches.map(|(_, tensor)| tensor.f_int64_value(&[])).transpose()?;
         // Everything is checked before anything is changed.
@@ -295,7 +310,7 @@ impl Weights {
     }
 }
 
-/// A tensor of this shape, of numbers as they lie in a buffer.
+/// A tensor of this shape, of numbers in a buffer's order.
 fn shaped(channels_last: bool, numbers: &Tensor, shape: &[i64]) -> Tensor {
     match *shape {
         [to, from, height, width] if channels_last => {
@@ -305,7 +320,7 @@ fn shaped(channels_last: bool, numbers: &Tensor, shape: &[i64]) -> Tensor {
     }
 }
 
-/// A tensor's numbers as they lie in a buffer.
+/// A tensor's numbers in a buffer's order.
 fn line(channels_last: bool, tensor: &Tensor) -> Tensor {
     match tensor.dim() {
         4 if channels_last => tensor.permute([0, 2, 3, 1]).reshape([-1]),
@@ -313,7 +328,7 @@ fn line(channels_last: bool, tensor: &Tensor) -> Tensor {
     }
 }
 
-/// Numbers of all replicas, by tensor, then replica, each as PyTorch has it, as they lie in a buffer.
+/// Numbers of all replicas, by tensor, then replica, each as PyTorch has it, in a buffer's order.
 fn ordered(layout: &Layout, replicas: i64, channels_last: bool, values: &[f64]) -> Tensor {
     let values = Tensor::from_slice(values);
     if !channels_last {
@@ -348,9 +363,9 @@ fn unwrapped(state: State) -> Result<HashMap<String, Tensor>> {
 }
 
 /// Tensors by name, taken one by one.
-struct Given(HashMap<String, Tensor>);
+struct NamedTensors(HashMap<String, Tensor>);
 
-impl Given {
+impl NamedTensors {
     fn take(&mut self, name: &str, shape: &[i64]) -> Result<Tensor> {
         let tensor = self.0.remove(name).ok_or_else(|| {
             // Another wrapper's prefix, as of Lightning's checkpoints.
@@ -399,7 +414,7 @@ mod tests {
 
     #[test]
     fn names_of_wrapped_networks_are_understood() {
-        let model = ModelSpec::Mlp { hidden: vec![3] }.build([1, 2, 2], 2).unwrap();
+        let model = ModelSpec::mlp(vec![3]).build([1, 2, 2], 2).unwrap();
         let draw = |seed| Weights::draw(&model.layout, &[seed], Precision::Float32, Device::Cpu);
         let state = draw(7).state(0);
         let renamed = |rename: &dyn Fn(&str) -> String| -> State {
@@ -426,10 +441,11 @@ mod tests {
         assert!(error(twice).contains("again"));
     }
 
-    /// With the channels of filters innermost everything means the same: states, gradients, noise, what is set.
+    /// With the channels of filters innermost everything means the same: states, gradients, noise,
+    /// what is set.
     #[test]
     fn the_order_of_channels_shows_nowhere() {
-        let model = ModelSpec::Resnet { width: 2 }.build([3, 8, 8], 10).unwrap();
+        let model = ModelSpec::resnet(2).build([3, 8, 8], 10).unwrap();
         let draw = |last| Weights::draw_ordered(&model.layout, &[3], Precision::Float64, Device::Cpu, last);
         let (mut plain, mut last) = (draw(false), draw(true));
         let same = |a: State, b: State| {

@@ -7,7 +7,7 @@ use rhai::Map;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::model::{ModelSpec, Network};
+use crate::model::{ModelSpec, Network, USUAL_CLASSES};
 use crate::optim::OptimizerSpec;
 use crate::sweep::Job;
 
@@ -35,17 +35,21 @@ impl ModelHandle {
 
     /// Trainable parameters; defaults of 3 channels and 10 classes, as for CIFAR-10.
     pub(crate) fn parameters(&self) -> Result<i64> {
-        match self.spec {
-            ModelSpec::Resnet { .. } => {
-                let model =
-                    self.spec.build([self.channels.unwrap_or(3), 32, 32], self.classes.unwrap_or(10))?;
-                Ok(model.layout.parameters())
-            }
-            _ => Err(Error::invalid(format!(
+        match self.usual_sizes() {
+            Some((shape, classes)) => Ok(self.spec.build(shape, classes)?.layout.parameters()),
+            None => Err(Error::invalid(format!(
                 "{}: its parameters depend on the data set; ask model.init(#{{data}}).parameters",
                 self.spec.info().name
             ))),
         }
+    }
+
+    /// The images (channels, height, width) and classes that it is for where there is no data set; none
+    /// where those of a data set are needed.
+    pub(crate) fn usual_sizes(&self) -> Option<([usize; 3], usize)> {
+        let [channels, height, width] = self.spec.info().usual_images?;
+        let shape = [self.channels.unwrap_or(channels), height, width];
+        Some((shape, self.classes.unwrap_or(USUAL_CLASSES)))
     }
 }
 

@@ -16,7 +16,6 @@ use super::provenance::{Ended, Provenance};
 use super::store::RunStatus;
 use crate::data::DataOp;
 use crate::error::{Error, Result};
-use crate::model::ModelSpec;
 use crate::optim::{Adam, OptimizerSpec};
 use crate::table::Table;
 use crate::train::{EpochRecord, Expected, QUANTITIES, RunSpec};
@@ -137,9 +136,9 @@ fn more_parameters() -> Vec<(&'static str, Column)> {
             OptimizerSpec::Sgd(_) => None,
         }))
     };
-    let hidden = |row: &Row| match &row.spec().model {
-        ModelSpec::Mlp { hidden } => Some(hidden.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")),
-        _ => None,
+    let hidden = |row: &Row| {
+        let hidden = row.spec().model.hidden()?;
+        Some(hidden.iter().map(i64::to_string).collect::<Vec<_>>().join(", "))
     };
     vec![
         ("label_noise", float(|row| row.spec().data.label_noise())),

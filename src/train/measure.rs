@@ -185,7 +185,7 @@ pub fn measure_network(
         train_metrics: TrainMetrics::Evaluate,
         measure: None,
     };
-    let smallest = model.spec.smallest_batch(model.shape);
+    let smallest = model.net.smallest_batch();
     if batch < smallest.max(1) || batch > train.len() {
         return Err(Error::invalid(format!(
             "batch is {batch}, expected {} to {}, the training examples",
@@ -648,5 +648,5 @@ pub(super) fn bytes(
         let training = lanes::bytes(&twin, model, together, twins)?;
         return Ok(training + 8 * vectors * parameters * together as u64);
     }
-    Ok(8 * (vectors + 4) * parameters + 8 * spec.batch as u64 * spec.model.activations(model.shape))
+    Ok(8 * (vectors + 4) * parameters + 8 * spec.batch as u64 * model.net.activations())
 }

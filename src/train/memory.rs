@@ -37,7 +37,7 @@ pub fn needed(
     let size = |kind: Kind| kind.elt_size_in_bytes() as u64;
     let (master, compute) = (size(spec.precision.master()), size(spec.precision.compute()));
     let buffers = 3 + spec.optimizer.buffers();
-    let activations = spec.model.activations(shape) * compute;
+    let activations = model.net.activations() * compute;
     let trained = spec.batch as u64 * activations;
     let at_work = match (device, spec.precision) {
         (Device::Cpu, _) => trained,
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn needed_memory_is_counted() {
         let mut spec = super::super::spec::example();
-        spec.model = crate::model::ModelSpec::Resnet { width: 32 };
+        spec.model = crate::model::ModelSpec::resnet(32);
         spec.batch = 100;
         let bytes = needed(&spec, [3, 32, 32], 10, ExecutionStrategy::torch(2, 1), 2, Device::Cpu).unwrap();
         let weights = 2 * 2_796_202 * 3 * 4;

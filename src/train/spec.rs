@@ -297,7 +297,7 @@ pub(crate) fn example() -> RunSpec {
         train: 100,
         test: 50,
         augment: false,
-        model: ModelSpec::Linear,
+        model: ModelSpec::linear(),
         init: None,
         optimizer: OptimizerSpec::Sgd(crate::optim::Sgd::default()),
         schedule: Schedule::Constant,

@@ -399,7 +399,7 @@ mod tests {
     use super::*;
 
     fn spec(width: i64, batch: usize) -> RunSpec {
-        let model = crate::model::ModelSpec::Resnet { width };
+        let model = crate::model::ModelSpec::resnet(width);
         RunSpec { model, batch, ..crate::train::spec::example() }
     }
 
@@ -457,8 +457,8 @@ mod tests {
     fn a_lone_run_in_libtorch_shares_the_cores_where_its_updates_are_long() {
         use crate::model::ModelSpec;
         let run = |model: ModelSpec, batch: usize| RunSpec { model, batch, ..crate::train::spec::example() };
-        assert_eq!(operations(&run(ModelSpec::Linear, 8), [1, 8, 8]).unwrap(), 8.0 * 6.0 * 650.0);
-        let mlp = ModelSpec::Mlp { hidden: vec![32] };
+        assert_eq!(operations(&run(ModelSpec::linear(), 8), [1, 8, 8]).unwrap(), 8.0 * 6.0 * 650.0);
+        let mlp = ModelSpec::mlp(vec![32]);
         assert_eq!(operations(&run(mlp, 1), [1, 8, 8]).unwrap(), 6.0 * (65.0 * 32.0 + 330.0));
         let width = 4.0f64;
         let stages = 64.0 * width * width * 9.0 * (4.0 + 3.0 * 3.5) + 64.0 * width * width * 3.0 * 0.5;
@@ -468,11 +468,11 @@ mod tests {
         let threads = |model: ModelSpec, side: usize, batch: usize, runs: usize| {
             ExecutionStrategy::measured(&run(model, batch), [1, side, side], runs, runs, 8).unwrap().threads
         };
-        assert_eq!(threads(ModelSpec::Linear, 8, 8, 1), 1);
-        assert_eq!(threads(ModelSpec::Mlp { hidden: vec![64] }, 8, 128, 1), 1);
+        assert_eq!(threads(ModelSpec::linear(), 8, 8, 1), 1);
+        assert_eq!(threads(ModelSpec::mlp(vec![64]), 8, 128, 1), 1);
         // The more there is to do, the more of the cores; all of them, but no core that another run
         // has.
-        let wide = |width| ModelSpec::Mlp { hidden: vec![width, width] };
+        let wide = |width| ModelSpec::mlp(vec![width, width]);
         assert!((2..8).contains(&threads(wide(1024), 16, 128, 1)));
         assert_eq!(threads(wide(4096), 32, 128, 1), 8);
         let busy = threads(wide(4096), 32, 128, 4);

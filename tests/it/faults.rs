@@ -174,7 +174,7 @@ fn spec(batch: usize, seed: i64) -> RunSpec {
         train: 60,
         test: 20,
         augment: false,
-        model: ModelSpec::Resnet { width: 1 },
+        model: ModelSpec::resnet(1),
         init: None,
         optimizer: OptimizerSpec::Sgd(Sgd { momentum: 0.9, ..Sgd::default() }),
         schedule: Schedule::Cosine,

@@ -79,7 +79,7 @@ fn mean(all: &[Measured], name: &str) -> (f64, f64) {
 #[test]
 fn means_over_batches_are_the_explicit_ones() {
     let stored = stored();
-    let spec = spec(&stored, ModelSpec::Mlp { hidden: vec![4] }, "mlp4.safetensors", 5, 600);
+    let spec = spec(&stored, ModelSpec::mlp(vec![4]), "mlp4.safetensors", 5, 600);
     let all = measured(spec, ExecutionStrategy::torch(1, 1));
     assert_eq!(all.len(), 600);
     let names = [
@@ -114,11 +114,11 @@ fn means_over_batches_are_the_explicit_ones() {
 fn of_whole_batches_hessians_are_exact_in_tensors_and_in_lanes() {
     let stored = stored();
     for (model, init, expected) in [
-        (ModelSpec::Mlp { hidden: vec![4] }, "mlp4.safetensors", &stored.mlp),
-        (ModelSpec::Resnet { width: 2 }, "init_width2.safetensors", &stored.resnet),
+        (ModelSpec::mlp(vec![4]), "mlp4.safetensors", &stored.mlp),
+        (ModelSpec::resnet(2), "init_width2.safetensors", &stored.resnet),
     ] {
         let lanes = [1, 8].map(|images| ExecutionStrategy::lanes(Precision::Float64, images));
-        let can = matches!(model, ModelSpec::Resnet { .. });
+        let can = matches!(model, ModelSpec::Resnet(_));
         let lanes: Vec<ExecutionStrategy> = if can { lanes.to_vec() } else { Vec::new() };
         for choice in [ExecutionStrategy::torch(1, 1)].into_iter().chain(lanes.iter().copied()) {
             let all = measured(spec(&stored, model.clone(), init, stored.train, 1), choice);
@@ -154,9 +154,8 @@ fn of_whole_batches_hessians_are_exact_in_tensors_and_in_lanes() {
 #[test]
 fn tensors_and_lanes_measure_the_same() {
     let stored = stored();
-    let spec = |choice| {
-        measured(spec(&stored, ModelSpec::Resnet { width: 2 }, "init_width2.safetensors", 8, 2), choice)
-    };
+    let spec =
+        |choice| measured(spec(&stored, ModelSpec::resnet(2), "init_width2.safetensors", 8, 2), choice);
     let tensors = spec(ExecutionStrategy::torch(1, 1));
     let lanes = [1, 4].map(|images| spec(ExecutionStrategy::lanes(Precision::Float64, images)));
     for (a, b) in lanes.iter().flat_map(|lanes| tensors.iter().zip(lanes)) {

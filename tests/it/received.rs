@@ -201,7 +201,7 @@ impl Received {
     }
 
     fn small() -> Self {
-        Self::new(vec![spec(ModelSpec::Linear, 1), spec(ModelSpec::Linear, 2)])
+        Self::new(vec![spec(ModelSpec::linear(), 1), spec(ModelSpec::linear(), 2)])
     }
 
     fn dir(&self) -> PathBuf {
@@ -277,9 +277,9 @@ fn ids_are_those_of_what_they_name() {
 #[test]
 fn values_are_checked_as_if_a_script_had_given_them() {
     let received = Received::new(vec![
-        spec(ModelSpec::Mlp { hidden: vec![3] }, 1),
-        spec(ModelSpec::Resnet { width: 1 }, 1),
-        spec(ModelSpec::Linear, 1),
+        spec(ModelSpec::mlp(vec![3]), 1),
+        spec(ModelSpec::resnet(1), 1),
+        spec(ModelSpec::linear(), 1),
     ]);
     let at = |model: &str| {
         let is = |run: &PlannedRun| run.spec.model.info().name == model;
@@ -401,7 +401,7 @@ fn use_all(received: &Received) -> Vec<Result<()>> {
         }),
         kelvin::sweep::compact(&dir).map(|_| ()),
         kelvin::sweep::run(
-            &Plan::new([1, 2, 3].map(|seed| spec(ModelSpec::Linear, seed)).to_vec()).unwrap(),
+            &Plan::new([1, 2, 3].map(|seed| spec(ModelSpec::linear(), seed)).to_vec()).unwrap(),
             &dir,
             &Provenance::here(),
             &RunOptions { extend: true, ..quickly() },
@@ -640,10 +640,9 @@ fn places(value: &Value, path: &str, found: &mut Vec<String>) {
 /// Whether a run takes no time worth mentioning, whatever else is to be said of it.
 fn is_short(run: &PlannedRun) -> bool {
     let spec = &run.spec;
-    let model = match &spec.model {
-        ModelSpec::Resnet { width } => *width <= 2,
-        ModelSpec::Mlp { hidden } => hidden.len() <= 4 && hidden.iter().all(|&units| units <= 64),
-        ModelSpec::Linear => true,
+    let model = match spec.model.hidden() {
+        Some(hidden) => hidden.len() <= 4 && hidden.iter().all(|&units| units <= 64),
+        None => spec.model.width() <= 2,
     };
     let data = !matches!(spec.data.source, Source::Synthetic(_)) && spec.data.operations.len() < 10;
     model && data && spec.train <= 2000 && spec.measure.is_none()
@@ -663,11 +662,11 @@ fn opens_mutants() {
     std::panic::set_hook(Box::new(move |panic| noted.lock().unwrap().push(panic.to_string())));
     let mut dice = Dice::new();
     let received = Received::new(vec![
-        spec(ModelSpec::Linear, 1),
-        RunSpec { batch: 10, ..spec(ModelSpec::Resnet { width: 1 }, 1) },
-        spec(ModelSpec::Resnet { width: 1 }, 2),
-        spec(ModelSpec::Mlp { hidden: vec![4, 3] }, 1),
-        spec(ModelSpec::Linear, 2),
+        spec(ModelSpec::linear(), 1),
+        RunSpec { batch: 10, ..spec(ModelSpec::resnet(1), 1) },
+        spec(ModelSpec::resnet(1), 2),
+        spec(ModelSpec::mlp(vec![4, 3]), 1),
+        spec(ModelSpec::linear(), 2),
     ]);
     let dir = received.dir();
     let outside = received.outside();

@@ -79,7 +79,7 @@ fn spec(stored: &Stored, case: &Case) -> RunSpec {
         train: stored.train_examples,
         test: stored.test_examples,
         augment: false,
-        model: ModelSpec::Resnet { width: stored.width },
+        model: ModelSpec::resnet(stored.width),
         init: Some(InitFile::of(reference(&stored.init).to_str().unwrap()).unwrap()),
         optimizer: optimizer(case),
         schedule: if case.schedule == "cosine" { Schedule::Cosine } else { Schedule::Constant },
@@ -204,7 +204,7 @@ fn colour_images(n: i64, size: i64) -> Tensor {
 fn the_network_and_its_gradients_equal_pytorchs() {
     let stored: Colour = stored("colour.json");
     let size = stored.size as usize;
-    let model = ModelSpec::Resnet { width: stored.width }.build([3, size, size], 10).unwrap();
+    let model = ModelSpec::resnet(stored.width).build([3, size, size], 10).unwrap();
     let mut network = Network::draw(model, 0, Precision::Float64, Device::Cpu);
     network.load(&reference(&stored.init)).unwrap();
     let images = colour_images(stored.images, stored.size);
@@ -229,7 +229,7 @@ fn weights_survive_a_round_trip() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.safetensors");
     let draw = |seed, precision| {
-        let model = ModelSpec::Resnet { width: 2 }.build([1, 8, 8], 10).unwrap();
+        let model = ModelSpec::resnet(2).build([1, 8, 8], 10).unwrap();
         Network::draw(model, seed, precision, Device::Cpu)
     };
     let written = draw(3, Precision::Float32);
@@ -239,12 +239,8 @@ fn weights_survive_a_round_trip() {
     read.load(&path).unwrap();
     assert_eq!(read.weights().flat().to_kind(Kind::Float), *written.weights().flat());
 
-    let mut wider = Network::draw(
-        ModelSpec::Resnet { width: 3 }.build([1, 8, 8], 10).unwrap(),
-        1,
-        Precision::Float32,
-        Device::Cpu,
-    );
+    let mut wider =
+        Network::draw(ModelSpec::resnet(3).build([1, 8, 8], 10).unwrap(), 1, Precision::Float32, Device::Cpu);
     let error = wider.load(&path).unwrap_err().to_string();
     assert!(error.contains("expected shape") && error.contains("w.safetensors"), "{error}");
 }
@@ -252,7 +248,7 @@ fn weights_survive_a_round_trip() {
 /// The initial weights have PyTorch's distribution: uniform with the bound 1/√fan_in, norms 1 and 0.
 #[test]
 fn initial_weights_have_pytorchs_ranges() {
-    let model = ModelSpec::Resnet { width: 16 }.build([3, 32, 32], 10).unwrap();
+    let model = ModelSpec::resnet(16).build([3, 32, 32], 10).unwrap();
     let network = Network::draw(model, 5, Precision::Float64, Device::Cpu);
     for (name, tensor) in network.weights().state(0) {
         if name.contains("bn") {

@@ -18,7 +18,7 @@ fn spec(width: i64, batch: usize, precision: Precision, seed: i64) -> RunSpec {
         train: 300,
         test: 100,
         augment: false,
-        model: ModelSpec::Resnet { width },
+        model: ModelSpec::resnet(width),
         init: None,
         optimizer: OptimizerSpec::Sgd(Sgd::default()),
         schedule: Schedule::Constant,

@@ -27,9 +27,11 @@ pub(super) use sweeps::TrainedRun;
 
 use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;
+use crate::options::Opt;
 
 /// The options of a call that takes a map of them, with their meanings: the one list that help, completion and checking read.
 pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
+    let pairs = |schema: &'static [Opt]| schema.iter().map(|opt| (opt.name, opt.doc)).collect();
     let list: &[(&str, &str)] = match call {
         "sweep" | "train" => {
             return crate::script::RUN_OPTIONS.iter().map(|option| (option.name, option.doc)).collect();
@@ -43,8 +45,8 @@ pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
         "slurm" => &crate::sweep::slurm::SLURM_OPTIONS,
         "figure" => &pages::FIGURE_OPTIONS,
         "join" => &tables::JOIN_OPTIONS,
-        "init" => &model::INIT_OPTIONS,
-        "measure" => &model::MEASURE_OPTIONS,
+        "init" => return pairs(model::INIT_OPTIONS),
+        "measure" => return pairs(model::MEASURE_OPTIONS),
         "split" | "sample" | "fixed" => &data::DIVISION_OPTIONS,
         "subset" => &data::SUBSET_OPTIONS,
         "synthetic" => &data::SYNTHETIC_OPTIONS,
@@ -53,10 +55,12 @@ pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
             let analysis = analysis::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list);
             let analysis = analysis
                 .or_else(|| lab::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list));
-            let model = MODELS.iter().find(|model| model.name == call).map(|model| model.options);
+            if let Some(model) = MODELS.iter().find(|model| model.name == call) {
+                return pairs(model.options);
+            }
             let optimizer =
                 OPTIMIZERS.iter().find(|optimizer| optimizer.name == call).map(|optimizer| optimizer.options);
-            analysis.or(model).or(optimizer).unwrap_or_default()
+            analysis.or(optimizer).unwrap_or_default()
         }
     };
     list.to_vec()
@@ -93,9 +97,11 @@ pub(super) fn calls_with_options() -> Vec<&'static str> {
 pub(super) fn register(engine: &mut Engine) {
     let mut data_sets = exported_module!(data::functions);
     data::add_folders(&mut data_sets);
+    let mut models = exported_module!(model::functions);
+    model::add_constructors(&mut models);
     for module in [
         data_sets,
-        exported_module!(model::functions),
+        models,
         exported_module!(sweeps::functions),
         exported_module!(jobs::functions),
         exported_module!(tables::functions),

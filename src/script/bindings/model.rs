@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Map};
+use rhai::{Dynamic, FuncRegistration, Map};
 use tch::Device;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::interrupt::leave_behind;
-use crate::model::{ModelSpec, Network, load_state};
+use crate::model::{MODELS, ModelEntry, Network, load_state};
 use crate::optim::{Adam, Form, OptimizerSpec, Sgd};
-use crate::script::convert::{
-    Scripted, at, choice, count, flag, handle, integer, known_keys, number, write_to,
-};
+use crate::options::{Bounds, DefaultValue, Kind, Opt};
+use crate::script::convert::{Scripted, at, choice, flag, given, known_keys, number, write_to};
 use crate::script::handles::{ModelHandle, NetworkHandle, OptimizerHandle};
 use crate::script::options::groups;
 use crate::torch::Precision;
@@ -78,71 +77,110 @@ fn make_adam(options: &Map) -> Result<OptimizerHandle> {
     Ok(OptimizerHandle(OptimizerSpec::Adam(adam)))
 }
 
-/// The options of model.init(#{…}), with their meanings.
-pub(super) const INIT_OPTIONS: [(&str, &str); 5] = [
-    ("data", "the data set whose images it takes: digits(), …"),
-    ("channels", "colours of an image, in place of `data`; default 3"),
-    ("classes", "classes, in place of `data`; default 10"),
-    ("seed", "what decides the weights; default 1"),
-    ("precision", "\"float32\", \"tf32\", \"bf16\" or \"float64\"; default \"float32\""),
+/// The constructors of all models, from their list.
+pub(super) fn add_constructors(module: &mut Module) {
+    for entry in MODELS {
+        let constructor = || {
+            let example = entry.example.replace('\n', "\n/// ");
+            FuncRegistration::new(entry.name)
+                .in_global_namespace()
+                .with_comments([format!("/// {}\n///\n/// ```\n/// {example}\n/// ```", entry.doc)])
+        };
+        if !entry.options.is_empty() {
+            constructor().with_params_info(["options: Map", "ModelHandle"]).set_into_module(
+                module,
+                move |context: NativeCallContext, options: Map| -> Scripted<ModelHandle> {
+                    make_model(entry, &options).map_err(|error| at(&context, error))
+                },
+            );
+        }
+        if entry.options.iter().all(|opt| opt.default != DefaultValue::Required) {
+            constructor().with_params_info(["ModelHandle"]).set_into_module(
+                module,
+                move |context: NativeCallContext| -> Scripted<ModelHandle> {
+                    make_model(entry, &Map::new()).map_err(|error| at(&context, error))
+                },
+            );
+        }
+    }
+}
+
+fn make_model(entry: &'static ModelEntry, options: &Map) -> Result<ModelHandle> {
+    let given = given(entry.name, entry.options, options)?;
+    let spec = (entry.read)(&given)?;
+    spec.check()?;
+    let size = |name: &str| match entry.options.iter().any(|opt| opt.name == name) {
+        true => given.given_count(name),
+        false => Ok(None),
+    };
+    Ok(ModelHandle { spec, channels: size("channels")?, classes: size("classes")? })
+}
+
+/// Number formats of a network.
+const PRECISIONS: &[(&str, &str)] = &[("float32", ""), ("tf32", ""), ("bf16", ""), ("float64", "")];
+
+const DATA_SET: Kind = Kind::Handle("Dataset", "a data set such as digits()");
+
+/// The options of model.init(#{…}).
+pub(super) const INIT_OPTIONS: &[Opt] = &[
+    Opt::new("data", DATA_SET, DefaultValue::Absent(""), "the data set whose images it takes"),
+    Opt::new(
+        "channels",
+        Kind::AT_LEAST_ONE,
+        DefaultValue::Absent("3"),
+        "colours of an image, in place of `data`",
+    ),
+    Opt::new("classes", Kind::AT_LEAST_ONE, DefaultValue::Absent("10"), "classes, in place of `data`"),
+    Opt::new("seed", Kind::INTEGER, DefaultValue::Integer(1), "what decides the weights"),
+    Opt::new("precision", Kind::Choice(PRECISIONS), DefaultValue::Text("float32"), "the number format"),
 ];
 
 fn make_network(model: &ModelHandle, options: &Map) -> Result<Network> {
-    known_keys("init", options, INIT_OPTIONS.map(|(name, _)| name))?;
-    let data = options.get("data").map(|value| handle::<Dataset>("data", "a data set", value)).transpose()?;
-    let size = |key: &str, own: Option<usize>| {
-        options.get(key).map(|value| count(key, value)).transpose().map(|given| given.or(own))
+    let given = given("init", INIT_OPTIONS, options)?;
+    let model = ModelHandle {
+        spec: model.spec.clone(),
+        channels: given.given_count("channels")?.or(model.channels),
+        classes: given.given_count("classes")?.or(model.classes),
     };
-    let (shape, classes) = match data {
+    let (shape, classes) = match given.handle::<Dataset>("data")? {
         Some(data) => {
-            let sizes = ModelHandle {
-                spec: model.spec.clone(),
-                channels: size("channels", model.channels)?,
-                classes: size("classes", model.classes)?,
-            };
-            sizes.check(&data)?;
+            model.check(&data)?;
             (data.shape(), data.classes())
         }
-        None => match model.spec {
-            ModelSpec::Resnet { .. } => (
-                [size("channels", model.channels)?.unwrap_or(3), 32, 32],
-                size("classes", model.classes)?.unwrap_or(10),
-            ),
-            _ => {
-                return Err(Error::invalid(
-                    "init: this model needs `data`, which gives the size of its input",
-                ));
-            }
-        },
+        None => model.usual_sizes().ok_or_else(|| {
+            Error::invalid("init: this model needs `data`, which gives the size of its input")
+        })?,
     };
-    let seed = options.get("seed").map_or(Ok(1), |value| integer("seed", value))?;
-    let precision = options
-        .get("precision")
-        .map_or(Ok(Precision::Float32), |value| choice("precision", &Precision::ALL, value))?;
+    let (seed, precision) = (given.integer("seed")?, given.choice("precision", &Precision::ALL)?);
     crate::torch::initialize();
     let model = model.spec.build(shape, classes)?;
     leave_behind("init", move || Ok(Network::draw(model, seed, precision, Device::Cpu)))
 }
 
-/// The options of `measure`, with their meanings.
-pub(super) const MEASURE_OPTIONS: [(&str, &str); 5] = [
-    ("batch", "examples of a batch, B; required"),
-    ("what", "\"gradient\", \"hessian\", \"spectrum\", or an array of them; default \"gradient\""),
-    ("test", "a data set to test on; default the same"),
-    ("weight_decay", "α; default 5e-4"),
-    ("seed", "what decides the batches; default 1"),
+/// The options of `measure`.
+pub(super) const MEASURE_OPTIONS: &[Opt] = &[
+    Opt::new(
+        "batch",
+        Kind::COUNT,
+        DefaultValue::Required,
+        "examples of a batch, B: the noise is that of batches of so many",
+    ),
+    Opt::new(
+        "what",
+        Kind::List(&Kind::Choice(&[("gradient", ""), ("hessian", ""), ("spectrum", "")])),
+        DefaultValue::Text("gradient"),
+        "what is measured, one or an array",
+    ),
+    Opt::new("test", DATA_SET, DefaultValue::Absent("the same"), "a data set to test on"),
+    Opt::new("weight_decay", Kind::Number(Bounds::ANY), DefaultValue::Number(5e-4), "α"),
+    Opt::new("seed", Kind::INTEGER, DefaultValue::Integer(1), "what decides the batches"),
 ];
 
 fn measured(network: &Network, data: &Dataset, options: &Map) -> Result<Map> {
-    known_keys("measure", options, MEASURE_OPTIONS.map(|(name, _)| name))?;
-    let missing = || {
-        Error::invalid("measure: the option `batch` is missing: the noise is that of batches of B examples")
-    };
-    let batch = count("batch", options.get("batch").ok_or_else(missing)?)?;
+    let given = given("measure", MEASURE_OPTIONS, options)?;
     let what = options.get("what").map_or(Ok(vec![Group::Gradient]), groups)?;
-    let test = options.get("test").map(|test| handle::<Dataset>("test", "a data set", test)).transpose()?;
-    let alpha = options.get("weight_decay").map_or(Ok(5e-4), |value| number("weight_decay", value))?;
-    let seed = options.get("seed").map_or(Ok(1), |value| integer("seed", value))?;
+    let test = given.handle::<Dataset>("test")?;
+    let (batch, alpha, seed) = (given.count("batch")?, given.number("weight_decay")?, given.integer("seed")?);
     let found = measure_network(network, [data, test.as_ref().unwrap_or(data)], batch, alpha, &what, seed)?;
     let groups = QUANTITIES.iter().filter(|(_, group, _)| what.contains(group));
     let value = |name: &str| match found.get(name) {
@@ -154,57 +192,6 @@ fn measured(network: &Network, data: &Dataset, options: &Map) -> Result<Map> {
 
 #[export_module]
 pub mod functions {
-    /// The pre-activation ResNet18 (the network of the paper's section 3.1 is of width 32): `width` filters in the first stage;
-    /// `channels` and `classes` are taken from the data set (3 and 10 without one).
-    ///
-    /// ```
-    /// resnet(#{ width: 32 })
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn resnet(context: NativeCallContext, options: Map) -> Scripted<ModelHandle> {
-        let make = || {
-            known_keys("resnet", &options, ["width", "channels", "classes"])?;
-            let width = options.get("width").ok_or_else(|| {
-                Error::invalid("resnet: the option `width` is missing; write resnet(#{width: 8})")
-            })?;
-            let spec = ModelSpec::Resnet { width: integer("width", width)? };
-            spec.check()?;
-            let size = |key: &str| options.get(key).map(|value| count(key, value)).transpose();
-            Ok(ModelHandle { spec, channels: size("channels")?, classes: size("classes")? })
-        };
-        make().map_err(|error| at(&context, error))
-    }
-
-    /// A multilayer perceptron with ReLU: `hidden` holds the units of each hidden layer.
-    ///
-    /// ```
-    /// let model = mlp(#{ hidden: [64, 32] });
-    /// train(#{ data: digits().take(200), model: model, lr: 0.4, batch: 20, epochs: 3 })
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn mlp(context: NativeCallContext, options: Map) -> Scripted<ModelHandle> {
-        let make = || {
-            known_keys("mlp", &options, ["hidden"])?;
-            let hidden = options.get("hidden").and_then(|value| value.clone().try_cast::<Array>());
-            let hidden = hidden
-                .ok_or_else(|| Error::invalid("mlp: expected hidden: an array of units such as [128, 64]"))?;
-            let hidden = hidden.iter().map(|units| integer("hidden", units)).collect::<Result<Vec<_>>>()?;
-            let spec = ModelSpec::Mlp { hidden };
-            spec.check()?;
-            Ok(ModelHandle { spec, channels: None, classes: None })
-        };
-        make().map_err(|error| at(&context, error))
-    }
-
-    /// Multinomial logistic regression on the pixels.
-    ///
-    /// ```
-    /// train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 })
-    /// ```
-    pub fn linear() -> ModelHandle {
-        ModelHandle { spec: ModelSpec::Linear, channels: None, classes: None }
-    }
-
     /// Trainable parameters.
     #[rhai_fn(get = "parameters", return_raw, pure)]
     pub fn parameters(context: NativeCallContext, model: &mut ModelHandle) -> Scripted<i64> {
@@ -237,17 +224,12 @@ pub mod functions {
     /// A model in a line.
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn model_to_string(model: &mut ModelHandle) -> String {
-        match &model.spec {
-            ModelSpec::Resnet { width } => match model.parameters() {
-                Ok(parameters) => format!(
-                    "resnet of width {width}: {parameters} parameters for {} channels and {} classes",
-                    model.channels.unwrap_or(3),
-                    model.classes.unwrap_or(10)
-                ),
-                Err(_) => format!("resnet of width {width}"),
-            },
-            ModelSpec::Mlp { hidden } => format!("mlp with hidden layers {hidden:?}"),
-            ModelSpec::Linear => "linear".to_owned(),
+        let model_in_words = model.spec.describe();
+        match (model.parameters(), model.usual_sizes()) {
+            (Ok(parameters), Some(([channels, ..], classes))) => format!(
+                "{model_in_words}: {parameters} parameters for {channels} channels and {classes} classes"
+            ),
+            _ => model_in_words,
         }
     }
 

@@ -1,163 +1,130 @@
 //! Convolutions whose vector lanes are replicas and images.
 //!
-//! A vector holds a number of one image or of several, each replica's in a lane of its own; what it holds of its images
-//! is a *pack*. Numbers of a few packs (a [slab](super::slab)) lie as pack, channel, pixel; weights as output, input, tap,
-//! which is PyTorch's order, and replica. There are two ways to convolve, tap by tap ([`direct`](super::direct)) and,
-//! where it is less work, by tiles of pixels ([`winograd`](super::winograd)).
+//! A vector holds a number of one image or of several, each replica's in a lane of its own; what it
+//! holds of its images is a *pack*. Numbers of a few packs (a [slab](super::slab)) are ordered by
+//! pack, channel, pixel; weights by output, input, tap, which is PyTorch's order, and replica. A
+//! convolution goes tap by tap ([`direct`](super::direct)) or, where that is less work, by tiles of
+//! pixels ([`winograd`](super::winograd)).
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::direct::{Direct, Geometry};
+use super::direct::Direct;
+use super::links::TapGeometry;
+use super::operands::{Accumulate, ConvWeights, Kernels, Points};
 use super::slab::SLAB;
 use super::vector::{Kept, Vector};
-use super::winograd::{self, Kernels, Points, Tiles};
+use super::winograd::{self, Tiles};
+use crate::model::{Channels, Size};
 
-/// Parameters whose gradients are handed on together: few enough to stay in the first-level cache.
-pub(super) const PART: usize = 512;
-
-/// Numbers in each lane of a slab on one side of a convolution by tiles, or of one pack where these are more: 2 MB in the longest
-/// vectors, half of it where numbers are kept in half. What is written is soon read again, and weights are loaded as often whatever the packs. Shorter vectors have the
-/// same slabs, so that bits do not depend on how many replicas there are. Few in unit tests, where nets are small.
-const NUMBERS: usize = if cfg!(test) { 1 << 10 } else { 1 << 15 };
+/// Numbers in each lane of a slab on one side of a convolution by tiles, or of one pack where these
+/// are more: 2 MB in the longest vectors, half of it where numbers are kept in half. What is
+/// written is soon read again, and weights are loaded as often whatever the packs. Shorter vectors
+/// have the same slabs, so that bits do not depend on how many replicas there are. Few in unit
+/// tests, where nets are small.
+const SLAB_NUMBERS: usize = if cfg!(test) { 1 << 10 } else { 1 << 15 };
 
 /// A convolution without bias on images of one size; a linear layer is one on images of one pixel.
-pub(super) struct Conv {
-    /// Channels of the input.
-    pub(super) from: usize,
-    /// Channels of the output.
-    pub(super) to: usize,
+pub(super) struct Convolution {
+    pub(super) channels: Channels,
     /// Where its weights are among all parameters.
     weights: Range<usize>,
-    way: Way,
+    algorithm: Algorithm,
 }
 
-enum Way {
-    Direct(Direct),
+enum Algorithm {
+    Taps(Direct),
     Tiles(Arc<Tiles>),
 }
 
-/// What a convolution adds its output to.
-#[derive(Clone, Copy)]
-pub(super) enum Accumulate<'a, Y> {
-    Nothing,
-    /// What is there.
-    ConvWeights,
-    /// Numbers that lie as it does.
-    Other(&'a [Y]),
-}
-
-impl<Y: Copy> Accumulate<'_, Y> {
-    /// Puts a value of the output to its place.
-    #[inline(always)]
-    pub(super) fn put<V: Vector>(self, value: V, y: &mut [Y], index: usize)
-    where
-        Y: Kept<V>,
-    {
-        let own = &mut y[index];
-        *own = Y::keep(match self {
-            Self::Nothing => value,
-            Self::ConvWeights => own.value().add(value),
-            Self::Other(base) => base[index].value().add(value),
-        });
-    }
-}
-
-/// What convolutions compute with.
-pub(super) struct ConvWeights<'a, V: Vector> {
-    /// All parameters, `replicas` numbers of each.
-    pub(super) theta: &'a [V::Scalar],
-    pub(super) replicas: usize,
-    /// As [`Conv::prepare`] left them.
-    pub(super) kernels: &'a Kernels<V>,
-}
-
-impl<V: Vector> Clone for ConvWeights<'_, V> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<V: Vector> Copy for ConvWeights<'_, V> {}
-
-/// What kernels of one size, at one stride, see of images of one size.
+/// Kernels of one size, at one stride, on images of one size.
 #[derive(Clone)]
 pub(super) struct ConvGeometry {
-    taps: usize,
-    geometry: Arc<Geometry>,
-    /// Where there can be tiles, with the height and width of the images.
-    tiles: Option<(Arc<Tiles>, [usize; 2])>,
+    size: Size,
+    taps: Arc<TapGeometry>,
+    /// Where there can be tiles.
+    tiles: Option<Arc<Tiles>>,
 }
 
 impl ConvGeometry {
-    /// Kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this height and width.
-    pub(super) fn new(kernel: usize, stride: usize, sides: [usize; 2]) -> Self {
+    /// Kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this size.
+    pub(super) fn new(kernel: usize, stride: usize, size: Size) -> Self {
         Self {
-            taps: kernel * kernel,
-            geometry: Arc::new(Geometry::new(kernel, stride, sides)),
-            tiles: ([kernel, stride] == [3, 1]).then(|| (Arc::new(Tiles::new(sides)), sides)),
+            size,
+            taps: Arc::new(TapGeometry::new(kernel, stride, size)),
+            tiles: (kernel == 3 && stride == 1).then(|| Arc::new(Tiles::new(size))),
         }
     }
 }
 
-impl Conv {
+impl Convolution {
     /// Its weights begin at `start`.
-    pub(super) fn new(channels: [usize; 2], start: usize, sight: &ConvGeometry) -> Self {
-        let [from, to] = channels;
-        let geometry = &sight.geometry;
-        let way = match &sight.tiles {
-            Some((tiles, sides)) if Tiles::is_cheaper(*sides, geometry.links(), channels) => {
-                Way::Tiles(Arc::clone(tiles))
+    pub(super) fn new(channels: Channels, start: usize, geometry: &ConvGeometry) -> Self {
+        let ConvGeometry { size, taps, tiles } = geometry;
+        let algorithm = match tiles {
+            Some(tiles) if Tiles::is_cheaper(*size, taps.links(), channels) => {
+                Algorithm::Tiles(Arc::clone(tiles))
             }
-            _ => Way::Direct(Direct::new(channels, Arc::clone(geometry))),
+            _ => Algorithm::Taps(Direct::new(channels, Arc::clone(taps))),
         };
-        Self { from, to, weights: start..start + to * from * sight.taps, way }
+        let end = start + channels.output * channels.input * taps.taps;
+        Self { channels, weights: start..end, algorithm }
     }
 
     /// Pixels of the output.
     pub(super) fn pixels(&self) -> usize {
-        match &self.way {
-            Way::Direct(direct) => direct.pixels(),
-            Way::Tiles(tiles) => tiles.pixels(),
+        match &self.algorithm {
+            Algorithm::Taps(direct) => direct.pixels(),
+            Algorithm::Tiles(tiles) => tiles.pixels(),
         }
+    }
+
+    /// Numbers of an image's output.
+    pub(super) fn output_numbers(&self) -> usize {
+        self.channels.output * self.pixels()
     }
 
     /// Packs of a slab at most.
     pub(super) fn slab(&self) -> usize {
-        match &self.way {
-            Way::Direct(_) => SLAB,
-            Way::Tiles(tiles) => (NUMBERS / (self.from.max(self.to) * tiles.pixels())).clamp(1, SLAB),
+        match &self.algorithm {
+            Algorithm::Taps(_) => SLAB,
+            Algorithm::Tiles(tiles) => {
+                let channels = self.channels.input.max(self.channels.output);
+                (SLAB_NUMBERS / (channels * tiles.pixels())).clamp(1, SLAB)
+            }
         }
     }
 
     /// Vectors that gather its gradient.
-    pub(super) fn sums<V: Vector>(&self, replicas: usize) -> usize {
-        match &self.way {
-            Way::Direct(direct) => direct.sums::<V>(replicas),
-            Way::Tiles(_) => Tiles::sums::<V>(self.from * self.to, replicas),
+    pub(super) fn gradient_vectors<V: Vector>(&self, replicas: usize) -> usize {
+        match &self.algorithm {
+            Algorithm::Taps(direct) => direct.gradient_vectors::<V>(replicas),
+            Algorithm::Tiles(_) => Tiles::gradient_vectors::<V>(self.kernels(), replicas),
         }
     }
 
-    /// Scalars of the kernels that [`Conv::prepare`] makes ready.
-    pub(super) fn factors<V: Vector>(&self, replicas: usize) -> usize {
-        match &self.way {
-            Way::Direct(direct) => {
-                direct.factors::<V>(false, replicas).max(direct.factors::<V>(true, replicas))
+    /// Scalars of the kernels that [`Convolution::prepare`] makes ready.
+    pub(super) fn kernel_scalars<V: Vector>(&self, replicas: usize) -> usize {
+        match &self.algorithm {
+            Algorithm::Taps(direct) => {
+                let scalars = |transposed| direct.kernel_scalars::<V>(transposed, replicas);
+                scalars(false).max(scalars(true))
             }
-            Way::Tiles(_) => Tiles::factors::<V>(self.from * self.to, replicas),
+            Algorithm::Tiles(_) => Tiles::kernel_scalars::<V>(self.kernels(), replicas),
         }
     }
 
     /// Vectors that it needs on each side of [`Points`].
-    pub(super) fn room<V: Vector>(&self) -> usize {
-        match &self.way {
-            Way::Direct(direct) => direct.room::<V>(),
-            Way::Tiles(_) => winograd::points::<V>(self.from.max(self.to)),
+    pub(super) fn point_vectors<V: Vector>(&self) -> usize {
+        match &self.algorithm {
+            Algorithm::Taps(direct) => direct.point_vectors::<V>(),
+            Algorithm::Tiles(_) => winograd::points::<V>(self.channels.input.max(self.channels.output)),
         }
     }
 
-    /// Makes kernels ready for [`Conv::forward`] or, `transposed`, for [`Conv::backward`], until its weights change or
-    /// another one's are made ready.
+    /// Makes kernels ready for [`Convolution::forward`] or, `transposed`, for
+    /// [`Convolution::backward`], until its weights change or another convolution's kernels are
+    /// made ready.
     pub(super) fn prepare<V: Vector>(
         &self,
         theta: &[V::Scalar],
@@ -166,30 +133,28 @@ impl Conv {
         kernels: &mut Kernels<V>,
     ) {
         let own = self.own(theta, replicas);
-        match &self.way {
-            Way::Direct(direct) => direct.prepare(own, transposed, replicas, kernels),
-            Way::Tiles(_) => Tiles::prepare(own, self.from, transposed, replicas, kernels),
+        match &self.algorithm {
+            Algorithm::Taps(direct) => direct.prepare(own, transposed, replicas, kernels),
+            Algorithm::Tiles(_) => Tiles::prepare(own, self.channels.input, transposed, replicas, kernels),
         }
     }
 
     /// Output channels of `packs` packs.
     pub(super) fn forward<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
-        own: ConvWeights<V>,
+        weights: ConvWeights<V>,
         x: &[X],
         y: &mut [Y],
         packs: usize,
         onto: Accumulate<Y>,
         points: &mut Points<V>,
     ) {
-        let channels = [self.from, self.to];
-        match &self.way {
-            Way::Direct(direct) => {
-                let weights = self.own(own.theta, own.replicas);
-                direct.forward((weights, own.kernels, own.replicas), (x, y), packs, onto, points);
+        match &self.algorithm {
+            Algorithm::Taps(direct) => {
+                direct.forward(self.own_weights(weights), x, y, packs, onto, points);
             }
-            Way::Tiles(tiles) => {
-                tiles.contract((own.kernels, own.replicas), false, channels, (x, y), onto, points);
+            Algorithm::Tiles(tiles) => {
+                tiles.contract(weights, false, self.channels, x, y, onto, points);
             }
         }
     }
@@ -197,26 +162,27 @@ impl Conv {
     /// The gradient with respect to the input.
     pub(super) fn backward<V: Vector, K: Kept<V>>(
         &self,
-        own: ConvWeights<V>,
+        weights: ConvWeights<V>,
         dy: &[K],
         dx: &mut [K],
         packs: usize,
         onto: Accumulate<K>,
         points: &mut Points<V>,
     ) {
-        let channels = [self.to, self.from];
-        match &self.way {
-            Way::Direct(direct) => {
-                let weights = self.own(own.theta, own.replicas);
-                direct.backward((weights, own.kernels, own.replicas), (dy, dx), packs, onto, points);
+        let Channels { input, output } = self.channels;
+        match &self.algorithm {
+            Algorithm::Taps(direct) => {
+                direct.backward(self.own_weights(weights), dy, dx, packs, onto, points);
             }
-            Way::Tiles(tiles) => {
-                tiles.contract((own.kernels, own.replicas), true, channels, (dy, dx), onto, points);
+            Algorithm::Tiles(tiles) => {
+                let back = Channels { input: output, output: input };
+                tiles.contract(weights, true, back, dy, dx, onto, points);
             }
         }
     }
 
-    /// Adds the gradient with respect to the weights to `gradient`, which [`Conv::emit_gradients`] reads.
+    /// Adds the gradient with respect to the weights to `gradient`, which
+    /// [`Convolution::emit_gradients`] reads.
     pub(super) fn gradient<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
         replicas: usize,
@@ -226,14 +192,14 @@ impl Conv {
         packs: usize,
         points: &mut Points<V>,
     ) {
-        match &self.way {
-            Way::Direct(direct) => direct.gradient(replicas, (x, dy), gradient, packs, points),
-            Way::Tiles(tiles) => tiles.gradient([self.from, self.to], replicas, (x, dy), gradient, points),
+        match &self.algorithm {
+            Algorithm::Taps(direct) => direct.gradient(replicas, x, dy, gradient, packs, points),
+            Algorithm::Tiles(tiles) => tiles.gradient(self.channels, replicas, x, dy, gradient, points),
         }
     }
 
-    /// Hands on what [`Conv::gradient`] gathered, some parameters after the other: where they are among all, and the
-    /// gradient of each of `replicas` replicas.
+    /// Emits what [`Convolution::gradient`] gathered, some parameters after the other: where they
+    /// are among all, and the gradient of each of `replicas` replicas.
     pub(super) fn emit_gradients<V: Vector>(
         &self,
         gradient: &[V],
@@ -244,15 +210,24 @@ impl Conv {
             let start = self.weights.start + first;
             change(start..start + gradient.len() / replicas, gradient);
         };
-        match &self.way {
-            Way::Direct(direct) => direct.emit_gradients(gradient, replicas, change),
-            Way::Tiles(_) => Tiles::emit_gradients(self.from * self.to, gradient, replicas, change),
+        match &self.algorithm {
+            Algorithm::Taps(direct) => direct.emit_gradients(gradient, replicas, change),
+            Algorithm::Tiles(_) => Tiles::emit_gradients(self.kernels(), gradient, replicas, change),
         }
     }
 
-    /// Its weights.
+    /// Pairs of an input and an output channel.
+    fn kernels(&self) -> usize {
+        self.channels.input * self.channels.output
+    }
+
+    /// Its weights among all.
     fn own<'a, S>(&self, theta: &'a [S], replicas: usize) -> &'a [S] {
         &theta[self.weights.start * replicas..self.weights.end * replicas]
+    }
+
+    fn own_weights<'a, V: Vector>(&self, weights: ConvWeights<'a, V>) -> ConvWeights<'a, V> {
+        ConvWeights { theta: self.own(weights.theta, weights.replicas), ..weights }
     }
 }
 
@@ -262,17 +237,18 @@ mod tests {
     use super::super::vector::{Numbers, Pair, Plain, Scalar, lanes, lanes_mut};
     use super::*;
 
-    /// Whole numbers without a pattern, so small that every way to compute is exact, in bfloat16, too.
+    /// Whole numbers without a pattern, so small that every way to compute is exact, in bfloat16,
+    /// too.
     fn some<S: Scalar>(numbers: &mut [S], seed: u64) {
         let mut rng = crate::rng::Rng::new(seed as i64, crate::rng::Stream::Init, 0);
         numbers.iter_mut().for_each(|number| *number = S::of((rng.uniform() * 9.0).floor() - 4.0));
     }
 
-    /// Output, and both gradients for a given gradient of the output, by the definition: [output][input] kernels of 3 x 3
-    /// taps on channels of height x width pixels.
+    /// Output, and both gradients for a given gradient of the output, by the definition:
+    /// [output][input] kernels of 3 x 3 taps on channels of height x width pixels.
     fn defined(
-        [from, to]: [usize; 2],
-        [height, width]: [usize; 2],
+        Channels { input: from, output: to }: Channels,
+        Size { height, width }: Size,
         weights: &[f64],
         x: &[f64],
         dy: &[f64],
@@ -300,7 +276,8 @@ mod tests {
         V::Kept::keep(value).value()
     }
 
-    /// Both ways are the definition, whatever sides, packs, replicas and vector; outputs are rounded once where they are kept.
+    /// Both algorithms are the definition, whatever sizes, packs, replicas and vector; outputs are
+    /// rounded once where they are kept.
     #[test]
     fn convolutions_are_what_they_are_defined_to_be() {
         compare::<Plain<f64, 4>>();
@@ -311,7 +288,7 @@ mod tests {
 
     fn compare<V: Vector>() {
         let mut tiled = 0;
-        for (channels, sides, packs, replicas) in [
+        for ([input, output], [height, width], packs, replicas) in [
             ([3, 8], [5, 4], 3, 4),
             ([16, 16], [9, 8], 1, V::LANES),
             ([16, 20], [7, 9], 2, 4),
@@ -320,10 +297,10 @@ mod tests {
             ([12, 12], [10, 10], 1, 1),
             ([8, 3], [5, 4], 4, 1),
         ] {
-            let [from, to] = channels;
-            let conv = Conv::new(channels, 2, &ConvGeometry::new(3, 1, sides));
-            tiled += usize::from(matches!(conv.way, Way::Tiles(_)));
-            let (pixels, kernels) = (sides[0] * sides[1], from * to);
+            let (channels, size) = (Channels { input, output }, Size { height, width });
+            let conv = Convolution::new(channels, 2, &ConvGeometry::new(3, 1, size));
+            tiled += usize::from(matches!(conv.algorithm, Algorithm::Tiles(_)));
+            let (pixels, kernels) = (size.pixels(), input * output);
             let mut theta = Numbers::<V>::zeros((2 + 9 * kernels) * replicas).unwrap();
             some(&mut theta, 1);
             let vectors = |length, seed| {
@@ -331,14 +308,14 @@ mod tests {
                 some(lanes_mut(&mut vectors), seed);
                 vectors
             };
-            let x = vectors(from * pixels * packs, 2);
+            let x = vectors(input * pixels * packs, 2);
             // Both are added to.
             let keep = |vectors: &[V]| vectors.iter().map(|&value| V::Kept::keep(value)).collect::<Vec<_>>();
             let values = |kept: &[V::Kept]| kept.iter().map(|kept| kept.value()).collect::<Vec<V>>();
-            let (dy, first) = (vectors(to * pixels * packs, 3), vectors(to * pixels * packs, 4));
+            let (dy, first) = (vectors(output * pixels * packs, 3), vectors(output * pixels * packs, 4));
             let kept_dy = keep(&dy);
-            let mut ready = Kernels::<V>::new(conv.factors::<V>(replicas)).unwrap();
-            let mut room = [(); 2].map(|()| vec![V::zero(); conv.room::<V>()]);
+            let mut ready = Kernels::<V>::new(conv.kernel_scalars::<V>(replicas)).unwrap();
+            let mut points = Points::new(conv.point_vectors::<V>()).unwrap();
             let base = vectors(x.len(), 5);
             let (mut y, mut dx) = (keep(&first), keep(&vec![V::zero(); x.len()]));
             conv.prepare(&theta, false, replicas, &mut ready);
@@ -347,16 +324,16 @@ mod tests {
                 &x,
                 &mut y,
                 packs,
-                Accumulate::ConvWeights,
-                &mut room,
+                Accumulate::Existing,
+                &mut points,
             );
             conv.prepare(&theta, true, replicas, &mut ready);
             let own = ConvWeights { theta: &theta, replicas, kernels: &ready };
-            conv.backward(own, &kept_dy, &mut dx, packs, Accumulate::Other(&keep(&base)), &mut room);
+            conv.backward(own, &kept_dy, &mut dx, packs, Accumulate::Other(&keep(&base)), &mut points);
             let [y, dx] = [values(&y), values(&dx)];
-            let mut sums = vec![V::zero(); conv.sums::<V>(replicas)];
+            let mut sums = vec![V::zero(); conv.gradient_vectors::<V>(replicas)];
             for _ in 0..2 {
-                conv.gradient(replicas, &x, &kept_dy, &mut sums, packs, &mut room);
+                conv.gradient(replicas, &x, &kept_dy, &mut sums, packs, &mut points);
             }
             let mut gradient = vec![V::Scalar::default(); 9 * kernels * replicas];
             conv.emit_gradients(&sums, replicas, |place, part| {
@@ -366,7 +343,7 @@ mod tests {
                 let own = vectors.chunks_exact(vectors.len() / packs).nth(pack).unwrap();
                 lanes(own).iter().skip(lane).step_by(V::LANES).map(|number| number.wide()).collect()
             };
-            let same = |a: &[f64], b: &[f64]| assert!(a == b, "{channels:?} {sides:?} {packs}");
+            let same = |a: &[f64], b: &[f64]| assert!(a == b, "{channels:?} {size:?} {packs}");
             // A sum of two whole numbers, kept.
             let sum = |(a, b): (&f64, &f64)| lanes(&[kept(V::of(a + b))])[0].wide();
             for replica in 0..replicas {
@@ -380,7 +357,7 @@ mod tests {
                         continue;
                     }
                     let [expected_y, expected_dx, dw] =
-                        defined(channels, sides, &weights, &image(&x, pack, lane), &image(&dy, pack, lane));
+                        defined(channels, size, &weights, &image(&x, pack, lane), &image(&dy, pack, lane));
                     let added: Vec<f64> =
                         image(&first, pack, lane).iter().zip(&expected_y).map(sum).collect();
                     same(&image(&y, pack, lane), &added);

@@ -1,115 +1,30 @@
 //! Convolutions tap by tap.
 //!
-//! A pixel and a pixel are linked by a tap where the kernel, laid on
-//! the output pixel, sees the input pixel; padding is the links that are missing, so nothing is multiplied by zero.
-//! One loop contracts weights with inputs over the links of an output pixel; the gradient with respect to the inputs is
-//! the same loop over the links seen from the other side.
+//! One loop contracts weights with inputs over the [links](super::links) of an output pixel; the
+//! gradient with respect to the inputs is the same loop over the links of an input pixel.
 
 use std::sync::Arc;
 
-use super::conv::{Accumulate, PART};
+use super::factors::{Over, join_scalars, joined};
+use super::links::{Links, Pairs, TapGeometry};
+use super::operands::{Accumulate, ConvWeights, EMITTED, Kernels, Points};
 use super::slab::SLAB;
 use super::vector::{Kept, Vector, lanes, lanes_mut, with_replicas};
-use super::winograd::{Kernels, Points};
+use crate::model::Channels;
 
-/// Terms of a weight's gradient that are added in registers before they reach memory: few enough that
-/// what they are made of stays in the first-level cache.
-const RUN: usize = 64;
-
-/// Bytes of inputs that pixels may see for the first time while all channels of theirs are computed: with those that they see again, they
-/// stay in the second-level cache.
-const SEEN: usize = 128 * 1024;
-
-/// A tap with the pixel on its other side.
-#[derive(Clone, Copy)]
-struct Link {
-    tap: u32,
-    pixel: u32,
-}
-
-/// The links of each pixel of one side.
-struct Links {
-    of: Vec<Vec<Link>>,
-    /// Pixels of the other side: every link's pixel is below.
-    others: usize,
-}
-
-/// Pairs of output and input pixel that share a tap, within a run of output pixels.
-struct Pairs {
-    /// The tap's place among the live ones.
-    live: usize,
-    pairs: Vec<(u32, u32)>,
-}
-
-/// What a kernel sees of images of one size, whatever the channels.
-pub(super) struct Geometry {
-    /// Pixels of the output.
-    pixels: usize,
-    taps: usize,
-    /// Taps with any link; on an image of one pixel only the middle one.
-    live: Vec<usize>,
-    inputs: Links,
-    outputs: Links,
-    /// For slabs of one factor of packs, two, … [`SLAB`].
-    pairs: [Vec<Pairs>; SLAB],
-}
-
-impl Geometry {
-    /// Pairs of pixels that are linked.
-    pub(super) fn links(&self) -> usize {
-        self.inputs.of.iter().map(Vec::len).sum()
-    }
-
-    /// Kernels of `kernel` x `kernel` taps and a padding of half of that, on images of this height and width.
-    pub(super) fn new(kernel: usize, stride: usize, [height, width]: [usize; 2]) -> Self {
-        let padding = kernel / 2;
-        let [rows, columns] = [height.div_ceil(stride), width.div_ceil(stride)];
-        let (pixels, before) = (rows * columns, height * width);
-        let mut inputs = vec![Vec::new(); pixels];
-        let mut outputs = vec![Vec::new(); before];
-        let mut linked = Vec::new();
-        for row in 0..rows {
-            for column in 0..columns {
-                for tap in 0..kernel * kernel {
-                    let y = (row * stride + tap / kernel).wrapping_sub(padding);
-                    let x = (column * stride + tap % kernel).wrapping_sub(padding);
-                    if y < height && x < width {
-                        let (output, input) = (row * columns + column, y * width + x);
-                        inputs[output].push(Link { tap: tap as u32, pixel: input as u32 });
-                        outputs[input].push(Link { tap: tap as u32, pixel: output as u32 });
-                        linked.push((tap, output as u32, input as u32));
-                    }
-                }
-            }
-        }
-        let taps = kernel * kernel;
-        let live: Vec<usize> =
-            (0..taps).filter(|tap| linked.iter().any(|(linked, ..)| linked == tap)).collect();
-        let pairs = std::array::from_fn(|slab| runs(&linked, &live, pixels, RUN.div_ceil(slab + 1)));
-        Self {
-            pixels,
-            taps,
-            live,
-            inputs: Links { of: inputs, others: before },
-            outputs: Links { of: outputs, others: pixels },
-            pairs,
-        }
-    }
-}
+/// Input bytes per block of output pixels. Keeps a block's inputs in the second-level cache while
+/// all its channels are computed.
+const BLOCK_BYTES: usize = 128 * 1024;
 
 /// A convolution tap by tap.
 pub(super) struct Direct {
-    /// Channels of the input.
-    from: usize,
-    /// Channels of the output.
-    to: usize,
-    geometry: Arc<Geometry>,
+    channels: Channels,
+    geometry: Arc<TapGeometry>,
 }
 
 impl Direct {
-    /// From so many channels to so many.
-    pub(super) fn new([from, to]: [usize; 2], geometry: Arc<Geometry>) -> Self {
-        Self { from, to, geometry }
+    pub(super) fn new(channels: Channels, geometry: Arc<TapGeometry>) -> Self {
+        Self { channels, geometry }
     }
 
     /// Pixels of the output.
@@ -119,30 +34,35 @@ impl Direct {
 
     /// Weights that can have a gradient.
     fn live(&self) -> usize {
-        self.to * self.from * self.geometry.live.len()
+        self.channels.output * self.channels.input * self.geometry.live.len()
     }
 
     /// Vectors that gather its gradient: one for each live weight, or a lane.
-    pub(super) fn sums<V: Vector>(&self, replicas: usize) -> usize {
+    pub(super) fn gradient_vectors<V: Vector>(&self, replicas: usize) -> usize {
         if adds_up::<V>(replicas) { self.live().div_ceil(V::LANES) } else { self.live() }
     }
 
-    /// Scalars of its kernels for contracting over the input's channels or, `transposed`, over the output's, where those
-    /// are joined to factors; none otherwise.
-    pub(super) fn factors<V: Vector>(&self, transposed: bool, replicas: usize) -> usize {
-        let [from, to] = [self.from, self.to].map(|channels| channels.div_ceil(V::DEPTH));
-        let factors = if transposed { to * self.from } else { self.to * from };
+    /// Scalars of its kernels for contracting over the input's channels or, `transposed`, over the
+    /// output's, where those are joined to factors; none otherwise.
+    pub(super) fn kernel_scalars<V: Vector>(&self, transposed: bool, replicas: usize) -> usize {
+        let Channels { input, output } = self.channels;
+        let factors = match transposed {
+            true => output.div_ceil(V::DEPTH) * input,
+            false => output * input.div_ceil(V::DEPTH),
+        };
         if V::DEPTH == 1 { 0 } else { factors * self.geometry.taps * replicas }
     }
 
     /// Vectors on a side of [`Points`], for slabs of [`SLAB`] packs.
-    pub(super) fn room<V: Vector>(&self) -> usize {
-        let sides = [(self.from, self.geometry.inputs.others), (self.to, self.geometry.pixels)];
+    pub(super) fn point_vectors<V: Vector>(&self) -> usize {
+        let Channels { input, output } = self.channels;
+        let sides = [(input, self.geometry.inputs.others), (output, self.geometry.pixels)];
         let most = sides.map(|(channels, pixels)| channels.div_ceil(V::DEPTH) * pixels * SLAB);
         most[0].max(most[1])
     }
 
-    /// Joins kernels to factors, for [`Direct::forward`] or, `transposed`, for [`Direct::backward`].
+    /// Joins kernels to factors, for [`Direct::forward`] or, `transposed`, for
+    /// [`Direct::backward`].
     pub(super) fn prepare<V: Vector>(
         &self,
         weights: &[V::Scalar],
@@ -153,10 +73,11 @@ impl Direct {
         if V::DEPTH == 1 {
             return;
         }
+        let Channels { input, output } = self.channels;
         // Kernels of a channel that is contracted over, and how often they come.
         let kernel = self.geometry.taps * replicas;
-        let [own, times] = if transposed { [self.from * kernel, 1] } else { [kernel, self.to] };
-        let factors = to.first(self.factors::<V>(transposed, replicas)).chunks_exact_mut(own);
+        let [own, times] = if transposed { [input * kernel, 1] } else { [kernel, output] };
+        let factors = to.first(self.kernel_scalars::<V>(transposed, replicas)).chunks_exact_mut(own);
         let channels = weights.chunks_exact(weights.len() / times);
         let both = channels.flat_map(|weights| weights.chunks(V::DEPTH * own));
         V::run(
@@ -170,61 +91,66 @@ impl Direct {
         );
     }
 
-    /// Output channels of `packs` packs. There are `replicas` numbers for each weight.
+    /// Output channels of `packs` packs, with the convolution's own weights.
     pub(super) fn forward<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
-        (weights, kernels, replicas): (&[V::Scalar], &Kernels<V>, usize),
-        (x, y): (&[X], &mut [Y]),
+        weights: ConvWeights<V>,
+        x: &[X],
+        y: &mut [Y],
         packs: usize,
         onto: Accumulate<Y>,
         points: &mut Points<V>,
     ) {
-        let (from, taps) = (self.from.div_ceil(V::DEPTH), self.geometry.taps);
-        let side = Side::<V> {
-            weights: if V::DEPTH == 1 { weights } else { kernels.scalars() },
-            channels: [from, self.to],
-            strides: [taps, from * taps],
+        let Channels { input, output } = self.channels;
+        let (input, taps) = (input.div_ceil(V::DEPTH), self.geometry.taps);
+        let side = ConvSide::<V> {
+            weights: if V::DEPTH == 1 { weights.theta } else { weights.kernels.scalars() },
+            channels: Channels { input, output },
+            strides: Channels { input: taps, output: input * taps },
             taps,
             links: &self.geometry.inputs,
         };
-        side.contract(replicas, x, y, packs, onto, points);
+        side.contract(weights.replicas, x, y, packs, onto, points);
     }
 
     /// The gradient with respect to the input.
     pub(super) fn backward<V: Vector, K: Kept<V>>(
         &self,
-        (weights, kernels, replicas): (&[V::Scalar], &Kernels<V>, usize),
-        (dy, dx): (&[K], &mut [K]),
+        weights: ConvWeights<V>,
+        dy: &[K],
+        dx: &mut [K],
         packs: usize,
         onto: Accumulate<K>,
         points: &mut Points<V>,
     ) {
         let taps = self.geometry.taps;
-        let side = Side::<V> {
-            weights: if V::DEPTH == 1 { weights } else { kernels.scalars() },
-            channels: [self.to.div_ceil(V::DEPTH), self.from],
-            strides: [self.from * taps, taps],
+        let Channels { input, output } = self.channels;
+        let side = ConvSide::<V> {
+            weights: if V::DEPTH == 1 { weights.theta } else { weights.kernels.scalars() },
+            channels: Channels { input: output.div_ceil(V::DEPTH), output: input },
+            strides: Channels { input: input * taps, output: taps },
             taps,
             links: &self.geometry.outputs,
         };
-        side.contract(replicas, dy, dx, packs, onto, points);
+        side.contract(weights.replicas, dy, dx, packs, onto, points);
     }
 
-    /// Adds the gradient with respect to the live weights to `gradient`, image by image of a pack apart, or added up
-    /// ([`adds_up`]).
+    /// Adds the gradient with respect to the live weights to `gradient`: each image of a pack
+    /// apart, or added up ([`adds_up`]).
     pub(super) fn gradient<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
         replicas: usize,
-        (x, dy): (&[X], &[Y]),
+        x: &[X],
+        dy: &[Y],
         gradient: &mut [V],
         packs: usize,
         points: &mut Points<V>,
     ) {
-        assert_eq!(x.len(), self.from * self.geometry.inputs.others * packs);
-        assert_eq!(dy.len(), self.to * self.geometry.pixels * packs);
-        assert_eq!(gradient.len(), self.sums::<V>(replicas));
+        assert_eq!(x.len(), self.channels.input * self.geometry.inputs.others * packs);
+        assert_eq!(dy.len(), self.channels.output * self.geometry.pixels * packs);
+        assert_eq!(gradient.len(), self.gradient_vectors::<V>(replicas));
         let pairs = &self.geometry.pairs[packs.div_ceil(V::DEPTH) - 1];
-        let [inputs, outputs] = points;
+        let Points { inputs, outputs } = points;
         let x = joined(x, self.geometry.inputs.others, packs, Over::Packs, inputs);
         let dy = joined(dy, self.geometry.pixels, packs, Over::Packs, outputs);
         V::run(
@@ -242,8 +168,8 @@ impl Direct {
         );
     }
 
-    /// Hands on what [`Direct::gradient`] gathered, some weights after the other: the first one's number, and the
-    /// gradient of each of `replicas` replicas.
+    /// Emits what [`Direct::gradient`] gathered, some weights after the other: the first one's
+    /// number, and the gradient of each of `replicas` replicas.
     pub(super) fn emit_gradients<V: Vector>(
         &self,
         gradient: &[V],
@@ -251,7 +177,7 @@ impl Direct {
         mut change: impl FnMut(usize, &[V::Scalar]),
     ) {
         let (taps, live) = (self.geometry.taps, &self.geometry.live);
-        let rows = (PART / taps).max(1);
+        let rows = (EMITTED / taps).max(1);
         // The other taps' gradients stay zero.
         let mut part = vec![V::Scalar::default(); rows * taps * replicas];
         let mut start = 0;
@@ -281,11 +207,11 @@ impl Direct {
     ) {
         for run in pairs {
             let mut output = 0;
-            while output < self.to {
-                let wide = tile(self.to - output, V::TILE);
+            while output < self.channels.output {
+                let wide = tile(self.channels.output - output, V::TILE);
                 let mut input = 0;
-                while input < self.from {
-                    let deep = tile(self.from - input, V::PACKS);
+                while input < self.channels.input {
+                    let deep = tile(self.channels.input - input, V::PACKS);
                     match (wide, deep) {
                         (4, 4) => self.gradient_tile::<V, N, UP, 4, 4>(x, dy, gradient, run, output, input),
                         (4, 2) => self.gradient_tile::<V, N, UP, 4, 2>(x, dy, gradient, run, output, input),
@@ -319,8 +245,8 @@ impl Direct {
         for &(to, from) in &run.pairs {
             let (to, from) = (output * after + to as usize * N, input * before + from as usize * N);
             for pack in 0..N {
-                // SAFETY: output + O and input + I are channels, the pairs hold pixels of their sides, and the
-                // slices' lengths were checked.
+                // SAFETY: output + O and input + I are channels, the pairs hold pixels of their
+                // sides, and the slices' lengths were checked.
                 let inputs: [V; I] = std::array::from_fn(
                     #[inline(always)]
                     |i| unsafe { *x.get_unchecked(from + i * before + pack) },
@@ -335,7 +261,7 @@ impl Direct {
             }
         }
         let live = self.geometry.live.len();
-        let weight = |o: usize, i: usize| ((output + o) * self.from + input + i) * live + run.live;
+        let weight = |o: usize, i: usize| ((output + o) * self.channels.input + input + i) * live + run.live;
         if UP {
             let mut all = [[V::zero(); 4]; 4];
             for (all, sums) in all.iter_mut().zip(&sums) {
@@ -358,90 +284,15 @@ impl Direct {
     }
 }
 
-/// Whether a gradient's lanes are added up tile by tile: where all are one replica's that takes few instructions for sixteen weights
-/// at once, and a wide net's gradients would else be sixteen times as long and leave the caches.
+/// Whether a gradient's lanes are added up tile by tile. Where all are one replica's, that takes
+/// few instructions for sixteen weights at once; a wide net's gradients would otherwise be sixteen
+/// times as long and leave the caches.
 fn adds_up<V: Vector>(replicas: usize) -> bool {
     V::LANES == 16 && replicas == 1
 }
 
-/// What numbers are contracted over.
-#[derive(Clone, Copy, PartialEq)]
-enum Over {
-    Channels,
-    Packs,
-}
-
-/// Factors of the numbers of so many packs, with channels of so many pixels, or the numbers themselves where these are
-/// factors. In `room`, with packs innermost: packs of wide layers lie so far apart that they would drive each other from
-/// the cache.
-fn joined<'a, V: Vector, X: Kept<V>>(
-    x: &'a [X],
-    pixels: usize,
-    packs: usize,
-    over: Over,
-    room: &'a mut [V],
-) -> &'a [V] {
-    if V::DEPTH == 1
-        && packs == 1
-        && let Some(x) = X::vectors(x)
-    {
-        return x;
-    }
-    let (own, channels) = (x.len() / packs, over == Over::Channels);
-    // Numbers that are contracted over lie so far apart.
-    let next = if channels { pixels } else { own };
-    let [wide, deep] = if channels {
-        [packs, (own / pixels).div_ceil(V::DEPTH)]
-    } else {
-        [packs.div_ceil(V::DEPTH), own / pixels]
-    };
-    let room = &mut room[..deep * pixels * wide];
-    V::run(
-        #[inline(always)]
-        || {
-            for (index, factors) in room.chunks_exact_mut(pixels * wide).enumerate() {
-                for pack in 0..wide {
-                    let (first, end) = if channels {
-                        (pack * own + index * V::DEPTH * pixels, (pack + 1) * own)
-                    } else {
-                        (pack * V::DEPTH * own + index * pixels, x.len())
-                    };
-                    let to = factors[pack..].iter_mut().step_by(wide).zip(&x[first..][..pixels]);
-                    if V::DEPTH > 1 && first + next < end {
-                        for ((factor, lower), upper) in to.zip(&x[first + next..]) {
-                            *factor = V::join([lower.value(), upper.value()]);
-                        }
-                    } else {
-                        for (factor, lower) in to {
-                            *factor = V::join([lower.value(), V::zero()]);
-                        }
-                    }
-                }
-            }
-        },
-    );
-    room
-}
-
-/// Factors of two numbers each; zero where there is no second one.
-#[inline(always)]
-fn join_scalars<V: Vector>(lower: &[V::Scalar], upper: &[V::Scalar], factors: &mut [V::Scalar]) {
-    for (index, factors) in factors.chunks_mut(V::LANES).enumerate() {
-        let numbers = [lower, upper].map(
-            #[inline(always)]
-            |from| {
-                let mut vector = [V::zero()];
-                let from = from.get(index * V::LANES..).unwrap_or(&[]);
-                let length = from.len().min(V::LANES);
-                lanes_mut(&mut vector)[..length].copy_from_slice(&from[..length]);
-                vector[0]
-            },
-        );
-        factors.copy_from_slice(&lanes(&[V::join(numbers)])[..factors.len()]);
-    }
-}
-
-/// Adds up the images of a vector, and puts the sums of each `live` tap to its place among all `taps`.
+/// Adds up the images of a vector, and puts the sums of each `live` tap to its place among all
+/// `taps`.
 fn fold_rows<V: Vector, const R: usize>(gradient: &[V], live: &[usize], taps: usize, part: &mut [V::Scalar]) {
     V::run(
         #[inline(always)]
@@ -457,20 +308,6 @@ fn fold_rows<V: Vector, const R: usize>(gradient: &[V], live: &[usize], taps: us
     );
 }
 
-/// Cuts output pixels into runs of `length`, and lists the pairs of each live tap within each. `linked` holds taps with
-/// their output and input pixels.
-fn runs(linked: &[(usize, u32, u32)], live: &[usize], pixels: usize, length: usize) -> Vec<Pairs> {
-    let mut all: Vec<Pairs> = (0..pixels.div_ceil(length) * live.len())
-        .map(|index| Pairs { live: index % live.len(), pairs: Vec::new() })
-        .collect();
-    for &(tap, output, input) in linked {
-        let place = live.partition_point(|live| *live < tap);
-        all[output as usize / length * live.len() + place].pairs.push((output, input));
-    }
-    all.retain(|run| !run.pairs.is_empty());
-    all
-}
-
 /// Channels of the next tile, of those that are left: a power of two, at most `size`.
 #[inline(always)]
 fn tile(left: usize, size: usize) -> usize {
@@ -482,19 +319,27 @@ fn tile(left: usize, size: usize) -> usize {
     }
 }
 
-/// A convolution seen from one of its sides.
-struct Side<'a, V: Vector> {
+/// The first channel, pixel and pack of what is computed at once.
+#[derive(Clone, Copy)]
+struct TileStart {
+    channel: usize,
+    pixel: usize,
+    pack: usize,
+}
+
+/// A convolution from one of its sides to the other.
+struct ConvSide<'a, V: Vector> {
     weights: &'a [V::Scalar],
     /// Factors of the channels contracted over, and channels computed.
-    channels: [usize; 2],
-    /// From one such channel's weights to the next one's.
-    strides: [usize; 2],
+    channels: Channels,
+    /// Weights from one such channel's to the next one's.
+    strides: Channels,
     taps: usize,
     /// The links of the pixels that are computed.
     links: &'a Links,
 }
 
-impl<V: Vector> Side<'_, V> {
+impl<V: Vector> ConvSide<'_, V> {
     fn contract<X: Kept<V>, Y: Kept<V>>(
         &self,
         replicas: usize,
@@ -502,12 +347,12 @@ impl<V: Vector> Side<'_, V> {
         y: &mut [Y],
         packs: usize,
         onto: Accumulate<Y>,
-        [inputs, _]: &mut Points<V>,
+        points: &mut Points<V>,
     ) {
-        let x = joined(x, self.links.others, packs, Over::Channels, inputs);
-        assert_eq!(x.len(), self.channels[0] * self.links.others * packs);
-        assert_eq!(y.len(), self.channels[1] * self.links.of.len() * packs);
-        assert!(self.weights.len() >= self.channels[0] * self.channels[1] * self.taps * replicas);
+        let x = joined(x, self.links.others, packs, Over::Channels, &mut points.inputs);
+        assert_eq!(x.len(), self.channels.input * self.links.others * packs);
+        assert_eq!(y.len(), self.channels.output * self.links.of.len() * packs);
+        assert!(self.weights.len() >= self.channels.input * self.channels.output * self.taps * replicas);
         assert!(replicas <= V::LANES);
         with_replicas!(replicas, R => self.contract_with::<Y, R>(x, y, packs, onto));
     }
@@ -538,16 +383,16 @@ impl<V: Vector> Side<'_, V> {
         onto: Accumulate<Y>,
     ) {
         let pixels = self.links.of.len();
-        let new = self.links.others.div_ceil(pixels) * self.channels[0] * N * size_of::<V>();
-        let block = (SEEN / new).max(1);
+        let new = self.links.others.div_ceil(pixels) * self.channels.input * N * size_of::<V>();
+        let block = (BLOCK_BYTES / new).max(1);
         // A slab of few packs leaves registers for more channels.
         let few = if N > V::PACKS / 2 { V::TILE } else { 2 * V::TILE };
         let most = if block < pixels { few.max(V::channels(R)) } else { few };
         for first in (0..pixels).step_by(block) {
             // A tile's weights stay in the first-level cache while a block's pixels pass.
             let mut channel = 0;
-            while channel < self.channels[1] {
-                let wide = tile(self.channels[1] - channel, most);
+            while channel < self.channels.output {
+                let wide = tile(self.channels.output - channel, most);
                 for pixel in first..(first + block).min(pixels) {
                     match wide {
                         8 => self.packs::<Y, R, N, 8>(x, y, channel, pixel, onto),
@@ -573,13 +418,13 @@ impl<V: Vector> Side<'_, V> {
     ) {
         let most = (V::TILE * V::PACKS / O).clamp(1, V::PACKS);
         if N <= most {
-            return self.tile::<Y, R, N, N, O>(x, y, [channel, pixel, 0], onto);
+            return self.tile::<Y, R, N, N, O>(x, y, TileStart { channel, pixel, pack: 0 }, onto);
         }
         let step = most.min(2);
         for first in (0..N).step_by(step) {
             match (N - first).min(step) {
-                1 => self.tile::<Y, R, N, 1, O>(x, y, [channel, pixel, first], onto),
-                _ => self.tile::<Y, R, N, 2, O>(x, y, [channel, pixel, first], onto),
+                1 => self.tile::<Y, R, N, 1, O>(x, y, TileStart { channel, pixel, pack: first }, onto),
+                _ => self.tile::<Y, R, N, 2, O>(x, y, TileStart { channel, pixel, pack: first }, onto),
             }
         }
     }
@@ -590,20 +435,21 @@ impl<V: Vector> Side<'_, V> {
         &self,
         x: &[V],
         y: &mut [Y],
-        [channel, pixel, first]: [usize; 3],
+        TileStart { channel, pixel, pack: first }: TileStart,
         onto: Accumulate<Y>,
     ) {
-        let [inner, outer] = self.strides;
+        let Channels { input: inner, output: outer } = self.strides;
         let pixels = self.links.of.len();
-        let after = self.channels[1] * pixels;
+        let after = self.channels.output * pixels;
         let mut sums = [[V::zero(); O]; M];
-        for c in 0..self.channels[0] {
+        for c in 0..self.channels.input {
             let (weight, inputs) = (channel * outer + c * inner, c * self.links.others);
             for link in &self.links.of[pixel] {
                 let input = (inputs + link.pixel as usize) * N + first;
                 let weight = (weight + link.tap as usize) * R;
-                // SAFETY: channel + O and c are channels and a link's tap and pixel are its sides', so these
-                // are weights, R of each, and M packs' inputs, of slices whose lengths were checked.
+                // SAFETY: channel + O and c are channels and a link's tap and pixel are its sides',
+                // so these are weights, R of each, and M packs' inputs, of slices whose lengths
+                // were checked.
                 let weights: [V; O] = std::array::from_fn(
                     #[inline(always)]
                     |o| unsafe { V::repeat::<R>(self.weights.as_ptr().add(weight + o * outer * R)) },

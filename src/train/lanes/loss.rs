@@ -1,15 +1,16 @@
 //! Cross-entropy and accuracy of replicas and images in the vector lanes.
 
+use super::slab::Occupancy;
 use super::vector::{Scalar, Vector, lanes, lanes_mut};
 
-/// The losses of logits (pack, class) with labels (image, replica), where a vector has `places` replicas: calls
-/// `each` with replica, loss and whether the largest logit is the label's. Where `d_logits` is given, it becomes the gradient
-/// of the loss times `weight`. Replicas beyond `labels` pad the vectors and take the first one's label; images beyond
-/// them are nobody's.
+/// The losses of logits (pack, class) with labels (image, replica), where a vector has `places`
+/// replicas: calls `each` with replica, loss and whether the largest logit is the label's. Where
+/// `d_logits` is given, it becomes the gradient of the loss times `weight`. Replicas beyond
+/// `labels` pad the vectors and take the first one's label; images beyond them are nobody's.
 pub(super) fn cross_entropy<V: Vector>(
     logits: &[V],
     labels: &[i64],
-    [replicas, places]: [usize; 2],
+    Occupancy { replicas, places }: Occupancy,
     classes: usize,
     mut d_logits: Option<(&mut [V], f64)>,
     each: &mut dyn FnMut(usize, f64, bool),

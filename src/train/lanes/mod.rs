@@ -2,17 +2,23 @@
 //!
 //! A vector holds the same number of several replicas, at several images of each one's batch where there are fewer
 //! replicas than lanes, so a vector instruction does useful work in every lane however few channels a layer has.
-//! [`vector`] is the vector, [`conv`], [`norm`], [`loss`] and [`update`] the operations, [`network`] the ResNet, forward
-//! and backward. A replica's bits depend on how many images a vector holds and on how many threads share its batch, which a
+//! [`vector`] is the vector, [`conv`], [`norm`], [`loss`] and [`update`] the operations. [`resnet`] reads a
+//! network's layers, [`network`] has its kernels and memory, [`forward`] and [`backward`] run it. A replica's bits depend on how many images a vector holds and on how many threads share its batch, which a
 //! plan decides ([`ExecutionStrategy`]), and neither on the other replicas nor on how long the processor's vectors are (exp, ln and
 //! powers are the C library's; in bfloat16 a few processors take numbers below 1.2e-38 for zero).
 
+mod backward;
 mod bf16;
 mod conv;
 mod direct;
+mod factors;
+mod forward;
+mod links;
 mod loss;
 mod network;
 mod norm;
+mod operands;
+mod resnet;
 mod share;
 mod slab;
 mod update;
@@ -20,13 +26,13 @@ mod vector;
 mod winograd;
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use self::bf16::Bf16;
-use self::network::{Network, Places, Weights, Work};
+use self::network::{Buffers, LaneNetwork, Parameters};
 use self::norm::Running;
-use self::slab::Batch;
+use self::resnet::ResnetLayers;
+use self::slab::{Batch, Occupancy};
 use self::update::Optimizer;
 use self::vector::{Numbers, Pair, Plain, Scalar, Vector, lanes, lanes_mut};
 use super::backend::{EpochBatches, Step, Sums, TrainingBackend};
@@ -35,7 +41,7 @@ use super::spec::RunSpec;
 use super::strategy::ExecutionStrategy;
 use crate::data::ImageStore;
 use crate::error::{Error, Result};
-use crate::model::{self, Layout, Model, ModelSpec, Scores, State};
+use crate::model::{self, Layout, Model, Scores, State};
 use crate::rng::Rng;
 use crate::torch::Precision;
 
@@ -129,9 +135,11 @@ pub(super) fn is_supported(spec: &RunSpec) -> bool {
     is_resnet(spec) && fused
 }
 
-/// Whether lanes know a run's model.
+/// Whether lanes can run the architecture of a run's model, on images of any size.
 pub(super) fn is_resnet(spec: &RunSpec) -> bool {
-    matches!(spec.model, ModelSpec::Resnet { .. })
+    const ANY: [usize; 3] = [3, 32, 32];
+    let model = spec.model.build(ANY, model::USUAL_CLASSES);
+    model.is_ok_and(|model| ResnetLayers::of(&model.net).is_ok())
 }
 
 /// Replicas with drawn weights, one per spec, all of one cohort.
@@ -143,7 +151,8 @@ pub(super) fn build(
 ) -> Result<Box<dyn TrainingBackend>> {
     let (first, images) = (&specs[0], strategy.images);
     let largest = max_lanes(first.precision) / images;
-    if !is_resnet(first) || specs.len() > largest {
+    let network = LaneNetwork::new(&model.net)?;
+    if specs.len() > largest {
         return Err(Error::invalid(format!(
             "vector lanes train at most {largest} ResNets; found {} of {} in {}",
             specs.len(),
@@ -151,7 +160,6 @@ pub(super) fn build(
             first.precision.name()
         )));
     }
-    let network = network(model)?;
     let lanes = lanes_of(first.precision, specs.len(), images);
     Ok(
         with_vector!(first.precision, lanes, V => Box::new(Lanes::<V>::new(specs, model, network, store, strategy)?)),
@@ -178,7 +186,7 @@ pub(super) fn bytes(
     let lanes = lanes_of(spec.precision, replicas, images) as u64;
     let noise = if spec.optimizer.noise() > 0.0 { 3 } else { 0 };
     let numbers = parameters * (1 + spec.optimizer.buffers() + noise) * (lanes / images as u64);
-    let network = network(model)?;
+    let network = LaneNetwork::new(&model.net)?;
     let work = with_vector!(spec.precision, lanes as usize, V => {
         network.bytes::<V>(spec.batch.div_ceil(images), V::LANES / images, strategy.threads)
     });
@@ -186,35 +194,16 @@ pub(super) fn bytes(
     Ok(numbers * size + work as u64)
 }
 
-fn network(model: &Model) -> Result<Network> {
-    Network::new(model.layout.as_ref(), model.shape)
-        .ok_or_else(|| Error::invalid(format!("vector lanes train no {}", model.spec.info().name)))
-}
-
-impl Places for Layout {
-    fn place(&self, name: &str) -> Option<(Range<usize>, Vec<usize>)> {
-        let mut start = 0;
-        for tensor in &self.tensors {
-            let end = start + tensor.numel() as usize;
-            if tensor.name == name {
-                return Some((start..end, tensor.shape.iter().map(|&size| size as usize).collect()));
-            }
-            start = end;
-        }
-        None
-    }
-}
-
 /// Replicas in vectors of one type. Places in a vector beyond the replicas do what the first one does.
 struct Lanes<V: Vector> {
     layout: Arc<Layout>,
     precision: Precision,
-    network: Network,
-    weights: Weights<V>,
+    network: LaneNetwork,
+    parameters: Parameters<V>,
     /// Training batches seen.
     batches: i64,
     optimizer: Optimizer<V>,
-    work: Work<V>,
+    buffers: Buffers<V>,
     images: Images<V>,
     batch: Batch,
     threads: usize,
@@ -229,7 +218,7 @@ impl<V: Vector> Lanes<V> {
     fn new(
         specs: &[RunSpec],
         model: &Model,
-        network: Network,
+        network: LaneNetwork,
         store: ImageStore,
         strategy: ExecutionStrategy,
     ) -> Result<Self> {
@@ -241,14 +230,14 @@ impl<V: Vector> Lanes<V> {
         let mut lanes = Self {
             layout: Arc::clone(&model.layout),
             precision: first.precision,
-            weights: Weights {
+            parameters: Parameters {
                 theta: Numbers::zeros(parameters * places)?,
                 replicas: places,
                 running: network.norms().into_iter().map(Running::new).collect(),
             },
             batches: 0,
             optimizer: Optimizer::new(&first.optimizer, lr, parameters)?,
-            work: network.work(first.batch.div_ceil(images), places, threads)?,
+            buffers: network.buffers(first.batch.div_ceil(images), places, threads)?,
             images: Images::new(store),
             batch: Batch::new(first.batch, images, threads),
             threads,
@@ -273,7 +262,7 @@ impl<V: Vector> Lanes<V> {
 
     /// Replicas for which a vector has places.
     fn places(&self) -> usize {
-        self.weights.replicas
+        self.parameters.replicas
     }
 
     /// Images in a vector.
@@ -284,14 +273,14 @@ impl<V: Vector> Lanes<V> {
     /// One replica's weights as libtorch's.
     fn weights_of(&self, replica: usize) -> model::Weights {
         let running: Vec<[Vec<f64>; 2]> = self
-            .weights
+            .parameters
             .running
             .iter()
             .map(|running| {
                 [&running.mean, &running.variance].map(|vectors| every(lanes(vectors), replica, V::LANES))
             })
             .collect();
-        let flat = every(&self.weights.theta, replica, self.places());
+        let flat = every(&self.parameters.theta, replica, self.places());
         model::Weights::of_one(&self.layout, self.precision, &flat, &running, self.batches)
     }
 
@@ -299,12 +288,12 @@ impl<V: Vector> Lanes<V> {
         let (flat, running) = weights.numbers();
         let places = self.places();
         let own = own_places(replica, self.replicas, places);
-        set_every(&mut self.weights.theta, &own, places, &flat);
+        set_every(&mut self.parameters.theta, &own, places, &flat);
         // Statistics are in all lanes of a replica.
         let lanes: Vec<usize> = (0..V::LANES / places)
             .flat_map(|image| own.iter().map(move |place| image * places + place))
             .collect();
-        for (running, [mean, variance]) in self.weights.running.iter_mut().zip(&running) {
+        for (running, [mean, variance]) in self.parameters.running.iter_mut().zip(&running) {
             set_every(lanes_mut(&mut running.mean), &lanes, V::LANES, mean);
             set_every(lanes_mut(&mut running.variance), &lanes, V::LANES, variance);
         }
@@ -313,20 +302,20 @@ impl<V: Vector> Lanes<V> {
 
     /// Forward on a batch of the epoch, in training mode, and the d_logits of its loss.
     fn forward(&mut self, index: usize) {
-        let Self { network, weights, work, images, epoch, replicas, batch, sums, .. } = self;
+        let Self { network, parameters, buffers, images, epoch, replicas, batch, sums, .. } = self;
         let views = index * batch.images * *replicas..(index + 1) * batch.images * *replicas;
-        let places = [*replicas, weights.replicas];
+        let occupancy = Occupancy { replicas: *replicas, places: parameters.replicas };
         let flips = epoch.flips.get(views.clone()).unwrap_or(&[]);
-        let room = &mut work.images[..batch.packs * images.numbers()];
-        images.load(&epoch.starts[views.clone()], flips, places, room);
-        network.forward(weights, work, *batch, true);
+        let room = &mut buffers.images[..batch.packs * images.numbers()];
+        images.load(&epoch.starts[views.clone()], flips, occupancy, room);
+        network.forward(parameters, buffers, *batch, true);
         let classes = network.classes();
         loss::cross_entropy(
-            &work.logits,
+            &buffers.logits,
             &epoch.labels[views],
-            places,
+            occupancy,
             classes,
-            Some((&mut work.d_logits, 1.0 / batch.images as f64)),
+            Some((&mut buffers.d_logits, 1.0 / batch.images as f64)),
             &mut |replica, loss, hit| {
                 if let Some(sums) = sums {
                     let step = [loss, loss * loss, f64::from(u8::from(hit))];
@@ -345,17 +334,17 @@ impl<V: Vector> TrainingBackend for Lanes<V> {
     fn update(&mut self, step: Step) {
         self.forward(step.index);
         let places = self.places();
-        let Self { network, weights, work, replicas, .. } = self;
+        let Self { network, parameters, buffers, replicas, .. } = self;
         let mut own = self.optimizer.step(step.done, step.factor);
         own.noise = step.noise.map(|noise| {
-            let mut numbers = vec![V::Scalar::default(); weights.theta.len()];
+            let mut numbers = vec![V::Scalar::default(); parameters.theta.len()];
             for (replica, noise) in noise.iter().enumerate() {
                 set_every(&mut numbers, &own_places(replica, *replicas, places), places, noise);
             }
             numbers
         });
         let optimizer = &mut self.optimizer;
-        network.backward(weights, work, self.batch, &mut |theta, place, gradient| {
+        network.backward(parameters, buffers, self.batch, &mut |theta, place, gradient| {
             optimizer.update(theta, place, gradient, &own);
         });
         self.batches += 1;
@@ -364,9 +353,9 @@ impl<V: Vector> TrainingBackend for Lanes<V> {
     fn gradients(&mut self, index: usize, into: &mut Vec<Vec<f64>>) {
         self.forward(index);
         let places = self.places();
-        let Self { network, weights, work, replicas, gradient: all, .. } = self;
-        all.resize(weights.theta.len(), V::Scalar::default());
-        network.backward(weights, work, self.batch, &mut |_, place, gradient| {
+        let Self { network, parameters, buffers, replicas, gradient: all, .. } = self;
+        all.resize(parameters.theta.len(), V::Scalar::default());
+        network.backward(parameters, buffers, self.batch, &mut |_, place, gradient| {
             all[place.start * places..place.end * places].copy_from_slice(gradient);
         });
         into.resize(*replicas, Vec::new());
@@ -381,7 +370,7 @@ impl<V: Vector> TrainingBackend for Lanes<V> {
 
     fn set_parameters(&mut self, values: &[Vec<f64>]) -> Result<()> {
         let places = self.places();
-        for (index, numbers) in self.weights.theta.chunks_exact_mut(places).enumerate() {
+        for (index, numbers) in self.parameters.theta.chunks_exact_mut(places).enumerate() {
             for (place, number) in numbers.iter_mut().enumerate() {
                 *number = V::Scalar::of(values[own(place, self.replicas)][index]);
             }
@@ -404,11 +393,11 @@ impl<V: Vector> TrainingBackend for Lanes<V> {
             return Err(Error::invalid("an empty data set has no loss; expected at least one example"));
         }
         let (numbers, classes) = (self.images.numbers(), self.network.classes());
-        let (pack, places) = (self.pack(), [replicas, self.places()]);
+        let (pack, occupancy) = (self.pack(), Occupancy { replicas, places: self.places() });
         let mut losses = vec![Vec::with_capacity(length); replicas];
         let mut correct = vec![0usize; replicas];
         // As many as in training, so that kernels are transformed as rarely.
-        let most = self.work.logits.len() / classes * pack;
+        let most = self.buffers.logits.len() / classes * pack;
         for start in (0..length).step_by(most) {
             poll()?;
             let images = most.min(length - start);
@@ -428,14 +417,14 @@ impl<V: Vector> TrainingBackend for Lanes<V> {
                     views.labels.push(i64::from(examples.labels[image]));
                 }
             }
-            let room = &mut self.work.images[..batch.packs * numbers];
-            self.images.load(&views.starts, &views.flips, places, room);
-            self.network.forward(&mut self.weights, &mut self.work, batch, false);
+            let room = &mut self.buffers.images[..batch.packs * numbers];
+            self.images.load(&views.starts, &views.flips, occupancy, room);
+            self.network.forward(&mut self.parameters, &mut self.buffers, batch, false);
             let each = &mut |replica: usize, loss, hit| {
                 losses[replica].push(loss);
                 correct[replica] += usize::from(hit);
             };
-            loss::cross_entropy(&self.work.logits, &views.labels, places, classes, None, each);
+            loss::cross_entropy(&self.buffers.logits, &views.labels, occupancy, classes, None, each);
         }
         let n = length as f64;
         let scores = |(losses, correct): (&Vec<f64>, usize)| {
@@ -530,7 +519,8 @@ impl<V: Vector> Images<V> {
 
     /// Fills packs with views, given by image and replica; a vector has `places` for replicas. Images that the last pack
     /// lacks are the first ones again.
-    fn load(&self, starts: &[i64], flips: &[i64], [replicas, places]: [usize; 2], packs: &mut [V]) {
+    fn load(&self, starts: &[i64], flips: &[i64], occupancy: Occupancy, packs: &mut [V]) {
+        let Occupancy { replicas, places } = occupancy;
         let bytes = self.store.bytes();
         let pixels = self.numbers() / self.values.len();
         for (pack, numbers) in packs.chunks_exact_mut(self.numbers()).enumerate() {
@@ -553,6 +543,10 @@ impl<V: Vector> Images<V> {
 mod tests {
     use super::*;
     use crate::data::{Augmentation, Dataset, Source};
+    use crate::model::ModelSpec;
+    use crate::model::architecture::Builder;
+    use crate::model::layers::Filters;
+    use crate::model::resnet::block;
     use crate::optim::{Adam, OptimizerSpec, Sgd};
     use crate::train::strategy::Backend;
 
@@ -565,7 +559,7 @@ mod tests {
         let model = first.model.build(data.shape(), data.classes()).unwrap();
         let kind = first.precision.master();
         let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, kind);
-        let network = network(&model).unwrap();
+        let network = LaneNetwork::new(&model.net).unwrap();
         let mut lanes = Lanes::<V>::new(specs, &model, network, store, strategy).unwrap();
         let (steps, n) = (3, 3 * first.batch * specs.len());
         let starts = (0..n as i64).map(|view| (view % 97) * 64).collect();
@@ -574,7 +568,7 @@ mod tests {
         for index in 0..steps {
             lanes.update(Step { index, done: index as u64, factor: 1.0, noise: None });
         }
-        (0..specs.len()).map(|replica| every(&lanes.weights.theta, replica, lanes.places())).collect()
+        (0..specs.len()).map(|replica| every(&lanes.parameters.theta, replica, lanes.places())).collect()
     }
 
     /// What is reserved is what is taken.
@@ -583,13 +577,13 @@ mod tests {
         for (width, shape, batch) in
             [(4, [1, 8, 8], 1), (8, [1, 8, 8], 128), (3, [3, 32, 20], 20), (16, [1, 9, 8], 5)]
         {
-            let model = ModelSpec::Resnet { width }.build(shape, 10).unwrap();
-            let network = network(&model).unwrap();
+            let model = ModelSpec::resnet(width).build(shape, 10).unwrap();
+            let network = LaneNetwork::new(&model.net).unwrap();
             for (replicas, threads) in [(1, 1), (8, 1), (1, 3)] {
-                let taken = network.work::<Plain<f32, 8>>(batch, replicas, threads).unwrap().bytes();
+                let taken = network.buffers::<Plain<f32, 8>>(batch, replicas, threads).unwrap().bytes();
                 assert_eq!(taken, network.bytes::<Plain<f32, 8>>(batch, replicas, threads));
                 type Half = Bf16<Pair<Plain<f32, 8>>>;
-                let taken = network.work::<Half>(batch, replicas, threads).unwrap().bytes();
+                let taken = network.buffers::<Half>(batch, replicas, threads).unwrap().bytes();
                 assert_eq!(taken, network.bytes::<Half>(batch, replicas, threads));
             }
         }
@@ -613,7 +607,7 @@ mod tests {
                 // Five packs, the last one perhaps not full.
                 let specs: Vec<RunSpec> = (1..=3.min(max_lanes(precision) / images))
                     .map(|seed| RunSpec {
-                        model: ModelSpec::Resnet { width },
+                        model: ModelSpec::resnet(width),
                         batch: 5 * images - images / 3,
                         lr: 0.01 * seed as f64,
                         seeds: crate::train::Seeds::all(seed as i64),
@@ -681,69 +675,129 @@ mod tests {
     #[test]
     fn lanes_compute_what_libtorch_does() {
         let data = Dataset::load(Source::Digits).unwrap();
-        let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, tch::Kind::Double);
-        let momentum = OptimizerSpec::Sgd(Sgd { momentum: 0.9, weight_decay: 0.1, ..Sgd::default() });
         // Convolutions tap by tap, and by tiles; in more than one thread, too.
         for (images, width, batch, threads) in
             [(1, 3, 8, 1), (4, 3, 8, 2), (4, 3, 7, 1), (1, 16, 8, 3), (4, 16, 18, 1), (4, 16, 18, 2)]
         {
-            let specs: Vec<RunSpec> = (1..=2)
-                .map(|seed| RunSpec {
-                    model: ModelSpec::Resnet { width },
-                    batch,
-                    lr: 0.01 * seed as f64,
-                    seeds: crate::train::Seeds::all(seed),
-                    optimizer: momentum.clone(),
-                    precision: Precision::Float64,
-                    ..crate::train::spec::example()
-                })
-                .collect();
-            let model = || specs[0].model.build(data.shape(), data.classes()).unwrap();
-            let mut both: [Box<dyn TrainingBackend>; 2] = [
-                build(
-                    &specs,
-                    &model(),
-                    store.share(),
-                    ExecutionStrategy { threads, ..ExecutionStrategy::lanes(Precision::Float64, images) },
-                )
-                .unwrap(),
-                Box::new(crate::train::tensors::Tensors::new(
-                    &specs,
-                    model(),
-                    store.share(),
-                    tch::Device::Cpu,
-                )),
-            ];
-            let mut gradients = [Vec::new(), Vec::new()];
-            for (replicas, gradients) in both.iter_mut().zip(&mut gradients) {
-                let (steps, n) = (3, 3 * batch as i64 * 2);
-                let starts = (0..n).map(|view| (view % 97) * 64).collect();
-                let labels = (0..n).map(|view| view % 10).collect();
-                let factors = vec![1.0; steps];
-                let epoch = EpochBatches { starts, flips: Vec::new(), labels, factors };
-                replicas.begin(epoch, Some(vec![[0.0; 3]; 2]));
-                for index in 0..steps - 1 {
-                    replicas.update(Step { index, done: index as u64, factor: 1.0, noise: None });
-                }
-                replicas.gradients(steps - 1, gradients);
-            }
-            let close = |a: f64, b: f64| (a - b).abs() < 1e-10 * (1.0 + b.abs());
-            for (a, b) in gradients[0].iter().zip(&gradients[1]) {
-                assert!(a.len() == b.len() && a.iter().zip(b).all(|(a, b)| close(*a, *b)), "gradients");
-            }
-            let [some, others] = both.each_mut().map(|replicas| replicas.sums().unwrap());
-            assert!(some.iter().flatten().zip(others.iter().flatten()).all(|(a, b)| close(*a, *b)), "sums");
-            let examples =
-                Examples { rows: data.rows()[..37].to_vec(), labels: data.labels()[..37].to_vec() };
-            let [some, others] = both.each_mut().map(|replicas| {
-                let sets =
-                    (0..2).map(|seed| (&examples, Rng::new(seed, crate::rng::Stream::Augment, 0))).collect();
-                replicas.evaluate(sets, &mut || Ok(())).unwrap()
-            });
-            for (a, b) in some.iter().zip(&others) {
-                assert!(close(a.loss, b.loss) && close(a.loss_std, b.loss_std) && a.accuracy == b.accuracy);
-            }
+            let specs = [1, 2].map(|seed| spec(width, batch, seed));
+            let model = specs[0].model.build(data.shape(), data.classes()).unwrap();
+            let strategy =
+                ExecutionStrategy { threads, ..ExecutionStrategy::lanes(Precision::Float64, images) };
+            compare(&data, &specs, &model, strategy);
         }
+    }
+
+    fn spec(width: i64, batch: usize, seed: i64) -> RunSpec {
+        RunSpec {
+            model: ModelSpec::resnet(width),
+            batch,
+            lr: 0.01 * seed as f64,
+            seeds: crate::train::Seeds::all(seed),
+            optimizer: OptimizerSpec::Sgd(Sgd { momentum: 0.9, weight_decay: 0.1, ..Sgd::default() }),
+            precision: Precision::Float64,
+            ..crate::train::spec::example()
+        }
+    }
+
+    fn stored(data: &Dataset) -> ImageStore {
+        ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, tch::Kind::Double)
+    }
+
+    /// The batches of an epoch of three steps.
+    fn epoch(specs: &[RunSpec]) -> EpochBatches {
+        let n = 3 * (specs[0].batch * specs.len()) as i64;
+        let starts = (0..n).map(|view| (view % 97) * 64).collect();
+        let labels = (0..n).map(|view| view % 10).collect();
+        EpochBatches { starts, flips: Vec::new(), labels, factors: vec![1.0; 3] }
+    }
+
+    /// Trains a model in lanes and in libtorch.
+    fn compare(data: &Dataset, specs: &[RunSpec], model: &Model, strategy: ExecutionStrategy) {
+        let (store, cpu) = (stored(data), tch::Device::Cpu);
+        let tensors = crate::train::tensors::Tensors::new(specs, model.clone(), store.share(), cpu);
+        let mut both: [Box<dyn TrainingBackend>; 2] =
+            [build(specs, model, store, strategy).unwrap(), Box::new(tensors)];
+        let mut gradients = [Vec::new(), Vec::new()];
+        for (replicas, gradients) in both.iter_mut().zip(&mut gradients) {
+            replicas.begin(epoch(specs), Some(vec![[0.0; 3]; specs.len()]));
+            for index in 0..2 {
+                replicas.update(Step { index, done: index as u64, factor: 1.0, noise: None });
+            }
+            replicas.gradients(2, gradients);
+        }
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-10 * (1.0 + b.abs());
+        for (a, b) in gradients[0].iter().zip(&gradients[1]) {
+            assert!(a.len() == b.len() && a.iter().zip(b).all(|(a, b)| close(*a, *b)), "gradients");
+        }
+        let [some, others] = both.each_mut().map(|replicas| replicas.sums().unwrap());
+        assert!(some.iter().flatten().zip(others.iter().flatten()).all(|(a, b)| close(*a, *b)), "sums");
+        let examples = Examples { rows: data.rows()[..37].to_vec(), labels: data.labels()[..37].to_vec() };
+        let [some, others] = both.each_mut().map(|replicas| {
+            let rng = |seed| Rng::new(seed, crate::rng::Stream::Augment, 0);
+            let sets = (0..specs.len()).map(|seed| (&examples, rng(seed as i64))).collect();
+            replicas.evaluate(sets, &mut || Ok(())).unwrap()
+        });
+        for (a, b) in some.iter().zip(&others) {
+            assert!(close(a.loss, b.loss) && close(a.loss_std, b.loss_std) && a.accuracy == b.accuracy);
+        }
+    }
+
+    /// Lanes train residual networks of any depth. What they do not know, and a tensor that a
+    /// backend leaves unused, is an error, never another network than was asked for.
+    #[test]
+    fn a_network_is_trained_whole_or_not_at_all() {
+        let data = Dataset::load(Source::Digits).unwrap();
+        let specs = [spec(2, 8, 1)];
+        let model = specs[0].model.build(data.shape(), data.classes()).unwrap();
+        let head = |net: &mut Builder| {
+            net.global_pool()?;
+            net.flatten();
+            net.dense("linear", 10)
+        };
+        let blocks = |net: &mut Builder, blocks: &[(usize, usize)]| {
+            net.conv("conv1", Filters { count: 2, kernel: 3, stride: 1 })?;
+            blocks.iter().enumerate().try_for_each(|(index, &(filters, stride))| {
+                block(net, &format!("layer1.{index}"), filters, stride)
+            })
+        };
+        let strategy = ExecutionStrategy::lanes(Precision::Float64, 2);
+        let refused = |model: &Model| match build(&specs, model, stored(&data), strategy) {
+            Ok(_) => panic!("lanes run it"),
+            Err(error) => error.to_string(),
+        };
+        // One block, three, and nine, where the ResNet18 has eight.
+        for depth in [1, 3, 9] {
+            let sizes: Vec<_> = (0..depth).map(|index| [(2, 1), (4, 2), (4, 1)][index % 3]).collect();
+            let deep = model.with_layers(|net| {
+                blocks(net, &sizes)?;
+                head(net)
+            });
+            compare(&data, &specs, &deep, strategy);
+        }
+        let final_norm = model.with_layers(|net| {
+            blocks(net, &[(2, 1)])?;
+            net.norm("bn")?;
+            head(net)
+        });
+        let error = refused(&final_norm);
+        assert!(error.contains("vector lanes train residual blocks; found norm"), "{error}");
+        let mlp = ModelSpec::mlp(vec![3]).build(data.shape(), 10).unwrap();
+        let error = refused(&mlp);
+        assert!(error.contains("found flatten, dense, relu, dense"), "{error}");
+        let extra = model.with_layers(|net| {
+            blocks(net, &[(2, 1)])?;
+            net.unused("extra");
+            head(net)
+        });
+        let error = refused(&extra);
+        assert!(error.contains("vector lanes do not use the tensor `extra`"), "{error}");
+        let cpu = tch::Device::Cpu;
+        let mut tensors = crate::train::tensors::Tensors::new(&specs, extra, stored(&data), cpu);
+        tensors.begin(epoch(&specs), None);
+        let update = || tensors.update(Step { index: 0, done: 0, factor: 1.0, noise: None });
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(update)).unwrap_err();
+        let error = crate::error::panic_message(panic.as_ref());
+        assert!(error.contains("does not use the tensor `extra`"), "{error}");
     }
 
     /// Rounding to bfloat16 takes gradients as far from those in float64 as it does in libtorch.
@@ -754,7 +808,7 @@ mod tests {
         for (images, width, batch) in [(1, 3, 8), (4, 16, 18), (16, 16, 33)] {
             let gradient = |seed: i64, precision: Precision, backend: Backend| {
                 let spec = RunSpec {
-                    model: ModelSpec::Resnet { width },
+                    model: ModelSpec::resnet(width),
                     batch,
                     precision,
                     seeds: crate::train::Seeds::all(seed),

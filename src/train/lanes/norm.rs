@@ -1,8 +1,10 @@
-//! Batch norm and ReLU, with PyTorch's defaults (momentum 0.1, ε = 1e-5), replicas and images in the vector lanes.
+//! Batch norm and ReLU, with PyTorch's defaults (momentum 0.1, ε = 1e-5), replicas and images in
+//! the vector lanes.
 //!
-//! Numbers lie as those of a convolution: pack, channel, pixel. Statistics are the same in all lanes of a replica. Only what batch norm is given is kept; what it and ReLU make of that is computed again where
-//! the backward pass wants it. Images that a batch's last pack lacks take part in nothing: they are left out of the
-//! statistics, and their gradients are zero.
+//! Numbers are ordered by pack, channel, pixel, as those of a convolution. Statistics are the same
+//! in all lanes of a replica. Only the input of batch norm is kept; what it and ReLU make of that
+//! is computed again in the backward pass. Images that a batch's last pack lacks take part in
+//! nothing: they are left out of the statistics, and their gradients are zero.
 
 use std::ops::Range;
 
@@ -16,7 +18,7 @@ const MOMENTUM: f64 = 0.1;
 const PARTS: usize = 4;
 
 /// A batch norm of a network.
-pub(super) struct Norm {
+pub(super) struct BatchNorm {
     pub(super) channels: usize,
     /// Where its weights are among all parameters.
     pub(super) weights: Range<usize>,
@@ -33,8 +35,8 @@ pub(super) struct Running<V> {
     pub(super) variance: Vec<V>,
 }
 
-/// What a norm knows of a batch: one number per channel.
-pub(super) struct State<V> {
+/// A norm's statistics of a batch: one number per channel.
+pub(super) struct Statistics<V> {
     /// Replicas in a vector.
     replicas: usize,
     /// Numbers seen per channel.
@@ -52,16 +54,16 @@ pub(super) struct State<V> {
     products: Vec<V>,
 }
 
-/// What a slab adds to that.
+/// What a slab adds to a norm's sums over a batch.
 #[derive(Clone)]
-pub(super) struct Part<V> {
+pub(super) struct SlabSums<V> {
     /// Numbers seen per channel.
     count: f64,
     /// Of each channel.
     pairs: Vec<[V; 2]>,
 }
 
-impl<V: Vector> Part<V> {
+impl<V: Vector> SlabSums<V> {
     /// Of norms of so many channels at most.
     pub(super) fn new(channels: usize) -> Self {
         Self { count: 0.0, pairs: vec![[V::zero(); 2]; channels] }
@@ -75,7 +77,7 @@ impl<V: Vector> Running<V> {
     }
 }
 
-impl<V: Vector> State<V> {
+impl<V: Vector> Statistics<V> {
     pub(super) fn new(channels: usize, replicas: usize) -> Self {
         let zeros = || vec![V::zero(); channels];
         Self {
@@ -100,17 +102,17 @@ impl<V: Vector> State<V> {
     }
 
     /// A slab's mean, and sum of squared deviations from it.
-    pub(super) fn observe(&self, x: &[V::Kept], slab: Slab, part: &mut Part<V>) {
-        let (lie, replicas) = (self.lie(x, slab.packs), self.replicas);
+    pub(super) fn observe(&self, x: &[V::Kept], slab: Slab, part: &mut SlabSums<V>) {
+        let (order, replicas) = (self.order(x, slab.packs), self.replicas);
         let images = slab.packs * (V::LANES / replicas) - slab.missing;
-        part.count = (lie.pixels * images) as f64;
+        part.count = (order.pixels * images) as f64;
         let (share, last) = (V::of(1.0 / part.count), slab.last::<V>(replicas));
         V::run(
             #[inline(always)]
             || {
-                for (channel, [mean, squares]) in part.pairs.iter_mut().enumerate().take(lie.channels) {
+                for (channel, [mean, squares]) in part.pairs.iter_mut().enumerate().take(order.channels) {
                     let own = sum(
-                        lie.of(x, channel),
+                        order.of(x, channel),
                         last,
                         #[inline(always)]
                         |value| value,
@@ -119,7 +121,7 @@ impl<V: Vector> State<V> {
                     .mul(share);
                     *mean = own;
                     *squares = sum(
-                        lie.of(x, channel),
+                        order.of(x, channel),
                         last,
                         #[inline(always)]
                         |value| {
@@ -134,7 +136,7 @@ impl<V: Vector> State<V> {
     }
 
     /// Adds what was observed of a slab to the batch's (Chan, Golub and LeVeque 1979).
-    pub(super) fn add_observed(&mut self, part: &Part<V>) {
+    pub(super) fn add_observed(&mut self, part: &SlabSums<V>) {
         let (count, own) = (self.count, part.count);
         let total = count + own;
         let (to_mean, to_squares) = (V::of(own / total), V::of(count * own / total));
@@ -154,7 +156,7 @@ impl<V: Vector> State<V> {
     }
 
     /// Normalises by the batch, and lets the running statistics follow.
-    pub(super) fn use_batch(&mut self, norm: &Norm, theta: &[V::Scalar], running: &mut Running<V>) {
+    pub(super) fn use_batch(&mut self, norm: &BatchNorm, theta: &[V::Scalar], running: &mut Running<V>) {
         V::run(
             #[inline(always)]
             || {
@@ -171,7 +173,7 @@ impl<V: Vector> State<V> {
     }
 
     /// Normalises by the running statistics.
-    pub(super) fn use_running(&mut self, norm: &Norm, theta: &[V::Scalar], running: &Running<V>) {
+    pub(super) fn use_running(&mut self, norm: &BatchNorm, theta: &[V::Scalar], running: &Running<V>) {
         V::run(
             #[inline(always)]
             || {
@@ -183,7 +185,7 @@ impl<V: Vector> State<V> {
     }
 
     #[inline(always)]
-    fn normalise(&mut self, norm: &Norm, theta: &[V::Scalar], channel: usize, mean: V, variance: V) {
+    fn normalise(&mut self, norm: &BatchNorm, theta: &[V::Scalar], channel: usize, mean: V, variance: V) {
         let of = |parameters: &Range<usize>| {
             V::repeated(&theta[(parameters.start + channel) * self.replicas..], self.replicas)
         };
@@ -194,15 +196,15 @@ impl<V: Vector> State<V> {
         self.shift[channel] = of(&norm.biases).sub(mean.mul(scale));
     }
 
-    /// How the numbers of so many packs lie.
-    fn lie(&self, x: &[V::Kept], packs: usize) -> Lie {
+    /// How the numbers of so many packs are ordered.
+    fn order(&self, x: &[V::Kept], packs: usize) -> ChannelOrder {
         let channels = self.mean.len();
-        Lie { channels, pixels: x.len() / (packs * channels) }
+        ChannelOrder { channels, pixels: x.len() / (packs * channels) }
     }
 
     /// relu(norm(x)).
     pub(super) fn activate(&self, x: &[V::Kept], activated: &mut [V], packs: usize) {
-        let Lie { channels, pixels } = self.lie(x, packs);
+        let ChannelOrder { channels, pixels } = self.order(x, packs);
         V::run(
             #[inline(always)]
             || {
@@ -220,24 +222,25 @@ impl<V: Vector> State<V> {
         );
     }
 
-    /// Turns the gradient of what ReLU gave, which was `activated`, into that of what the norm gave, and sums it up.
+    /// Turns the gradient of what ReLU gave, which was `activated`, into that of what the norm
+    /// gave, and sums it up.
     pub(super) fn gather(
         &self,
         x: &[V::Kept],
         activated: &[V],
         gradient: &mut [V::Kept],
         packs: usize,
-        part: &mut Part<V>,
+        part: &mut SlabSums<V>,
     ) {
-        let (lie, replicas) = (self.lie(x, packs), self.replicas);
+        let (order, replicas) = (self.order(x, packs), self.replicas);
         V::run(
             #[inline(always)]
             || {
-                for channel in 0..lie.channels {
+                for channel in 0..order.channels {
                     let mean = self.mean[channel];
                     let (mut sums, mut products) = ([V::zero(); PARTS], [V::zero(); PARTS]);
                     for pack in 0..packs {
-                        let own = lie.range(pack, channel);
+                        let own = order.range(pack, channel);
                         let (x, activated) = (&x[own.clone()], &activated[own.clone()]);
                         for (index, gradient) in gradient[own].iter_mut().enumerate() {
                             let part = index % PARTS;
@@ -254,7 +257,7 @@ impl<V: Vector> State<V> {
     }
 
     /// Adds what was gathered of a slab to the batch's.
-    pub(super) fn add_gathered(&mut self, part: &Part<V>) {
+    pub(super) fn add_gathered(&mut self, part: &SlabSums<V>) {
         let batch = self.sums.iter_mut().zip(&mut self.products);
         V::run(
             #[inline(always)]
@@ -266,8 +269,8 @@ impl<V: Vector> State<V> {
         );
     }
 
-    /// Turns the gradient of what the norm gave into that of its input, and adds that of what goes `around` the norm and all
-    /// until its block's end.
+    /// Turns the gradient of what the norm gave into that of its input, and adds that of what goes
+    /// `around` the norm and all until its block's end.
     pub(super) fn backward(
         &self,
         x: &[V::Kept],
@@ -275,19 +278,19 @@ impl<V: Vector> State<V> {
         slab: Slab,
         around: Option<&[V::Kept]>,
     ) {
-        let lie = self.lie(x, slab.packs);
+        let order = self.order(x, slab.packs);
         let share = V::of(1.0 / self.count);
         let last = slab.last::<V>(self.replicas);
         V::run(
             #[inline(always)]
             || {
-                for channel in 0..lie.channels {
+                for channel in 0..order.channels {
                     let inverse = self.inverse[channel];
                     let (mean, scale) = (self.mean[channel], self.scale[channel]);
                     let shift = self.sums[channel].mul(share);
                     let slope = self.products[channel].mul(inverse).mul(inverse).mul(share);
                     for pack in 0..slab.packs {
-                        let own = lie.range(pack, channel);
+                        let own = order.range(pack, channel);
                         let gradient = &mut gradient[own.clone()];
                         let around = around.map(|around| &around[own.clone()]);
                         for (index, x) in x[own].iter().enumerate() {
@@ -331,14 +334,14 @@ impl Slab {
     }
 }
 
-/// How numbers lie: pack, channel, pixel.
+/// Numbers ordered by pack, channel, pixel.
 #[derive(Clone, Copy)]
-struct Lie {
+struct ChannelOrder {
     channels: usize,
     pixels: usize,
 }
 
-impl Lie {
+impl ChannelOrder {
     /// A pack's numbers of a channel.
     #[inline(always)]
     fn range(self, pack: usize, channel: usize) -> Range<usize> {

@@ -1,19 +1,21 @@
 //! A stack's slabs, shared out to threads.
 //!
-//! A lone run of a wide net leaves cores idle otherwise. Bits do not depend on which thread is faster. They do depend on how
-//! many threads there are, which a plan freezes: each adds up the gradients of its own slabs.
+//! A lone run of a wide net leaves cores idle otherwise. Bits do not depend on which thread is
+//! faster. They do depend on how many threads there are, which a plan freezes: each adds up the
+//! gradients of its own slabs.
 
 use std::panic::resume_unwind;
 
 use super::slab::Slab;
 
-/// Works on items, a contiguous part of them at each desk: the first part in this thread, the others in their own.
+/// Works on items in as many threads as there is scratch memory for, a contiguous part in each: the
+/// first part in this thread.
 pub(super) fn share<I: Send, D: Send>(
     items: impl Iterator<Item = I>,
-    desks: &mut [D],
+    scratch: &mut [D],
     work: impl Fn(I, &mut D) + Sync,
 ) {
-    let Some((first, others)) = desks.split_first_mut() else { return };
+    let Some((first, others)) = scratch.split_first_mut() else { return };
     if others.is_empty() {
         return items.for_each(|item| work(item, first));
     }
@@ -21,9 +23,9 @@ pub(super) fn share<I: Send, D: Send>(
     let (count, parts, work) = (items.len(), others.len() + 1, &work);
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
-        for (index, desk) in others.iter_mut().enumerate().rev() {
+        for (index, memory) in others.iter_mut().enumerate().rev() {
             let own = items.split_off(count * (index + 1) / parts);
-            let work = move || own.into_iter().for_each(|item| work(item, desk));
+            let work = move || own.into_iter().for_each(|item| work(item, memory));
             // As other failures of a step are told.
             threads.push(crate::threads::start(scope, work).unwrap_or_else(|error| panic!("{error}")));
         }

@@ -1,13 +1,24 @@
 //! A batch, cut into slabs.
 //!
-//! What a vector holds of its images is a *pack*; a *slab* is a few packs that are computed together. Numbers of a batch lie as
-//! pack, channel, pixel, so every layer may cut as suits it.
+//! What a vector holds of its images is a *pack*; a *slab* is a few packs that are computed
+//! together. Numbers of a batch are ordered by pack, channel, pixel, so every layer may cut as
+//! suits it.
 
 use std::ops::Range;
 
-/// Packs that are computed together at most. Measured: with six the inputs of a pixel outgrow the first-level cache, with two or
-/// three weights of convolutions tap by tap are loaded too often.
+/// Packs that are computed together at most. Measured: with six, the inputs of a pixel outgrow the
+/// first-level cache; with two or three, convolutions tap by tap load their weights too often.
 pub(super) const SLAB: usize = 4;
+
+/// How a vector's lanes are shared out.
+#[derive(Clone, Copy)]
+pub(super) struct Occupancy {
+    /// Replicas that train.
+    pub(super) replicas: usize,
+    /// Replicas for which a vector has places: a power of two. What is in places beyond the
+    /// replicas does as the first replica.
+    pub(super) places: usize,
+}
 
 /// A batch of images.
 #[derive(Clone, Copy)]
@@ -33,6 +44,12 @@ impl Batch {
     pub(super) fn new(images: usize, pack: usize, threads: usize) -> Self {
         let packs = images.div_ceil(pack);
         Self { images, packs, missing: packs * pack - images, threads }
+    }
+
+    /// The scratch memory of the threads that have a part of it.
+    pub(super) fn working<S>(self, scratch: &mut [S]) -> &mut [S] {
+        let threads = scratch.len().min(self.packs);
+        &mut scratch[..threads]
     }
 
     /// Cuts it evenly into slabs of `most` packs at most, as many for each thread.
