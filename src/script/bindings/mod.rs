@@ -16,6 +16,8 @@ mod numbers;
 mod on_epoch;
 mod pages;
 mod plots;
+#[cfg(test)]
+mod run_ids;
 mod sequences;
 mod sweeps;
 mod tables;
