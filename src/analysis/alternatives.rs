@@ -7,9 +7,11 @@
 
 use super::curve::is_constant;
 use super::fit::{Eq1, eq1, means};
+use super::function::{METRIC, TableFunction, table_of};
 use super::isotonic::falling;
 use super::variable_projection::{Family, Mean, Separable, geometric};
 use crate::error::{Error, Result};
+use crate::table::Cell;
 
 /// How well one form describes a column.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,37 @@ pub struct Alternative {
     /// Its value at each temperature, ascending.
     pub(super) curve: Vec<f64>,
 }
+
+pub(super) const ENTRY: TableFunction = TableFunction {
+    name: "alternatives",
+    table: "steady",
+    returns: "Table",
+    doc: "How well the paper's Eq. 1 and other falling forms (its parts, a power law, a logarithm, any falling \
+          curve) describe the gap over the temperature: `r2` of the means, Akaike's criterion `aicc`, and \
+          `delta_aicc`, how far a form is behind the best.",
+    example: r#"let steady = table(#{
+    temperature: [2e-4, 3e-4, 5e-4, 8e-4, 1e-3, 2e-3, 4e-3, 8e-3],
+    gap: [0.52, 0.42, 0.31, 0.27, 0.25, 0.2, 0.17, 0.12],
+});
+alternatives(steady)"#,
+    options: &[METRIC],
+    call: |steady, given| {
+        let (x, y) = (steady.floats("temperature")?, steady.floats(&given.text("y")?)?);
+        let (x, y): (Vec<f64>, Vec<f64>) =
+            x.into_iter().zip(y).filter(|(x, y)| x.is_finite() && y.is_finite()).unzip();
+        let row = |found: Alternative| {
+            [
+                Cell::Text(found.form.to_owned()),
+                Cell::Int(found.parameters as i64),
+                Cell::number(found.r2),
+                Cell::number(found.aicc),
+                Cell::number(found.delta_aicc),
+            ]
+        };
+        let names = ["form", "parameters", "r2", "aicc", "delta_aicc"];
+        table_of(names, alternatives(&x, &y)?.into_iter().map(row).collect())
+    },
+};
 
 /// Names in tables.
 pub(super) const EQ1: &str = "(a/T + b) exp(-T/c)";

@@ -28,12 +28,17 @@ pub struct Goal {
     /// Seeds of every setting to begin with.
     pub start: usize,
     /// Seeds of a setting at most.
-    pub most: usize,
+    pub max_seeds: usize,
+}
+
+impl Goal {
+    /// A standard error of 0.01 from 4 to 64 seeds.
+    pub const DEFAULT: Self = Self { until: 0.01, relative: false, start: 4, max_seeds: 64 };
 }
 
 impl Default for Goal {
     fn default() -> Self {
-        Self { until: 0.01, relative: false, start: 4, most: 64 }
+        Self::DEFAULT
     }
 }
 
@@ -58,7 +63,7 @@ impl Goal {
     /// How many more runs it probably takes; 0 where the goal is reached. `tried` runs of so many settings gave these values: those
     /// that diverged are missing, and count nevertheless.
     pub fn more(&self, values: &[f64], tried: usize, settings: usize) -> usize {
-        let left = (self.most * settings).saturating_sub(tried);
+        let left = (self.max_seeds * settings).saturating_sub(tried);
         if self.is_reached(values) || left == 0 {
             return 0;
         }
@@ -102,10 +107,10 @@ pub fn average_over(
     observer: &mut dyn Observer,
 ) -> Result<(Table, Summary)> {
     let Average { goal, .. } = average;
-    if !(goal.until > 0.0 && goal.start >= 2 && goal.start <= goal.most) {
+    if !(goal.until > 0.0 && goal.start >= 2 && goal.start <= goal.max_seeds) {
         return Err(Error::invalid(format!(
-            "average_over: expected until above 0 and 2 ≤ start ≤ most, found until {}, start {} and most {}",
-            goal.until, goal.start, goal.most
+            "average_over: expected until above 0 and 2 ≤ start ≤ max_seeds, found until {}, start {} and max_seeds {}",
+            goal.until, goal.start, goal.max_seeds
         )));
     }
     // Before anything is trained.
@@ -169,7 +174,7 @@ pub fn average_over(
             let had = members.iter().map(|&setting| tried[setting]).sum();
             let wanted = goal.more(&group.values, had, members.len()).div_ceil(members.len().max(1));
             for &setting in members {
-                more[setting] = wanted.min(goal.most.saturating_sub(tried[setting])).max(more[setting]);
+                more[setting] = wanted.min(goal.max_seeds.saturating_sub(tried[setting])).max(more[setting]);
             }
         }
         if more.iter().all(|&more| more == 0) {
@@ -269,7 +274,7 @@ mod tests {
     use super::*;
     use crate::rng::{Rng, Stream};
 
-    const GOAL: Goal = Goal { until: 0.1, relative: false, start: 4, most: 64 };
+    const GOAL: Goal = Goal { until: 0.1, relative: false, start: 4, max_seeds: 64 };
 
     #[test]
     fn more_values_are_wanted_until_the_mean_is_precise() {

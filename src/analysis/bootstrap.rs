@@ -24,6 +24,9 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::rng::{Rng, Stream};
 
+/// Draws of a bootstrap at most: more would tell nothing more, and all are kept in memory.
+pub(super) const MOST_DRAWS: i64 = 1_000_000;
+
 /// What lies outside a 95 % interval at each end.
 pub(super) const TAIL: f64 = 0.025;
 

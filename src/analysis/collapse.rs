@@ -17,15 +17,50 @@ use std::collections::BTreeMap;
 use nalgebra::{DMatrix, DVector};
 use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 
+use super::function::{METRIC, TableFunction, table_of};
 use super::groups::{Point, Verdict, by_temperature, numbered, one_row_per_run, points};
 use super::noncentral::noncentrality;
 use crate::error::{Error, Result};
-use crate::table::Table;
+use crate::table::{Cell, Table};
 
 /// Settings that differ by as much as a run by chance.
 const AS_SEEDS: f64 = 1.0;
 /// The interval of the effect holds this share.
 const CONFIDENCE: f64 = 0.95;
+
+pub(super) const ENTRY: TableFunction = TableFunction {
+    name: "collapse",
+    table: "steady",
+    returns: "Table",
+    doc: "Whether runs of different lr and batch lie together where their temperatures are equal (section 3.2 of \
+          the paper), for the gap: a test (F, p) and the spread of settings in units of that of runs (`effect`, \
+          with a 95 % interval). It holds where the interval is below 1 and fails where it is above. `paired`: \
+          settings share their seeds, and the unit is the spread of runs about what their seed does to all \
+          settings.",
+    example: r#"let runs = sweep(#{
+    data: digits().take(200), model: linear(), optimizer: sgd(#{ weight_decay: 0.1 }),
+    lr: [0.1, 0.2, 0.4], batch: [10, 20], seed: 1..=3, epochs: 30,
+}).run("results/demo");
+collapse(runs.steady())"#,
+    options: &[METRIC],
+    call: |steady, given| {
+        let found = collapse(steady, &given.text("y")?)?;
+        let row = [
+            ("metric", Cell::Text(found.metric)),
+            ("verdict", Cell::Text(found.verdict.name().to_owned())),
+            ("effect", Cell::number(found.effect)),
+            ("low", Cell::number(found.effect_low)),
+            ("high", Cell::number(found.effect_high)),
+            ("f", Cell::number(found.f)),
+            ("p", Cell::number(found.p)),
+            ("temperatures", Cell::Int(found.temperatures as i64)),
+            ("settings", Cell::Int(found.settings as i64)),
+            ("runs", Cell::Int(found.runs as i64)),
+            ("paired", Cell::Bool(found.paired)),
+        ];
+        table_of(row.each_ref().map(|(name, _)| *name), vec![row.map(|(_, cell)| cell)])
+    },
+};
 
 /// What the test found for one metric.
 #[derive(Clone, Debug, PartialEq)]
@@ -200,7 +235,6 @@ pub fn collapse(steady: &Table, metric: &str) -> Result<Collapse> {
 mod tests {
     use super::*;
     use crate::rng::{Rng, Stream};
-    use crate::table::Cell;
 
     const SD: f64 = 0.01;
 

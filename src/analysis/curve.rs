@@ -7,6 +7,18 @@ use nalgebra::storage::Owned;
 use nalgebra::{DMatrix, DVector, Dyn};
 
 use crate::error::{Error, Result};
+use crate::options::{DefaultValue, Kind, Opt};
+
+/// The options of `curve_fit`.
+pub const CURVE_OPTIONS: &[Opt] = &[Opt::new(
+    "sigma",
+    Kind::List(&Kind::NUMBER),
+    DefaultValue::Absent("equal"),
+    "the error of each point, up to a common factor",
+)];
+
+/// Parameters of a formula at most: the normal equations of more cannot be interrupted.
+const MOST_FITTED: usize = 100;
 
 /// Fitted parameters with their standard errors, from s² (JᵀJ)⁻¹ with s² = SSR / (n − p), as SciPy's `curve_fit`.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +62,7 @@ pub(super) fn is_constant(values: &[f64]) -> bool {
 /// A formula: x and parameters to y.
 pub type Formula<'a> = dyn FnMut(f64, &[f64]) -> Result<f64> + 'a;
 
-struct Problem<'a, 'f> {
+struct Residuals<'a, 'f> {
     formula: RefCell<&'a mut Formula<'f>>,
     /// The first error of the formula.
     error: RefCell<Option<Error>>,
@@ -77,7 +89,7 @@ struct Difference {
     seen: f64,
 }
 
-impl Problem<'_, '_> {
+impl Residuals<'_, '_> {
     /// The curve in units of the points' errors.
     fn curve(&self, p: &[f64]) -> Option<DVector<f64>> {
         let mut formula = self.formula.borrow_mut();
@@ -173,7 +185,7 @@ impl Problem<'_, '_> {
     }
 }
 
-impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_, '_> {
+impl LeastSquaresProblem<f64, Dyn, Dyn> for Residuals<'_, '_> {
     type ResidualStorage = Owned<f64, Dyn>;
     type JacobianStorage = Owned<f64, Dyn, Dyn>;
     type ParameterStorage = Owned<f64, Dyn>;
@@ -237,6 +249,12 @@ pub fn curve_fit(
     start: &[f64],
     sigma: Option<&[f64]>,
 ) -> Result<CurveFit> {
+    if start.len() > MOST_FITTED {
+        return Err(Error::invalid(format!(
+            "curve_fit: p0: expected at most {MOST_FITTED} parameters, found {}",
+            start.len()
+        )));
+    }
     if x.len() != y.len() || x.len() <= start.len() || start.is_empty() {
         return Err(Error::invalid(format!(
             "curve_fit: expected as many xs as ys and more of them than parameters, found {}, {} and {}",
@@ -256,7 +274,7 @@ pub fn curve_fit(
             x.len()
         )));
     }
-    let problem = Problem {
+    let residuals = Residuals {
         formula: RefCell::new(formula),
         error: RefCell::default(),
         x,
@@ -264,7 +282,7 @@ pub fn curve_fit(
         sigma,
         p: DVector::from_column_slice(start),
     };
-    let (solved, report) = LevenbergMarquardt::new().with_patience(1000).minimize(problem);
+    let (solved, report) = LevenbergMarquardt::new().with_patience(1000).minimize(residuals);
     if let Some(error) = solved.error.borrow_mut().take() {
         return Err(error);
     }

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::bootstrap::fit_gap_bootstrap;
+use super::bootstrap::{MOST_DRAWS, fit_gap_bootstrap};
 use super::fit::{GapFit, fit_gap};
+use super::function::{Estimates, TableFunction};
 use super::groups::{SEEDS, keys, one_row_per_run};
 use crate::error::{Error, Result};
 use crate::interrupt::{check, check_at};
+use crate::options::{DefaultValue, Given, Kind, Opt};
 use crate::table::{Cell, Table};
 
 /// What is fitted.
@@ -22,10 +24,93 @@ pub struct FitOptions {
     pub seed: i64,
 }
 
+/// The columns of Eq. 1.
+const TEMPERATURE: &str = "temperature";
+const GAP: &str = "gap";
+
+impl FitOptions {
+    fn read(given: &Given) -> Result<Self> {
+        Ok(Self {
+            x: given.text("x")?,
+            y: given.text("y")?,
+            bootstrap: given.count("bootstrap")?,
+            seed: given.integer("seed")?,
+        })
+    }
+}
+
 impl Default for FitOptions {
     fn default() -> Self {
-        Self { x: "temperature".to_owned(), y: "gap".to_owned(), bootstrap: 0, seed: 1 }
+        Self { x: TEMPERATURE.to_owned(), y: GAP.to_owned(), bootstrap: 0, seed: 1 }
     }
+}
+
+pub(super) const ENTRY: TableFunction = TableFunction {
+    name: "fit_gap",
+    table: "table",
+    returns: "any",
+    doc: "Fits the paper's Eq. 1, gap = (a/T + b) exp(−T/c) with positive a, b, c, to the columns `temperature` \
+          and `gap`, or to others. With `bootstrap` the fit has intervals; with `by` it is a table of fits.",
+    example: r#"let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+fit_gap(steady)"#,
+    options: &[
+        Opt::new("x", Kind::Column, DefaultValue::Text(TEMPERATURE), "the column of temperatures"),
+        Opt::new("y", Kind::Column, DefaultValue::Text(GAP), "the column to fit"),
+        Opt::new(
+            "by",
+            Kind::Column,
+            DefaultValue::Absent(""),
+            "a column: a table with a fit for each of its values, and one for all rows (null)",
+        ),
+        Opt::new(
+            "bootstrap",
+            Kind::Integer(0, MOST_DRAWS),
+            DefaultValue::Integer(0),
+            "fits to data drawn again, for 95 % intervals, such as 1000; with 0 there are none",
+        ),
+        Opt::new("seed", Kind::INTEGER, DefaultValue::Integer(1), "what decides the draws"),
+    ],
+    call: |table, given| {
+        let options = FitOptions::read(given)?;
+        match given.given_text("by")? {
+            None => fit_columns(table, &options).map(|fit| Estimates::Fit(Box::new(fit))),
+            Some(by) => fits(&by, fit_by(table, &by, &options)?, options.bootstrap > 0).map(Estimates::Table),
+        }
+    },
+};
+
+/// A row per fit; `problem` says why there is none, or what the data do not show.
+fn fits(by: &str, groups: Vec<GroupFit>, intervals: bool) -> Result<Table> {
+    let names = ["a", "b", "c", "a_error", "b_error", "c_error", "r2"];
+    let bounds = ["a_low", "a_high", "b_low", "b_high", "c_low", "c_high"];
+    let bounds = if intervals { &bounds[..] } else { &[] };
+    let names: Vec<String> = [by]
+        .iter()
+        .chain(&names)
+        .chain(bounds)
+        .chain(&["n", "problem"])
+        .map(|&name| name.to_owned())
+        .collect();
+    let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
+    for group in groups {
+        let mut row = vec![group.value];
+        if let Ok(fit) = &group.fit {
+            let numbers = [fit.a, fit.b, fit.c, fit.a_error, fit.b_error, fit.c_error, fit.r2];
+            row.extend(numbers.map(Cell::number));
+            if let Some(bootstrap) = &fit.bootstrap {
+                let ends = (0..3).map(|k| bootstrap.interval(k)).flat_map(|(low, high)| [low, high]);
+                row.extend(ends.map(Cell::number));
+            }
+        }
+        row.resize(names.len() - 2, Cell::Null);
+        row.push(Cell::Int(group.n as i64));
+        row.push(match group.fit {
+            Ok(fit) => fit.remark().map_or(Cell::Null, |remark| Cell::Text(remark.to_owned())),
+            Err(error) => Cell::Text(error.to_string()),
+        });
+        columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
+    }
+    Table::from_cells(&names, &columns)
 }
 
 /// The fit to one group of rows.

@@ -11,6 +11,7 @@ mod epochs;
 mod fit;
 mod fit_by;
 mod format;
+mod function;
 mod groups;
 mod isotonic;
 mod kendall;
@@ -29,15 +30,27 @@ pub use alternatives::{Alternative, alternatives};
 pub use average::{Average, Goal, average_over};
 pub use bootstrap::{Bootstrap, fit_gap_bootstrap};
 pub use collapse::{Collapse, collapse};
-pub use curve::{CurveFit, Formula, curve_fit};
+pub use curve::{CURVE_OPTIONS, CurveFit, Formula, curve_fit};
 pub use epochs::paper_epochs;
 #[cfg(feature = "script")]
 pub(crate) use fit::SPREADLESS;
 pub use fit::{GapFit, fit_gap};
 pub use fit_by::{FitOptions, GroupFit, fit_by, fit_columns};
+pub use function::{Estimates, TableFunction};
 pub use groups::Verdict;
 pub use predictions::{Prediction, PredictionOptions, predictions};
 pub use runs::last_quarter;
 pub use stationarity::stationarity;
-pub use steady::{Statistic, SteadyOptions, steady};
-pub use variance::{Share, variance};
+pub use steady::{STEADY_OPTIONS, Statistic, SteadyOptions, steady};
+pub use variance::{VarianceShare, variance};
+
+/// The functions of a table that scripts call, in the order of help. Each has a file of its own.
+pub const FUNCTIONS: &[TableFunction] = &[
+    steady::ENTRY,
+    fit_by::ENTRY,
+    predictions::ENTRY,
+    collapse::ENTRY,
+    variance::ENTRY,
+    alternatives::ENTRY,
+    stationarity::ENTRY,
+];

@@ -14,8 +14,10 @@
 //! What a seed does at all temperatures alike is left in the spread of each; that makes comparisons careful rather than bold.
 
 use super::alternatives::{EQ1, INVERSE, ISOTONIC, alternatives};
+use super::bootstrap::MOST_DRAWS;
 use super::curve::is_constant;
 use super::format::{chance, percent, short};
+use super::function::{TableFunction, table_of};
 use super::groups::{Levels, Verdict, one_kind, points};
 use super::isotonic::rising;
 use super::kendall::Kendall;
@@ -23,7 +25,8 @@ use super::lack_of_fit::lack_of_fit;
 use super::optimum::optimum;
 use super::variable_projection::Mean;
 use crate::error::{Error, Result};
-use crate::table::{Table, number};
+use crate::options::{Bounds, DefaultValue, Given, Kind, Opt};
+use crate::table::{Cell, Table, number};
 
 /// A curve that explains this share of the variance of the means that any monotone curve can explain follows them, however small
 /// the spread of the runs.
@@ -44,11 +47,76 @@ pub struct PredictionOptions {
     pub seed: i64,
 }
 
-impl Default for PredictionOptions {
-    fn default() -> Self {
-        Self { level: 0.05, draws: 2000, seed: 1 }
+impl PredictionOptions {
+    const DEFAULT: Self = Self { level: 0.05, draws: 2000, seed: 1 };
+
+    fn read(given: &Given) -> Result<Self> {
+        Ok(Self { level: given.number("level")?, draws: given.count("draws")?, seed: given.integer("seed")? })
     }
 }
+
+impl Default for PredictionOptions {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+pub(super) const ENTRY: TableFunction = TableFunction {
+    name: "predictions",
+    table: "steady",
+    returns: "Table",
+    doc: "The paper's predictions A, B and C (section 3.1) on a steady-state table, a row each: `verdict` (holds, \
+          fails, undecided) and `says`, in words. `value` is Kendall's tau with T (A, C) or the best T (B, with \
+          its 95 % interval `low`, `high`); `p` the probability of data that speak so strongly for the prediction \
+          where it is wrong: of such a fall (A), an optimum within the range (B), such a rise (C). `left_out` are \
+          runs whose metric is not finite. Of one row per run: `.steady()` first.",
+    example: r#"let runs = sweep(#{
+    data: digits().take(200), model: linear(), optimizer: sgd(#{ weight_decay: 0.1 }),
+    lr: [0.1, 0.2, 0.4], batch: [10, 20], seed: 1..=3, epochs: 30,
+}).run("results/demo");
+let steady = runs.steady();
+predictions(steady).select(["prediction", "metric", "verdict", "p", "says"])"#,
+    options: &[
+        Opt::new(
+            "level",
+            Kind::Number(Bounds { low: 0.0, above: true, high: 0.5, below: true }),
+            DefaultValue::Number(PredictionOptions::DEFAULT.level),
+            "the level of the tests",
+        ),
+        Opt::new(
+            "draws",
+            Kind::Integer(100, MOST_DRAWS),
+            DefaultValue::Integer(PredictionOptions::DEFAULT.draws as i64),
+            "draws of the bootstrap for the optimum's interval",
+        ),
+        Opt::new(
+            "seed",
+            Kind::INTEGER,
+            DefaultValue::Integer(PredictionOptions::DEFAULT.seed),
+            "what decides them",
+        ),
+    ],
+    call: |steady, given| {
+        let row = |found: Prediction| {
+            [
+                Cell::Text(found.name.to_owned()),
+                Cell::Text(found.metric.to_owned()),
+                Cell::Text(found.verdict.name().to_owned()),
+                Cell::number(found.value),
+                Cell::number(found.low),
+                Cell::number(found.high),
+                Cell::number(found.p),
+                Cell::Int(found.runs as i64),
+                Cell::Int(found.left_out as i64),
+                Cell::Text(found.says),
+            ]
+        };
+        let names =
+            ["prediction", "metric", "verdict", "value", "low", "high", "p", "runs", "left_out", "says"];
+        let found = predictions(steady, &PredictionOptions::read(given)?)?;
+        table_of(names, found.into_iter().map(row).collect())
+    },
+};
 
 /// One verdict.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,9 +12,34 @@
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
+use super::function::{Estimates, TableFunction};
 use super::runs::by_run;
 use crate::error::{Error, Result};
+use crate::options::{Bounds, DefaultValue, Kind, Opt};
 use crate::table::{Cell, Table};
+
+pub(super) const ENTRY: TableFunction = TableFunction {
+    name: "stationarity",
+    table: "epochs",
+    returns: "Table",
+    doc: "Whether runs are at rest, by the stationarity relations of Appendix A (Eqs. 33 to 37) on what was \
+          measured along them: both sides averaged over the measured epochs of the last half (five at least), \
+          with standard errors, and a `verdict`: at rest, moving or undecided; of Eq. 33, how fast |θ|² changes, \
+          equal or differs. Train with `measure: [\"gradient\", \"hessian\"]`; the relations are plain SGD's with \
+          a constant schedule and order: \"replacement\", and `note` says where that is not so.",
+    example: r#"let runs = sweep(#{
+    data: digits().take(200), model: linear(), optimizer: sgd(#{ weight_decay: 0.1 }), order: "replacement",
+    lr: [0.05, 0.1], batch: 10, epochs: 30, measure: #{ what: ["gradient", "hessian"], every: 1 },
+}).run("results/demo");
+stationarity(runs).select(["temperature", "equation", "left", "right", "residual_error", "verdict"])"#,
+    options: &[Opt::new(
+        "last",
+        Kind::Number(Bounds { low: 0.0, above: true, high: 1.0, below: false }),
+        DefaultValue::Number(0.5),
+        "the share of a run whose measured epochs are averaged",
+    )],
+    call: |epochs, given| stationarity(epochs, given.number("last")?).map(Estimates::Table),
+};
 
 /// Measured epochs of which an average and its error are made, at least.
 const LEAST: usize = 5;
@@ -228,20 +253,19 @@ pub fn stationarity(epochs: &Table, share: f64) -> Result<Table> {
             let side = |k: usize| sides.iter().map(|sides| sides[k]).collect::<Vec<_>>();
             let (left, right) = (mean_in_time(&side(0)), mean_in_time(&side(1)));
             let apart = mean_in_time(&sides.iter().map(|[left, right]| left - right).collect::<Vec<_>>());
-            let float = |value: f64| if value.is_nan() { Cell::Null } else { Cell::Float(value) };
             rows.push(vec![
                 Cell::Text(ids[first].clone()),
-                float(at(first).get("temperature")),
-                float(at(first).get("lr")),
+                Cell::number(at(first).get("temperature")),
+                Cell::number(at(first).get("lr")),
                 Cell::Int(at(first).get("batch") as i64),
                 Cell::Text(equation.to_owned()),
                 Cell::Text(says.to_owned()),
-                float(left.value),
-                float(left.error),
-                float(right.value),
-                float(right.error),
-                float(apart.value),
-                float(apart.error),
+                Cell::number(left.value),
+                Cell::number(left.error),
+                Cell::number(right.value),
+                Cell::number(right.error),
+                Cell::number(apart.value),
+                Cell::number(apart.error),
                 Cell::Text(verdict(&apart, left.value.abs().max(right.value.abs())).to_owned()),
                 Cell::Int(sides.len() as i64),
                 Cell::Text(note.clone()),

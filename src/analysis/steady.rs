@@ -6,9 +6,11 @@ use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch
 use arrow::compute::take;
 
 use super::drift::Drift;
+use super::function::{Estimates, TableFunction};
 use super::runs::by_run;
 use super::spikes::{SPIKY_BATCH, end_before_spike};
 use crate::error::{Error, Result};
+use crate::options::{Bounds, DefaultValue, Given, Kind, Opt};
 use crate::table::Table;
 use crate::train::QUANTITIES;
 
@@ -56,11 +58,84 @@ pub struct SteadyOptions {
     pub level: f64,
 }
 
-impl Default for SteadyOptions {
-    fn default() -> Self {
-        Self { last: 50, statistic: Statistic::Median, drop_spikes: true, tolerance: 0.05, level: 0.01 }
+impl SteadyOptions {
+    const DEFAULT: Self =
+        Self { last: 50, statistic: Statistic::Median, drop_spikes: true, tolerance: 0.05, level: 0.01 };
+
+    /// Reads them, by the schema [`STEADY_OPTIONS`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Given`].
+    pub fn read(given: &Given) -> Result<Self> {
+        Ok(Self {
+            last: u32::try_from(given.count("last")?).unwrap_or(u32::MAX),
+            statistic: given.choice("statistic", &Statistic::ALL)?,
+            drop_spikes: given.flag("drop_spikes")?,
+            tolerance: given.number("tolerance")?,
+            level: given.number("level")?,
+        })
     }
 }
+
+impl Default for SteadyOptions {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The options of `steady`.
+pub const STEADY_OPTIONS: &[Opt] = &[
+    Opt::new(
+        "last",
+        Kind::AT_LEAST_ONE,
+        DefaultValue::Integer(SteadyOptions::DEFAULT.last as i64),
+        "the last epochs used, no more than the last third of the run",
+    ),
+    Opt::new(
+        "statistic",
+        Kind::Choice(&[("median", "robust against spikes"), ("mean", "")]),
+        DefaultValue::Text("median"),
+        "what is computed over them",
+    ),
+    Opt::new(
+        "drop_spikes",
+        Kind::Flag,
+        DefaultValue::Flag(SteadyOptions::DEFAULT.drop_spikes),
+        "whether a spike at the end of a run is cut off where batches have 1,000 examples or more",
+    ),
+    Opt::new(
+        "tolerance",
+        Kind::Number(Bounds::FROM_ZERO),
+        DefaultValue::Number(SteadyOptions::DEFAULT.tolerance),
+        "a relative drift of the losses over these epochs that counts as none",
+    ),
+    Opt::new(
+        "level",
+        Kind::Number(Bounds::INSIDE_UNIT),
+        DefaultValue::Number(SteadyOptions::DEFAULT.level),
+        "a larger one is none either where noise makes it with this probability",
+    ),
+];
+
+pub(super) const ENTRY: TableFunction = TableFunction {
+    name: "steady",
+    table: "epochs",
+    returns: "Table",
+    doc: "One row per run, its steady state (section 3.2 and Appendix E of the paper): the parameters and the \
+          median of each metric over the last 50 epochs (at most the last third of the run), `epochs_used`, and \
+          whether its losses and accuracies have stopped moving: `converged`, with the larger relative change of \
+          the two losses over these epochs, `drift`. Where the last 7 epochs' train loss is above that of the \
+          last 25, at batches of 1,000 or more, the run's end moves back to where that begins: `spiked`, by \
+          `epochs_cut`. That happens to every other healthy run, by a few epochs.",
+    example: r#"let runs = sweep(#{
+    data: digits().take(200), model: linear(), optimizer: sgd(#{ weight_decay: 0.1 }),
+    lr: [0.1, 0.2, 0.4], batch: 20, epochs: 30,
+}).run("results/demo");
+runs.steady().select(["temperature", "gap", "epochs_used", "converged", "drift"])"#,
+    options: STEADY_OPTIONS,
+    call: |epochs, given| steady(epochs, &SteadyOptions::read(given)?).map(Estimates::Table),
+};
 
 /// The drift of a run is that of its losses.
 const LOSSES: [&str; 2] = ["train_loss", "test_loss"];

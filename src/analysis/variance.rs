@@ -12,13 +12,43 @@
 
 use std::collections::BTreeMap;
 
+use super::function::{METRIC, TableFunction, table_of};
 use super::groups::{SEEDS, keys, mean, one_row_per_run, setting_names};
 use crate::error::{Error, Result};
-use crate::table::Table;
+use crate::table::{Cell, Table};
+
+pub(super) const ENTRY: TableFunction = TableFunction {
+    name: "variance",
+    table: "steady",
+    returns: "Table",
+    doc: "How much of the gap's spread comes from the split, the initial weights and the order of the examples \
+          (the averages of the paper's section 2.1): `share` with what a seed does together with others, `alone` \
+          without; and from their interactions. The sweep varies them apart: seed: #{split: 1..=3, init: 1..=3, \
+          order: 1..=3}, or two of the three.",
+    example: r#"let runs = sweep(#{
+    data: digits().take(200), model: linear(), lr: 0.1, batch: 20,
+    seed: #{ split: 1..=3, init: 1..=3, order: 1..=2 }, epochs: 10,
+}).run("results/demo");
+variance(runs.steady())"#,
+    options: &[METRIC],
+    call: |steady, given| {
+        let row = |found: VarianceShare| {
+            [
+                Cell::Text(found.source.to_owned()),
+                Cell::number(found.variance),
+                Cell::number(found.share),
+                Cell::number(found.alone),
+                Cell::Int(found.pairs as i64),
+            ]
+        };
+        let found = variance(steady, &given.text("y")?)?;
+        table_of(["source", "variance", "share", "alone", "pairs"], found.into_iter().map(row).collect())
+    },
+};
 
 /// What one seed brings.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Share {
+pub struct VarianceShare {
     /// The seed's stream: split, init, order; `interactions` of them, or `all` of them.
     pub source: &'static str,
     /// The variance that it brings, with its interactions; NaN where no pair of runs differs in it alone.
@@ -35,7 +65,7 @@ pub struct Share {
 const SOURCES: [&str; 3] = ["split", "init", "order"];
 
 /// The variance of a column of a steady-state table by seeds; only runs that are equal in everything else are compared.
-pub fn variance(steady: &Table, metric: &str) -> Result<Vec<Share>> {
+pub fn variance(steady: &Table, metric: &str) -> Result<Vec<VarianceShare>> {
     one_row_per_run("variance", steady)?;
     let values = steady.floats(metric)?;
     let seeds = SEEDS.iter().map(|name| keys(steady, &[name])).collect::<Result<Vec<_>>>()?;
@@ -76,7 +106,7 @@ pub fn variance(steady: &Table, metric: &str) -> Result<Vec<Share>> {
             "variance: runs that differ in their seeds have the same `{metric}`: there is no variance to share out"
         )));
     }
-    let mut shares: Vec<Share> = SOURCES
+    let mut shares: Vec<VarianceShare> = SOURCES
         .into_iter()
         .enumerate()
         .map(|(k, source)| {
@@ -87,14 +117,20 @@ pub fn variance(steady: &Table, metric: &str) -> Result<Vec<Share>> {
                 _ if all == own => 1.0,
                 _ => 1.0 - half(all & !own) / whole,
             };
-            Share { source, variance, share: variance / whole, alone, pairs: differences[own].len() }
+            VarianceShare { source, variance, share: variance / whole, alone, pairs: differences[own].len() }
         })
         .collect();
     let known: f64 = (0..SEEDS.len()).filter(|k| all >> k & 1 == 1).map(|k| shares[k].alone).sum();
     let rest = 1.0 - known;
     let nan = f64::NAN;
-    shares.push(Share { source: "interactions", variance: rest * whole, share: nan, alone: rest, pairs: 0 });
-    shares.push(Share {
+    shares.push(VarianceShare {
+        source: "interactions",
+        variance: rest * whole,
+        share: nan,
+        alone: rest,
+        pairs: 0,
+    });
+    shares.push(VarianceShare {
         source: "all",
         variance: whole,
         share: 1.0,
@@ -108,7 +144,6 @@ pub fn variance(steady: &Table, metric: &str) -> Result<Vec<Share>> {
 mod tests {
     use super::*;
     use crate::rng::{Rng, Stream};
-    use crate::table::Cell;
 
     const LEVELS: usize = 7;
 

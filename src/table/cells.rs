@@ -27,6 +27,11 @@ pub enum Cell {
 }
 
 impl Cell {
+    /// A float; no value where it is not a number.
+    pub fn number(value: f64) -> Self {
+        if value.is_nan() { Self::Null } else { Self::Float(value) }
+    }
+
     /// The value of a column at a row, which must exist.
     pub fn of(column: &ArrayRef, row: usize) -> Self {
         Self::all(&column.slice(row, 1)).pop().unwrap_or(Self::Null)

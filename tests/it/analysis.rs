@@ -125,7 +125,7 @@ const SMALL: &str = "#{ data: digits().take(200), train: 100, test: 50, model: l
 fn averages_are_as_precise_as_wanted_and_made_once() {
     let lab = Lab::new();
     let script = format!(
-        "let t = average_over({SMALL}, #{{ until: 0.02, relative: true, metric: \"test_loss\", start: 2, most: 12, dir: \"out\" }}); \
+        "let t = average_over({SMALL}, #{{ until: 0.02, relative: true, metric: \"test_loss\", start: 2, max_seeds: 12, dir: \"out\" }}); \
          print(t.columns); print(t.rows()); \
          let s = results(\"out\").steady(); \
          print(s.group([\"lr\"], [\"avg(test_loss) as mean\", \"stddev(test_loss) / sqrt(count(*)) as error\", \"count(*) as n\"]).rows()); \
@@ -163,7 +163,8 @@ fn averages_are_as_precise_as_wanted_and_made_once() {
     assert_eq!((again.code, &again.stdout), (Some(0), &run.stdout), "{}", again.stderr);
     assert_eq!(lab.metrics(), before);
     // More precision goes on from what there is.
-    let more = lab.script(&script.replace("until: 0.02", "until: 0.01").replace("most: 12", "most: 14"));
+    let more =
+        lab.script(&script.replace("until: 0.02", "until: 0.01").replace("max_seeds: 12", "max_seeds: 14"));
     assert_eq!(more.code, Some(0), "{}", more.stderr);
     assert!(lab.metrics().len() > before.len() && before.iter().all(|file| lab.metrics().contains(file)));
     // Another sweep's folder is refused.
@@ -185,13 +186,14 @@ fn averages_within_a_column_and_their_mistakes() {
     for (change, says) in [
         (("until: 1e-9", "untli: 1"), "did you mean `until`"),
         (("until: 1e-9, ", ""), "`until` is missing"),
-        (("until: 1e-9", "until: 0"), "until above 0"),
-        (("start: 2", "start: 1"), "2 ≤ start ≤ most"),
+        (("until: 1e-9", "until: 0"), "until: expected a number > 0"),
+        (("start: 2", "start: 1"), "start: expected an integer ≥ 2"),
+        (("start: 2", "start: 4"), "2 ≤ start ≤ max_seeds"),
         (("epochs: 12", "epochs: 12, seed: 1..=3"), "the first seed"),
         (("metric: \"test_loss\"", "metric: \"test_los\""), "did you mean `test_loss`"),
     ] {
         let script = format!(
-            "average_over({SMALL}, #{{ until: 1e-9, metric: \"test_loss\", start: 2, most: 3, dir: \"out\" }});"
+            "average_over({SMALL}, #{{ until: 1e-9, metric: \"test_loss\", start: 2, max_seeds: 3, dir: \"out\" }});"
         );
         let run = lab.script(&script.replace(change.0, change.1));
         assert!(run.code == Some(1) && run.stderr.contains(says), "{change:?}: {}", run.stderr);

@@ -208,7 +208,7 @@ pub fn large_option(function: &str, option: &str) -> Option<&'static str> {
         (_, "metric") => "letters",
         (_, "by") => "\"run_id\"",
         (_, "start") => "1_000_000",
-        (_, "most") => "1_000_000_000_000",
+        (_, "max_seeds") => "1_000_000_000_000",
         ("average_over", "dir") => "letters",
         (_, "steady" | "run") => "#{}",
         ("slurm", _) => "1_000_000_000_000",

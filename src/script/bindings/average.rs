@@ -5,29 +5,66 @@ use std::path::Path;
 use rhai::Map;
 use rhai::plugin::*;
 
-use super::analysis::steady_options;
 use super::sweeps::{Executor, problems, run_options};
-use crate::analysis::{Average, Goal, SteadyOptions, average_over as average};
+use crate::analysis::{Average, Goal, STEADY_OPTIONS, SteadyOptions, average_over as average};
 use crate::error::{Error, Result};
-use crate::script::convert::{
-    Scripted, at, count, describe, flag, handle, integer, known_keys, number, path, raise, text, texts,
-};
+use crate::options::{Bounds, DefaultValue, Kind, Opt};
+use crate::script::convert::{Scripted, at, describe, given, handle, integer, path, raise};
 use crate::script::options::expand;
 use crate::script::session::Session;
 use crate::table::Table;
 
-/// The options of `average_over`, with their meanings.
-pub(super) const AVERAGE_OPTIONS: [(&str, &str); 9] = [
-    ("until", "the standard error of the mean that is small enough, in the metric's units; required"),
-    ("relative", "true: `until` is in units of the mean; default false"),
-    ("metric", "a column of the steady-state table; default \"gap\""),
-    ("by", "columns within whose values runs are averaged, such as \"temperature\"; default each setting"),
-    ("start", "seeds of every setting to begin with; default 4"),
-    ("most", "seeds of a setting at most; default 64"),
-    ("dir", "the folder of the sweep; required"),
-    ("steady", "options of steady(#{…}) for the metric"),
-    ("run", "options of run(dir, #{…}): jobs, device, checkpoint_every, retry"),
+/// The options of `average_over`. It is no entry of the list of `analysis/`: it runs a sweep's options.
+pub(super) const OPTIONS: &[Opt] = &[
+    Opt::new(
+        "until",
+        Kind::Number(Bounds::POSITIVE),
+        DefaultValue::Required,
+        "the standard error of the mean that is small enough, in the metric's units",
+    ),
+    Opt::new(
+        "relative",
+        Kind::Flag,
+        DefaultValue::Flag(Goal::DEFAULT.relative),
+        "whether `until` is in units of the mean",
+    ),
+    Opt::new("metric", Kind::Column, DefaultValue::Text("gap"), "a column of the steady-state table"),
+    Opt::new(
+        "by",
+        Kind::List(&Kind::Column),
+        DefaultValue::Absent("each setting"),
+        "columns within whose values runs are averaged",
+    ),
+    Opt::new(
+        "start",
+        Kind::Integer(2, i64::MAX),
+        DefaultValue::Integer(Goal::DEFAULT.start as i64),
+        "seeds of every setting to begin with",
+    ),
+    Opt::new(
+        "max_seeds",
+        Kind::Integer(2, i64::MAX),
+        DefaultValue::Integer(Goal::DEFAULT.max_seeds as i64),
+        "seeds of a setting at most",
+    )
+    .formerly("most"),
+    Opt::new("dir", Kind::Text, DefaultValue::Required, "the folder of the sweep"),
+    Opt::new(
+        "steady",
+        Kind::Map(STEADY_OPTIONS),
+        DefaultValue::Absent(""),
+        "options of steady for the metric",
+    ),
+    Opt::new(
+        RUN,
+        Kind::Map(&[]),
+        DefaultValue::Absent(""),
+        "options of run: jobs, device, checkpoint_every, retry",
+    ),
 ];
+
+/// The option that is handed on to the sweep, which reads it.
+const RUN: &str = "run";
 
 /// What is averaged, where, and how it is run.
 struct Asked {
@@ -37,30 +74,23 @@ struct Asked {
 }
 
 fn asked(first_seed: i64, options: &Map) -> Result<Asked> {
-    known_keys("average_over", options, AVERAGE_OPTIONS.map(|(name, _)| name))?;
-    let (mut goal, mut metric, mut by, mut steady) =
-        (Goal::default(), "gap".to_owned(), Vec::new(), SteadyOptions::default());
-    let (mut dir, mut run) = (None, Map::new());
-    let map = |key: &str, value| handle::<Map>(key, "a map of options", value);
-    for (key, value) in options {
-        match key.as_str() {
-            "until" => goal.until = number(key, value)?,
-            "relative" => goal.relative = flag(key, value)?,
-            "metric" => metric = text(key, value)?,
-            "by" => by = texts(key, value)?,
-            "start" => goal.start = count(key, value)?,
-            "most" => goal.most = count(key, value)?,
-            "dir" => dir = Some(path(&text(key, value)?)),
-            "steady" => steady = steady_options(&map(key, value)?)?,
-            _ => run = map(key, value)?,
-        }
-    }
-    let missing = |key: &str| Error::invalid(format!("average_over: the option `{key}` is missing"));
-    if !options.contains_key("until") {
-        return Err(missing("until"));
-    }
-    let average = Average { goal, metric, by, first_seed, steady };
-    Ok(Asked { average, dir: dir.ok_or_else(|| missing("dir"))?, run })
+    let mut options = options.clone();
+    let run = options.remove(RUN).map(|run| handle::<Map>(RUN, "a map of options", &run)).transpose()?;
+    let given = given("average_over", OPTIONS, &options)?;
+    let goal = Goal {
+        until: given.number("until")?,
+        relative: given.flag("relative")?,
+        start: given.count("start")?,
+        max_seeds: given.count("max_seeds")?,
+    };
+    let average = Average {
+        goal,
+        metric: given.text("metric")?,
+        by: given.texts("by")?,
+        first_seed,
+        steady: SteadyOptions::read(&given.map("steady")?)?,
+    };
+    Ok(Asked { average, dir: path(&given.text("dir")?), run: run.unwrap_or_default() })
 }
 
 /// The options of the sweep without their seed, and the first seed.
@@ -107,7 +137,7 @@ fn averaged(context: &NativeCallContext, sweep: &Map, options: &Map) -> Scripted
 pub mod functions {
     /// Averages over data sets and runs (section 2.1 of the paper): runs a sweep's options with more and more seeds, each with its own
     /// split, weights and order, until the standard error of the mean of a steady-state metric is at most `until` in each setting, or
-    /// `most` seeds are reached: average_over(#{data: digits(), …}, #{until: 0.01, dir: "results/x"}). A row per setting: `mean`,
+    /// `max_seeds` are reached: average_over(#{data: digits(), …}, #{until: 0.01, dir: "results/x"}). A row per setting: `mean`,
     /// `standard_error`, `n`, `seeds`, `reached`. What the folder holds counts: the same call again trains nothing.
     ///
     /// ```
@@ -119,5 +149,25 @@ pub mod functions {
     #[rhai_fn(return_raw)]
     pub fn average_over(context: NativeCallContext, sweep: Map, options: Map) -> Scripted<Table> {
         averaged(&context, &sweep, &options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rhai::Dynamic;
+
+    use super::*;
+
+    #[test]
+    fn an_earlier_name_is_the_same_option() {
+        let options = |extra: &[(&str, i64)]| {
+            let needed = [("until", Dynamic::from(0.1)), ("dir", Dynamic::from("out".to_owned()))];
+            let extra = extra.iter().map(|(name, value)| (*name, Dynamic::from(*value)));
+            needed.into_iter().chain(extra).map(|(name, value)| (name.into(), value)).collect::<Map>()
+        };
+        let max_seeds = |extra: &[(&str, i64)]| asked(1, &options(extra)).unwrap().average.goal.max_seeds;
+        assert_eq!([max_seeds(&[("max_seeds", 8)]), max_seeds(&[("most", 8)]), max_seeds(&[])], [8, 8, 64]);
+        let error = asked(1, &options(&[("max_seeds", 8), ("most", 8)])).err().unwrap().to_string();
+        assert!(error.contains("are one option"), "{error}");
     }
 }

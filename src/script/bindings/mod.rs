@@ -8,6 +8,7 @@ mod arrays;
 mod average;
 mod budget;
 mod data;
+mod entries;
 mod help;
 mod jobs;
 mod lab;
@@ -27,6 +28,8 @@ pub(super) use plots::PlotHandle;
 use rhai::{Engine, exported_module};
 pub(super) use sweeps::TrainedRun;
 
+use std::sync::LazyLock;
+
 use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;
 use crate::options::Opt;
@@ -43,7 +46,6 @@ pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
         "start" => {
             return sweeps::EXECUTION_OPTIONS.into_iter().filter(|(name, _)| *name != "on_epoch").collect();
         }
-        "average_over" => &average::AVERAGE_OPTIONS,
         "slurm" => &crate::sweep::slurm::SLURM_OPTIONS,
         "figure" => &pages::FIGURE_OPTIONS,
         "join" => &tables::JOIN_OPTIONS,
@@ -54,7 +56,8 @@ pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
         "synthetic" => &data::SYNTHETIC_OPTIONS,
         "images" => &data::IMAGES_OPTIONS,
         _ => {
-            let analysis = analysis::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list);
+            let analysis =
+                described().iter().find(|(name, _)| *name == call).map(|(_, list)| list.as_slice());
             let analysis = analysis
                 .or_else(|| lab::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list));
             if let Some(model) = MODELS.iter().find(|model| model.name == call) {
@@ -68,6 +71,18 @@ pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
     list.to_vec()
 }
 
+/// Names and meanings of the options that have schemas.
+fn described() -> &'static [(&'static str, Vec<(&'static str, &'static str)>)] {
+    static ALL: LazyLock<Vec<(&str, Vec<(&str, &str)>)>> = LazyLock::new(|| {
+        let meaning = |opt: &Opt| (opt.name, &*String::leak(opt.meaning()));
+        entries::schemas()
+            .into_iter()
+            .map(|(call, schema)| (call, schema.iter().map(meaning).collect()))
+            .collect()
+    });
+    &ALL
+}
+
 /// The calls that take a map of options.
 pub(super) fn calls_with_options() -> Vec<&'static str> {
     let mut calls = vec![
@@ -75,7 +90,6 @@ pub(super) fn calls_with_options() -> Vec<&'static str> {
         "train",
         "run",
         "start",
-        "average_over",
         "slurm",
         "figure",
         "join",
@@ -88,7 +102,7 @@ pub(super) fn calls_with_options() -> Vec<&'static str> {
         "synthetic",
         "images",
     ];
-    calls.extend(analysis::OPTIONS.iter().map(|(name, _)| *name));
+    calls.extend(described().iter().map(|(name, _)| *name));
     calls.extend(lab::OPTIONS.iter().map(|(name, _)| *name));
     calls.extend(MODELS.iter().filter(|model| !model.options.is_empty()).map(|model| model.name));
     calls.extend(OPTIMIZERS.iter().map(|optimizer| optimizer.name));
@@ -101,13 +115,15 @@ pub(super) fn register(engine: &mut Engine) {
     data::add_folders(&mut data_sets);
     let mut models = exported_module!(model::functions);
     model::add_constructors(&mut models);
+    let mut estimates = exported_module!(analysis::functions);
+    analysis::add_functions(&mut estimates);
     for module in [
         data_sets,
         models,
         exported_module!(sweeps::functions),
         exported_module!(jobs::functions),
         exported_module!(tables::functions),
-        exported_module!(analysis::functions),
+        estimates,
         exported_module!(average::functions),
         exported_module!(arguments::functions),
         exported_module!(arrays::functions),
