@@ -26,6 +26,6 @@ mod terminal;
 
 pub use chart::{Chart, Curve};
 pub use draw::{Drawn, png, save, svg};
-pub use figure::{Axis, Figure, Key, Line, LineStyle, Panel, Points, Sample, Tint};
+pub use figure::{Axis, FIGURE_OPTIONS, Figure, Key, Line, LineStyle, Panel, Points, Sample, Tint};
 pub use page::Page;
 pub use terminal::text;

@@ -5,6 +5,7 @@
 mod arguments;
 mod axes;
 mod bindings;
+pub mod catalogue;
 pub mod check;
 mod convert;
 mod foreign_syntax;
@@ -27,7 +28,6 @@ pub mod text;
 pub use arguments::Arguments;
 pub use limits::STACK;
 pub use modules::{ModuleFunction, STDLIB, functions_of};
-pub use options::RUN_OPTIONS;
 pub use output::{Output, Shown, redirect};
 pub(crate) use output::{clear_screen, finish_output, is_open, note_written, output_sink, print, tell};
 pub use painted::Painted;

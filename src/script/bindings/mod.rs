@@ -23,91 +23,13 @@ mod sequences;
 mod sweeps;
 mod tables;
 
+pub(super) use data::{DIVISION_OPTIONS, IMAGES_OPTIONS, SUBSET_OPTIONS, SYNTHETIC_OPTIONS};
+pub(super) use entries::schemas;
 pub(super) use jobs::problem;
+pub(super) use lab::OPTIONS as LAB_OPTIONS;
 pub(super) use plots::PlotHandle;
 use rhai::{Engine, exported_module};
 pub(super) use sweeps::TrainedRun;
-
-use std::sync::LazyLock;
-
-use crate::model::MODELS;
-use crate::optim::OPTIMIZERS;
-use crate::options::Opt;
-
-/// The options of a call that takes a map of them, with their meanings: the one list that help, completion and checking read.
-pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
-    let pairs = |schema: &'static [Opt]| schema.iter().map(|opt| (opt.name, opt.doc)).collect();
-    let list: &[(&str, &str)] = match call {
-        "sweep" | "train" => {
-            return crate::script::RUN_OPTIONS.iter().map(|option| (option.name, option.doc)).collect();
-        }
-        "run" => &sweeps::EXECUTION_OPTIONS,
-        // The function belongs to the script, which goes on meanwhile.
-        "start" => {
-            return sweeps::EXECUTION_OPTIONS.into_iter().filter(|(name, _)| *name != "on_epoch").collect();
-        }
-        "slurm" => &crate::sweep::slurm::SLURM_OPTIONS,
-        "figure" => &pages::FIGURE_OPTIONS,
-        "join" => &tables::JOIN_OPTIONS,
-        "init" => return pairs(model::INIT_OPTIONS),
-        "measure" => return pairs(model::MEASURE_OPTIONS),
-        "split" | "sample" | "fixed" => &data::DIVISION_OPTIONS,
-        "subset" => &data::SUBSET_OPTIONS,
-        "synthetic" => &data::SYNTHETIC_OPTIONS,
-        "images" => &data::IMAGES_OPTIONS,
-        _ => {
-            let analysis =
-                described().iter().find(|(name, _)| *name == call).map(|(_, list)| list.as_slice());
-            let analysis = analysis
-                .or_else(|| lab::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list));
-            if let Some(model) = MODELS.iter().find(|model| model.name == call) {
-                return pairs(model.options);
-            }
-            let optimizer =
-                OPTIMIZERS.iter().find(|optimizer| optimizer.name == call).map(|optimizer| optimizer.options);
-            analysis.or(optimizer).unwrap_or_default()
-        }
-    };
-    list.to_vec()
-}
-
-/// Names and meanings of the options that have schemas.
-fn described() -> &'static [(&'static str, Vec<(&'static str, &'static str)>)] {
-    static ALL: LazyLock<Vec<(&str, Vec<(&str, &str)>)>> = LazyLock::new(|| {
-        let meaning = |opt: &Opt| (opt.name, &*String::leak(opt.meaning()));
-        entries::schemas()
-            .into_iter()
-            .map(|(call, schema)| (call, schema.iter().map(meaning).collect()))
-            .collect()
-    });
-    &ALL
-}
-
-/// The calls that take a map of options.
-pub(super) fn calls_with_options() -> Vec<&'static str> {
-    let mut calls = vec![
-        "sweep",
-        "train",
-        "run",
-        "start",
-        "slurm",
-        "figure",
-        "join",
-        "init",
-        "measure",
-        "split",
-        "sample",
-        "fixed",
-        "subset",
-        "synthetic",
-        "images",
-    ];
-    calls.extend(described().iter().map(|(name, _)| *name));
-    calls.extend(lab::OPTIONS.iter().map(|(name, _)| *name));
-    calls.extend(MODELS.iter().filter(|model| !model.options.is_empty()).map(|model| model.name));
-    calls.extend(OPTIMIZERS.iter().map(|optimizer| optimizer.name));
-    calls
-}
 
 /// Every topic of functions with its module.
 pub(super) fn register(engine: &mut Engine) {

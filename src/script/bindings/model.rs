@@ -13,12 +13,13 @@ use crate::error::{Error, Result};
 use crate::interrupt::leave_behind;
 use crate::model::{MODELS, ModelEntry, Network, load_state};
 use crate::optim::{Adam, Form, OptimizerSpec, Sgd};
-use crate::options::{Bounds, DefaultValue, Kind, Opt};
+use crate::options::DefaultValue;
 use crate::script::convert::{Scripted, at, choice, flag, given, known_keys, number, write_to};
 use crate::script::handles::{ModelHandle, NetworkHandle, OptimizerHandle};
 use crate::script::options::groups;
 use crate::torch::Precision;
-use crate::train::{Group, QUANTITIES, measure_network};
+use crate::train::options::{INIT_OPTIONS, MEASURE_OPTIONS};
+use crate::train::{QUANTITIES, measure_network};
 
 /// Names the types as scripts see them.
 pub(super) fn name_types(engine: &mut rhai::Engine) {
@@ -116,25 +117,6 @@ fn make_model(entry: &'static ModelEntry, options: &Map) -> Result<ModelHandle> 
     Ok(ModelHandle { spec, channels: size("channels")?, classes: size("classes")? })
 }
 
-/// Number formats of a network.
-const PRECISIONS: &[(&str, &str)] = &[("float32", ""), ("tf32", ""), ("bf16", ""), ("float64", "")];
-
-const DATA_SET: Kind = Kind::Handle("Dataset", "a data set such as digits()");
-
-/// The options of model.init(#{…}).
-pub(super) const INIT_OPTIONS: &[Opt] = &[
-    Opt::new("data", DATA_SET, DefaultValue::Absent(""), "the data set whose images it takes"),
-    Opt::new(
-        "channels",
-        Kind::AT_LEAST_ONE,
-        DefaultValue::Absent("3"),
-        "colours of an image, in place of `data`",
-    ),
-    Opt::new("classes", Kind::AT_LEAST_ONE, DefaultValue::Absent("10"), "classes, in place of `data`"),
-    Opt::new("seed", Kind::INTEGER, DefaultValue::Integer(1), "what decides the weights"),
-    Opt::new("precision", Kind::Choice(PRECISIONS), DefaultValue::Text("float32"), "the number format"),
-];
-
 fn make_network(model: &ModelHandle, options: &Map) -> Result<Network> {
     let given = given("init", INIT_OPTIONS, options)?;
     let model = ModelHandle {
@@ -157,30 +139,10 @@ fn make_network(model: &ModelHandle, options: &Map) -> Result<Network> {
     leave_behind("init", move || Ok(Network::draw(model, seed, precision, Device::Cpu)))
 }
 
-/// The options of `measure`.
-pub(super) const MEASURE_OPTIONS: &[Opt] = &[
-    Opt::new(
-        "batch",
-        Kind::COUNT,
-        DefaultValue::Required,
-        "examples of a batch, B: the noise is that of batches of so many",
-    ),
-    Opt::new(
-        "what",
-        Kind::List(&Kind::Choice(&[("gradient", ""), ("hessian", ""), ("spectrum", "")])),
-        DefaultValue::Text("gradient"),
-        "what is measured, one or an array",
-    ),
-    Opt::new("test", DATA_SET, DefaultValue::Absent("the same"), "a data set to test on"),
-    Opt::new("weight_decay", Kind::Number(Bounds::ANY), DefaultValue::Number(5e-4), "α"),
-    Opt::new("seed", Kind::INTEGER, DefaultValue::Integer(1), "what decides the batches"),
-];
-
 fn measured(network: &Network, data: &Dataset, options: &Map) -> Result<Map> {
     let given = given("measure", MEASURE_OPTIONS, options)?;
-    let what = options.get("what").map_or(Ok(vec![Group::Gradient]), groups)?;
-    let test = given.handle::<Dataset>("test")?;
-    let (batch, alpha, seed) = (given.count("batch")?, given.number("weight_decay")?, given.integer("seed")?);
+    let (batch, what, test) = (given.count("batch")?, groups(&given, "what")?, given.handle("test")?);
+    let (alpha, seed) = (given.number("weight_decay")?, given.integer("seed")?);
     let found = measure_network(network, [data, test.as_ref().unwrap_or(data)], batch, alpha, &what, seed)?;
     let groups = QUANTITIES.iter().filter(|(_, group, _)| what.contains(group));
     let value = |name: &str| match found.get(name) {
