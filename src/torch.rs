@@ -2,10 +2,11 @@
 
 use std::sync::Once;
 
-use tch::{Cuda, Device, Kind};
+use tch::{Cuda, Device};
 
 use crate::cuda;
 use crate::error::{Error, Result};
+pub use crate::precision::Precision;
 
 /// The version of libtorch that kelvin is built against.
 pub const LIBTORCH_VERSION: &str = "2.11.0";
@@ -13,8 +14,8 @@ pub const LIBTORCH_VERSION: &str = "2.11.0";
 /// Prepares libtorch; call it before anything else touches a tensor. Calling it again does nothing.
 ///
 /// Where an NVIDIA driver is present, CUDA is loaded now and registers itself, so that one binary
-/// serves machines with and without a GPU. Every thread gets one torch thread: kelvin keeps the cores
-/// busy with runs, and a result must not depend on how an operation was cut into threads.
+/// serves machines with and without a GPU. Every thread gets one torch thread: kelvin keeps the
+/// cores busy with runs, and a result must not depend on how an operation was cut into threads.
 pub fn initialize() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -39,7 +40,8 @@ fn load_cuda() {
     if !cuda::is_there() {
         forbid();
     }
-    // SAFETY: the name is a C string, and loading a library of libtorch runs only its own initialisers.
+    // SAFETY: the name is a C string, and loading a library of libtorch runs only its own
+    // initialisers.
     unsafe { libc::dlopen(c"libtorch_cuda.so".as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
     if cuda::is_there() && !cuda::forbid_tf32() {
         forbid();
@@ -55,7 +57,8 @@ pub fn default_device() -> Device {
     if Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu }
 }
 
-/// The devices of a name: `auto`, `cpu`, `cuda` (the first GPU), `cuda:1`, `cuda:0,1`. One that is not there is an error.
+/// The devices of a name: `auto`, `cpu`, `cuda` (the first GPU), `cuda:1`, `cuda:0,1`. One that is
+/// not there is an error.
 pub fn devices_named(name: &str) -> Result<Vec<Device>> {
     initialize();
     match name {
@@ -98,50 +101,6 @@ pub fn device_name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
         _ => "cpu".to_owned(),
-    }
-}
-
-/// Number formats of a training run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32-bit floats.
-    Float32,
-    /// 32-bit floats whose products are rounded to TF32 on a GPU (without kelvin's CUDA library only if
-    /// NVIDIA_TF32_OVERRIDE=1 lets them); the same as `float32` on a CPU.
-    Tf32,
-    /// bfloat16 convolutions and products on float32 master weights, their outputs and gradients in bfloat16; batch norm and loss in
-    /// float32.
-    Bf16,
-    /// 64-bit floats.
-    Float64,
-}
-
-impl Precision {
-    /// Every precision with its name in scripts and tables.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("float32", Self::Float32), ("tf32", Self::Tf32), ("bf16", Self::Bf16), ("float64", Self::Float64)];
-
-    /// The name in scripts and tables.
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, value)| *value == self).map_or("", |(name, _)| name)
-    }
-
-    /// The kind of the master weights and of the optimizer's state.
-    pub fn master(self) -> Kind {
-        match self {
-            Self::Float64 => Kind::Double,
-            _ => Kind::Float,
-        }
-    }
-
-    /// The kind of activations and products.
-    pub fn compute(self) -> Kind {
-        match self {
-            Self::Float64 => Kind::Double,
-            Self::Bf16 => Kind::BFloat16,
-            _ => Kind::Float,
-        }
     }
 }
 

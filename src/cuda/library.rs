@@ -103,7 +103,8 @@ impl Library {
         if status == 0 {
             return Ok(());
         }
-        // SAFETY: the library's message is a C string that lives until the next call of this thread.
+        // SAFETY: the library's message is a C string that lives until the next call of this
+        // thread.
         let said = unsafe { CStr::from_ptr((self.error)()) }.to_string_lossy().into_owned();
         Err(Error::Torch(crate::error::first_line(&said)))
     }

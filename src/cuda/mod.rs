@@ -1,7 +1,8 @@
 //! What libtorch does on a GPU and tch cannot ask of it: streams, CUDA graphs, TF32, free memory.
 //!
-//! `libtorch.cpp` is a small library, `libkelvin_cuda.so` beside the program, or what `KELVIN_CUDA_LIBRARY` names; `tools/cuda.sh`
-//! builds it. Without it, and without a GPU, everything still runs, a launch per operation.
+//! `libtorch.cpp` is a small library, `libkelvin_cuda.so` beside the program, or what
+//! `KELVIN_CUDA_LIBRARY` names; `tools/cuda.sh` builds it. Without it, and without a GPU,
+//! everything still runs, a launch per operation.
 
 mod library;
 mod rounding;
@@ -23,7 +24,8 @@ pub(crate) use rounding::{forbid_tf32, rounding};
 static RECORDING: Mutex<()> = Mutex::new(());
 
 thread_local! {
-    /// Whether this thread has a stream of its own; nothing can be recorded on the one that all others share.
+    /// Whether this thread has a stream of its own; nothing can be recorded on the one that all
+    /// others share.
     static OWN_STREAM: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -37,7 +39,8 @@ pub(crate) fn can_record(device: Device) -> bool {
     available(device) && OWN_STREAM.get()
 }
 
-/// The calling thread works on this device from now on, on a stream that no other thread has until it ends, if it can.
+/// The calling thread works on this device from now on, on a stream that no other thread has until
+/// it ends, if it can.
 pub(crate) fn own_stream(device: Device) -> Result<()> {
     let (Device::Cuda(index), Some(library)) = (device, Library::get()) else { return Ok(()) };
     // SAFETY: a plain call.
@@ -86,12 +89,14 @@ pub(crate) struct Graph {
     graph: *mut c_void,
 }
 
-// SAFETY: a graph is used by one thread at a time; libtorch's graphs may be replayed by another thread than recorded them.
+// SAFETY: a graph is used by one thread at a time; libtorch's graphs may be replayed by another
+// thread than recorded them.
 unsafe impl Send for Graph {}
 
 impl Graph {
-    /// Records what `work` launches on the calling thread's stream, which is its own ([`own_stream`]). Nothing of it runs. It shares
-    /// the memory of a graph that is never replayed at the same time, if there is one.
+    /// Records what `work` launches on the calling thread's stream, which is its own
+    /// ([`own_stream`]). Nothing of it runs. It shares the memory of a graph that is never replayed
+    /// at the same time, if there is one.
     pub(crate) fn record(beside: Option<&Self>, work: impl FnOnce()) -> Result<Self> {
         let library = Library::get().ok_or_else(|| Error::invalid("CUDA graphs are not there"))?;
         let _one = RECORDING.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,12 +1,13 @@
-//! Whether float32 products are rounded to TF32. libtorch asks the whole process, a run has its own precision: threads that
-//! launch work of one kind wait until those of the other have launched theirs.
+//! Whether float32 products are rounded to TF32. libtorch asks the whole process, a run has its own
+//! precision: threads that launch work of one kind wait until those of the other have launched
+//! theirs.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use tch::Device;
 
 use super::library::Library;
-use crate::torch::Precision;
+use crate::precision::Precision;
 
 static TURNS: Turns = Turns::new();
 
@@ -16,7 +17,8 @@ pub(crate) fn forbid_tf32() -> bool {
     Library::get().is_some_and(|library| library.check(unsafe { (library.allow_tf32)(0) }).is_ok())
 }
 
-/// Launches some work on a device, rounded as the precision says. What is recorded of it remains so.
+/// Launches some work on a device, rounded as the precision says. What is recorded of it remains
+/// so.
 pub(crate) fn rounding<T>(device: Device, precision: Precision, work: impl FnOnce() -> T) -> T {
     let Some(library) = Library::get().filter(|_| device != Device::Cpu) else { return work() };
     let tell = |tf32: bool| {
@@ -51,7 +53,8 @@ impl Turns {
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Waits for this kind's turn; `tell` hears of a change before anyone of the new kind is at work.
+    /// Waits for this kind's turn; `tell` hears of a change before anyone of the new kind is at
+    /// work.
     fn take(&self, tf32: bool, tell: impl FnOnce(bool)) -> Turn<'_> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.waiting[usize::from(tf32)] += 1;
@@ -84,7 +87,8 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    /// Whoever works finds its own kind told, all along; and everyone gets to work, though both kinds come without a pause.
+    /// Whoever works finds its own kind told, all along; and everyone gets to work, though both
+    /// kinds come without a pause.
     #[test]
     fn only_one_kind_works_at_a_time() {
         let turns = &Turns::new();

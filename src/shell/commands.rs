@@ -9,7 +9,7 @@ use super::progress;
 use super::{FAILED, print, tell};
 use crate::error::{Error, Result};
 use crate::script::width;
-use crate::sweep::slurm::{self, Job, Queued, Slurm};
+use crate::sweep::slurm::{self, Queued, Slurm, SlurmJob};
 use crate::sweep::{Past, Provenance, RunOptions, RunStatus, Store, compact, rows, time_text, train_rest};
 use crate::table::{Cell, Table};
 use crate::torch::devices_named;
@@ -393,7 +393,7 @@ fn worker(dir: &Path, task: &str, options: RunOptions) -> Result<u8> {
     let store = Arc::new(Store::open(dir)?);
     let runs = slurm::task(&store, task)?;
     // A share for another scheduler may run within a job of Slurm that somebody else made.
-    let job = Job::this().filter(|_| slurm::was_submitted(task));
+    let job = SlurmJob::this().filter(|_| slurm::was_submitted(task));
     tell(&started(task, runs.len(), job.as_ref()));
     // What Slurm gave, where the machine may show more; stacks of several threads share it.
     let threads = runs.iter().map(|run| run.strategy.threads).max().unwrap_or(1);
@@ -440,11 +440,11 @@ fn worker(dir: &Path, task: &str, options: RunOptions) -> Result<u8> {
 }
 
 /// The first line of a task's log, where each start adds one.
-fn started(task: &str, runs: usize, job: Option<&Job>) -> String {
+fn started(task: &str, runs: usize, job: Option<&SlurmJob>) -> String {
     let process = crate::sweep::Process::this();
     let job = match job {
-        Some(Job { id, restarts: 0 }) => format!(", job {id}"),
-        Some(Job { id, restarts }) => format!(", job {id}, restart {restarts}"),
+        Some(SlurmJob { id, restarts: 0 }) => format!(", job {id}"),
+        Some(SlurmJob { id, restarts }) => format!(", job {id}, restart {restarts}"),
         None => String::new(),
     };
     let time = time_text(std::time::SystemTime::now());

@@ -1,8 +1,9 @@
-//! Attempts at a run: a folder each, with a journal and the last two checkpoints, written by one process.
+//! Attempts at a run: a folder each, with a journal and the last two checkpoints, written by one
+//! process.
 //!
-//! A checkpoint is durable before the journal's line that names its hash; that line is the commit. A new
-//! attempt starts from the best pair of line and file over all attempts before it, and takes copies of both, so
-//! that nothing depends on another attempt's folder.
+//! A checkpoint is durable before the journal's line that names its hash; that line is the commit.
+//! A new attempt starts from the best pair of line and file over all attempts before it, and takes
+//! copies of both, so that nothing depends on another attempt's folder.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -128,7 +129,8 @@ const LONGEST_CHECKPOINT: u64 = 3 * 8 * MOST_PARAMETERS as u64 + (64 << 20);
 /// What a resumed run has: the epochs before, the checkpoint's file, what is in it.
 type Found = (Vec<EpochRecord>, Vec<u8>, Snapshot);
 
-/// The best of all checkpoints that were made as this process would and whose file is as its journal says.
+/// The best of all checkpoints that were made as this process would and whose file is as its
+/// journal says.
 fn best(files: &Files, run: &str, made_by: &str, attempts: &[Past]) -> Result<Option<Found>> {
     let mut candidates: Vec<(&Past, &Checkpoint)> = attempts
         .iter()
@@ -316,8 +318,9 @@ impl Attempt {
         Ok(())
     }
 
-    /// Writes what was noted, in one piece, and makes it durable if something depends on it: a checkpoint, or an end.
-    /// Epochs since the last checkpoint train again in any case, so they wait for the next second.
+    /// Writes what was noted, in one piece, and makes it durable if something depends on it: a
+    /// checkpoint, or an end. Epochs since the last checkpoint train again in any case, so they
+    /// wait for the next second.
     pub fn flush(&mut self) -> Result<()> {
         let lines = self.lines.take();
         if !lines.is_empty() {
@@ -350,7 +353,8 @@ impl Attempt {
 
     /// Notes how the attempt ended, and closes it.
     pub fn end(mut self, ended: Ended) -> Result<()> {
-        // Of a run that is done its published file tells; one that was interrupted goes on whatever is said of it.
+        // Of a run that is done its published file tells; one that was interrupted goes on whatever
+        // is said of it.
         self.urgent |= matches!(ended.status, Status::Diverged | Status::Failed);
         self.lines.add(&Record::Ended(ended))?;
         self.flush()
@@ -362,8 +366,9 @@ impl Attempt {
     }
 }
 
-/// Removes the checkpoints of a run that needs none any more, as far as it can. What living processes are just
-/// writing is left to them, and what bears none of kelvin's names to whoever put it there.
+/// Removes the checkpoints of a run that needs none any more, as far as it can. What living
+/// processes are just writing is left to them, and what bears none of kelvin's names to whoever put
+/// it there.
 pub fn remove_checkpoints(files: &Files, attempts: &[Past], now: SystemTime) {
     for attempt in attempts {
         let written = attempt.is_written(files, now);

@@ -120,8 +120,8 @@ impl Shared {
 pub type Say = Box<dyn FnMut(&str) + Send>;
 
 impl Job {
-    /// Freezes the plan in a folder and begins to train what is left of it, as [`super::run`] does. What is worth a line is
-    /// given to `say`; `over` is called just before it is over.
+    /// Freezes the plan in a folder and begins to train what is left of it, as [`super::run`] does.
+    /// What is worth a line is given to `say`; `over` is called just before it is over.
     ///
     /// # Errors
     ///

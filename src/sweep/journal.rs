@@ -1,8 +1,8 @@
 //! An attempt's journal: one line per record, by one writer, appended and never changed.
 //!
-//! A line is eight hex digits, a space, a record as JSON, a newline. The digits are a CRC-32 of the line's JSON
-//! that starts from the line before, so a line that was changed, cut, lost or moved ends the part that counts:
-//! every line before it stands, nothing after it does.
+//! A line is eight hex digits, a space, a record as JSON, a newline. The digits are a CRC-32 of the
+//! line's JSON that starts from the line before, so a line that was changed, cut, lost or moved
+//! ends the part that counts: every line before it stands, nothing after it does.
 
 use std::time::SystemTime;
 

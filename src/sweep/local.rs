@@ -1,26 +1,23 @@
 //! Running a plan on this machine.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tch::Device;
 
-use super::attempt::Attempt;
-use super::observer::{Observer, Work};
+use super::observer::{Observer, Todo, Work};
 use super::plan::{Plan, PlannedRun};
-use super::process::HEARTBEAT;
-use super::provenance::{Ended, Provenance};
-use super::rows;
+use super::provenance::Provenance;
+use super::recorder::{OpenAttempts, Recorder};
 use super::store::{RunStatus, Store};
 use crate::error::{Error, Result};
 use crate::files::Files;
-use crate::model::Network;
 use crate::table::Table;
-use crate::torch::{default_device, device_name};
-use crate::train::engine::{self, Event, ResumeSource, Settings, Start, Task};
-use crate::train::{Outcome, Position, RunSpec, Status};
+use crate::torch::default_device;
+use crate::train::engine::{self, ResumeSource, Settings, Task};
+use crate::train::{Position, RunSpec, Status};
 
 /// How often processes that train what is left here are looked after.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -28,7 +25,8 @@ const GLANCE: Duration = Duration::from_millis(500);
 /// How a plan is run.
 #[derive(Clone)]
 pub struct RunOptions {
-    /// Stacks that train at the same time, on all devices together; none: one per core, or sixteen per GPU.
+    /// Stacks that train at the same time, on all devices together; none: one per core, or sixteen
+    /// per GPU.
     pub jobs: Option<usize>,
     /// Where; none: the first GPU, else the CPU.
     pub devices: Option<Vec<Device>>,
@@ -59,7 +57,7 @@ impl Default for RunOptions {
 }
 
 impl RunOptions {
-    fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> Settings {
         let settings = Settings::on_all(self.devices.clone().unwrap_or_else(|| vec![default_device()]));
         Settings {
             workers: self.jobs.map_or(settings.workers, |jobs| jobs.max(1)),
@@ -83,11 +81,26 @@ pub struct Summary {
     pub failed: usize,
 }
 
-/// Runs what is left of a plan in a folder: finished runs are skipped, those that were begun go on, each run is
-/// published as it ends.
+impl Summary {
+    fn of(statuses: &[RunStatus]) -> Self {
+        let mut summary = Self { runs: statuses.len(), ..Self::default() };
+        for status in statuses {
+            match status {
+                RunStatus::Published => summary.done += 1,
+                RunStatus::Ended(ended) if ended.status == Status::Diverged => summary.diverged += 1,
+                RunStatus::Ended(_) => summary.failed += 1,
+                _ => {}
+            }
+        }
+        summary
+    }
+}
+
+/// Runs what is left of a plan in a folder: finished runs are skipped, those that were begun go on,
+/// each run is published as it ends.
 ///
-/// Runs end alone: one that fails or diverges is noted and the others go on. [`Error::Interrupted`] when
-/// the user asks to stop; what was published stays, what was under way has a checkpoint.
+/// Runs end alone: one that fails or diverges is noted and the others go on. [`Error::Interrupted`]
+/// when the user asks to stop; what was published stays, what was under way has a checkpoint.
 pub fn run(
     plan: &Plan,
     dir: &Path,
@@ -116,9 +129,9 @@ pub fn run(
     trained
 }
 
-/// Trains what is left of these runs of a sweep. Runs that other processes train are left to them and waited
-/// for; if such a process ends before its run does, the run goes on here. Whoever leaves nothing of the whole
-/// sweep to do rebuilds `runs.parquet`.
+/// Trains what is left of these runs of a sweep. Runs that other processes train are left to them
+/// and waited for; if such a process ends before its run does, the run goes on here. The process
+/// that finishes the last run of the whole sweep rebuilds `runs.parquet`.
 pub fn train_rest(
     store: &Arc<Store>,
     runs: Vec<PlannedRun>,
@@ -129,15 +142,17 @@ pub fn train_rest(
     let (mut told, mut trained) = (false, false);
     let run_statuses = loop {
         let run_statuses = store.statuses_of(&runs)?;
-        let mut todo: Vec<(&PlannedRun, Position)> = Vec::new();
+        let mut todo: Vec<Todo> = Vec::new();
         let mut elsewhere = Vec::new();
         for (run, status) in runs.iter().zip(&run_statuses) {
             match status {
                 RunStatus::Training { process, .. } => elsewhere.push(process),
                 // What ended here is not tried twice, whatever another host's clock makes of it.
                 _ if ended.contains(&run.id) => {}
-                RunStatus::Begun { position, .. } => todo.push((run, *position)),
-                open if open.is_open(options.retry_failed) => todo.push((run, Position::default())),
+                RunStatus::Begun { position, .. } => todo.push(Todo { run, position: *position }),
+                open if open.is_open(options.retry_failed) => {
+                    todo.push(Todo { run, position: Position::default() })
+                }
                 _ => {}
             }
         }
@@ -166,188 +181,18 @@ pub fn train_rest(
     if store.run_statuses()?.iter().all(|status| !status.is_open(false))
         && let Err(error) = store.write_runs()
     {
-        // All results are there; this file only tells of them, and an archive that nobody may write has it.
+        // All results are there; this file only tells of them, and an archive that nobody may write
+        // has it.
         if trained || !store.has_runs() {
             observer.notify(&format!("runs.parquet was not written: {error}"));
         }
     }
-    let mut summary = Summary { runs: runs.len(), ..Summary::default() };
-    for status in run_statuses {
-        match status {
-            RunStatus::Published => summary.done += 1,
-            RunStatus::Ended(ended) if ended.status == Status::Diverged => summary.diverged += 1,
-            RunStatus::Ended(_) => summary.failed += 1,
-            _ => {}
-        }
-    }
-    Ok(summary)
-}
-
-/// Keeps what runs leave behind. Workers ask it where runs start; the thread that started them tells it what
-/// happens.
-struct Recorder {
-    store: Arc<Store>,
-    runs: Vec<PlannedRun>,
-    retry_failed: bool,
-    /// Attempts that workers began and that the other thread has not heard of yet, the oldest first.
-    begun: Mutex<HashMap<usize, VecDeque<Attempt>>>,
-}
-
-impl Recorder {
-    /// An error in the folder of an attempt, unless its run was published meanwhile: whoever did that removed what
-    /// the run needs no more, files that were being written here included.
-    fn unless_published(&self, run: usize, error: Error) -> Result<()> {
-        if self.store.is_published(&self.runs[run].id) { Ok(()) } else { Err(error) }
-    }
-}
-
-impl ResumeSource for Recorder {
-    fn start(&self, run: usize, device: Device) -> Result<Start> {
-        let id = &self.runs[run].id;
-        let status = self.store.status(id)?;
-        let elsewhere = match &status {
-            // A stack that was cut in two: until the new attempt has begun, the old one is still open.
-            RunStatus::Training { process, .. } => *process != super::process::Process::this(),
-            status => !status.is_open(self.retry_failed),
-        };
-        if elsewhere {
-            return Ok(Start::Leave);
-        }
-        let (attempt, snapshot) = match self.store.begin(id, &device_name(device)) {
-            Ok(begun) => begun,
-            Err(error) => return self.unless_published(run, error).map(|()| Start::Leave),
-        };
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.entry(run).or_default().push_back(attempt);
-        Ok(snapshot.map_or(Start::Fresh, |snapshot| Start::From(Box::new(snapshot))))
-    }
-}
-
-/// Attempts under way, on the thread that started them.
-struct OpenAttempts<'a> {
-    recorder: &'a Recorder,
-    /// Runs that ended.
-    ended: Vec<String>,
-    attempts: HashMap<usize, Attempt>,
-    /// When this process last gave a sign of life, by a clock that goes on while the machine sleeps.
-    alive: SystemTime,
-}
-
-impl OpenAttempts<'_> {
-    fn handle(&mut self, event: Event, observer: &mut dyn Observer) -> Result<()> {
-        let id = |run: usize| self.recorder.runs[run].id.as_str();
-        match event {
-            Event::Began { run, .. } => {
-                // Reports of an attempt before it have all come, those of one after it have not.
-                if let Some(attempt) = self.about_to_begin(run)
-                    && let Some(before) = self.attempts.insert(run, attempt)
-                {
-                    interrupt(before).or_else(|error| self.recorder.unless_published(run, error))?;
-                }
-            }
-            Event::Epoch { run, record } => {
-                if let Some(attempt) = self.attempts.get_mut(&run) {
-                    attempt.epoch(&record)?;
-                }
-                observer.epoch(self.recorder.store.id(), &self.recorder.runs[run], &record)?;
-            }
-            Event::Checkpoint { runs } => {
-                // All files first: the lines that commit them then follow each other closely.
-                for (run, snapshot) in &runs {
-                    // Asked twice to stop, nobody waits for a slow disk.
-                    if crate::interrupt::urgent() {
-                        return Ok(());
-                    }
-                    self.try_on(*run, |attempt| attempt.checkpoint(snapshot))?;
-                }
-                for (run, _) in &runs {
-                    self.try_on(*run, Attempt::flush)?;
-                }
-            }
-            Event::Ended { run, outcome } => {
-                let (status, error) = (outcome.status, outcome.error.clone());
-                self.end(run, outcome)?;
-                observer.ended(id(run), status, error.as_deref());
-            }
-            Event::Left { .. } => {}
-            Event::Flush => {
-                for attempt in self.attempts.values_mut() {
-                    attempt.flush()?;
-                }
-            }
-            Event::Tick { images } => {
-                if self.alive.elapsed().map_or(true, |since| since >= HEARTBEAT) {
-                    self.alive = SystemTime::now();
-                    self.attempts.values().for_each(Attempt::touch);
-                }
-                observer.tick(images);
-            }
-            Event::Stopping => observer.stopping(true),
-        }
-        Ok(())
-    }
-
-    /// Does something with a run's attempt. Where that fails because another process published the run, the attempt
-    /// is over.
-    fn try_on(&mut self, run: usize, work: impl FnOnce(&mut Attempt) -> Result<()>) -> Result<()> {
-        let Some(attempt) = self.attempts.get_mut(&run) else { return Ok(()) };
-        work(attempt).or_else(|error| {
-            // As far as it can be said there.
-            let _ = self.attempts.remove(&run).map(interrupt);
-            self.recorder.unless_published(run, error)
-        })
-    }
-
-    fn about_to_begin(&self, run: usize) -> Option<Attempt> {
-        let mut begun = self.recorder.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.get_mut(&run)?.pop_front()
-    }
-
-    fn end(&mut self, run: usize, outcome: Outcome) -> Result<()> {
-        let id = &self.recorder.runs[run].id;
-        self.ended.push(id.clone());
-        let attempt = match self.attempts.remove(&run) {
-            Some(attempt) => attempt,
-            // Another process published it.
-            None if self.recorder.store.is_published(id) => return Ok(()),
-            // It failed before an attempt began, and only an attempt can say so.
-            None => self.recorder.store.begin_anew(id, &device_name(outcome.device))?,
-        };
-        let Outcome { status, error, started, ended, digest, .. } = outcome;
-        let ended =
-            Ended { weights_sha256: digest, ..Ended::here(status, error, started, ended, attempt.device()) };
-        if status == Status::Done
-            && let Err(error) =
-                self.recorder.store.publish(&self.recorder.runs[run], attempt.epochs(), &ended)
-        {
-            let _ = interrupt(attempt);
-            return Err(error);
-        }
-        attempt.end(ended)?;
-        if status == Status::Diverged {
-            self.recorder.store.remove_checkpoints(id);
-        }
-        Ok(())
-    }
-
-    /// Notes of every run under way that it was interrupted, as far as it can; the first error.
-    fn interrupt(self) -> Result<()> {
-        let mut begun = self.recorder.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        let begun = begun.drain().flat_map(|(_, attempts)| attempts);
-        self.attempts.into_values().chain(begun).map(interrupt).fold(Ok(()), Result::and)
-    }
-}
-
-/// Notes of an attempt that it was interrupted.
-fn interrupt(attempt: Attempt) -> Result<()> {
-    let (started, now) = (attempt.started(), SystemTime::now());
-    let ended = Ended::here(Status::Interrupted, None, started, now, attempt.device());
-    attempt.end(ended)
+    Ok(Summary::of(&run_statuses))
 }
 
 fn train_all(
     store: &Arc<Store>,
-    todo: &[(&PlannedRun, Position)],
+    todo: &[Todo],
     others: usize,
     options: &RunOptions,
     observer: &mut dyn Observer,
@@ -356,21 +201,16 @@ fn train_all(
     let settings = options.settings();
     let tasks = todo
         .iter()
-        .map(|(run, position)| Task { spec: run.spec.clone(), strategy: run.strategy, position: *position })
+        .map(|Todo { run, position }| Task {
+            spec: run.spec.clone(),
+            strategy: run.strategy,
+            position: *position,
+        })
         .collect();
-    observer.start(work(todo, others));
-    let recorder = Arc::new(Recorder {
-        store: Arc::clone(store),
-        runs: todo.iter().map(|(run, _)| (*run).clone()).collect(),
-        retry_failed: options.retry_failed,
-        begun: Mutex::default(),
-    });
-    let mut open = OpenAttempts {
-        recorder: &recorder,
-        ended: Vec::new(),
-        attempts: HashMap::new(),
-        alive: SystemTime::now(),
-    };
+    observer.start(Work::of(todo, others));
+    let runs = todo.iter().map(|todo| todo.run.clone()).collect();
+    let recorder = Arc::new(Recorder::new(store, runs, options.retry_failed));
+    let mut open = OpenAttempts::new(&recorder);
     let starts: Arc<dyn ResumeSource> = Arc::clone(&recorder) as Arc<dyn ResumeSource>;
     let result = engine::resume(tasks, starts, settings, &mut |event| open.handle(event, observer));
     observer.finish();
@@ -382,26 +222,14 @@ fn train_all(
     }
 }
 
-fn work(todo: &[(&PlannedRun, Position)], skipped: usize) -> Work {
-    let epochs = |run: &PlannedRun, position: &Position| {
-        let every = u64::from(run.spec.evaluate_every);
-        u64::from(run.spec.epochs).div_ceil(every) - u64::from(position.epoch) / every
-    };
-    Work {
-        runs: todo.len(),
-        skipped,
-        resumed: todo.iter().filter(|(_, position)| *position != Position::default()).count(),
-        epochs: todo.iter().map(|(run, position)| epochs(run, position)).sum(),
-    }
-}
-
 /// Opens the finished runs of a sweep's folder as an epochs table.
 pub fn open(dir: &Path) -> Result<Table> {
     Store::open(dir)?.epochs()
 }
 
-/// Opens the finished runs of several sweeps' folders as one epochs table, whose column `sweep` tells them apart. A
-/// run that several folders hold is taken from the first of them; the number says how often that was so.
+/// Opens the finished runs of several sweeps' folders as one epochs table, whose column `sweep`
+/// tells them apart. A run that several folders hold is taken from the first of them; the number
+/// says how often that was so.
 pub fn open_all(dirs: &[PathBuf]) -> Result<(Table, usize)> {
     let mut seen: HashSet<String> = HashSet::new();
     let mut repeated = 0;
@@ -415,82 +243,4 @@ pub fn open_all(dirs: &[PathBuf]) -> Result<(Table, usize)> {
     }
     let parts: Vec<_> = tables.iter().map(|(dir, table)| (dir, table)).collect();
     Ok((Table::unite(&parts)?, repeated))
-}
-
-/// What one run that was trained in memory leaves.
-pub struct Trained {
-    /// Its epochs so far.
-    pub epochs: Table,
-    /// The network as its last update left it; none where that update was left behind, or where the
-    /// run has no numbers.
-    pub network: Option<Network>,
-    /// How it ended.
-    pub status: Status,
-    /// Why it did not come to its end.
-    pub stopped: Option<Error>,
-}
-
-/// Trains one run in memory. What it has when it is interrupted, or diverges, is not lost.
-///
-/// # Errors
-///
-/// Where it could not begin.
-pub fn train(spec: &RunSpec, options: &RunOptions, observer: &mut dyn Observer) -> Result<Trained> {
-    let plan = Plan::new(vec![spec.clone()])?;
-    let run = &plan.runs[0];
-    // The only checkpoint is that of a run that is stopped; nothing waits for it to be written.
-    let settings = Settings {
-        keep_weights: true,
-        checkpoint_every: Some(Duration::MAX),
-        patience: Settings::on(tch::Device::Cpu).patience,
-        ..options.settings()
-    };
-    let device = settings.device();
-    let mut records = Vec::new();
-    let mut state = None;
-    let mut outcome = None;
-    observer.start(work(&[(run, Position::default())], 0));
-    let task = Task::new(spec.clone(), run.strategy);
-    let result = engine::run(vec![task], settings, &mut |event| {
-        match event {
-            Event::Epoch { record, .. } => {
-                records.push(record);
-                if let Some(record) = records.last() {
-                    observer.epoch("", run, record)?;
-                }
-            }
-            Event::Checkpoint { runs } => state = runs.into_iter().next().map(|(_, own)| own.weights),
-            Event::Ended { outcome: ended, .. } => {
-                observer.ended(&run.id, ended.status, ended.error.as_deref());
-                outcome = Some(ended);
-            }
-            Event::Tick { images } => observer.tick(images),
-            Event::Stopping => observer.stopping(false),
-            Event::Began { .. } | Event::Left { .. } | Event::Flush => {}
-        }
-        Ok(())
-    });
-    observer.finish();
-    let (status, stopped) = match (outcome, result) {
-        (Some(Outcome { weights: weights @ Some(_), status, .. }), Ok(())) => {
-            state = weights;
-            (status, None)
-        }
-        (Some(Outcome { status, error, .. }), Ok(())) => {
-            let reason = error.unwrap_or_default();
-            (status, Some(Error::invalid(format!("the run {}: {reason}", status.name()))))
-        }
-        (_, Err(Error::Interrupted)) => (Status::Interrupted, Some(Error::Interrupted)),
-        (_, Err(error)) => return Err(error),
-        (None, Ok(())) => return Err(Error::invalid("the run did not end")),
-    };
-    let network = match state {
-        Some(state) => {
-            let data = crate::data::Dataset::open(&spec.data)?;
-            let model = spec.model.build(data.shape(), data.classes())?;
-            Some(Network::from_state(model, state, spec.precision, device)?)
-        }
-        None => None,
-    };
-    Ok(Trained { epochs: rows::epochs("", run, &records)?, network, status, stopped })
 }

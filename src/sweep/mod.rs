@@ -3,6 +3,7 @@
 mod attempt;
 mod compact;
 mod frozen;
+mod in_memory;
 mod job;
 mod journal;
 mod local;
@@ -12,16 +13,19 @@ mod plan;
 mod preview;
 mod process;
 mod provenance;
+mod recorder;
 pub mod rows;
 pub mod slurm;
+mod slurm_commands;
 mod store;
 
 pub use crate::files::{Call, Fault, Files, Hook};
 pub use attempt::Past;
 pub use compact::{Compacted, compact};
+pub use in_memory::{Trained, train};
 pub use job::{Job, Progress, Stage};
 pub use journal::{Checkpoint, Record, parse as parse_journal};
-pub use local::{RunOptions, Summary, Trained, open, open_all, run, train, train_rest};
+pub use local::{RunOptions, Summary, open, open_all, run, train_rest};
 pub use observer::{Observer, Silent, Work};
 pub use plan::{Plan, PlannedRun};
 pub use preview::preview_plan;

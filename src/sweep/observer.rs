@@ -3,7 +3,7 @@
 use super::plan::PlannedRun;
 use super::process::Process;
 use crate::error::Result;
-use crate::train::{EpochRecord, Status};
+use crate::train::{EpochRecord, Position, Status};
 
 /// How much there is to do.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,28 @@ pub struct Work {
     pub epochs: u64,
 }
 
+/// A run to train, and where it is thought to start.
+pub(super) struct Todo<'a> {
+    pub(super) run: &'a PlannedRun,
+    pub(super) position: Position,
+}
+
+impl Work {
+    /// These runs are to do, others were skipped.
+    pub(super) fn of(todo: &[Todo], skipped: usize) -> Self {
+        let epochs = |Todo { run, position }: &Todo| {
+            let every = u64::from(run.spec.evaluate_every);
+            u64::from(run.spec.epochs).div_ceil(every) - u64::from(position.epoch) / every
+        };
+        Self {
+            runs: todo.len(),
+            skipped,
+            resumed: todo.iter().filter(|todo| todo.position != Position::default()).count(),
+            epochs: todo.iter().map(epochs).sum(),
+        }
+    }
+}
+
 /// Someone who watches a sweep. Called on the thread that started it.
 pub trait Observer {
     /// Training begins.
@@ -25,8 +47,9 @@ pub trait Observer {
         let _ = work;
     }
 
-    /// A run of this sweep completed an epoch with metrics. [`Error::Interrupted`](crate::error::Error::Interrupted) stops the
-    /// training of all as the user's would, after a checkpoint.
+    /// A run of this sweep completed an epoch with metrics.
+    /// [`Error::Interrupted`](crate::error::Error::Interrupted) stops the training of all as the
+    /// user's would, after a checkpoint.
     fn epoch(&mut self, sweep: &str, run: &PlannedRun, record: &EpochRecord) -> Result<()> {
         let _ = (sweep, run, record);
         Ok(())

@@ -1,7 +1,7 @@
 //! Which process writes a journal, and whether it still does.
 //!
-//! Knowing it saves double work and nothing else: two attempts at one run are harmless, and the first to
-//! publish wins.
+//! Knowing it saves double work and nothing else: two attempts at one run are harmless, and the
+//! first to publish wins.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -20,7 +20,8 @@ pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A journal that nobody touched for so long has no writer any more.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// One whose writer lives on this machine: it may be busy with a slow disk, or with what a script does of an epoch.
+/// One whose writer lives on this machine: it may be busy with a slow disk, or with what a script
+/// does of an epoch.
 const LONG_SILENCE: Duration = Duration::from_secs(600);
 
 /// A process, told apart from every other.
@@ -112,7 +113,8 @@ impl Drop for Writing {
 
 /// Sets a file's time to the file system's now, as a sign of life.
 pub fn touch(file: &File) {
-    // SAFETY: the descriptor is open, and a null pointer means now. A sign of life that fails is merely missed.
+    // SAFETY: the descriptor is open, and a null pointer means now. A sign of life that fails is
+    // merely missed.
     let _ = unsafe { libc::futimens(file.as_raw_fd(), std::ptr::null()) };
 }
 

@@ -12,6 +12,8 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use super::plan::PlannedRun;
+use super::slurm_commands::{Listed, largest_array, output, queue};
+pub use super::slurm_commands::{Queued, SlurmJob};
 use super::store::{RunStatus, Store};
 use crate::error::{Error, Result};
 use crate::hash::sha256;
@@ -306,12 +308,12 @@ pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent
     check(options)?;
     let kelvin = std::env::current_exe().map_err(|error| Error::io("the program itself", error))?;
     let limit = largest_array()?;
-    let queue = queued(store)?;
+    let queued = queued(store)?;
     let mut sent = Sent::default();
     let mut missing: Vec<&PlannedRun> = Vec::new();
     for (run, status) in store.plan().runs.iter().zip(store.run_statuses()?) {
         // What is completing was cancelled or ends; if it is being requeued instead, it runs twice, which is harmless.
-        let in_slurm = queue.get(&run.id).map(|queued| queued.state != "COMPLETING");
+        let in_slurm = queued.get(&run.id).map(|queued| queued.state != "COMPLETING");
         match (&status, in_slurm) {
             (status, _) if !status.is_open(retry_failed) => {
                 let failed = matches!(status, RunStatus::Ended(ended) if ended.status == Status::Failed);
@@ -476,17 +478,6 @@ fn batch_script(options: &Slurm, retry_failed: bool, kelvin: &Path, dir: &Path, 
     lines.join("\n") + "\n"
 }
 
-/// A task in Slurm's queue.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Queued {
-    /// Slurm's id, `1234_7`.
-    pub job: String,
-    /// Slurm's state, `PENDING`, `RUNNING`, …
-    pub state: String,
-    /// Why it does not run.
-    pub reason: String,
-}
-
 /// The runs of a sweep that are in Slurm's queue. Nobody is asked where nothing was sent.
 pub fn queued(store: &Store) -> Result<HashMap<String, Queued>> {
     let mut runs = HashMap::new();
@@ -494,97 +485,18 @@ pub fn queued(store: &Store) -> Result<HashMap<String, Queued>> {
     if store.files.names(&folder(store.dir()))?.is_empty() {
         return Ok(runs);
     }
-    let mut squeue = Command::new("squeue");
-    squeue.args(["-h", "-r", "-o", "%i|%T|%r|%j"]);
-    for line in output(squeue)?.lines() {
-        let [job, state, reason, name] = line.split('|').collect::<Vec<_>>()[..] else { continue };
-        let Some((id, first)) = name.strip_prefix("kelvin-").and_then(|name| name.rsplit_once('-')) else {
-            continue;
-        };
-        let index = job.split_once('_').and_then(|(_, index)| index.parse::<usize>().ok());
-        let (Some(index), Ok(first)) = (index, first.parse::<usize>()) else { continue };
+    for Listed { submission, task, queued } in queue()? {
         // Other sweeps have submissions of their own.
-        let submission = submissions.entry(id.to_owned()).or_insert_with(|| read(store, id).ok());
-        let task = submission.as_ref().and_then(|submission| submission.tasks.get(first + index));
-        for run in task.into_iter().flatten() {
-            let queued = Queued { job: job.to_owned(), state: state.to_owned(), reason: reason.to_owned() };
+        let read = submissions.entry(submission).or_insert_with_key(|id| read(store, id).ok());
+        let runs_of_task = read.as_ref().and_then(|submission| submission.tasks.get(task));
+        for run in runs_of_task.into_iter().flatten() {
             // Of a cancelled task that has not ended and one that was sent for it, the latter matters.
-            if state != "COMPLETING" || !runs.contains_key(run) {
-                runs.insert(run.clone(), queued);
+            if queued.state != "COMPLETING" || !runs.contains_key(run) {
+                runs.insert(run.clone(), queued.clone());
             }
         }
     }
     Ok(runs)
-}
-
-/// The site's MaxArraySize: indices are below it.
-fn largest_array() -> Result<usize> {
-    const DEFAULT: usize = 1001;
-    let mut scontrol = Command::new("scontrol");
-    scontrol.args(["show", "config"]);
-    let text = output(scontrol)?;
-    let line = text.lines().find_map(|line| line.trim().strip_prefix("MaxArraySize"));
-    let size = line.and_then(|rest| rest.trim_start_matches([' ', '=']).trim().parse().ok());
-    Ok(size.unwrap_or(DEFAULT).max(1))
-}
-
-/// The job of Slurm that this process is.
-pub struct Job {
-    /// Its id, `1234_7` for a task of an array.
-    pub id: String,
-    /// How often it was started before.
-    pub restarts: u32,
-}
-
-impl Job {
-    /// This process's job, if it is one.
-    pub fn this() -> Option<Self> {
-        let variable = |name: &str| std::env::var(name).ok();
-        let job = variable("SLURM_JOB_ID")?;
-        let id = match (variable("SLURM_ARRAY_JOB_ID"), variable("SLURM_ARRAY_TASK_ID")) {
-            (Some(array), Some(task)) => format!("{array}_{task}"),
-            _ => job,
-        };
-        let restarts = variable("SLURM_RESTART_COUNT").and_then(|count| count.parse().ok()).unwrap_or(0);
-        Some(Self { id, restarts })
-    }
-
-    /// Puts it back into the queue. A busy controller is asked again.
-    pub fn requeue(&self) -> Result<()> {
-        const TRIES: u32 = 3;
-        const PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
-        let once = || {
-            let mut scontrol = Command::new("scontrol");
-            scontrol.arg("requeue").arg(&self.id);
-            output(scontrol).map(|_| ())
-        };
-        let mut asked = once();
-        for _ in 1..TRIES {
-            if asked.is_err() {
-                std::thread::sleep(PAUSE);
-                asked = once();
-            }
-        }
-        asked
-    }
-}
-
-/// What a command prints; what it complains about is the error.
-fn output(mut command: Command) -> Result<String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| {
-        Error::invalid(format!(
-            "{name}: {error}; expected Slurm's commands on this host, as on a cluster's login node"
-        ))
-    })?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.trim().lines().next().unwrap_or_default().trim_start_matches(&format!("{name}: "));
-    Err(Error::invalid(format!(
-        "{name}: {said}; submit where Slurm answers, or train shares with `kelvin worker DIR K/N`"
-    )))
 }
 
 #[cfg(test)]

@@ -31,8 +31,8 @@ fn shape(spec: &RunSpec) -> String {
     RunSpec { seeds: Seeds::all(0), lr: 1.0, ..spec.clone() }.canonical()
 }
 
-/// Cuts a cohort of `n` into stacks of at most `largest`, at least two each where there are two, and
-/// evenly enough for `workers` to share them.
+/// Cuts a cohort of `n` into stacks of at most `largest`, at least two each where there are two,
+/// and evenly enough for `workers` to share them.
 pub fn stacks(n: usize, largest: usize, workers: usize) -> Vec<usize> {
     let smallest = if largest >= 2 { 2 } else { 1 };
     let fewest = n.div_ceil(largest.max(1));

@@ -2,11 +2,12 @@
 
 use tch::Device;
 
+use super::batches::image_store;
 use super::spec::{RunSpec, TrainMetrics};
 use super::stack::{Advance, Signal, Stack};
 use super::strategy::ExecutionStrategy;
 use crate::cuda;
-use crate::data::{Augmentation, Dataset, ImageStore};
+use crate::data::Dataset;
 use crate::error::{Error, Result};
 
 /// The mean loss of each of the first `steps` batches, each before its update.
@@ -18,8 +19,7 @@ pub fn losses(spec: &RunSpec, strategy: ExecutionStrategy, steps: usize, device:
 fn follow(spec: &RunSpec, strategy: ExecutionStrategy, steps: usize, device: Device) -> Result<Vec<f64>> {
     let spec = RunSpec { train_metrics: TrainMetrics::Running, evaluate_every: 1, ..spec.clone() };
     let data = Dataset::open(&spec.data)?;
-    let augmentation = if spec.augment { data.augmentation() } else { Augmentation::None };
-    let store = ImageStore::new(data.images(), augmentation, device, spec.precision.master());
+    let store = image_store(&spec, &data, device);
     let (batch, epochs) = (spec.batch as f64, spec.epochs);
     let mut stack = Stack::new(vec![spec], strategy, Vec::new(), &data, store, device)?;
     let (mut losses, mut before) = (Vec::with_capacity(steps), 0.0);
@@ -38,7 +38,7 @@ fn follow(spec: &RunSpec, strategy: ExecutionStrategy, steps: usize, device: Dev
             Signal::Go
         })?;
         let sum = match advance {
-            Advance::Paused => stack.snapshot(0).sums.map_or(f64::NAN, |[loss, ..]| loss),
+            Advance::Paused => stack.snapshot(0).tally.map_or(f64::NAN, |tally| tally.loss),
             Advance::Epoch(records) => {
                 let mean = records.and_then(|records| records.first().map(|record| record.train.loss));
                 mean.unwrap_or(f64::NAN) * batch * stack.steps_per_epoch() as f64

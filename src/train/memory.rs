@@ -1,9 +1,9 @@
 //! How much memory training takes, and whether the machine has it.
 //!
-//! On a CPU nobody refuses an allocation that the machine cannot hold: the kernel ends the whole process
-//! later. So stacks reserve what they need before they start; one that can never fit ends with an error, one
-//! that does not fit now waits for the others. A GPU refuses by itself, but a run that is refused has failed: there, too,
-//! only as many train at once as fit.
+//! On a CPU nobody refuses an allocation that the machine cannot hold: the kernel ends the whole
+//! process later. So stacks reserve what they need before they start; one that can never fit ends
+//! with an error, one that does not fit now waits for the others. A GPU refuses by itself, but a
+//! run that is refused has failed: there, too, only as many train at once as fit.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,23 +14,23 @@ use super::evaluate::CHUNK;
 use super::lanes;
 use super::measure;
 use super::spec::RunSpec;
-use super::strategy::{Backend, ExecutionStrategy};
+use super::strategy::{Backend, Execution};
 use crate::error::{Error, Result};
 use crate::torch::Precision;
 
-/// Bytes that training `runs` runs together needs at least: weights, gradients (in libtorch twice: by tensor and
-/// flat) and momentum, and the activations that the backward pass wants.
-pub fn needed(
+/// Bytes that training `runs` runs together needs at least: weights, gradients (in libtorch twice:
+/// by tensor and flat) and momentum, and the activations that the backward pass wants.
+pub(super) fn needed(
     spec: &RunSpec,
     shape: [usize; 3],
     classes: usize,
-    strategy: ExecutionStrategy,
+    execution: Execution,
     runs: usize,
-    device: Device,
 ) -> Result<u64> {
+    let Execution { strategy, device } = execution;
     let model = spec.model.build(shape, classes)?;
     let replicas = strategy.replicas(runs, spec.precision, device);
-    let measuring = measure::bytes(spec, &model, strategy, replicas, device)?;
+    let measuring = measure::bytes(spec, &model, execution, replicas)?;
     if strategy.backend_on(device) == Backend::Lanes {
         return Ok(lanes::bytes(spec, &model, replicas, strategy)? + measuring);
     }
@@ -41,8 +41,8 @@ pub fn needed(
     let trained = spec.batch as u64 * activations;
     let at_work = match (device, spec.precision) {
         (Device::Cpu, _) => trained,
-        // What was seen on a GPU (docs/speed.md): gradients of activations and the convolutions' workspaces come on top. An
-        // evaluation uses the same memory.
+        // What was seen on a GPU (docs/speed.md): gradients of activations and the convolutions'
+        // workspaces come on top. An evaluation uses the same memory.
         (_, precision) => {
             let workspaces = if matches!(precision, Precision::Float32 | Precision::Float64) { 5 } else { 3 };
             (workspaces * trained).max(spec.train.max(spec.test).min(CHUNK) as u64 * activations)
@@ -59,8 +59,8 @@ pub(super) struct Memory {
     freed: Condvar,
 }
 
-/// A stack's share; given back when dropped.
-pub(super) struct Share<'a> {
+/// Memory of a stack; given back when dropped.
+pub(super) struct Reservation<'a> {
     memory: &'a Memory,
     bytes: u64,
 }
@@ -76,10 +76,10 @@ impl Memory {
         self.total.unwrap_or(0)
     }
 
-    /// Takes a share; waits while others hold too much. An error where it is more than there is; `cancelled`
-    /// ends the wait.
-    pub(super) fn reserve(&self, bytes: u64, cancelled: impl Fn() -> bool) -> Result<Share<'_>> {
-        let Some(total) = self.total else { return Ok(Share { memory: self, bytes: 0 }) };
+    /// Takes some; waits while others hold too much. An error where it is more than there is;
+    /// `cancelled` ends the wait.
+    pub(super) fn reserve(&self, bytes: u64, cancelled: impl Fn() -> bool) -> Result<Reservation<'_>> {
+        let Some(total) = self.total else { return Ok(Reservation { memory: self, bytes: 0 }) };
         if bytes > total {
             let gigabytes = |bytes: u64| bytes as f64 / 1e9;
             return Err(Error::invalid(format!(
@@ -97,11 +97,11 @@ impl Memory {
             used = wait.unwrap_or_else(PoisonError::into_inner).0;
         }
         *used += bytes;
-        Ok(Share { memory: self, bytes })
+        Ok(Reservation { memory: self, bytes })
     }
 }
 
-impl Drop for Share<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         *self.memory.used.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
         self.memory.freed.notify_all();
@@ -133,7 +133,9 @@ mod tests {
         let mut spec = super::super::spec::example();
         spec.model = crate::model::ModelSpec::resnet(32);
         spec.batch = 100;
-        let bytes = needed(&spec, [3, 32, 32], 10, ExecutionStrategy::torch(2, 1), 2, Device::Cpu).unwrap();
+        let strategy = crate::train::ExecutionStrategy::torch(2, 1);
+        let execution = Execution { strategy, device: Device::Cpu };
+        let bytes = needed(&spec, [3, 32, 32], 10, execution, 2).unwrap();
         let weights = 2 * 2_796_202 * 3 * 4;
         let per_image = (bytes - weights) as f64 / 200.0;
         assert!((2.1e6..2.4e6).contains(&per_image), "{per_image}");

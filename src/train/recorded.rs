@@ -1,4 +1,5 @@
-//! Work that a stack does again and again: on a GPU recorded after a few times, then replayed.
+//! RecordedWork that a stack does again and again: on a GPU recorded after a few times, then
+//! replayed.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use crate::cuda::{self, Graph};
 
 /// What is recorded apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Work {
+pub(super) enum RecordedWork {
     /// An update.
     Update,
     /// An update whose losses and correct are added up.
@@ -22,13 +23,14 @@ pub(super) enum Work {
 enum Recording {
     /// A launch per operation.
     Off,
-    /// So many times are to come before, as on any other stream: libtorch prepares some things at their first use.
+    /// Warm-up runs left before capture: libtorch prepares some things at their first use.
     Waiting(u32),
     /// Recorded.
     Ready(Graph),
 }
 
-/// A stack's recordings, by [`Work`]. They share their memory: a stack does one thing at a time.
+/// A stack's recordings, by [`RecordedWork`]. They share their memory: a stack does one thing at a
+/// time.
 pub(super) struct Recorded {
     device: Device,
     works: [Recording; 3],
@@ -42,14 +44,14 @@ impl Recorded {
     }
 
     /// The work reads or writes other places from now on. It is recorded anew if it can be.
-    pub(super) fn renew(&mut self, work: Work, recordable: bool) {
+    pub(super) fn renew(&mut self, work: RecordedWork, recordable: bool) {
         let wait = recordable && cuda::can_record(self.device);
         self.works[work as usize] = if wait { Recording::Waiting(3) } else { Recording::Off };
     }
 
-    /// Does the work once more. `launch` launches it; whether by the host's word, or for a recording, which reads
-    /// everything from the device.
-    pub(super) fn run(&mut self, work: Work, mut launch: impl FnMut(By)) {
+    /// Does the work once more. `launch` launches it; whether by the host's word, or for a
+    /// recording, which reads everything from the device.
+    pub(super) fn run(&mut self, work: RecordedWork, mut launch: impl FnMut(By)) {
         // Nothing is lost where launching panics: a stack that did is not used again.
         match std::mem::replace(&mut self.works[work as usize], Recording::Off) {
             Recording::Ready(graph) => self.works[work as usize] = Recording::Ready(replayed(graph)),
@@ -99,8 +101,8 @@ fn replayed(graph: Graph) -> Graph {
     graph
 }
 
-/// How far the host may be ahead of a GPU: an interruption waits for what was given, and images count as trained on
-/// when given.
+/// How far the host may be ahead of a GPU: an interruption waits for what was given, and images
+/// count as trained on when given.
 struct Ahead {
     given: u32,
     most: u32,

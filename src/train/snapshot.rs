@@ -1,15 +1,17 @@
 //! Everything that a run needs to go on later, somewhere else, as if it had never stopped.
 //!
-//! A snapshot is taken between two updates. Random numbers need no state of their own: they are keyed by
-//! epoch and step (`rng.rs`), so the position is their position too. As bytes it is a safetensors file: the
-//! weights under their PyTorch names, and beside them what the optimizer remembers of each tensor
-//! (`optimizer.momentum.NAME`; Adam: `optimizer.exp_avg.NAME`, `optimizer.exp_avg_sq.NAME`) and `sums` (loss, squared loss and correct of the batches of an
-//! unfinished epoch). Numbers are kept bit for bit.
+//! A snapshot is taken between two updates. Random numbers need no state of their own: they are
+//! keyed by epoch and step (`rng.rs`), so the position is their position too. As bytes it is a
+//! safetensors file: the weights under their PyTorch names, and beside them what the optimizer
+//! remembers of each tensor (`optimizer.momentum.NAME`; Adam: `optimizer.exp_avg.NAME`,
+//! `optimizer.exp_avg_sq.NAME`) and `sums`, the [`Tally`] of the batches of an unfinished epoch.
+//! Numbers are kept bit for bit.
 
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use super::tally::Tally;
 use crate::error::{Error, Result};
 use crate::model::{State, stored};
 
@@ -41,14 +43,13 @@ pub struct Snapshot {
     pub weights: State,
     /// What the optimizer remembers, by the name of each buffer; empty where it remembers nothing.
     pub optimizer_state: Vec<(String, State)>,
-    /// Sums over the unfinished epoch's batches of loss, squared loss and correct; none where training metrics
-    /// do not come from the batches.
-    pub sums: Option<[f64; 3]>,
+    /// Of the unfinished epoch's batches; none where training metrics do not come from the batches.
+    pub tally: Option<Tally>,
 }
 
 /// The file's own description of itself.
 #[derive(Serialize, Deserialize)]
-struct About {
+struct SnapshotHeader {
     run: String,
     position: Position,
     seconds: f64,
@@ -61,7 +62,7 @@ const SUMS: &str = "sums";
 impl Snapshot {
     /// The snapshot of the run with this id, as a safetensors file.
     pub fn encode(&self, run: &str) -> Result<Vec<u8>> {
-        let about = About { run: run.to_owned(), position: self.position, seconds: self.seconds };
+        let about = SnapshotHeader { run: run.to_owned(), position: self.position, seconds: self.seconds };
         let about = serde_json::to_string(&about).map_err(|error| Error::invalid(error.to_string()))?;
         let mut tensors: Vec<(String, Tensor)> = Vec::new();
         for (name, tensor) in &self.weights {
@@ -72,21 +73,22 @@ impl Snapshot {
                 tensors.push((format!("{OPTIMIZER}{buffer}.{name}"), tensor.shallow_clone()));
             }
         }
-        if let Some(sums) = &self.sums {
-            tensors.push((SUMS.to_owned(), Tensor::from_slice(sums)));
+        if let Some(tally) = self.tally {
+            tensors.push((SUMS.to_owned(), Tensor::from_slice(&tally.to_array())));
         }
         let mut bytes = Vec::new();
         stored::write(&tensors, Some((ABOUT, &about)), &mut bytes)?;
         Ok(bytes)
     }
 
-    /// Reads what [`Snapshot::encode`] made of the run with this id. Another run's snapshot is an error.
+    /// Reads what [`Snapshot::encode`] made of the run with this id. Another run's snapshot is an
+    /// error.
     pub fn decode(bytes: &[u8], run: &str) -> Result<Self> {
         let bad = |why: &dyn std::fmt::Display| Error::invalid(format!("not a checkpoint of {run}: {why}"));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| bad(&error))?;
         let about = header.metadata().as_ref().and_then(|texts| texts.get(ABOUT));
         let about = about.ok_or_else(|| bad(&"it does not say whose it is"))?;
-        let about: About = serde_json::from_str(about).map_err(|error| bad(&error))?;
+        let about: SnapshotHeader = serde_json::from_str(about).map_err(|error| bad(&error))?;
         if about.run != run {
             return Err(bad(&format!("it is one of {}", about.run)));
         }
@@ -96,7 +98,7 @@ impl Snapshot {
             seconds: about.seconds,
             weights: State::new(),
             optimizer_state: Vec::new(),
-            sums: None,
+            tally: None,
         };
         for (name, view) in file.tensors() {
             let kind =
@@ -105,7 +107,8 @@ impl Snapshot {
             let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)?;
             if name == SUMS {
                 let sums = Vec::<f64>::try_from(&tensor)?;
-                snapshot.sums = Some(sums.try_into().map_err(|_| bad(&"`sums` are not three numbers"))?);
+                let sums = sums.try_into().map_err(|_| bad(&"`sums` are not three numbers"))?;
+                snapshot.tally = Some(Tally::from_array(sums));
             } else if let Some((buffer, name)) =
                 name.strip_prefix(OPTIMIZER).and_then(|name| name.split_once('.'))
             {
@@ -133,8 +136,8 @@ impl Snapshot {
     }
 }
 
-/// SHA-256 of a network's tensors, names, types and shapes included, in hex: two runs with the same ended with
-/// the same bits.
+/// SHA-256 of a network's tensors, names, types and shapes included, in hex: two runs with the same
+/// ended with the same bits.
 pub fn weights_digest(weights: &State) -> Result<String> {
     let mut bytes = Vec::new();
     stored::write(weights, None, &mut bytes)?;
@@ -158,7 +161,7 @@ mod tests {
                 "exp_avg".to_owned(),
                 vec![("a.weight".to_owned(), tensor(&[0.1, 0.2, 0.3]))],
             )],
-            sums: Some([1.0 / 3.0, 2.0, 3.0]),
+            tally: Some(Tally::from_array([1.0 / 3.0, 2.0, 3.0])),
         }
     }
 
@@ -168,7 +171,7 @@ mod tests {
         let back = Snapshot::decode(&bytes, "r1").unwrap();
         assert_eq!(back.position, Position { epoch: 3, step: 7 });
         assert_eq!(back.seconds, 0.1 + 0.2);
-        assert_eq!(back.sums, Some([1.0 / 3.0, 2.0, 3.0]));
+        assert_eq!(back.tally, example().tally);
         assert_eq!((back.weights.len(), back.optimizer_state.len()), (2, 1));
         assert_eq!(back.encode("r1").unwrap(), bytes);
         assert!(Snapshot::decode(&bytes, "r2").is_err());

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::measure::Measure;
+use super::quantities::Measure;
 use crate::data::{DataSpec, MOST_EXAMPLES, Sampling};
 use crate::decimal;
 use crate::door;

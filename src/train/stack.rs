@@ -4,14 +4,16 @@ use std::time::Instant;
 
 use tch::Device;
 
-use super::backend::{EpochBatches, Step, Sums, TrainingBackend, mean};
-use super::evaluate::Examples;
+use super::backend::{Step, TrainingBackend};
+use super::batches::{Draw, EpochBatches, EvaluationSet, Examples};
 use super::lanes;
-use super::measure::{Measured, Subject};
+use super::measure::{self, Subject};
+use super::quantities::Measured;
 use super::record::EpochRecord;
 use super::snapshot::{Position, Snapshot};
 use super::spec::{Order, RunSpec, TrainMetrics};
-use super::strategy::{Backend, ExecutionStrategy};
+use super::strategy::{Backend, Execution, ExecutionStrategy};
+use super::tally::Tally;
 use super::tensors::Tensors;
 use crate::data::{Dataset, ImageStore};
 use crate::error::{Error, Result};
@@ -44,6 +46,14 @@ pub(super) struct Stack {
     begun: bool,
 }
 
+/// What is known at the end of an epoch, by replica.
+struct Metrics {
+    train: Vec<Scores>,
+    test: Vec<Scores>,
+    /// Of the runs; empty where nothing was due.
+    measured: Vec<Measured>,
+}
+
 /// What a stack does next, asked before every update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
@@ -64,9 +74,10 @@ pub(super) enum Advance {
 }
 
 impl Stack {
-    /// Draws data, and takes weights from `starts` (one per run or none, all at the same place) or draws them.
-    /// `specs` are of one cohort, and `data` is their data set. [`ExecutionStrategy::replicas`] says how many replicas
-    /// there are: those beyond the runs pad the stack.
+    /// Draws data, and takes weights from `starts` (one per run or none, all at the same place) or
+    /// draws them. `specs` are of one cohort, and `data` is their data set.
+    /// [`ExecutionStrategy::replicas`] says how many replicas there are: those beyond the runs pad
+    /// the stack.
     pub(super) fn new(
         mut specs: Vec<RunSpec>,
         strategy: ExecutionStrategy,
@@ -139,19 +150,19 @@ impl Stack {
         while starts.len() < self.replicas.len() {
             starts.push(starts[0].copy());
         }
-        let mut sums = Vec::new();
+        let mut tallies = Vec::new();
         for (replica, start) in starts.into_iter().enumerate() {
             self.backend.set_state(replica, start.weights)?;
             self.backend.set_optimizer_state(replica, start.optimizer_state)?;
-            sums.extend(start.sums);
+            tallies.extend(start.tally);
         }
         if self.position.step > 0 {
-            if self.running() && sums.len() != self.replicas.len() {
+            if self.running() && tallies.len() != self.replicas.len() {
                 return Err(Error::invalid(
                     "a checkpoint in the middle of an epoch lacks the epoch's running sums",
                 ));
             }
-            self.begin_epoch(sums);
+            self.begin_epoch(tallies);
         }
         Ok(())
     }
@@ -162,18 +173,18 @@ impl Stack {
         spec.train_metrics == TrainMetrics::Running && spec.evaluates(self.position.epoch + 1)
     }
 
-    fn begin_epoch(&mut self, sums: Vec<Sums>) {
+    fn begin_epoch(&mut self, tallies: Vec<Tally>) {
         let epoch = self.batches();
-        self.backend.begin(epoch, self.running().then_some(sums));
+        self.backend.begin(epoch, self.running().then_some(tallies));
         self.begun = true;
     }
 
-    /// Trains to the end of the epoch, or until `signal`, which learns how many images the next update trains on,
-    /// says otherwise.
+    /// Trains to the end of the epoch, or until `signal`, which learns how many images the next
+    /// update trains on, says otherwise.
     pub(super) fn advance(&mut self, signal: &mut dyn FnMut(u64) -> Signal) -> Result<Advance> {
         let start = Instant::now();
         if !self.begun {
-            self.begin_epoch(vec![Sums::default(); self.replicas.len()]);
+            self.begin_epoch(vec![Tally::default(); self.replicas.len()]);
         }
         let spec = self.replicas[0].spec.clone();
         let first = u64::from(self.position.epoch) * spec.steps_per_epoch();
@@ -185,31 +196,18 @@ impl Stack {
             self.position.step += 1;
         }
         let epoch = self.position.epoch + 1;
-        let mut scores = None;
+        let mut metrics = None;
         if spec.evaluates(epoch) {
-            let mut poll = || match signal(0) {
-                Signal::Stop => Err(Error::Interrupted),
-                _ => Ok(()),
-            };
-            let evaluated = match self.backend.sums() {
-                Some(sums) => {
-                    let n = (spec.steps_per_epoch() * spec.batch as u64) as f64;
-                    Ok(sums.into_iter().map(|sums| mean(sums, n)).collect())
-                }
-                None => self.evaluate(false, &mut poll),
-            };
-            let evaluated = evaluated.and_then(|train| Ok((train, self.evaluate(true, &mut poll)?)));
-            let evaluated = evaluated.and_then(|scores| Ok((scores, self.measure(epoch, &mut poll)?)));
-            scores = match evaluated {
+            metrics = match self.metrics(epoch, signal) {
                 Err(Error::Interrupted) => return Ok(self.pause(start)),
-                scores => Some(scores?),
+                metrics => Some(metrics?),
             };
         }
         let seconds = (self.seconds + start.elapsed().as_secs_f64()) / self.runs as f64;
         self.position = Position { epoch, step: 0 };
         self.seconds = 0.0;
         self.begun = false;
-        let Some(((train, test), measured)) = scores else { return Ok(Advance::Epoch(None)) };
+        let Some(Metrics { train, test, measured }) = metrics else { return Ok(Advance::Epoch(None)) };
         let steps = first + spec.steps_per_epoch();
         let factor = spec.schedule.factor(steps - 1, spec.steps());
         let mut measured = measured.into_iter();
@@ -223,6 +221,25 @@ impl Stack {
             seconds,
         };
         Ok(Advance::Epoch(Some(self.replicas.iter().zip(train.into_iter().zip(test)).map(record).collect())))
+    }
+
+    /// Every replica's metrics at the end of an epoch; [`Error::Interrupted`] where `signal` stops
+    /// it.
+    fn metrics(&mut self, epoch: u32, signal: &mut dyn FnMut(u64) -> Signal) -> Result<Metrics> {
+        let mut poll = || match signal(0) {
+            Signal::Stop => Err(Error::Interrupted),
+            Signal::Go | Signal::Checkpoint => Ok(()),
+        };
+        let train = match self.backend.tallies() {
+            Some(tallies) => {
+                let spec = &self.replicas[0].spec;
+                let n = (spec.steps_per_epoch() * spec.batch as u64) as f64;
+                tallies.into_iter().map(|tally| tally.scores(n)).collect()
+            }
+            None => self.evaluate(false, &mut poll)?,
+        };
+        let test = self.evaluate(true, &mut poll)?;
+        Ok(Metrics { train, test, measured: self.measure(epoch, &mut poll)? })
     }
 
     fn pause(&mut self, start: Instant) -> Advance {
@@ -249,13 +266,13 @@ impl Stack {
 
     /// Everything that a replica needs to go on from here.
     pub(super) fn snapshot(&self, replica: usize) -> Snapshot {
-        let sums = if self.begun { self.backend.sums() } else { None };
+        let tallies = if self.begun { self.backend.tallies() } else { None };
         Snapshot {
             position: self.position,
             seconds: self.seconds / self.runs as f64,
             weights: self.backend.state(replica),
             optimizer_state: self.backend.optimizer_state(replica),
-            sums: sums.and_then(|sums| sums.get(replica).copied()),
+            tally: tallies.and_then(|tallies| tallies.get(replica).copied()),
         }
     }
 
@@ -274,8 +291,9 @@ impl Stack {
         for (index, Replica { spec, train, test }) in self.replicas.iter().take(self.runs).enumerate() {
             subjects.push(Subject { spec, train, test, state: self.backend.state(index) });
         }
-        let how = (self.strategy, self.device);
-        super::measure::measure(subjects, &measure.groups, &self.model, &self.store, how, epoch.into(), poll)
+        let execution = Execution { strategy: self.strategy, device: self.device };
+        let (groups, epoch) = (&measure.groups, epoch.into());
+        measure::measure(subjects, groups, &self.model, &self.store, execution, epoch, poll)
     }
 
     fn evaluate(&mut self, test: bool, poll: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Scores>> {
@@ -286,7 +304,7 @@ impl Stack {
             .iter()
             .map(|replica| {
                 let rng = Rng::new(replica.spec.seeds.augment, Stream::EvaluationAugment, index);
-                (if test { &replica.test } else { &replica.train }, rng)
+                EvaluationSet { examples: if test { &replica.test } else { &replica.train }, rng }
             })
             .collect();
         self.backend.evaluate(sets, poll)
@@ -295,39 +313,30 @@ impl Stack {
     /// The next epoch's order, crops, flips and labels of all replicas.
     fn batches(&self) -> EpochBatches {
         let spec = &self.replicas[0].spec;
-        let (replicas, batch) = (self.replicas.len(), spec.batch);
-        let steps = spec.steps_per_epoch() as usize;
-        let mut starts = vec![0i64; steps * batch * replicas];
-        let mut flips = vec![0i64; if self.store.augments() { starts.len() } else { 0 }];
-        let mut labels = vec![0i64; starts.len()];
-        for (r, replica) in self.replicas.iter().enumerate() {
-            let n = replica.spec.train as u32;
-            let epoch = u64::from(self.position.epoch) + 1;
-            let mut order = Rng::new(replica.spec.seeds.order, Stream::Order, epoch);
-            let positions: Vec<u32> = match replica.spec.order {
+        let steps = spec.steps_per_epoch();
+        let epoch = u64::from(self.position.epoch) + 1;
+        let augment = |replica: &Replica| Rng::new(replica.spec.seeds.augment, Stream::Augment, epoch);
+        let mut views: Vec<Rng> = self.replicas.iter().map(augment).collect();
+        let draw = |(replica, rng)| {
+            let Replica { spec, train, .. }: &Replica = replica;
+            let n = spec.train as u32;
+            let mut order = Rng::new(spec.seeds.order, Stream::Order, epoch);
+            let positions: Vec<u32> = match spec.order {
                 Order::Shuffled => order.permutation(n),
                 Order::Sequential => (0..n).collect(),
                 Order::Replacement => (0..n).map(|_| order.below(n)).collect(),
             };
-            let mut augment = Rng::new(replica.spec.seeds.augment, Stream::Augment, epoch);
-            for (index, &position) in positions.iter().take(steps * batch).enumerate() {
-                let view = self.store.draw(&mut augment);
-                let (start, flip) = self.store.start(replica.train.rows[position as usize], view);
-                let image = index * replicas + r;
-                starts[image] = start;
-                if let Some(place) = flips.get_mut(image) {
-                    *place = flip;
-                }
-                labels[image] = i64::from(replica.train.labels[position as usize]);
-            }
-        }
-        let first = u64::from(self.position.epoch) * spec.steps_per_epoch();
-        let factor = |step: usize| spec.schedule.factor(first + step as u64, spec.steps());
-        EpochBatches { starts, flips, labels, factors: (0..steps).map(factor).collect() }
+            Draw { examples: train, positions: positions.into_iter().map(|position| position as usize), rng }
+        };
+        let draws = self.replicas.iter().zip(&mut views).map(draw).collect();
+        let batches = EpochBatches::assemble(&self.store, steps as usize * spec.batch, draws);
+        let first = u64::from(self.position.epoch) * steps;
+        let factor = |step| spec.schedule.factor(first + step, spec.steps());
+        EpochBatches { factors: (0..steps).map(factor).collect(), ..batches }
     }
 
-    /// β √(λT) w for every parameter (Eq. 15), with the learning rate λ of now and the run's temperature T, or
-    /// nothing where β is 0.
+    /// β √(λT) w for every parameter (Eq. 15), with the learning rate λ of now and the run's
+    /// temperature T, or nothing where β is 0.
     fn noise(&self, done: u64, factor: f64) -> Option<Vec<Vec<f64>>> {
         let beta = self.replicas[0].spec.optimizer.noise();
         if beta == 0.0 {

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::backend::{EpochBatches, Step, Sums, TrainingBackend, mean};
-use super::evaluate::{CHUNK, Examples, evaluate};
-use super::recorded::{By, Recorded, Work};
+use super::backend::{Step, TrainingBackend};
+use super::batches::{EpochBatches, EvaluationSet};
+use super::evaluate::{CHUNK, cross_entropy, evaluate, logits};
+use super::recorded::{By, Recorded, RecordedWork};
 use super::spec::RunSpec;
+use super::tally::{DeviceTally, PerExample, Tally};
 use crate::cuda;
 use crate::data::ImageStore;
 use crate::error::Result;
 use crate::model::{Model, Scores, State, Weights, arrange};
 use crate::optim::{OptimizerState, Update};
-use crate::rng::Rng;
 use crate::torch::Precision;
 
 pub(super) struct Tensors {
@@ -24,16 +25,21 @@ pub(super) struct Tensors {
     precision: Precision,
     batch: i64,
     device: Device,
-    batches: Option<Batches>,
+    batches: Option<DeviceBatches>,
     /// Whether the optimizer's update can be recorded.
     recordable: bool,
     recorded: Recorded,
-    /// Three rows, of loss, squared loss and correct, kept on the device until the epoch ends.
-    sums: Tensor,
-    /// Whether updates add to them.
+    /// Of the epoch's updates, kept on the device until it ends.
+    tally: DeviceTally,
+    /// Whether updates add to it.
     counting: bool,
-    /// What an evaluation on a GPU reads, and its sums.
-    evaluation: Option<(Batches, Tensor)>,
+    evaluation: Option<RecordedEvaluation>,
+}
+
+/// What an evaluation on a GPU reads, and what it adds up.
+struct RecordedEvaluation {
+    batches: DeviceBatches,
+    tally: DeviceTally,
 }
 
 impl Tensors {
@@ -43,7 +49,8 @@ impl Tensors {
         let seeds: Vec<i64> = specs.iter().map(|spec| spec.seeds.init).collect();
         let weights = Weights::draw(&model.layout, &seeds, first.precision, device);
         let lr: Vec<f64> = specs.iter().map(|spec| spec.lr).collect();
-        // One per parameter even where all are equal: a replica's rounding must not depend on its neighbours'.
+        // One per parameter even where all are equal: a replica's rounding must not depend on its
+        // neighbours'.
         let optimizer = first.optimizer.state(&weights.per_parameter(&lr), weights.flat());
         Self {
             store,
@@ -56,31 +63,31 @@ impl Tensors {
             batches: None,
             recordable: first.optimizer.is_recordable(),
             recorded: Recorded::new(device),
-            sums: Tensor::zeros([3, specs.len() as i64], (Kind::Double, device)),
+            tally: DeviceTally::zeros(specs.len(), device),
             counting: false,
             evaluation: None,
         }
     }
 
-    /// The gradient of the sum over replicas of each one's mean loss on a batch: every replica gets its own.
+    /// The gradient of the sum over replicas of each one's mean loss on a batch: every replica gets
+    /// its own.
     fn gradient(&mut self) -> Option<Tensor> {
         let batches = self.batches.as_ref()?;
         let (images, labels) = batches.here(&self.store, &self.weights);
-        let images = images.to_kind(self.precision.compute());
-        let logits = self.model.net.forward(&self.weights, &images, true);
-        let logits = logits.to_kind(self.precision.master()).flatten(0, 1);
+        let logits = logits(&self.model, &self.weights, &images, self.precision, true);
         let reduction = if self.counting { Reduction::None } else { Reduction::Sum };
-        let losses = logits.cross_entropy_loss(&labels, None::<&Tensor>, reduction, ABSENT, 0.0);
+        let losses = cross_entropy(&logits, &labels, reduction);
         let total = if self.counting { losses.sum(None::<Kind>) } else { losses.shallow_clone() };
         let gradient = self.weights.gradient(&(total / self.batch as f64));
         if self.counting {
-            add_to_sums(&mut self.sums, &losses, &logits, &labels);
+            let replicas = self.weights.replicas();
+            self.tally.add(&PerExample::new(&losses, &logits, &labels, replicas));
         }
         Some(gradient)
     }
 
-    /// The update at the cursor, which goes on to the next. `host` is what the host says of it; what is recorded reads all from
-    /// the device.
+    /// The update at the cursor, which goes on to the next. `host` is what the host says of it;
+    /// what is recorded reads all from the device.
     fn step(&mut self, host: Option<&Step>) {
         let Some(gradient) = self.gradient() else { return };
         let Some(batches) = &mut self.batches else { return };
@@ -96,97 +103,61 @@ impl Tensors {
     /// Scores of every replica, a recorded chunk of examples after another.
     fn evaluate_chunks(
         &mut self,
-        mut sets: Vec<(&Examples, Rng)>,
+        mut sets: Vec<EvaluationSet>,
         poll: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Vec<Scores>> {
         let (replicas, device) = (sets.len(), self.device);
-        let length = sets.first().map_or(0, |(examples, _)| examples.rows.len());
-        let chunk =
-            self.evaluation.as_ref().map_or(CHUNK.min(length).max(1), |(batches, _)| batches.batch as usize);
+        let length = sets.first().map_or(0, |set| set.examples.rows.len());
+        let chunk = self
+            .evaluation
+            .as_ref()
+            .map_or(CHUNK.min(length).max(1), |evaluation| evaluation.batches.batch as usize);
         let chunks = length.div_ceil(chunk);
-        let size = chunks * chunk * replicas;
-        let (mut starts, mut flips, mut labels) = (vec![0i64; size], Vec::new(), vec![ABSENT; size]);
-        flips.resize(if self.store.augments() { size } else { 0 }, 0i64);
-        for (replica, (examples, rng)) in sets.iter_mut().enumerate() {
-            for (index, (&row, &label)) in examples.rows.iter().zip(&examples.labels).enumerate() {
-                let view = self.store.draw(rng);
-                let (start, flip) = self.store.start(row, view);
-                let image = index * replicas + replica;
-                starts[image] = start;
-                labels[image] = label.into();
-                if let Some(place) = flips.get_mut(image) {
-                    *place = flip;
-                }
-            }
+        let epoch = EpochBatches::of_sets(&self.store, chunks * chunk, &mut sets, 0..length);
+        let fresh = DeviceBatches::new(epoch, chunk as i64, replicas as i64, &self.weights);
+        if !self.evaluation.as_mut().is_some_and(|evaluation| evaluation.batches.take(&fresh)) {
+            self.recorded.renew(RecordedWork::Evaluation, true);
+            let (batches, tally) = (fresh.on(device), DeviceTally::zeros(replicas, device));
+            self.evaluation = Some(RecordedEvaluation { batches, tally });
         }
-        let epoch = EpochBatches { starts, flips, labels, factors: Vec::new() };
-        let fresh = Batches::new(epoch, chunk as i64, replicas as i64, &self.weights);
-        if !self.evaluation.as_mut().is_some_and(|(batches, _)| batches.take(&fresh)) {
-            self.recorded.renew(Work::Evaluation, true);
-            self.evaluation = Some((fresh.on(device), self.sums.zeros_like()));
-        }
-        let Some((batches, sums)) = &mut self.evaluation else { return Ok(Vec::new()) };
-        let _ = sums.zero_();
+        let Some(RecordedEvaluation { batches, tally }) = &mut self.evaluation else {
+            return Ok(Vec::new());
+        };
+        tally.clear();
         let (model, weights, store, precision) = (&self.model, &self.weights, &self.store, self.precision);
         for index in 0..chunks {
             poll()?;
             batches.go_to(index);
             batches.next = Some(index + 1);
-            self.recorded.run(Work::Evaluation, |_| {
+            self.recorded.run(RecordedWork::Evaluation, |_| {
                 let launch = || {
                     let (images, labels) = batches.here(store, weights);
-                    let images = images.to_kind(precision.compute());
-                    let logits =
-                        model.net.forward(weights, &images, false).to_kind(precision.master()).flatten(0, 1);
-                    let losses =
-                        logits.cross_entropy_loss(&labels, None::<&Tensor>, Reduction::None, ABSENT, 0.0);
-                    add_to_sums(sums, &losses, &logits, &labels);
+                    let logits = logits(model, weights, &images, precision, false);
+                    let losses = cross_entropy(&logits, &labels, Reduction::None);
+                    tally.add(&PerExample::new(&losses, &logits, &labels, replicas as i64));
                     let _ = batches.cursor.g_add_scalar_(1);
                 };
                 cuda::rounding(device, precision, || tch::no_grad(launch));
             });
         }
-        Ok(read(sums).into_iter().map(|sums| mean(sums, length as f64)).collect())
+        Ok(tally.read().into_iter().map(|tally| tally.scores(length as f64)).collect())
     }
 }
 
-/// The label of an example that is none: no loss, no hit.
-const ABSENT: i64 = -100;
-
-/// Adds losses, squared losses and correct of replicas · batch examples to three rows of sums.
-fn add_to_sums(sums: &mut Tensor, losses: &Tensor, logits: &Tensor, labels: &Tensor) {
-    let replicas = sums.size()[1];
-    tch::no_grad(|| {
-        let losses = losses.detach().to_kind(Kind::Double).view([replicas, -1]);
-        let correct = logits.argmax(-1, false).eq_tensor(labels).to_kind(Kind::Double).view([replicas, -1]);
-        let sum = |values: &Tensor| values.sum_dim_intlist(&[1i64][..], false, Kind::Double);
-        let step = Tensor::stack(&[sum(&losses), sum(&losses.square()), sum(&correct)], 0);
-        let _ = sums.g_add_(&step);
-    });
-}
-
-/// Each replica's sums.
-fn read(sums: &Tensor) -> Vec<Sums> {
-    let sums = sums.to_device(Device::Cpu);
-    let of = |replica| [0, 1, 2].map(|row| sums.double_value(&[row, replica]));
-    (0..sums.size()[1]).map(of).collect()
-}
-
 impl TrainingBackend for Tensors {
-    fn begin(&mut self, epoch: EpochBatches, sums: Option<Vec<Sums>>) {
+    fn begin(&mut self, epoch: EpochBatches, tallies: Option<Vec<Tally>>) {
         let replicas = self.weights.replicas();
-        let fresh = Batches::new(epoch, self.batch, replicas, &self.weights);
+        let fresh = DeviceBatches::new(epoch, self.batch, replicas, &self.weights);
         // What was recorded reads these places.
         if !self.batches.as_mut().is_some_and(|batches| batches.take(&fresh)) {
-            for work in [Work::Update, Work::CountedUpdate] {
+            for work in [RecordedWork::Update, RecordedWork::CountedUpdate] {
                 self.recorded.renew(work, self.recordable);
             }
             self.batches = Some(fresh.on(self.device));
         }
-        self.counting = sums.is_some();
-        if let Some(sums) = sums {
-            let rows: Vec<f64> = (0..3).flat_map(|row| sums.iter().map(move |sums| sums[row])).collect();
-            self.sums.copy_(&Tensor::from_slice(&rows).view([3, replicas]));
+        self.counting = tallies.is_some();
+        if let Some(tallies) = tallies {
+            self.tally.set(&tallies);
         }
     }
 
@@ -195,7 +166,7 @@ impl TrainingBackend for Tensors {
         batches.go_to(step.index);
         batches.next = Some(step.index + 1);
         self.weights.batches += 1;
-        let work = if self.counting { Work::CountedUpdate } else { Work::Update };
+        let work = if self.counting { RecordedWork::CountedUpdate } else { RecordedWork::Update };
         let mut recorded = std::mem::replace(&mut self.recorded, Recorded::new(self.device));
         recorded.run(work, |by| {
             let host = (by == By::Host).then_some(&step);
@@ -224,13 +195,13 @@ impl TrainingBackend for Tensors {
         Ok(())
     }
 
-    fn sums(&self) -> Option<Vec<Sums>> {
-        self.counting.then(|| read(&self.sums))
+    fn tallies(&self) -> Option<Vec<Tally>> {
+        self.counting.then(|| self.tally.read())
     }
 
     fn evaluate(
         &mut self,
-        sets: Vec<(&Examples, Rng)>,
+        sets: Vec<EvaluationSet>,
         poll: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Vec<Scores>> {
         if cuda::can_record(self.device) {
@@ -253,18 +224,19 @@ impl TrainingBackend for Tensors {
         self.optimizer.buffers().into_iter().map(own).collect()
     }
 
-    fn set_optimizer_state(&mut self, replica: usize, memory: Vec<(String, State)>) -> Result<()> {
-        let mut memory: HashMap<String, State> = memory.into_iter().collect();
+    fn set_optimizer_state(&mut self, replica: usize, buffers: Vec<(String, State)>) -> Result<()> {
+        let mut states: HashMap<String, State> = buffers.into_iter().collect();
         for (name, buffer) in self.optimizer.buffers() {
-            self.weights.join(buffer, replica as i64, memory.remove(name).unwrap_or_default())?;
+            self.weights.join(buffer, replica as i64, states.remove(name).unwrap_or_default())?;
         }
         Ok(())
     }
 }
 
 /// An epoch of batches on the device, and which of them is next.
-struct Batches {
-    /// The first byte of each view, its flip, its label (replica first), and the schedule's factor: an update per row.
+struct DeviceBatches {
+    /// The first byte of each view, its flip, its label (replica first), and the schedule's factor:
+    /// an update per row.
     epoch: [Tensor; 4],
     /// The update that is next, on the device: whoever replays a recorded step says nothing else.
     cursor: Tensor,
@@ -273,7 +245,7 @@ struct Batches {
     batch: i64,
 }
 
-impl Batches {
+impl DeviceBatches {
     /// On the CPU.
     fn new(epoch: EpochBatches, batch: i64, replicas: i64, weights: &Weights) -> Self {
         let steps = epoch.labels.len() as i64 / (batch * replicas);
@@ -331,7 +303,8 @@ impl Batches {
         self.row(3)
     }
 
-    /// Images, batch x (replicas · channels) x height x width, and labels, replicas · batch, of the update at the cursor.
+    /// Images, batch x (replicas · channels) x height x width, and labels, replicas · batch, of the
+    /// update at the cursor.
     fn here(&self, store: &ImageStore, weights: &Weights) -> (Tensor, Tensor) {
         let flips = if store.augments() { self.row(1) } else { self.epoch[1].shallow_clone() };
         let images = store.gather(&self.row(0), &flips);
@@ -343,10 +316,11 @@ impl Batches {
 mod tests {
     use super::*;
     use crate::data::{Augmentation, Dataset, Source};
-    use crate::rng::Stream;
+    use crate::rng::{Rng, Stream};
+    use crate::train::batches::Examples;
 
-    /// Scores by chunks, as a GPU's are recorded, are those of [`evaluate`]: whether a set fills its last chunk or not, and whether it
-    /// is longer or shorter than the one before.
+    /// Scores by chunks, as a GPU's are recorded, are those of [`evaluate`]: whether a set fills
+    /// its last chunk or not, and whether it is longer or shorter than the one before.
     #[test]
     fn chunks_score_as_a_pass_does() {
         let spec = crate::train::spec::example();
@@ -361,9 +335,12 @@ mod tests {
         };
         for n in [30, 70, 60, 7] {
             let examples = [of(0, n), of(100, n)];
-            let sets = || -> Vec<(&Examples, Rng)> {
-                let rng = |seed| Rng::new(seed, Stream::EvaluationAugment, 1);
-                examples.iter().zip([rng(1), rng(2)]).collect()
+            let sets = || -> Vec<EvaluationSet> {
+                let set = |(examples, seed)| {
+                    let rng = Rng::new(seed, Stream::EvaluationAugment, 1);
+                    EvaluationSet { examples, rng }
+                };
+                examples.iter().zip([1, 2]).map(set).collect()
             };
             let found = tensors.evaluate_chunks(sets(), &mut || Ok(())).unwrap();
             let wanted = tensors.evaluate(sets(), &mut || Ok(())).unwrap();

@@ -4,18 +4,21 @@ use std::time::{Duration, Instant};
 
 use tch::Device;
 
+use super::batches::image_store;
+use super::costs::Cost;
 use super::memory;
 use super::spec::RunSpec;
 use super::stack::{Advance, Signal, Stack};
-use super::strategy::{Cost, ExecutionStrategy};
+use super::strategy::{Execution, ExecutionStrategy};
 use crate::cuda;
-use crate::data::{Augmentation, Dataset, ImageStore};
+use crate::data::Dataset;
 use crate::error::Result;
 
 /// What a run costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Expected {
-    /// Time of one core (of one GPU) for the whole run, evaluation included, in seconds, as one of a stack.
+    /// Time of one core (of one GPU) for the whole run, evaluation included, in seconds, as one of
+    /// a stack.
     pub core_seconds: f64,
     /// Memory of its stack while it trains, at least, in bytes.
     pub memory: u64,
@@ -34,14 +37,15 @@ impl Expected {
         device: Device,
     ) -> Result<Self> {
         let replicas = replicas.clamp(1, strategy.largest(spec.precision, device));
-        let memory = memory::needed(spec, data.shape(), data.classes(), strategy, replicas, device)?;
+        let memory =
+            memory::needed(spec, data.shape(), data.classes(), Execution { strategy, device }, replicas)?;
         let core_seconds = Cost::expected(spec, data.shape(), strategy, replicas)?.core_seconds / pace;
         Ok(Self { core_seconds, memory, pace })
     }
 }
 
-/// Trains one epoch of a stack of `replicas` runs like this one, or as much of it as `budget` allows, and says
-/// what such a run costs.
+/// Trains one epoch of a stack of `replicas` runs like this one, or as much of it as `budget`
+/// allows, and says what such a run costs.
 pub fn expected(
     spec: &RunSpec,
     strategy: ExecutionStrategy,
@@ -51,9 +55,9 @@ pub fn expected(
 ) -> Result<Expected> {
     let data = Dataset::open(&spec.data)?;
     let replicas = replicas.clamp(1, strategy.largest(spec.precision, device));
-    let memory = memory::needed(spec, data.shape(), data.classes(), strategy, replicas, device)?;
+    let memory =
+        memory::needed(spec, data.shape(), data.classes(), Execution { strategy, device }, replicas)?;
     let table = Cost::expected(spec, data.shape(), strategy, replicas)?;
-    let augmentation = if spec.augment { data.augmentation() } else { Augmentation::None };
     crate::torch::initialize();
     // A thread of its own, because the number of torch threads is the thread's.
     let seconds = std::thread::scope(|scope| {
@@ -61,7 +65,7 @@ pub fn expected(
             tch::get_num_threads();
             tch::set_num_threads(strategy.threads as i32);
             cuda::own_stream(device)?;
-            let store = ImageStore::new(data.images(), augmentation, device, spec.precision.master());
+            let store = image_store(spec, &data, device);
             let specs = vec![spec.clone(); replicas];
             let mut stack = Stack::new(specs, strategy, Vec::new(), &data, store, device)?;
             time(&mut stack, spec, budget, device)
@@ -95,7 +99,8 @@ fn time(stack: &mut Stack, spec: &RunSpec, budget: Duration, device: Device) -> 
     let epochs = f64::from(spec.epochs);
     if let Advance::Epoch(records) = advance {
         let evaluated = f64::from(spec.epochs.div_ceil(spec.evaluate_every));
-        // An epoch without metrics took training time alone: a third of a pass per evaluated image comes on top.
+        // An epoch without metrics took training time alone: a third of a pass per evaluated image
+        // comes on top.
         let share = match records {
             Some(_) => 1.0,
             None => 1.0 + evaluated / epochs * Cost::evaluation_share(spec),

@@ -1,9 +1,10 @@
 //! Products of bfloat16 numbers, added up in float32, and numbers that are kept as such.
 //!
-//! A factor holds two numbers in each lane, rounded to bfloat16: one in the lower half of its bits, one in the upper.
-//! Two of them give both products, which are exact in float32; the upper ones are added first and the sum is rounded, then the
-//! lower ones. That is what the instruction of AVX512-BF16 does, so other processors give the same bits, with one
-//! exception: its instructions take numbers, products and sums below 1.2e-38 for zero, the others keep them.
+//! A factor holds two numbers in each lane, rounded to bfloat16: one in the lower half of its bits,
+//! one in the upper. Two of them give both products, which are exact in float32; the upper ones are
+//! added first and the sum is rounded, then the lower ones. That is what the instruction of
+//! AVX512-BF16 does, so other processors give the same bits, with one exception: its instructions
+//! take numbers, products and sums below 1.2e-38 for zero, the others keep them.
 
 use super::vector::{Kept, Pair, Plain, Vector};
 
@@ -198,8 +199,8 @@ mod x86 {
     use super::super::vector::{Avx2F32, Avx512F32, Vector};
     use super::{Halves, QUIET, ROUND, UPPER};
 
-    /// The nearest number of 16 bits, in the upper half, with something else below. No closures around it, which would
-    /// be compiled without the processor's features.
+    /// The nearest number of 16 bits, in the upper half, with something else below. No closures
+    /// around it, which would be compiled without the processor's features.
     ///
     /// # Safety
     ///
@@ -238,7 +239,8 @@ mod x86 {
 
         #[inline(always)]
         fn shorten(self) -> __m128i {
-            // SAFETY: vectors of this type are used only where the processor has the instructions; the same holds below.
+            // SAFETY: vectors of this type are used only where the processor has the instructions;
+            // the same holds below.
             unsafe {
                 let upper = _mm256_srli_epi32::<16>(rounded(self.0));
                 let halves = _mm256_packus_epi32(upper, upper);
@@ -273,7 +275,8 @@ mod x86 {
         }
     }
 
-    /// Which of the lower numbers, and of the upper ones, which come after them, goes to each half of a lane.
+    /// Which of the lower numbers, and of the upper ones, which come after them, goes to each half
+    /// of a lane.
     static ORDER: [u16; 32] = {
         let mut order = [0; 32];
         let mut lane = 0;
@@ -301,7 +304,8 @@ mod x86 {
         }
         #[inline(always)]
         fn round(lower: Self, upper: Self) -> Self {
-            // SAFETY: see above; all of these types are 64 bytes, and any bits are values of theirs.
+            // SAFETY: see above; all of these types are 64 bytes, and any bits are values of
+            // theirs.
             Self(unsafe {
                 let both: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(upper.0, lower.0));
                 let order = _mm512_loadu_si512(ORDER.as_ptr().cast());
@@ -334,7 +338,8 @@ mod tests {
     use super::super::vector::{lanes, lanes_mut};
     use super::*;
 
-    /// Numbers are rounded as libtorch rounds them, and a product is the sum of both, rounded once for each.
+    /// Numbers are rounded as libtorch rounds them, and a product is the sum of both, rounded once
+    /// for each.
     #[test]
     fn factors_are_libtorchs_bfloat16() {
         every::<Pair<Plain<f32, 8>>>();

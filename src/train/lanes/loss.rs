@@ -1,6 +1,6 @@
 //! Cross-entropy and accuracy of replicas and images in the vector lanes.
 
-use super::slab::Occupancy;
+use super::lane_map::LaneMap;
 use super::vector::{Scalar, Vector, lanes, lanes_mut};
 
 /// The losses of logits (pack, class) with labels (image, replica), where a vector has `places`
@@ -10,7 +10,7 @@ use super::vector::{Scalar, Vector, lanes, lanes_mut};
 pub(super) fn cross_entropy<V: Vector>(
     logits: &[V],
     labels: &[i64],
-    Occupancy { replicas, places }: Occupancy,
+    LaneMap { replicas, places }: LaneMap,
     classes: usize,
     mut d_logits: Option<(&mut [V], f64)>,
     each: &mut dyn FnMut(usize, f64, bool),

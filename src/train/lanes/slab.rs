@@ -10,16 +10,6 @@ use std::ops::Range;
 /// first-level cache; with two or three, convolutions tap by tap load their weights too often.
 pub(super) const SLAB: usize = 4;
 
-/// How a vector's lanes are shared out.
-#[derive(Clone, Copy)]
-pub(super) struct Occupancy {
-    /// Replicas that train.
-    pub(super) replicas: usize,
-    /// Replicas for which a vector has places: a power of two. What is in places beyond the
-    /// replicas does as the first replica.
-    pub(super) places: usize,
-}
-
 /// A batch of images.
 #[derive(Clone, Copy)]
 pub(super) struct Batch {
