@@ -36,7 +36,7 @@ const TICK: Duration = Duration::from_millis(50);
 const BACKLOG: usize = 32;
 
 /// Runs that train at once on a GPU, each on its stream. Eight reach what sixteen do on ResNets of width 32; smaller ones
-/// gain (`docs/speed.md`).
+/// gain (`docs/benchmarks/2026-11-27-gpu.md`).
 const STREAMS: usize = 16;
 
 /// What libtorch says where a GPU has no more memory.

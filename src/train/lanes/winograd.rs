@@ -158,7 +158,7 @@ impl Tiles {
     /// Whether convolving with `links` links by tiles is less work than by taps.
     pub(super) fn is_cheaper([height, width]: [usize; 2], links: usize, [from, to]: [usize; 2]) -> bool {
         let tiles = height.div_ceil(2) * width.div_ceil(2);
-        // Multiplications that take as long as the transforms of a tile's channel; measured (`docs/speed.md`).
+        // Multiplications that take as long as the transforms of a tile's channel; measured (`docs/notes/2026-11-29-lanes.md`).
         let transforms = 64;
         let work = tiles * (POINTS * from * to + transforms * (from + to));
         from.is_multiple_of(WIDE) && to.is_multiple_of(WIDE) && work < links * from * to
