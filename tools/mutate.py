@@ -4,6 +4,7 @@
     tools/mutate.py [TEXT]           the mutations below, or those whose file or text holds TEXT
     tools/mutate.py --network        what is measured along networks, in a copy of the checkout: minutes each
     tools/mutate.py --lanes          the kernels that train replicas in vector lanes, in the same way
+    tools/mutate.py --check          whether every text of these lists stands in its file once; builds nothing
     tools/mutate.py --each FILE…     every + - * / of a file (FILE:LINE: from a line on) the other way round, every sign left out,
                                      every number 1.3 times as large, every power one higher, one at a time
 
@@ -178,8 +179,8 @@ LANES = [
     ("train/lanes/winograd.rs", "outer.sub(b).mul(half), c]", "outer.sub(b), c]", KERNELS),
     ("train/lanes/winograd.rs", "b.sub(c).mul(half), inner.mul_add(half, d)]", "b.sub(c).mul(half), inner.mul_add(half, a)]", KERNELS),
     ("train/lanes/winograd.rs", "[usize; 4] = [3, 1, 2, 0];", "[usize; 4] = [3, 2, 1, 0];", KERNELS),
-    ("train/lanes/winograd.rs", "if turned { [to * R, R] }", "if turned { [R, to * R] }", KERNELS),
-    ("train/lanes/conv.rs", "Self::Own => own.value().add(value)", "Self::Own => value", KERNELS),
+    ("train/lanes/winograd.rs", "if transposed { [to * R, R] }", "if transposed { [R, deep * R] }", KERNELS),
+    ("train/lanes/conv.rs", "Self::ConvWeights => own.value().add(value)", "Self::ConvWeights => value", KERNELS),
     ("train/lanes/conv.rs", "Self::Other(base) => base[index].value().add(value)", "Self::Other(_) => value", KERNELS),
     ("train/lanes/winograd.rs", "let mut distance = V::LANES / 8;", "let mut distance = V::LANES / 16;", KERNELS),
     ("train/lanes/winograd.rs", "zip(sums) {\n                *own += *sum;", "zip(sums) {\n                *own = *sum;", KERNELS),
@@ -197,7 +198,7 @@ LANES = [
     ("train/lanes/norm.rs", "gradient[index].value().sub(shift).sub(", "gradient[index].value().sub(", KERNELS),
     ("train/lanes/update.rs", "let gradient = theta.mul_add(decay, gradient);", "let gradient = theta.mul_add(momentum, gradient);", KERNELS),
     ("train/lanes/loss.rs", "(exponential / sum - hit)", "(exponential / sum)", KERNELS),
-    ("train/lanes/network.rs", "conv.backward(side, dy, input, slab.packs, Onto::Own, points);", "conv.backward(side, dy, input, slab.packs, Onto::Nothing, points);", KERNELS),
+    ("train/lanes/network.rs", "conv.backward(side, dy, input, slab.packs, Accumulate::ConvWeights, points);", "conv.backward(side, dy, input, slab.packs, Accumulate::Nothing, points);", KERNELS),
     ("train/lanes/network.rs", "add(&buffer(desk)[..length], sum);", "let _ = buffer(desk);", KERNELS),
     ("train/lanes/mod.rs", "1.0 / batch.images as f64", "1.0 / batch.packs as f64", KERNELS),
     # What stacks of tensors do on a GPU, as far as a CPU can see it.
@@ -298,8 +299,22 @@ def mutations(wanted):
         yield name, source.replace(old, new), f"{name}: {old}  ->  {new}"
 
 
+def check():
+    """Every text that a list wants to change, and that its file does not hold once."""
+    lists = [(f"theory/{name}", old) for name, old, _ in MUTATIONS] + [(name, old) for name, old, *_ in NETWORK + LANES]
+    for name, old in lists:
+        path = ROOT / "src" / name
+        count = path.read_text().count(old) if path.is_file() else 0
+        if count != 1:
+            yield f"src/{name}: `{old}` stands there {count} times, expected once"
+
+
 def main():
     wanted = sys.argv[1:]
+    if wanted == ["--check"]:
+        gone = list(check())
+        print("\n".join(f"mutations: {line}" for line in gone), end="\n" if gone else "")
+        sys.exit(1 if gone else 0)
     if wanted in (["--network"], ["--lanes"]):
         network(NETWORK if wanted == ["--network"] else LANES)
     with tempfile.TemporaryDirectory() as folder:
