@@ -1,4 +1,5 @@
-"""Tests of the tools that set kelvin up: what they find in the cache, what they have pip install, what advisories concern.
+"""Tests of the tools that set kelvin up: what they find in the cache, what they have pip install, what advisories concern,
+how comments are wrapped.
 
 Needs Python's standard library only. Prints a line per test that failed, and ends with 1 then.
 """
@@ -21,6 +22,7 @@ CACHE = tempfile.TemporaryDirectory()
 os.environ["KELVIN_CACHE"] = CACHE.name
 
 import audit  # noqa: E402
+import comments  # noqa: E402
 import lock  # noqa: E402
 import setup  # noqa: E402
 
@@ -194,6 +196,38 @@ class Advisories(unittest.TestCase):
             chain = ["kelvin", *chain.split(" → "), name]
             for by, of in zip(chain, chain[1:]):
                 self.assertIn(of, needs[by], crate)
+
+
+class Comments(unittest.TestCase):
+    LONG = "word " * 19 + "word"
+
+    def wrapped(self, text, name="x.rs"):
+        lines = text.split("\n")
+        for first, prefix, texts in reversed(list(comments.blocks(Path(name), lines))):
+            lines[first:first + len(texts)] = comments.wrapped(prefix, texts)
+        self.assertEqual(list(comments.wide(Path(name), lines)), [])
+        return lines
+
+    def test_a_paragraph_is_wrapped_and_then_stays(self):
+        text = f"    /// {self.LONG}\n    /// end.\nlet a = 1;"
+        lines = self.wrapped(text)
+        self.assertEqual(len(lines), 3)
+        self.assertTrue(lines[1].startswith("    /// word") and lines[1].endswith("end."))
+        self.assertEqual(self.wrapped("\n".join(lines)), lines)
+
+    def test_short_paragraphs_lists_and_code_stay(self):
+        text = "// one\n// two\n//\n// - item\n//   more\n// ```\n// let x =   1;\n// ```\n// | a | b |"
+        self.assertEqual(self.wrapped(text), text.split("\n"))
+
+    def test_items_hang_and_no_line_becomes_one(self):
+        lines = self.wrapped(f"// - {self.LONG}\n// - {self.LONG}")
+        self.assertEqual([line[:5] for line in lines], ["// - ", "//   "] * 2)
+        lines = self.wrapped("// " + "x " * 47 + "xyz - y z")
+        self.assertFalse(any(line.startswith("// - ") for line in lines))
+
+    def test_texts_are_no_comments(self):
+        text = f'let a = r#"\n// {self.LONG} {self.LONG}\n"#;\nlet b = \'"\'; // "\n// short'
+        self.assertEqual(self.wrapped(text), text.split("\n"))
 
 
 if __name__ == "__main__":

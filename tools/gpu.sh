@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Everything that is to be measured on a machine with a GPU, in one command, from binaries built elsewhere.
 #
-#   tools/gpu.sh pack [CIFAR10]         here: gpu/ (ignored by git) with the stripped, compressed programs, and CIFAR-10's
-#                                       Parquet files from the folder CIFAR10, if given
-#   tools/gpu.sh run [OUT] [SECONDS]    there, in this folder with gpu/ beside it: needs python3 with torch 2.11 (CUDA), no
-#                                       compiler; writes Parquet, a page and plots into OUT (default gpu/out), and all of it
-#                                       into OUT.tar.gz; after SECONDS (default 900) of comparing speeds begins no other case
+#   tools/gpu.sh pack [CIFAR10]         here: gpu/ (ignored by git) with the stripped, compressed
+#                                       programs, and CIFAR-10's Parquet files from the folder
+#                                       CIFAR10, if given
+#   tools/gpu.sh run [OUT] [SECONDS]    there, in this folder with gpu/ beside it: needs python3 with
+#                                       torch 2.11 (CUDA), no compiler; writes Parquet, a page and
+#                                       plots into OUT (default gpu/out), and all of it into
+#                                       OUT.tar.gz; after SECONDS (default 900) of comparing speeds
+#                                       begins no other case
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -4,6 +4,7 @@
     tools/mutate.py [TEXT]           the mutations below, or those whose file or text holds TEXT
     tools/mutate.py --network        what is measured along networks, in a copy of the checkout: minutes each
     tools/mutate.py --lanes          the kernels that train replicas in vector lanes, in the same way
+    tools/mutate.py --check          whether every text of these lists stands in its file once; builds nothing
     tools/mutate.py --each FILE…     every + - * / of a file (FILE:LINE: from a line on) the other way round, every sign left out,
                                      every number 1.3 times as large, every power one higher, one at a time
 
@@ -298,8 +299,22 @@ def mutations(wanted):
         yield name, source.replace(old, new), f"{name}: {old}  ->  {new}"
 
 
+def check():
+    """Every text that a list wants to change, and that its file does not hold once."""
+    lists = [(f"theory/{name}", old) for name, old, _ in MUTATIONS] + [(name, old) for name, old, *_ in NETWORK + LANES]
+    for name, old in lists:
+        path = ROOT / "src" / name
+        count = path.read_text().count(old) if path.is_file() else 0
+        if count != 1:
+            yield f"src/{name}: `{old}` stands there {count} times, expected once"
+
+
 def main():
     wanted = sys.argv[1:]
+    if wanted == ["--check"]:
+        gone = list(check())
+        print("\n".join(f"mutations: {line}" for line in gone), end="\n" if gone else "")
+        sys.exit(1 if gone else 0)
     if wanted in (["--network"], ["--lanes"]):
         network(NETWORK if wanted == ["--network"] else LANES)
     with tempfile.TemporaryDirectory() as folder:

@@ -41,7 +41,7 @@ pub(super) fn needed(
     let trained = spec.batch as u64 * activations;
     let at_work = match (device, spec.precision) {
         (Device::Cpu, _) => trained,
-        // What was seen on a GPU (docs/speed.md): gradients of activations and the convolutions'
+        // What was seen on a GPU (docs/benchmarks/2026-11-27-gpu.md): gradients of activations and the convolutions'
         // workspaces come on top. An evaluation uses the same memory.
         (_, precision) => {
             let workspaces = if matches!(precision, Precision::Float32 | Precision::Float64) { 5 } else { 3 };

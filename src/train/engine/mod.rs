@@ -39,7 +39,7 @@ pub const WORKER: &str = "kelvin-worker";
 const BACKLOG: usize = 32;
 
 /// Runs that train at once on a GPU, each on its stream. Eight reach what sixteen do on ResNets of
-/// width 32; smaller ones gain (`docs/speed.md`).
+/// width 32; smaller ones gain (`docs/benchmarks/2026-11-27-gpu.md`).
 const STREAMS: usize = 16;
 
 /// Images trained on since the program began, of what the user waits for.
