@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::handles::{ModelHandle, OptimizerHandle};
 use super::manual;
 use super::session::Session;
+pub(super) use super::types::kind;
 use crate::data::Dataset;
 use crate::error::{Error, Result, nearest, suggestion};
 use crate::interrupt::check_at;
@@ -117,16 +118,6 @@ pub(super) fn describe(value: &Dynamic) -> String {
         "array" => "an array".to_owned(),
         "Fn" => "a function".to_owned(),
         name => kind(name),
-    }
-}
-
-/// A type by Rust's name for it, in words: `a Network`, `an integer`.
-pub(super) fn kind(name: &str) -> String {
-    let name = manual::type_name(name);
-    let a = if name.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']) { "an" } else { "a" };
-    match &*name {
-        "text" | "nothing" | "true or false" => name,
-        _ => format!("{a} {name}"),
     }
 }
 

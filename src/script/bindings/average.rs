@@ -6,12 +6,13 @@ use rhai::Map;
 use rhai::plugin::*;
 
 use super::analysis::steady_options;
-use super::sweeps::{Executor, problems, run_options};
+use super::sweeps::{Executor, run_options};
 use crate::analysis::{Average, Goal, SteadyOptions, average_over as average};
 use crate::error::{Error, Result};
 use crate::script::convert::{
     Scripted, at, count, describe, flag, handle, integer, known_keys, number, path, raise, text, texts,
 };
+use crate::script::handles::problems;
 use crate::script::options::expand;
 use crate::script::session::Session;
 use crate::table::Table;

@@ -20,10 +20,8 @@ mod sequences;
 mod sweeps;
 mod tables;
 
-pub(super) use jobs::problem;
 pub(super) use plots::PlotHandle;
 use rhai::{Engine, exported_module};
-pub(super) use sweeps::TrainedRun;
 
 use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;
@@ -56,7 +54,9 @@ pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
             let model = MODELS.iter().find(|model| model.name == call).map(|model| model.options);
             let optimizer =
                 OPTIMIZERS.iter().find(|optimizer| optimizer.name == call).map(|optimizer| optimizer.options);
-            analysis.or(model).or(optimizer).unwrap_or_default()
+            let mark =
+                plots::MARK_OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| list.as_slice());
+            analysis.or(model).or(optimizer).or(mark).unwrap_or_default()
         }
     };
     list.to_vec()
@@ -85,6 +85,7 @@ pub(super) fn calls_with_options() -> Vec<&'static str> {
     calls.extend(analysis::OPTIONS.iter().map(|(name, _)| *name));
     calls.extend(lab::OPTIONS.iter().map(|(name, _)| *name));
     calls.extend(MODELS.iter().filter(|model| !model.options.is_empty()).map(|model| model.name));
+    calls.extend(plots::MARK_OPTIONS.iter().map(|(name, _)| *name));
     calls.extend(OPTIMIZERS.iter().map(|optimizer| optimizer.name));
     calls
 }
@@ -103,7 +104,7 @@ pub(super) fn register(engine: &mut Engine) {
         exported_module!(average::functions),
         exported_module!(arguments::functions),
         exported_module!(arrays::functions),
-        exported_module!(plots::functions),
+        plots::module(),
         exported_module!(pages::functions),
         exported_module!(numbers::functions),
         exported_module!(budget::functions),
