@@ -5,6 +5,7 @@
 
 mod curve;
 mod group_means;
+mod histogram;
 mod lines;
 mod mean;
 pub(super) mod points;
@@ -13,7 +14,7 @@ use super::mark::MarkKind;
 
 /// Every kind, in the order in which marks are drawn and stand in the legend.
 pub static MARKS: &[&MarkKind] =
-    &[&curve::ENTRY, &lines::ENTRY, &group_means::ENTRY, &mean::ENTRY];
+    &[&histogram::ENTRY, &curve::ENTRY, &lines::ENTRY, &group_means::ENTRY, &mean::ENTRY];
 
 #[cfg(test)]
 pub(super) use {group_means::GroupMeansMark, lines::LinesMark, mean::MeanMark};
