@@ -22,6 +22,8 @@ pub mod files;
 mod hash;
 mod home;
 pub mod interrupt;
+#[cfg(test)]
+mod layers;
 pub mod memory;
 pub mod model;
 pub mod optim;

@@ -10,9 +10,9 @@ use plotters::style::{Color, FontFamily, FontTransform, IntoFont, RGBColor, Shap
 
 use super::figure::Figure;
 use super::font;
-use super::layout::Layout;
+use super::layout::FigureLayout;
 use super::palette::{Rgb, WHITE};
-use super::scene::{Align, Place, Scene, Shape};
+use super::scene::{Align, PixelPosition, Scene, Shape};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::table::escaped;
@@ -53,7 +53,7 @@ pub fn save(figure: &Figure, path: &Path) -> Result<Drawn> {
             )));
         }
     };
-    let layout = Layout::new(figure);
+    let layout = FigureLayout::new(figure);
     crate::interrupt::check()?;
     if png {
         fits(figure, &layout, path)?;
@@ -67,7 +67,7 @@ pub fn save(figure: &Figure, path: &Path) -> Result<Drawn> {
 
 /// Draws a figure as a PNG file's bytes.
 pub fn png(figure: &Figure) -> Result<Vec<u8>> {
-    let layout = Layout::new(figure);
+    let layout = FigureLayout::new(figure);
     fits(figure, &layout, Path::new("figure.png"))?;
     let mut bytes = Vec::new();
     picture(&layout)?.write(&mut bytes)?;
@@ -75,7 +75,7 @@ pub fn png(figure: &Figure) -> Result<Vec<u8>> {
 }
 
 /// An error where a figure has too many dots for a PNG file.
-fn fits(figure: &Figure, layout: &Layout, path: &Path) -> Result<()> {
+fn fits(figure: &Figure, layout: &FigureLayout, path: &Path) -> Result<()> {
     let dots_per_pixel = (STEPS / STEPS_PER_DOT as f64).powi(2);
     if layout.width * layout.height * dots_per_pixel <= MOST_DOTS {
         return Ok(());
@@ -91,10 +91,10 @@ fn fits(figure: &Figure, layout: &Layout, path: &Path) -> Result<()> {
 
 /// Draws a figure as the text of an SVG file; the same figure always gives the same text.
 pub fn svg(figure: &Figure) -> String {
-    svg_text(figure, &Layout::new(figure))
+    svg_text(figure, &FigureLayout::new(figure))
 }
 
-fn svg_text(figure: &Figure, layout: &Layout) -> String {
+fn svg_text(figure: &Figure, layout: &FigureLayout) -> String {
     let mut body = String::new();
     let size = (steps(layout.width) as u32, steps(layout.height) as u32);
     {
@@ -146,12 +146,12 @@ fn without_spaces_around_texts(svg: &str) -> String {
 }
 
 /// Dots of three bytes.
-struct Picture {
+struct Bitmap {
     size: (u32, u32),
     dots: Vec<u8>,
 }
 
-impl Picture {
+impl Bitmap {
     /// Writes it as PNG.
     fn write(&self, to: &mut impl Write) -> Result<()> {
         let (width, height) = self.size;
@@ -162,7 +162,7 @@ impl Picture {
 }
 
 /// Draws each scene in fine steps and averages them to dots, which smooths all edges.
-fn picture(layout: &Layout) -> Result<Picture> {
+fn picture(layout: &FigureLayout) -> Result<Bitmap> {
     if !font::ready() {
         return Err(Error::invalid("the embedded font could not be read"));
     }
@@ -190,7 +190,7 @@ fn picture(layout: &Layout) -> Result<Picture> {
         page.blit_bitmap(at, (width as u32, height as u32), &averaged).map_err(|error| refused(&error))?;
     }
     drop(page);
-    Ok(Picture { size: (size.0 as u32, size.1 as u32), dots: whole })
+    Ok(Bitmap { size: (size.0 as u32, size.1 as u32), dots: whole })
 }
 
 /// Dots of three bytes, each the mean of a square of finer dots.
@@ -238,8 +238,8 @@ struct Canvas<B> {
 }
 
 impl<B: DrawingBackend> Canvas<B> {
-    fn paint(&mut self, scene: &Scene, corner: Place) -> std::result::Result<(), String> {
-        let at = |place: &Place| (steps(corner.0 + place.0), steps(corner.1 + place.1));
+    fn paint(&mut self, scene: &Scene, corner: PixelPosition) -> std::result::Result<(), String> {
+        let at = |place: &PixelPosition| (steps(corner.0 + place.0), steps(corner.1 + place.1));
         for shape in &scene.shapes {
             let done = match shape {
                 Shape::Box { from, to, color, opacity } => {
@@ -387,7 +387,7 @@ mod tests {
         let path = folder.path().join("figure.png");
         save(&figure(), &path).unwrap();
         let picture = image::open(&path).unwrap().to_rgb8();
-        let layout = Layout::new(&figure());
+        let layout = FigureLayout::new(&figure());
         assert_eq!(f64::from(picture.width()), 2.0 * layout.width);
         assert_eq!(f64::from(picture.height()), 2.0 * layout.height);
         let (r, g, b) = crate::plot::palette::color(Tint::Palette(0));

@@ -7,14 +7,14 @@ use super::scale::Scale;
 const LARGEST: f64 = 1e300;
 
 /// A position in the units of the axes.
-pub(super) type Position = (f64, f64);
+pub(super) type DataPosition = (f64, f64);
 
 /// What remains of a panel's data when the positions that no axis can show are left out.
 pub(super) struct Drawable {
     /// For each group of points, the positions that remain.
-    pub points: Vec<Vec<Position>>,
+    pub points: Vec<Vec<DataPosition>>,
     /// For each line, its unbroken runs: a position that is left out breaks the line.
-    pub lines: Vec<Vec<Vec<Position>>>,
+    pub lines: Vec<Vec<Vec<DataPosition>>>,
     /// How many points were left out; of lines where there are no points.
     pub left_out: usize,
 }
@@ -48,13 +48,13 @@ impl Drawable {
     }
 
     /// All positions, of points and lines alike.
-    pub fn all(&self) -> impl Iterator<Item = Position> + '_ {
+    pub fn all(&self) -> impl Iterator<Item = DataPosition> + '_ {
         let points = self.points.iter().flatten();
         points.chain(self.lines.iter().flatten().flatten()).copied()
     }
 }
 
-fn runs(panel: &Panel, xs: &[f64], ys: &[f64], left_out: &mut usize) -> Vec<Vec<Position>> {
+fn runs(panel: &Panel, xs: &[f64], ys: &[f64], left_out: &mut usize) -> Vec<Vec<DataPosition>> {
     // A position with only one of its two numbers cannot be drawn either.
     *left_out += xs.len().abs_diff(ys.len());
     let mut runs = vec![Vec::new()];

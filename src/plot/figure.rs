@@ -43,7 +43,8 @@ pub fn check_panels(what: &str, panels: usize) -> Result<()> {
 }
 
 impl Figure {
-    /// The panels of several figures in one grid; what stood above a figure stands above its panels.
+    /// The panels of several figures in one grid; what stood above a figure stands above its
+    /// panels.
     ///
     /// # Errors
     ///
@@ -89,8 +90,8 @@ pub struct Panel {
     pub points: Vec<Points>,
     /// The lines.
     pub lines: Vec<Line>,
-    /// Legend entries beside those of points and lines, which have labels of their own: what a colour or a
-    /// shape alone stands for.
+    /// Legend entries beside those of points and lines, which have labels of their own: what a
+    /// colour or a shape alone stands for.
     pub keys: Vec<Key>,
 }
 
@@ -98,14 +99,14 @@ pub struct Panel {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Key {
     /// What is drawn beside the text.
-    pub sample: Sample,
+    pub sample: KeySample,
     /// The text.
     pub label: String,
 }
 
 /// The sample of a legend entry.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Sample {
+pub enum KeySample {
     /// A marker in a colour.
     Point(Tint, usize),
     /// A colour, whatever the shape.
@@ -119,8 +120,8 @@ pub enum Sample {
 pub enum Tint {
     /// A number of the colour-blind-safe palette; counts on from the start when too large.
     Palette(usize),
-    /// A place from 0 to 1 on a scale from dark violet to yellow, for more values than the palette can tell
-    /// apart.
+    /// A place from 0 to 1 on a scale from dark violet to yellow, for more values than the palette
+    /// can tell apart.
     Scale(f64),
     /// The colour of text.
     Ink,
@@ -139,7 +140,8 @@ pub struct Axis {
     pub label: String,
     /// Whether equal ratios, rather than equal differences, take equal lengths.
     pub log: bool,
-    /// The smallest and the largest value of the panels that share this axis's range, where some do.
+    /// The smallest and the largest value of the panels that share this axis's range, where some
+    /// do.
     pub shared: Option<(f64, f64)>,
 }
 
@@ -156,10 +158,11 @@ pub struct Points {
     pub color: Tint,
     /// Which marker shape; counts on from the start when too large.
     pub marker: usize,
-    /// What each point is, for readers who point at it: lines of a name, a tab and a value. Empty, or as long
-    /// as the positions.
+    /// What each point is, for readers who point at it: lines of a name, a tab and a value. Empty,
+    /// or as long as the positions.
     pub notes: Vec<String>,
-    /// Whether the points are drawn; otherwise they are only places on a line that can be pointed at.
+    /// Whether the points are drawn; otherwise they are only places on a line that can be pointed
+    /// at.
     pub hidden: bool,
 }
 
@@ -183,8 +186,8 @@ pub enum LineStyle {
     Mean,
     /// The same in a colour: the mean of one group.
     GroupMean(Tint),
-    /// Gray, drawn behind the points: a fitted curve. The first is solid, the next ones are broken in other
-    /// ways.
+    /// Gray, drawn behind the points: a fitted curve. The first is solid, the next ones are broken
+    /// in other ways.
     Curve(usize),
     /// Thin in a colour, drawn behind the points.
     Thin(Tint),

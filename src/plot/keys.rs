@@ -1,14 +1,14 @@
 //! Which entries a legend has.
 
-use super::figure::{Figure, Key, Panel, Sample};
+use super::figure::{Figure, Key, KeySample, Panel};
 use super::font;
 
 /// The entries of a panel's legend, each once, with clean texts.
 pub(super) fn of_panel(panel: &Panel) -> Vec<Key> {
     let points = panel.points.iter().filter(|points| !points.hidden);
-    let points = points.map(|points| (Sample::Point(points.color, points.marker), &points.label));
+    let points = points.map(|points| (KeySample::Point(points.color, points.marker), &points.label));
     let keys = panel.keys.iter().map(|key| (key.sample, &key.label));
-    let lines = panel.lines.iter().map(|line| (Sample::Line(line.style), &line.label));
+    let lines = panel.lines.iter().map(|line| (KeySample::Line(line.style), &line.label));
     let mut found: Vec<Key> = Vec::new();
     for (sample, label) in points.chain(keys).chain(lines) {
         let key = Key { sample, label: font::clean(label).trim().to_owned() };
@@ -19,7 +19,8 @@ pub(super) fn of_panel(panel: &Panel) -> Vec<Key> {
     found
 }
 
-/// The entries that several panels of a figure have, and all of panels that share their axes: one legend for all of them is enough.
+/// The entries that several panels of a figure have, and all of panels that share their axes: one
+/// legend for all of them is enough.
 pub(super) fn shared(figure: &Figure) -> Vec<Key> {
     let mut seen: Vec<Key> = Vec::new();
     let mut shared: Vec<Key> = Vec::new();

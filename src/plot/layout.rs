@@ -1,13 +1,13 @@
 //! Where everything of a figure stands: turns a figure into scenes of shapes.
 
-use super::drawable::{Drawable, Position, shows};
+use super::drawable::{DataPosition, Drawable, shows};
 use super::figure::{Figure, Key, Panel};
 use super::font;
 use super::keys;
 use super::legend::{Legend, Occupied, strip};
 use super::palette::{self, FAINT_GRID, FRAME, GRID, INK};
 use super::scale::{Scale, Ticks};
-use super::scene::{Align, Place, Scene, Shape};
+use super::scene::{Align, PixelPosition, Scene, Shape};
 
 const FIGURE_TITLE: f64 = 22.0;
 const PANEL_TITLE: f64 = 18.0;
@@ -21,18 +21,18 @@ pub(super) const MARKER: f64 = 4.5;
 const LEGEND_GAP: f64 = 12.0;
 
 /// A figure as scenes, each with its upper left corner in the whole.
-pub(super) struct Layout {
+pub(super) struct FigureLayout {
     /// The width of the whole in pixels.
     pub width: f64,
     /// The height of the whole in pixels.
     pub height: f64,
     /// The figure's title and its panels.
-    pub scenes: Vec<(Place, Scene)>,
+    pub scenes: Vec<(PixelPosition, Scene)>,
     /// How many positions could not be drawn.
     pub left_out: usize,
 }
 
-impl Layout {
+impl FigureLayout {
     /// Lays out a figure.
     pub fn new(figure: &Figure) -> Self {
         let columns = figure.columns_used();
@@ -57,8 +57,8 @@ impl Layout {
         }
         // A figure without panels still has a size.
         let height = top + rows.max(1) as f64 * panel_height;
-        let plan = |panel| Plan::new(panel, &keys::own(panel, &shared), (panel_width, panel_height));
-        let plans: Vec<Plan> = figure.panels.iter().map(plan).collect();
+        let plan = |panel| PanelPlan::new(panel, &keys::own(panel, &shared), (panel_width, panel_height));
+        let plans: Vec<PanelPlan> = figure.panels.iter().map(plan).collect();
         let margins = Margins::around(&plans);
         for (index, plan) in plans.iter().enumerate() {
             let column = (index % columns) as f64;
@@ -66,7 +66,12 @@ impl Layout {
             let corner = (column * panel_width, top + row * panel_height);
             scenes.push((corner, plan.scene((panel_width, panel_height), margins).0));
         }
-        Layout { width, height, scenes, left_out: plans.iter().map(|plan| plan.drawable.left_out).sum() }
+        FigureLayout {
+            width,
+            height,
+            scenes,
+            left_out: plans.iter().map(|plan| plan.drawable.left_out).sum(),
+        }
     }
 }
 
@@ -79,10 +84,11 @@ pub(super) struct Alone {
 
 impl Alone {
     /// Each panel of a figure, `size` pixels wide and high, with frames that line up.
-    pub fn each(figure: &Figure, size: Place) -> Vec<Self> {
-        let plans: Vec<Plan> = figure.panels.iter().map(|panel| Plan::new(panel, &[], size)).collect();
+    pub fn each(figure: &Figure, size: PixelPosition) -> Vec<Self> {
+        let plans: Vec<PanelPlan> =
+            figure.panels.iter().map(|panel| PanelPlan::new(panel, &[], size)).collect();
         let margins = Margins::around(&plans);
-        let alone = |plan: &Plan| {
+        let alone = |plan: &PanelPlan| {
             let (scene, frame) = plan.scene(size, margins);
             Self { scene, frame }
         };
@@ -90,7 +96,7 @@ impl Alone {
     }
 
     /// Where a position stands in the drawing; nowhere if the axes cannot show it.
-    pub fn place(&self, position: Position) -> Option<Place> {
+    pub fn place(&self, position: DataPosition) -> Option<PixelPosition> {
         let (x, y) = (shows(position.0, self.frame.x.log), shows(position.1, self.frame.y.log));
         (x && y).then(|| self.frame.place(position))
     }
@@ -123,7 +129,7 @@ struct Margins {
 
 impl Margins {
     /// The same margins for all panels, so that their frames line up.
-    fn around(plans: &[Plan]) -> Self {
+    fn around(plans: &[PanelPlan]) -> Self {
         let mut margins = Margins { left: 40.0, right: 22.0, top: 22.0, bottom: 40.0 };
         for plan in plans {
             let label = match plan.panel.y.label.trim() {
@@ -155,7 +161,7 @@ impl Margins {
 const NARROWEST_FRAME: f64 = 400.0;
 
 /// A panel with its ranges, ticks and legend.
-struct Plan<'a> {
+struct PanelPlan<'a> {
     panel: &'a Panel,
     drawable: Drawable,
     x: Scale,
@@ -167,8 +173,8 @@ struct Plan<'a> {
     legend_outside: bool,
 }
 
-impl<'a> Plan<'a> {
-    fn new(panel: &'a Panel, keys: &[Key], size: Place) -> Self {
+impl<'a> PanelPlan<'a> {
+    fn new(panel: &'a Panel, keys: &[Key], size: PixelPosition) -> Self {
         let drawable = Drawable::new(panel);
         let (x, y) = drawable.scales(panel);
         // The margins follow from the ticks and are not known yet; these are typical.
@@ -178,7 +184,7 @@ impl<'a> Plan<'a> {
         let y = y.with_room(room);
         let (_, covered) = legend.best_corner(frame, &occupied(&drawable, x, y));
         let legend_outside = covered.0 > 0 && legend.width < 0.35 * size.0;
-        Plan {
+        PanelPlan {
             panel,
             x_ticks: spread(x, frame.0),
             y_ticks: y.ticks((frame.1 / 55.0) as usize),
@@ -203,7 +209,7 @@ impl<'a> Plan<'a> {
         !title.trim().is_empty()
     }
 
-    fn scene(&self, size: Place, margins: Margins) -> (Scene, Frame) {
+    fn scene(&self, size: PixelPosition, margins: Margins) -> (Scene, Frame) {
         let width = size.0 - margins.left - margins.right;
         let frame = Frame {
             left: margins.left,
@@ -373,7 +379,7 @@ impl Frame {
         self.bottom() - self.y.fraction(value) * self.height
     }
 
-    fn place(&self, (x, y): Position) -> Place {
+    fn place(&self, (x, y): DataPosition) -> PixelPosition {
         (self.at_x(x), self.at_y(y))
     }
 }
@@ -426,7 +432,7 @@ fn occupied(drawable: &Drawable, x: Scale, y: Scale) -> Occupied {
     const MOST: usize = 50_000;
     let every = |count: usize| count.div_ceil(MOST).max(1);
     let positions = every(drawable.lines.iter().flatten().map(Vec::len).sum());
-    let place = |position: &Position| (x.fraction(position.0), y.fraction(position.1));
+    let place = |position: &DataPosition| (x.fraction(position.0), y.fraction(position.1));
     let mut lines = Vec::new();
     for run in drawable.lines.iter().flatten() {
         lines.extend(run.first().map(place));
@@ -468,7 +474,7 @@ mod tests {
     #[test]
     fn grids_grow_with_the_panels() {
         let sizes = |panels| {
-            let layout = Layout::new(&figure(panels));
+            let layout = FigureLayout::new(&figure(panels));
             (layout.width, layout.height, layout.scenes.len())
         };
         assert_eq!(sizes(1), (800.0, 608.0, 2));
@@ -481,11 +487,11 @@ mod tests {
     fn panels_share_a_legend_above_them() {
         let mut figure = figure(6);
         figure.columns = 2;
-        let plain = Layout::new(&figure);
+        let plain = FigureLayout::new(&figure);
         for panel in &mut figure.panels {
             panel.points[0].label = "batch 32".into();
         }
-        let layout = Layout::new(&figure);
+        let layout = FigureLayout::new(&figure);
         assert_eq!((layout.width, layout.scenes.len()), (1320.0, 8));
         assert!(layout.height > plain.height && layout.height < plain.height + 40.0);
         let texts = layout.scenes.iter().flat_map(|(_, scene)| &scene.shapes);
@@ -496,7 +502,7 @@ mod tests {
     #[test]
     fn a_panel_alone_knows_where_its_points_stand() {
         let panels = Alone::each(&figure(2), (480.0, 350.0));
-        let markers = |scene: &Scene| -> Vec<Place> {
+        let markers = |scene: &Scene| -> Vec<PixelPosition> {
             let center = |shape: &Shape| match shape {
                 Shape::Marker { center, .. } => Some(*center),
                 _ => None,
@@ -516,7 +522,7 @@ mod tests {
         figure.panels[0].x.label = long.clone();
         figure.panels[0].y.label = long.clone();
         figure.panels[0].points[0].label = long;
-        for (_, scene) in Layout::new(&figure).scenes {
+        for (_, scene) in FigureLayout::new(&figure).scenes {
             for shape in &scene.shapes {
                 if let Shape::Text { text, at, size, align, upwards, .. } = shape {
                     let length = font::width(text, *size);

@@ -1,9 +1,9 @@
 //! The legend of a panel, its size and where it stands, and the legend that panels share.
 
-use super::figure::{Key, Sample};
+use super::figure::{Key, KeySample};
 use super::font;
 use super::palette::{self, INK, Marker};
-use super::scene::{Align, Place, Scene, Shape, stroke};
+use super::scene::{Align, PixelPosition, Scene, Shape, stroke};
 
 const SIZE: f64 = 15.0;
 const ROW: f64 = 22.0;
@@ -31,9 +31,9 @@ pub(super) struct Legend {
 #[derive(Default)]
 pub(super) struct Occupied {
     /// Where markers stand.
-    pub points: Vec<Place>,
+    pub points: Vec<PixelPosition>,
     /// Places along the lines.
-    pub lines: Vec<Place>,
+    pub lines: Vec<PixelPosition>,
 }
 
 /// The entries with texts no wider than `room` pixels.
@@ -44,7 +44,7 @@ fn fitted(keys: &[Key], room: f64) -> Vec<Key> {
 
 impl Legend {
     /// The legend with these entries in a panel whose frame has this size in pixels.
-    pub fn new(keys: &[Key], frame: Place) -> Self {
+    pub fn new(keys: &[Key], frame: PixelPosition) -> Self {
         let mut entries = fitted(keys, 0.6 * frame.0);
         let rows = ((0.8 * frame.1 - 2.0 * PADDING) / ROW).max(1.0) as usize;
         let mut more = 0;
@@ -70,12 +70,12 @@ impl Legend {
 
     /// The corner of the frame in which the box covers least, as the upper left corner of the
     /// box inside the frame, and the numbers of markers and line places it covers there.
-    pub fn best_corner(&self, frame: Place, occupied: &Occupied) -> (Place, (usize, usize)) {
+    pub fn best_corner(&self, frame: PixelPosition, occupied: &Occupied) -> (PixelPosition, (usize, usize)) {
         let right = frame.0 - self.width - DISTANCE;
         let bottom = frame.1 - self.height - DISTANCE;
         let corners = [(right, DISTANCE), (DISTANCE, DISTANCE), (right, bottom), (DISTANCE, bottom)];
-        let covered = |corner: Place| {
-            let count = |places: &[Place]| {
+        let covered = |corner: PixelPosition| {
+            let count = |places: &[PixelPosition]| {
                 places
                     .iter()
                     .filter(|place| {
@@ -100,13 +100,13 @@ impl Legend {
 
     /// How much longer the vertical axis must be for the legend to cover nothing: a fraction of
     /// its length, or 0 when even a third more does not help.
-    pub fn room_needed(&self, frame: Place, occupied: &Occupied) -> f64 {
+    pub fn room_needed(&self, frame: PixelPosition, occupied: &Occupied) -> f64 {
         if self.is_empty() {
             return 0.0;
         }
         for percent in (0..=36).step_by(4) {
             let room = f64::from(percent) / 100.0;
-            let lowered = |places: &[Place]| -> Vec<Place> {
+            let lowered = |places: &[PixelPosition]| -> Vec<PixelPosition> {
                 places.iter().map(|(x, y)| (*x, y / (1.0 + room))).collect()
             };
             let occupied = Occupied { points: lowered(&occupied.points), lines: lowered(&occupied.lines) };
@@ -118,7 +118,7 @@ impl Legend {
     }
 
     /// Draws the box with its upper left corner at `at`.
-    pub fn draw(&self, scene: &mut Scene, at: Place) {
+    pub fn draw(&self, scene: &mut Scene, at: PixelPosition) {
         if self.is_empty() {
             return;
         }
@@ -167,20 +167,20 @@ pub(super) fn strip(keys: &[Key], width: f64) -> Scene {
 }
 
 /// Draws an entry; `at` is the left end and the middle of its height.
-fn draw_entry(scene: &mut Scene, key: &Key, at: Place) {
+fn draw_entry(scene: &mut Scene, key: &Key, at: PixelPosition) {
     let middle = (at.0 + KEY_WIDTH / 2.0, at.1);
     let line = vec![at, (at.0 + KEY_WIDTH, at.1)];
     match key.sample {
-        Sample::Point(tint, marker) => {
+        KeySample::Point(tint, marker) => {
             scene.marker(palette::marker(marker), middle, 5.0, palette::color(tint));
         }
-        Sample::Color(tint) => scene.marker(Marker::Circle, middle, 6.5, palette::color(tint)),
-        Sample::Line(style) if style.is_mean() => {
+        KeySample::Color(tint) => scene.marker(Marker::Circle, middle, 6.5, palette::color(tint)),
+        KeySample::Line(style) if style.is_mean() => {
             let (color, width) = stroke(style);
             scene.path(line, color, width);
             scene.mean_dot(middle, style);
         }
-        Sample::Line(style) => scene.line(line, style),
+        KeySample::Line(style) => scene.line(line, style),
     }
     let text = (at.0 + KEY_WIDTH + 8.0, at.1 + 0.36 * SIZE);
     scene.text(&key.label, text, SIZE, INK, Align::Start);
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn says_how_many_entries_have_no_room() {
-        let sample = Sample::Color(Tint::Ink);
+        let sample = KeySample::Color(Tint::Ink);
         let keys: Vec<Key> = (0..30).map(|number| Key { sample, label: format!("seed {number}") }).collect();
         let legend = Legend::new(&keys, (600.0, 400.0));
         assert_eq!(legend.entries.len() + legend.more, 30);
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_strip_wraps_and_stays_inside() {
-        let sample = Sample::Line(LineStyle::Mean);
+        let sample = KeySample::Line(LineStyle::Mean);
         let keys: Vec<Key> = (0..12).map(|number| Key { sample, label: format!("batch {number}") }).collect();
         let (narrow, wide) = (strip(&keys, 500.0), strip(&keys, 2000.0));
         assert!(narrow.height > wide.height);

@@ -23,8 +23,8 @@ pub(super) const WHITE: Rgb = (0xff, 0xff, 0xff);
 /// As many colours, and as many shapes, can be told apart.
 pub(super) const MOST: usize = 10;
 
-/// Okabe and Ito's palette with wine and olive; each with the terminal's colour, of its 256, nearest to it. Yellow
-/// comes last because it is faint on white.
+/// Okabe and Ito's palette with wine and olive; each with the terminal's colour, of its 256,
+/// nearest to it. Yellow comes last because it is faint on white.
 const PALETTE: [(Rgb, u8); MOST] = [
     ((0xe6, 0x9f, 0x00), 214),
     ((0x56, 0xb4, 0xe9), 74),
@@ -41,7 +41,8 @@ const PALETTE: [(Rgb, u8); MOST] = [
 /// The palette's black, which a page shows as white on its dark side.
 pub(super) const BLACK: Rgb = (0x00, 0x00, 0x00);
 
-/// The stops of the colour scale, evenly spaced; they grow lighter, so that print keeps their order.
+/// The stops of the colour scale, evenly spaced; they grow lighter, so that print keeps their
+/// order.
 const SCALE: [(Rgb, u8); 6] = [
     ((0x54, 0x2a, 0x8c), 55),
     ((0x2f, 0x63, 0xb0), 25),

@@ -4,7 +4,7 @@ use super::figure::LineStyle;
 use super::palette::{self, Marker, Rgb, WHITE, darker};
 
 /// A place in pixels, counted from the upper left corner of the scene.
-pub(super) type Place = (f64, f64);
+pub(super) type PixelPosition = (f64, f64);
 
 /// A drawing: shapes in the order in which they cover each other. Lengths are in pixels.
 #[derive(Debug, Clone, Default)]
@@ -21,20 +21,20 @@ pub(super) struct Scene {
 #[derive(Debug, Clone)]
 pub(super) enum Shape {
     /// A filled rectangle with its upper left and lower right corners.
-    Box { from: Place, to: Place, color: Rgb, opacity: f64 },
+    Box { from: PixelPosition, to: PixelPosition, color: Rgb, opacity: f64 },
     /// A filled polygon.
-    Polygon { corners: Vec<Place>, color: Rgb },
+    Polygon { corners: Vec<PixelPosition>, color: Rgb },
     /// A line through places.
-    Path { places: Vec<Place>, color: Rgb, width: f64 },
+    Path { places: Vec<PixelPosition>, color: Rgb, width: f64 },
     /// A filled circle.
-    Disc { center: Place, radius: f64, color: Rgb },
+    Disc { center: PixelPosition, radius: f64, color: Rgb },
     /// A marker about `2 * radius` pixels wide.
-    Marker { marker: Marker, center: Place, radius: f64, color: Rgb },
+    Marker { marker: Marker, center: PixelPosition, radius: f64, color: Rgb },
     /// A text in one line.
     Text {
         text: String,
         /// Where on the baseline the text starts, has its middle, or ends.
-        at: Place,
+        at: PixelPosition,
         /// Pixels per em.
         size: f64,
         color: Rgb,
@@ -59,12 +59,12 @@ impl Scene {
     }
 
     /// Adds a line through places.
-    pub fn path(&mut self, places: Vec<Place>, color: Rgb, width: f64) {
+    pub fn path(&mut self, places: Vec<PixelPosition>, color: Rgb, width: f64) {
         self.shapes.push(Shape::Path { places, color, width });
     }
 
     /// Adds a line through places as a style says; a place alone is a dot.
-    pub fn line(&mut self, places: Vec<Place>, style: LineStyle) {
+    pub fn line(&mut self, places: Vec<PixelPosition>, style: LineStyle) {
         let (color, width) = stroke(style);
         match (style, places.as_slice()) {
             (_, &[alone]) if !style.is_mean() => self.disc(alone, width / 2.0, color),
@@ -82,7 +82,7 @@ impl Scene {
     }
 
     /// Adds the dot of a mean; that of a group stands out from the group's own points.
-    pub fn mean_dot(&mut self, place: Place, style: LineStyle) {
+    pub fn mean_dot(&mut self, place: PixelPosition, style: LineStyle) {
         let (color, _) = stroke(style);
         if style == LineStyle::Mean {
             self.disc(place, 3.4, color);
@@ -93,30 +93,30 @@ impl Scene {
     }
 
     /// Adds the outline of a rectangle.
-    pub fn outline(&mut self, from: Place, to: Place, color: Rgb, width: f64) {
+    pub fn outline(&mut self, from: PixelPosition, to: PixelPosition, color: Rgb, width: f64) {
         let corners = vec![from, (to.0, from.1), to, (from.0, to.1), from];
         self.path(corners, color, width);
     }
 
     /// Adds a horizontal text.
-    pub fn text(&mut self, text: &str, at: Place, size: f64, color: Rgb, align: Align) {
+    pub fn text(&mut self, text: &str, at: PixelPosition, size: f64, color: Rgb, align: Align) {
         self.shapes.push(Shape::Text { text: text.to_string(), at, size, color, align, upwards: false });
     }
 
     /// Adds a filled circle.
-    pub fn disc(&mut self, center: Place, radius: f64, color: Rgb) {
+    pub fn disc(&mut self, center: PixelPosition, radius: f64, color: Rgb) {
         self.shapes.push(Shape::Disc { center, radius, color });
     }
 
     /// Adds a marker about `2 * radius` pixels wide.
-    pub fn marker(&mut self, marker: Marker, center: Place, radius: f64, color: Rgb) {
+    pub fn marker(&mut self, marker: Marker, center: PixelPosition, radius: f64, color: Rgb) {
         self.shapes.push(Shape::Marker { marker, center, radius, color });
     }
 
     /// The simpler shapes that a marker is drawn with.
-    pub fn of_marker(marker: Marker, center: Place, radius: f64, color: Rgb) -> Self {
+    pub fn of_marker(marker: Marker, center: PixelPosition, radius: f64, color: Rgb) -> Self {
         let mut scene = Scene::default();
-        let placed = |corners: &[Place]| -> Vec<Place> {
+        let placed = |corners: &[PixelPosition]| -> Vec<PixelPosition> {
             corners.iter().map(|(x, y)| (center.0 + x, center.1 + y)).collect()
         };
         match (marker.outline(radius), marker.is_open()) {
@@ -156,10 +156,11 @@ pub(super) fn stroke(style: LineStyle) -> (Rgb, f64) {
     }
 }
 
-/// The drawn pieces of a broken line: lengths of `pattern` in pixels are drawn and left out in turn.
-fn dashed(places: &[Place], pattern: &[f64]) -> Vec<Vec<Place>> {
+/// The drawn pieces of a broken line: lengths of `pattern` in pixels are drawn and left out in
+/// turn.
+fn dashed(places: &[PixelPosition], pattern: &[f64]) -> Vec<Vec<PixelPosition>> {
     let mut pieces = Vec::new();
-    let mut piece: Vec<Place> = places.first().copied().into_iter().collect();
+    let mut piece: Vec<PixelPosition> = places.first().copied().into_iter().collect();
     let (mut part, mut left) = (0, pattern[0]);
     for pair in places.windows(2) {
         let (from, to) = (pair[0], pair[1]);
@@ -191,9 +192,9 @@ pub(super) enum Outline {
     /// A circle.
     Disc,
     /// Corners, joined and filled.
-    Polygon(Vec<Place>),
+    Polygon(Vec<PixelPosition>),
     /// Two lines.
-    Strokes([[Place; 2]; 2]),
+    Strokes([[PixelPosition; 2]; 2]),
 }
 
 impl Marker {
@@ -204,15 +205,15 @@ impl Marker {
 
     /// The outline; each shape gets a factor that makes all of them look equally large.
     pub fn outline(self, radius: f64) -> Outline {
-        const SQUARE: [Place; 4] = [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)];
-        const DIAMOND: [Place; 4] = [(0.0, -1.0), (1.0, 0.0), (0.0, 1.0), (-1.0, 0.0)];
-        const UP: [Place; 3] = [(0.0, -1.0), (0.92, 0.62), (-0.92, 0.62)];
-        const DOWN: [Place; 3] = [(0.0, 1.0), (0.92, -0.62), (-0.92, -0.62)];
-        let scaled = |factor: f64, corners: &[Place]| -> Vec<Place> {
+        const SQUARE: [PixelPosition; 4] = [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)];
+        const DIAMOND: [PixelPosition; 4] = [(0.0, -1.0), (1.0, 0.0), (0.0, 1.0), (-1.0, 0.0)];
+        const UP: [PixelPosition; 3] = [(0.0, -1.0), (0.92, 0.62), (-0.92, 0.62)];
+        const DOWN: [PixelPosition; 3] = [(0.0, 1.0), (0.92, -0.62), (-0.92, -0.62)];
+        let scaled = |factor: f64, corners: &[PixelPosition]| -> Vec<PixelPosition> {
             corners.iter().map(|(x, y)| (x * factor * radius, y * factor * radius)).collect()
         };
-        let strokes = |factor: f64, ends: [Place; 4]| {
-            let at = |(x, y): Place| (x * factor * radius, y * factor * radius);
+        let strokes = |factor: f64, ends: [PixelPosition; 4]| {
+            let at = |(x, y): PixelPosition| (x * factor * radius, y * factor * radius);
             Outline::Strokes([[at(ends[0]), at(ends[2])], [at(ends[1]), at(ends[3])]])
         };
         match self {
@@ -237,7 +238,7 @@ mod tests {
     fn a_broken_line_goes_round_corners() {
         let corner = [(0.0, 0.0), (10.0, 0.0), (10.0, 10.0)];
         let pieces = dashed(&corner, &[6.0, 2.0]);
-        let expected: [&[Place]; 3] = [
+        let expected: [&[PixelPosition]; 3] = [
             &[(0.0, 0.0), (6.0, 0.0)],
             &[(8.0, 0.0), (10.0, 0.0), (10.0, 4.0)],
             &[(10.0, 6.0), (10.0, 10.0)],

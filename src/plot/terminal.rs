@@ -1,7 +1,7 @@
 //! Draws figures with characters, for a terminal.
 
-use super::drawable::{Drawable, Position};
-use super::figure::{Figure, Key, LineStyle, Panel, Sample};
+use super::drawable::{DataPosition, Drawable};
+use super::figure::{Figure, Key, KeySample, LineStyle, Panel};
 use super::font;
 use super::keys;
 use super::palette;
@@ -20,11 +20,11 @@ const BETWEEN: usize = 2;
 
 /// Draws the panels of a figure with braille dots, in as many columns as the width has room for.
 ///
-/// `width` is the width of the whole in characters, at least 30; no line is longer. `height`
-/// is the number of lines from the top to the bottom edge of a panel's frame, at least 6; titles,
-/// axis labels and legend add lines. With `color`, ANSI codes colour the dots, and few points have the legend's shapes; without it,
-/// points of different groups appear as characters of their own, so that they can be told apart. A legend that panels
-/// share stands once, at the end.
+/// `width` is the width of the whole in characters, at least 30; no line is longer. `height` is the
+/// number of lines from the top to the bottom edge of a panel's frame, at least 6; titles, axis
+/// labels and legend add lines. With `color`, ANSI codes colour the dots, and few points have the
+/// legend's shapes; without it, points of different groups appear as characters of their own, so
+/// that they can be told apart. A legend that panels share stands once, at the end.
 pub fn text(figure: &Figure, width: usize, height: usize, color: bool) -> String {
     let width = width.max(NARROWEST);
     let height = height.max(LOWEST);
@@ -156,7 +156,7 @@ fn draw_panel(
 }
 
 fn draw_data(panel: &Panel, drawable: &Drawable, x: Scale, y: Scale, color: bool, dots: &mut Dots) {
-    let place = |position: &Position| (x.fraction(position.0), y.fraction(position.1));
+    let place = |position: &DataPosition| (x.fraction(position.0), y.fraction(position.1));
     let draw_lines = |mean: bool, dots: &mut Dots| {
         for (line, runs) in panel.lines.iter().zip(&drawable.lines) {
             if line.style.is_mean() != mean {
@@ -173,7 +173,8 @@ fn draw_data(panel: &Panel, drawable: &Drawable, x: Scale, y: Scale, color: bool
         }
     };
     draw_lines(false, dots);
-    // Where many points lie, dots show more of them; where few do, the shapes of the legend tell them apart.
+    // Where many points lie, dots show more of them; where few do, the shapes of the legend tell
+    // them apart.
     let shown: usize = drawable.points.iter().map(Vec::len).sum();
     let characters =
         if color { shown <= SHAPED } else { panel.points.iter().any(|points| points.marker > 0) };
@@ -239,12 +240,12 @@ fn legend(keys: &[Key], width: usize, color: bool) -> Vec<String> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     for key in keys {
         let (sample, code) = match key.sample {
-            Sample::Point(tint, marker) => {
+            KeySample::Point(tint, marker) => {
                 (palette::marker_char(marker).to_string(), palette::terminal_color(tint))
             }
-            Sample::Color(tint) => ("●".to_owned(), palette::terminal_color(tint)),
-            Sample::Line(style) if style.is_mean() => ("─•─".to_owned(), line_color(style)),
-            Sample::Line(style) => ("───".to_owned(), line_color(style)),
+            KeySample::Color(tint) => ("●".to_owned(), palette::terminal_color(tint)),
+            KeySample::Line(style) if style.is_mean() => ("─•─".to_owned(), line_color(style)),
+            KeySample::Line(style) => ("───".to_owned(), line_color(style)),
         };
         let label = cut(&key.label, width - length(&sample) - 1);
         let size = length(&sample) + 1 + length(&label);
@@ -289,7 +290,7 @@ fn length(text: &str) -> usize {
 
 /// A character cell: a pattern of dots or one character.
 #[derive(Clone, Copy, Default)]
-struct Cell {
+struct Glyph {
     dots: u8,
     character: Option<char>,
     color: u8,
@@ -299,12 +300,12 @@ struct Cell {
 struct Dots {
     columns: usize,
     rows: usize,
-    cells: Vec<Cell>,
+    cells: Vec<Glyph>,
 }
 
 impl Dots {
     fn new(columns: usize, rows: usize) -> Self {
-        Dots { columns, rows, cells: vec![Cell::default(); columns * rows] }
+        Dots { columns, rows, cells: vec![Glyph::default(); columns * rows] }
     }
 
     /// Sets the dot at a place given as fractions from the lower left.
@@ -353,12 +354,12 @@ impl Dots {
             .iter()
             .map(|cell| match cell {
                 // Of texts nobody chose a colour.
-                Cell { character: Some(character), color: 0, .. } => character.to_string(),
-                Cell { character: Some(character), color: c, .. } => {
+                Glyph { character: Some(character), color: 0, .. } => character.to_string(),
+                Glyph { character: Some(character), color: c, .. } => {
                     painted(&character.to_string(), *c, color)
                 }
-                Cell { dots: 0, .. } => " ".to_string(),
-                Cell { dots, color: c, .. } => {
+                Glyph { dots: 0, .. } => " ".to_string(),
+                Glyph { dots, color: c, .. } => {
                     let braille = char::from_u32(0x2800 + u32::from(*dots)).unwrap_or(' ');
                     painted(&braille.to_string(), *c, color)
                 }

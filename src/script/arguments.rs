@@ -41,7 +41,7 @@ impl Arguments {
             kind => {
                 return Err(Error::invalid(format!(
                     "arg(\"{name}\", default): expected a number, text, true or false as default, found {}",
-                    super::convert::kind(kind)
+                    super::types::kind(kind)
                 )));
             }
         };

@@ -10,7 +10,7 @@ use crate::error::{nearest, suggestion};
 use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;
 use crate::options::Opt;
-use crate::plot::FIGURE_OPTIONS;
+use crate::plot::{FIGURE_OPTIONS, MARKS};
 use crate::sweep::options::{EXECUTION_OPTIONS, START_OPTIONS};
 use crate::sweep::slurm::SLURM_OPTIONS;
 use crate::table::JOIN_OPTIONS;
@@ -50,6 +50,7 @@ pub fn calls() -> &'static [Call] {
         calls.extend(LAB_OPTIONS.iter().map(|&(name, options)| call(name, options.schema())));
         calls.extend(MODELS.iter().map(|model| call(model.name, model.options)));
         calls.extend(OPTIMIZERS.iter().map(|optimizer| call(optimizer.name, optimizer.options.schema())));
+        calls.extend(MARKS.iter().map(|mark| call(mark.method, mark.options())));
         calls.retain(|call| !call.options.is_empty());
         calls
     });

@@ -608,7 +608,7 @@ fn unknown_variable(
     let is_outside = scope.contains(&name) || declares(ast, &name);
     Some(Box::new(match regions.function(position) {
         Some(_) if is_outside => {
-            let text = format!("unknown variable `{name}`{}", super::report::hand_over(&name));
+            let text = format!("unknown variable `{name}`{}", super::foreign_syntax::hand_over(&name));
             EvalAltResult::ErrorRuntime(text.into(), position)
         }
         // Those of the script are in no scope yet.

@@ -10,6 +10,7 @@ use super::catalogue;
 use super::handles::{ModelHandle, OptimizerHandle};
 use super::manual;
 use super::session::Session;
+pub(super) use super::types::kind;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::interrupt::check_at;
@@ -118,16 +119,6 @@ pub(super) fn describe(value: &Dynamic) -> String {
         "array" => "an array".to_owned(),
         "Fn" => "a function".to_owned(),
         name => kind(name),
-    }
-}
-
-/// A type by Rust's name for it, in words: `a Network`, `an integer`.
-pub(super) fn kind(name: &str) -> String {
-    let name = manual::type_name(name);
-    let a = if name.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']) { "an" } else { "a" };
-    match &*name {
-        "text" | "nothing" | "true or false" => name,
-        _ => format!("{a} {name}"),
     }
 }
 

@@ -51,7 +51,8 @@ pub(super) fn hint_for_call(name: &str, types: &[String]) -> Option<String> {
     }
 }
 
-/// What to write where a script cannot be parsed; `before` is its text up to there, `from` the text from there on.
+/// What to write where a script cannot be parsed; `before` is its text up to there, `from` the text
+/// from there on.
 pub(super) fn hint_for_syntax(before: &str, from: &str) -> Option<String> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     let line = before.rsplit('\n').next().unwrap_or_default().trim_start();
@@ -96,6 +97,11 @@ pub(super) fn hint_for_syntax(before: &str, from: &str) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// What to write instead of a variable that a function does not see.
+pub(super) fn hand_over(name: &str) -> String {
+    format!("; a function sees its arguments only: hand it over, fn f({name}) {{ … }}")
 }
 
 #[cfg(test)]

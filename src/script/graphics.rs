@@ -1,14 +1,14 @@
 //! Pictures in terminals that can show them: the Kitty and the iTerm2 protocol, and Sixel.
 //!
-//! The terminal's own variables tell which one it knows; `KELVIN_GRAPHICS` (kitty, iterm2, sixel, none) overrules them.
+//! The terminal's own variables tell which one it knows; `KELVIN_GRAPHICS` (kitty, iterm2, sixel,
+//! none) overrules them.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::Shown;
-use super::output::output_sink;
 use super::painted::Painted;
-use super::terminal::{Stream, Variable, is_dumb};
+use super::sink::{Shown, output_sink};
+use super::terminal::{StandardStream, Variable, is_dumb};
 use crate::visible::visible;
 
 /// How a terminal wants its pictures.
@@ -24,7 +24,7 @@ pub(super) enum Protocol {
 
 /// The protocol of the terminal that standard output is; none: it shows characters only.
 pub(super) fn protocol() -> Option<Protocol> {
-    Stream::Output.is_terminal().then(|| chosen(&|name| std::env::var(name).ok())).flatten()
+    StandardStream::Output.is_terminal().then(|| chosen(&|name| std::env::var(name).ok())).flatten()
 }
 
 fn chosen(variable: &Variable<'_>) -> Option<Protocol> {
@@ -85,7 +85,8 @@ impl Picture {
         Some(bytes)
     }
 
-    /// Two pixels in each character, one above the other; without colours a pixel is two characters of a scale of greys.
+    /// Two pixels in each character, one above the other; without colours a pixel is two characters
+    /// of a scale of greys.
     fn characters(&self, color: bool) -> String {
         const GREYS: [char; 10] = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
         if !color {
@@ -129,7 +130,7 @@ impl Picture {
             Some((protocol, png)) => {
                 Painted::own(format!("{}\n{}", protocol.inline(&png), visible(caption))).print();
             }
-            None => Painted::own(text(Stream::Output.is_colored())).print(),
+            None => Painted::own(text(StandardStream::Output.is_colored())).print(),
         }
     }
 }

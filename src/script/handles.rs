@@ -9,7 +9,9 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::model::{ModelSpec, Network, USUAL_CLASSES};
 use crate::optim::OptimizerSpec;
-use crate::sweep::Job;
+use crate::sweep::{Job, Progress, Summary};
+use crate::table::Table;
+use crate::train::{RunSpec, Status};
 
 /// A model with the sizes that a script gave it; the data set gives the others.
 #[derive(Clone)]
@@ -69,3 +71,40 @@ pub struct JobHandle {
 
 /// A network; copies share the weights.
 pub type NetworkHandle = Rc<RefCell<Network>>;
+
+/// A run that was trained in memory.
+#[derive(Clone)]
+pub struct TrainedRun {
+    pub(in crate::script) epochs: Table,
+    /// None where the run was left without numbers.
+    pub(in crate::script) network: Option<NetworkHandle>,
+    pub(in crate::script) spec: RunSpec,
+    pub(in crate::script) status: Status,
+}
+
+impl JobHandle {
+    /// What went wrong with the job, once it is over.
+    pub(super) fn problem(&self, progress: &Progress) -> Option<String> {
+        let dir = self.job.dir().display().to_string();
+        match (&progress.error, &progress.summary) {
+            (Some(error), _) => Some(format!("job {} ({dir}): {error}", self.number)),
+            (None, Some(summary)) => problems(summary, &dir),
+            (None, None) => None,
+        }
+    }
+}
+
+/// What is said of runs that did not end as done.
+pub(super) fn problems(summary: &Summary, dir: &str) -> Option<String> {
+    let bad = summary.diverged + summary.failed;
+    (bad > 0).then(|| {
+        let mut text = format!(
+            "{dir}: {} of {} runs done, {} diverged, {} failed; the reasons are in {dir}/runs.parquet (columns status and error)",
+            summary.done, summary.runs, summary.diverged, summary.failed
+        );
+        if summary.failed > 0 {
+            text += "; run(dir, #{retry: \"failed\"}) tries the failed ones again";
+        }
+        text
+    })
+}

@@ -4,7 +4,8 @@ use std::cell::Cell;
 
 use rhai::{Engine, Token};
 
-/// Reads `until` as a name where a key of a map stands, as in `#{ until: 0.01 }`; Rhai knows the word from `do { … } until …`.
+/// Reads `until` as a name where a key of a map stands, as in `#{ until: 0.01 }`; Rhai knows the
+/// word from `do { … } until …`.
 pub(super) fn free(engine: &mut Engine) {
     // Whether the token before was `#{` or a comma; after them no loop's condition can begin.
     let before_key = Cell::new(false);

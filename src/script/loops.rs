@@ -6,7 +6,9 @@
 //! body's first line where nothing else does, so that no column moves; else errors are told where
 //! they are in the text.
 
-use rhai::{AST, ASTNode, Engine, ParseError, Position, Scope, Stmt};
+use rhai::{AST, ASTNode, Engine, EvalAltResult, Position, Scope, Stmt};
+
+use super::text::{LONGEST, too_long};
 
 /// Words that are put into a text.
 struct Insertion {
@@ -18,12 +20,20 @@ struct Insertion {
     words: String,
 }
 
-/// Compiles a text.
-pub(super) fn compile(engine: &Engine, scope: &Scope, text: &str) -> Result<AST, ParseError> {
+/// Compiles a text; nothing of it runs.
+///
+/// # Errors
+///
+/// Where it is too long, or cannot be parsed.
+pub fn compile(engine: &Engine, scope: &Scope, text: &str) -> Result<AST, Box<EvalAltResult>> {
+    if text.len() as u64 > LONGEST {
+        let message = too_long(Some(text.len()));
+        return Err(Box::new(EvalAltResult::ErrorRuntime(message.into(), Position::NONE)));
+    }
     let ast = engine.compile_with_scope(scope, text)?;
     match &insertions(&ast, text)[..] {
         [] => Ok(ast),
-        found => engine.compile_with_scope(scope, with(text, found)),
+        found => Ok(engine.compile_with_scope(scope, with(text, found))?),
     }
 }
 

@@ -6,7 +6,8 @@
 use rhai::Engine;
 
 use super::catalogue::{calls, options_of};
-use super::wrapped;
+use super::screen::wrapped;
+pub(super) use super::types::type_name;
 use crate::data::SOURCES;
 use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;
@@ -190,35 +191,6 @@ fn plain_signature(text: &str) -> String {
     let bare =
         result.trim_start_matches("Scripted").trim().trim_start_matches('<').trim_end_matches('>').trim();
     if bare == "()" { call.to_owned() } else { format!("{call} -> {}", type_name(bare)) }
-}
-
-/// A type's name as scripts see it.
-pub(super) fn type_name(name: &str) -> String {
-    /// Types of Rust that only hold another one.
-    const HOLDERS: [&str; 8] = ["Arc", "Rc", "Box", "Mutex", "RwLock", "RefCell", "Locked", "Shared"];
-    let name = name.trim_start_matches("&mut ").trim();
-    // What is in the brackets is what the type holds, or only says more of it.
-    let (outer, inner) = name.split_once('<').unwrap_or((name, ""));
-    let outer = outer.rsplit("::").next().unwrap_or(outer).trim_end_matches(['>', ' ']);
-    if HOLDERS.contains(&outer) && !inner.is_empty() {
-        return type_name(inner);
-    }
-    let name = outer;
-    let name = name.strip_suffix("Handle").unwrap_or(name);
-    match name {
-        "i64" => "integer",
-        "f64" => "number",
-        "& str" | "&str" | "ImmutableString" | "String" | "string" => "text",
-        "bool" => "true or false",
-        "()" => "nothing",
-        "Array" => "array",
-        "Map" => "map",
-        "FnPtr" | "Fn" => "function",
-        "Range" | "RangeInclusive" | "StepRange" | "Steps" => "range",
-        "Dynamic" => "any",
-        name => name,
-    }
-    .to_owned()
 }
 
 /// A topic by name.
@@ -473,20 +445,6 @@ mod tests {
                 "{}",
                 topic.name
             );
-        }
-    }
-
-    #[test]
-    fn types_are_named_as_scripts_know_them() {
-        for (name, shown) in [
-            ("alloc::sync::Arc<std::sync::Mutex<kelvin::model::network::Network>>", "Network"),
-            ("alloc::sync::Arc<kelvin::script::handles::PlotHandle>", "Plot"),
-            ("rhai::packages::iter_basic::StepRange<i64>", "range"),
-            ("core::ops::range::RangeInclusive<i64>", "range"),
-            ("&mut kelvin::table::Table", "Table"),
-            ("Array", "array"),
-        ] {
-            assert_eq!(type_name(name), shown, "{name}");
         }
     }
 

@@ -1,64 +1,19 @@
-//! Where what scripts print, say and show goes: the standard streams, or whoever took their place, such as a notebook.
+//! Where what scripts print and say goes: the standard streams, or whoever took their place.
 
-use std::cell::RefCell;
 use std::io::{ErrorKind, Write};
-use std::rc::Rc;
 use std::sync::OnceLock;
 
+use super::sink::output_sink;
+use super::terminal::StandardStream;
 use crate::error::{Error, Result};
-
-use super::painted::Painted;
-use super::terminal::Stream;
 use crate::visible::visible;
-
-/// A value in the forms in which it can be shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
-    /// Characters.
-    pub text: String,
-    /// HTML, of tables.
-    pub html: Option<String>,
-    /// An SVG file's text, of figures.
-    pub svg: Option<String>,
-    /// A PNG file's bytes, of images.
-    pub png: Option<Vec<u8>>,
-}
-
-/// Takes what would go to the standard streams. Its lines are visible, and may have kelvin's own
-/// colours.
-pub trait Output {
-    /// A line that is printed.
-    fn print(&self, text: &str);
-    /// A line that is said beside the results.
-    fn tell(&self, text: &str);
-    /// Something that is drawn.
-    fn show(&self, shown: Shown);
-    /// A line of progress, which takes the place of the one before; after the `last` one another begins.
-    fn progress(&self, text: &str, last: bool);
-    /// Takes away what was shown so far: at once, or when something else is there to be shown.
-    fn clear(&self, wait: bool);
-}
-
-thread_local! {
-    static OUTPUT: RefCell<Option<Rc<dyn Output>>> = const { RefCell::new(None) };
-}
-
-/// Sends what this thread prints, says and shows to `output` from now on; none: to the standard streams. Returns who had it before.
-pub fn redirect(output: Option<Rc<dyn Output>>) -> Option<Rc<dyn Output>> {
-    OUTPUT.replace(output)
-}
-
-/// Who takes what this thread shows; none: the standard streams.
-pub(crate) fn output_sink() -> Option<Rc<dyn Output>> {
-    OUTPUT.with_borrow(Clone::clone)
-}
 
 /// Why standard output takes no more: what the system said, or nothing where nobody reads any more.
 static REFUSED: OnceLock<Option<String>> = OnceLock::new();
 
 /// Prints a line on standard output: as it is into a file or a pipe, else made visible.
 pub(crate) fn print(text: &str) {
-    if output_sink().is_none() && !Stream::Output.is_terminal() {
+    if output_sink().is_none() && !StandardStream::Output.is_terminal() {
         write_line(text);
     } else {
         write_line(&visible(text));
@@ -107,8 +62,8 @@ pub(crate) fn finish_output() -> Result<()> {
 pub(crate) fn clear_screen(wait: bool) {
     if let Some(output) = output_sink() {
         output.clear(wait);
-    } else if Stream::Output.is_drawn_over() {
-        Painted::own("\x1b[H\x1b[2J".to_owned()).print();
+    } else if StandardStream::Output.is_drawn_over() {
+        write_line("\x1b[H\x1b[2J");
     }
 }
 
@@ -124,31 +79,4 @@ pub(super) fn say_line(text: &str) {
     } else {
         let _ = writeln!(std::io::stderr(), "{text}");
     }
-}
-
-/// What `work` draws, where it draws something and prints nothing.
-pub(super) fn drawn(work: impl FnOnce()) -> Option<Shown> {
-    #[derive(Default)]
-    struct Taken(RefCell<Option<Shown>>);
-    impl Output for Taken {
-        fn print(&self, _: &str) {}
-        fn tell(&self, _: &str) {}
-        fn show(&self, shown: Shown) {
-            self.0.replace(Some(shown));
-        }
-        fn progress(&self, _: &str, _: bool) {}
-        fn clear(&self, _: bool) {}
-    }
-    let taken = Rc::new(Taken::default());
-    /// Gives back what was taken, also where `work` panics.
-    struct Back(Option<Rc<dyn Output>>);
-    impl Drop for Back {
-        fn drop(&mut self) {
-            redirect(self.0.take());
-        }
-    }
-    let back = Back(redirect(Some(Rc::clone(&taken) as Rc<dyn Output>)));
-    work();
-    drop(back);
-    taken.0.take()
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rhai::{Engine, Map, NativeCallContext};
 
 use super::arguments::Arguments;
-use super::bindings::TrainedRun;
-use super::handles::JobHandle;
+use super::handles::{JobHandle, TrainedRun};
+use super::output::tell;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::sweep::{Job, Observer, Provenance, RunOptions, Script, Silent, Stage};
@@ -28,7 +28,8 @@ pub type Ask = Box<dyn Fn(&str) -> Result<bool>>;
 /// Says a line from any thread.
 pub type Notifier = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// The arguments, the script and the progress display of an engine. The engine carries it as its tag.
+/// The arguments, the script and the progress display of an engine. The engine carries it as its
+/// tag.
 pub struct Session {
     /// The `-D name=value` arguments.
     pub arguments: Arguments,
@@ -71,7 +72,7 @@ impl Session {
             ask: RefCell::default(),
             stale: Cell::new(false),
             jobs: RefCell::default(),
-            notifier: RefCell::new(Arc::new(super::tell)),
+            notifier: RefCell::new(Arc::new(tell)),
             last_run: RefCell::default(),
         })
     }
@@ -96,7 +97,8 @@ impl Session {
         *self.writable.borrow_mut() = folders;
     }
 
-    /// Whether scripts may write to a path: only below the current folder and those that were named.
+    /// Whether scripts may write to a path: only below the current folder and those that were
+    /// named.
     ///
     /// # Errors
     ///
@@ -208,7 +210,8 @@ impl Session {
         self.jobs().into_iter().find(|handle| !handle.job.is_over() && is_there(handle))
     }
 
-    /// Waits for all jobs, and notes what went wrong with them. An interrupt stops them, with checkpoints.
+    /// Waits for all jobs, and notes what went wrong with them. An interrupt stops them, with
+    /// checkpoints.
     ///
     /// # Errors
     ///
@@ -217,11 +220,12 @@ impl Session {
         let jobs = self.jobs();
         let waited = jobs.iter().try_for_each(|handle| {
             let progress = handle.job.wait()?;
-            // SIGTERM reaches a job directly, which may be over before whoever waits for it looks at the flag.
+            // SIGTERM reaches a job directly, which may be over before whoever waits for it looks
+            // at the flag.
             if progress.stage == Stage::Stopped {
                 interrupt::check()?;
             }
-            if let Some(problem) = super::bindings::problem(handle, &progress) {
+            if let Some(problem) = handle.problem(&progress) {
                 self.note_problem(problem);
             }
             Ok(())
@@ -232,7 +236,8 @@ impl Session {
         waited
     }
 
-    /// Stops all jobs and waits for their checkpoints, for as long as an interrupted training may take.
+    /// Stops all jobs and waits for their checkpoints, for as long as an interrupted training may
+    /// take.
     pub fn stop_jobs(&self) {
         let jobs = self.jobs();
         jobs.iter().for_each(|handle| handle.job.stop());
@@ -335,8 +340,9 @@ impl Session {
     }
 }
 
-/// Where a path leads, whether or not something is there yet: links of the folders that exist are followed. Where that is not certain, because
-/// a link leads nowhere or `..` follows a folder that is still to be made, it is an error.
+/// Where a path leads, whether or not something is there yet: links of the folders that exist are
+/// followed. Where that is not certain, because a link leads nowhere or `..` follows a folder that
+/// is still to be made, it is an error.
 fn real(path: &Path) -> std::io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     let uncertain = |text: &str| Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));
@@ -374,7 +380,8 @@ mod tests {
         session.set_writable(vec![folder.path().to_owned()]);
         assert!(session.may_write(&folder.path().join("deep/er")).is_ok());
         assert!(session.may_write(&folder.path().join("link/x")).is_err());
-        // What the system would follow later: links after a folder that is still to be made, and those that lead nowhere yet.
+        // What the system would follow later: links after a folder that is still to be made, and
+        // those that lead nowhere yet.
         assert!(session.may_write(&folder.path().join("fresh/../link/x")).is_err());
         std::os::unix::fs::symlink("/etc/nothing-yet", folder.path().join("dangling")).unwrap();
         assert!(session.may_write(&folder.path().join("dangling")).is_err());

@@ -1,19 +1,20 @@
 //! Values as the prompt and `kelvin -e` show them.
 
 use std::cell::Cell as Counter;
-use std::io::{IsTerminal, Write};
-use std::process::{Command, Stdio};
 
 use rhai::{Array, Dynamic, Engine, Map, Scope};
 use serde_json::Value;
 
-use super::bindings::{PlotHandle, TrainedRun};
-use super::{Shown, Stream, output, print, width};
+use super::bindings::PlotHandle;
+use super::handles::TrainedRun;
+use super::output::print;
+use super::pager::page;
+use super::screen::width;
+use super::sink::{Shown, drawn};
 use crate::analysis::GapFit;
 use crate::data::Dataset;
 use crate::plot::Figure;
 use crate::table::{Cell, Table};
-use crate::visible::visible;
 
 /// How values are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,13 +184,13 @@ pub fn json(engine: &Engine, value: &Dynamic) -> Value {
 pub fn shown(engine: &Engine, value: Dynamic) -> Shown {
     let html = value.read_lock::<Table>().map(|table| table.html());
     let draws = value.is::<PlotHandle>() || value.is::<Figure>();
-    let drawn = draws.then(|| {
+    let taken = draws.then(|| {
         let mut scope = Scope::new();
         scope.push_dynamic("value", value.clone());
         // A plot that cannot be drawn says why when it is asked to; here its line is all there is.
-        output::drawn(|| drop(engine.eval_with_scope::<()>(&mut scope, "value.show()")))
+        drawn(|| drop(engine.eval_with_scope::<()>(&mut scope, "value.show()")))
     });
-    let svg = drawn.flatten().and_then(|drawn| drawn.svg);
+    let svg = taken.flatten().and_then(|shown| shown.svg);
     Shown { text: show(engine, value), html, svg, png: None }
 }
 
@@ -212,35 +213,4 @@ fn rows(table: &Table) -> Value {
             Value::Object(object.collect())
         })
         .collect()
-}
-
-/// Prints a text; one that is longer than the screen goes to the pager, where somebody sits at a
-/// terminal that has one.
-pub fn page(text: &str) {
-    let somebody = || {
-        output::output_sink().is_none() && Stream::Output.is_drawn_over() && std::io::stdin().is_terminal()
-    };
-    let tall = || super::rows().is_some_and(|rows| text.lines().count() + 1 > rows);
-    if !(somebody() && tall() && to_pager(&visible(text))) {
-        print(text);
-    }
-}
-
-/// Shows a text in `$PAGER`, or less. Whether there is one.
-fn to_pager(text: &str) -> bool {
-    let pager = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
-    let mut words = pager.split_whitespace();
-    let Some(program) = words.next() else { return false };
-    let started = Command::new(program)
-        .args(words)
-        // Leave what fits on the screen, keep colours, leave the text on the screen.
-        .env("LESS", std::env::var("LESS").unwrap_or_else(|_| "-FRX".to_owned()))
-        .stdin(Stdio::piped())
-        .spawn();
-    let Ok(mut child) = started else { return false };
-    if let Some(mut input) = child.stdin.take() {
-        // Whoever leaves the pager early has seen enough.
-        let _ = input.write_all(text.as_bytes());
-    }
-    child.wait().is_ok()
 }

@@ -5,14 +5,14 @@ use std::io::IsTerminal;
 
 /// A standard stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
+pub(crate) enum StandardStream {
     /// Results.
     Output,
     /// What is said beside them.
     Error,
 }
 
-impl Stream {
+impl StandardStream {
     /// Whether it is a terminal.
     pub(crate) fn is_terminal(self) -> bool {
         match self {
@@ -29,7 +29,7 @@ impl Stream {
     /// Whether what goes there is coloured. A notebook that takes its place shows colours, whatever
     /// terminal started it.
     pub(crate) fn is_colored(self) -> bool {
-        match super::output_sink() {
+        match super::sink::output_sink() {
             Some(_) => !is_set(&variable, "NO_COLOR"),
             None => colors(self.is_terminal(), &variable),
         }

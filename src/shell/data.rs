@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use super::{DataFolder, print};
+use super::folders::DataFolder;
 use crate::data::{Place, SOURCES, SourceInfo, data_dir};
 use crate::error::{Error, Result, suggestion};
+use crate::script::print;
 
 /// Prints the list, or what is known of one data set.
 pub(super) fn tell_about(name: Option<&str>, folder: &DataFolder) -> Result<()> {
@@ -26,7 +27,7 @@ pub(super) fn tell_about(name: Option<&str>, folder: &DataFolder) -> Result<()> 
 }
 
 /// Where a data set stands.
-enum State {
+enum DataSetState {
     /// In the program.
     Inside,
     /// These files lie there.
@@ -37,7 +38,7 @@ enum State {
     Elsewhere,
 }
 
-impl State {
+impl DataSetState {
     fn of(info: &SourceInfo, folder: &Path) -> Self {
         let path = folder.join(info.name);
         let source = match info.place {
@@ -85,17 +86,17 @@ fn how_to_get(info: &SourceInfo) -> String {
 fn list(folder: &Path) -> String {
     let mut rows = vec![["data set", "", "images", "classes", "size", "where"].map(str::to_owned)];
     for info in SOURCES {
-        let state = State::of(info, folder);
+        let state = DataSetState::of(info, folder);
         let place = match &state {
-            State::Inside => "in the program".to_owned(),
-            State::There(_) => folder.join(info.name).display().to_string(),
-            State::Missing(None) => how_to_get(info),
-            State::Missing(Some(_)) => format!("`kelvin data {}` says what is wrong", info.name),
-            State::Elsewhere => format!("{}(path)", info.name),
+            DataSetState::Inside => "in the program".to_owned(),
+            DataSetState::There(_) => folder.join(info.name).display().to_string(),
+            DataSetState::Missing(None) => how_to_get(info),
+            DataSetState::Missing(Some(_)) => format!("`kelvin data {}` says what is wrong", info.name),
+            DataSetState::Elsewhere => format!("{}(path)", info.name),
         };
         let number = |number: Option<usize>| number.map_or_else(|| "-".to_owned(), thousands);
         let size = match &state {
-            State::There(files) => megabytes(size(files)),
+            DataSetState::There(files) => megabytes(size(files)),
             _ => "-".to_owned(),
         };
         let images = info.sizes.map(|(train, test)| train + test);
@@ -135,23 +136,23 @@ fn details(info: &SourceInfo, folder: &Path) -> String {
     if let Some(classes) = info.classes {
         line("classes", classes.to_string());
     }
-    match State::of(info, folder) {
-        State::Inside => line("where", "in the program".to_owned()),
-        State::There(files) => {
+    match DataSetState::of(info, folder) {
+        DataSetState::Inside => line("where", "in the program".to_owned()),
+        DataSetState::There(files) => {
             line("where", folder.join(info.name).display().to_string());
             for file in &files {
                 line("file", format!("{}, {}", file.display(), megabytes(size(std::slice::from_ref(file)))));
             }
             line("write", format!("{}()", info.name));
         }
-        State::Missing(error) => {
+        DataSetState::Missing(error) => {
             line("where", format!("{} does not hold it", folder.join(info.name).display()));
             if let Some(error) = error {
                 line("found", error.to_string());
             }
             line("to get it", format!("{}, or write {}(path)", how_to_get(info), info.name));
         }
-        State::Elsewhere => line("write", format!("{}(path)", info.name)),
+        DataSetState::Elsewhere => line("write", format!("{}(path)", info.name)),
     }
     for archive in info.archives {
         line("official", format!("{} ({})", archive.address, megabytes(archive.bytes)));

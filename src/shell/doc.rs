@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use super::print;
+use super::version::VERSION;
 use crate::error::Result;
 use crate::files;
-use crate::script::{Session, engine, manual};
+use crate::script::{Session, engine, manual, print};
 
 /// Writes `reference.md` and `kelvin.d.rhai` into a folder.
 pub(super) fn write(folder: &Path) -> Result<()> {
@@ -24,8 +24,7 @@ pub(super) fn write(folder: &Path) -> Result<()> {
 /// Topics, then every name with its entry.
 fn reference(session: &Rc<Session>) -> String {
     let engine = engine(session);
-    let mut text =
-        format!("# kelvin {}: reference\n\nWhat `help(\"name\")` says.\n", super::VERSION.as_str());
+    let mut text = format!("# kelvin {}: reference\n\nWhat `help(\"name\")` says.\n", VERSION.as_str());
     text += "\n## Topics\n";
     for topic in &manual::TOPICS {
         text +=

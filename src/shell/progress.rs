@@ -1,12 +1,12 @@
-//! Progress: a bar on a terminal, a line now and then elsewhere. On standard error, so that a script's
-//! output stays its own.
+//! Progress: a bar on a terminal, a line now and then elsewhere. On standard error, so that a
+//! script's output stays its own.
 
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::error::Result;
-use crate::script::{ObserverFactory, Stream, output_sink, tell};
+use crate::script::{ObserverFactory, StandardStream, output_sink, tell};
 use crate::sweep::{Observer, PlannedRun, Process, Silent, Work};
 use crate::train::{EpochRecord, Status};
 use crate::visible::visible;
@@ -14,8 +14,8 @@ use crate::visible::visible;
 /// The observers of a session.
 pub(super) fn observers(quiet: bool) -> ObserverFactory {
     Box::new(move || -> Box<dyn Observer> {
-        let terminal = output_sink().is_none() && Stream::Error.is_drawn_over();
-        if quiet { Box::new(Silent) } else { Box::new(Progress::new(terminal)) }
+        let terminal = output_sink().is_none() && StandardStream::Error.is_drawn_over();
+        if quiet { Box::new(Silent) } else { Box::new(ProgressDisplay::new(terminal)) }
     })
 }
 
@@ -28,7 +28,7 @@ const REPLACED_INTERVAL: Duration = Duration::from_millis(500);
 /// Before, the first epochs say little of the time that is left.
 const EARLIEST: Duration = Duration::from_secs(5);
 
-struct Progress {
+struct ProgressDisplay {
     terminal: bool,
     bar: ProgressBar,
     work: Work,
@@ -39,7 +39,7 @@ struct Progress {
     last_line: Instant,
 }
 
-impl Progress {
+impl ProgressDisplay {
     fn new(terminal: bool) -> Self {
         let work = Work { runs: 0, skipped: 0, resumed: 0, epochs: 0 };
         let now = Instant::now();
@@ -98,7 +98,7 @@ fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
-impl Observer for Progress {
+impl Observer for ProgressDisplay {
     fn start(&mut self, work: Work) {
         self.work = work;
         (self.runs, self.epochs) = (0, 0);

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::plot::figure::{Key, Sample};
+use crate::plot::figure::{Key, KeySample};
 use crate::plot::layout::MARKER;
 use crate::plot::palette::{self, Marker, Rgb};
-use crate::plot::scene::{Align, Outline, Place, Scene, Shape, stroke};
+use crate::plot::scene::{Align, Outline, PixelPosition, Scene, Shape, stroke};
 use crate::table::escaped;
 
 /// Colours that the page's style sheet decides; other colours are shown as they are.
@@ -34,7 +34,7 @@ fn short(length: f64) -> String {
     (tenths + 0.0).to_string()
 }
 
-fn way(places: &[Place]) -> String {
+fn way(places: &[PixelPosition]) -> String {
     let mut text = String::new();
     for (number, (x, y)) in places.iter().enumerate() {
         let command = if number == 0 { 'M' } else { 'L' };
@@ -90,18 +90,18 @@ pub(super) fn sample(key: &Key) -> String {
     let mut scene = Scene::new(30.0, 14.0);
     let middle = (15.0, 7.0);
     match key.sample {
-        Sample::Point(tint, marker) => {
+        KeySample::Point(tint, marker) => {
             scene.marker(palette::marker(marker), middle, MARKER, palette::color(tint));
         }
-        Sample::Color(tint) => scene.marker(Marker::Circle, middle, MARKER, palette::color(tint)),
-        Sample::Line(style) if style.is_mean() => {
+        KeySample::Color(tint) => scene.marker(Marker::Circle, middle, MARKER, palette::color(tint)),
+        KeySample::Line(style) if style.is_mean() => {
             let (color, width) = stroke(style);
             scene.path(vec![(0.0, 7.0), (30.0, 7.0)], color, width);
             scene.mean_dot(middle, style);
         }
-        Sample::Line(style) => scene.line(vec![(0.0, 7.0), (30.0, 7.0)], style),
+        KeySample::Line(style) => scene.line(vec![(0.0, 7.0), (30.0, 7.0)], style),
     }
-    let view = if matches!(key.sample, Sample::Line(_)) { "0 0 30 14" } else { "8 0 14 14" };
+    let view = if matches!(key.sample, KeySample::Line(_)) { "0 0 30 14" } else { "8 0 14 14" };
     format!("<svg viewBox=\"{view}\" aria-hidden=\"true\">{}</svg>", shapes(&scene))
 }
 

@@ -1,21 +1,23 @@
 //! Pages: text, figures, tables and verdicts in one HTML file that needs nothing else.
 //!
-//! The file asks for nothing from outside, which its content security policy makes sure of. Its style sheet and its
-//! script (`assets/page.css`, `assets/page.js`) stand inside it. Everything that comes from data is escaped.
+//! The file asks for nothing from outside, which its content security policy makes sure of. Its
+//! style sheet and its script (`assets/page.css`, `assets/page.js`) stand inside it. Everything
+//! that comes from data is escaped.
 
 mod inline;
 mod plots;
 mod tables;
+mod text;
 mod verdicts;
 
 use std::fmt::Write;
 use std::path::Path;
 
+use self::text::html;
+use self::verdicts::VerdictLine;
 use super::figure::Figure;
-use super::font;
 use crate::error::{Error, Result};
-use crate::table::{Table, escaped};
-use verdicts::Finding;
+use crate::table::Table;
 
 const STYLE: &str = include_str!("../assets/page.css");
 const SCRIPT: &str = include_str!("../assets/page.js");
@@ -24,17 +26,17 @@ const SCRIPT: &str = include_str!("../assets/page.js");
 #[derive(Clone, Debug)]
 pub struct Page {
     title: String,
-    parts: Vec<Part>,
+    parts: Vec<PagePart>,
 }
 
 #[derive(Clone, Debug)]
-enum Part {
+enum PagePart {
     Heading(String),
     Text(String),
     Lines(String),
     Figure(Figure, String),
     Table(Table, String),
-    Verdicts(Vec<Finding>),
+    Verdicts(Vec<VerdictLine>),
 }
 
 impl Page {
@@ -55,38 +57,38 @@ impl Page {
 
     /// Begins a section, which the list of contents names.
     pub fn heading(&mut self, text: &str) {
-        self.parts.push(Part::Heading(text.to_owned()));
+        self.parts.push(PagePart::Heading(text.to_owned()));
     }
 
     /// Adds paragraphs; empty lines part them.
     pub fn text(&mut self, text: &str) {
-        self.parts.push(Part::Text(text.to_owned()));
+        self.parts.push(PagePart::Text(text.to_owned()));
     }
 
     /// Adds a text whose lines stay as they are, with the first one in front: a fit.
     pub fn lines(&mut self, text: &str) {
-        self.parts.push(Part::Lines(text.to_owned()));
+        self.parts.push(PagePart::Lines(text.to_owned()));
     }
 
     /// Adds a figure, whose points show their values when they are pointed at.
     pub fn figure(&mut self, figure: Figure, caption: &str) {
-        self.parts.push(Part::Figure(figure, caption.to_owned()));
+        self.parts.push(PagePart::Figure(figure, caption.to_owned()));
     }
 
     /// Adds a table, whose columns can be sorted.
     pub fn table(&mut self, table: Table, caption: &str) {
-        self.parts.push(Part::Table(table, caption.to_owned()));
+        self.parts.push(PagePart::Table(table, caption.to_owned()));
     }
 
-    /// Adds verdicts, one for each row: the columns `prediction` and `verdict` (holds, fails or undecided), and
-    /// where there are any `metric`, `value`, `low`, `high`, `p` and `says`.
+    /// Adds verdicts, one for each row: the columns `prediction` and `verdict` (holds, fails or
+    /// undecided), and where there are any `metric`, `value`, `low`, `high`, `p` and `says`.
     pub fn verdicts(&mut self, table: &Table) -> Result<()> {
-        self.parts.push(Part::Verdicts(verdicts::findings(table)?));
+        self.parts.push(PagePart::Verdicts(verdicts::findings(table)?));
         Ok(())
     }
 
-    /// Writes the page into a file whose name ends in `.html`. The file appears, or replaces an older one, only
-    /// once complete.
+    /// Writes the page into a file whose name ends in `.html`. The file appears, or replaces an
+    /// older one, only once complete.
     pub fn save(&self, path: &Path) -> Result<()> {
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
         if !matches!(ending.as_deref(), Some("html" | "htm")) {
@@ -103,15 +105,16 @@ impl Page {
     pub fn html(&self) -> String {
         let title = html(&self.title);
         let mut body = String::new();
-        // What stands before the first heading introduces the page; the contents come after its first texts.
-        let texts = self.parts.iter().take_while(|part| matches!(part, Part::Text(_))).count();
+        // What stands before the first heading introduces the page; the contents come after its
+        // first texts.
+        let texts = self.parts.iter().take_while(|part| matches!(part, PagePart::Text(_))).count();
         for part in &self.parts[..texts] {
             write_part(&mut body, part, "");
         }
         body += &self.contents();
         let mut section = 0;
         for (number, part) in self.parts.iter().enumerate().skip(texts) {
-            if let Part::Heading(text) = part {
+            if let PagePart::Heading(text) = part {
                 section += 1;
                 body += if section > 1 { "</section>\n" } else { "" };
                 let _ = writeln!(
@@ -145,8 +148,8 @@ impl Page {
         let mut sections: Vec<(&str, String)> = Vec::new();
         for part in &self.parts {
             match (part, sections.last_mut()) {
-                (Part::Heading(text), _) => sections.push((text, String::new())),
-                (Part::Verdicts(findings), Some((_, chips))) => {
+                (PagePart::Heading(text), _) => sections.push((text, String::new())),
+                (PagePart::Verdicts(findings), Some((_, chips))) => {
                     chips.extend(findings.iter().map(verdicts::chip));
                 }
                 _ => {}
@@ -170,16 +173,11 @@ impl Page {
     }
 }
 
-/// Text for HTML, without characters that it forbids.
-fn html(text: &str) -> String {
-    escaped(&font::clean(text))
-}
-
 /// Writes a part; `id` is a name of its own for what needs one.
-fn write_part(page: &mut String, part: &Part, id: &str) {
+fn write_part(page: &mut String, part: &PagePart, id: &str) {
     match part {
-        Part::Heading(_) => {}
-        Part::Text(text) => {
+        PagePart::Heading(_) => {}
+        PagePart::Text(text) => {
             let mut paragraphs: Vec<Vec<&str>> = vec![Vec::new()];
             for line in text.lines() {
                 match paragraphs.last_mut() {
@@ -191,15 +189,15 @@ fn write_part(page: &mut String, part: &Part, id: &str) {
                 let _ = writeln!(page, "<p>{}</p>", html(&paragraph.join(" ")));
             }
         }
-        Part::Lines(text) => {
+        PagePart::Lines(text) => {
             let mut lines = text.lines().map(|line| html(line.trim())).filter(|line| !line.is_empty());
             let first = lines.next().unwrap_or_default();
             let rest: String = lines.map(|line| format!("<li>{line}</li>")).collect();
             let _ = writeln!(page, "<div class=\"lines\"><p>{first}</p><ul>{rest}</ul></div>");
         }
-        Part::Figure(figure, caption) => page.push_str(&plots::html_of(figure, caption, id)),
-        Part::Table(table, caption) => page.push_str(&tables::html_of(table, caption, id)),
-        Part::Verdicts(findings) => page.push_str(&verdicts::html_of(findings)),
+        PagePart::Figure(figure, caption) => page.push_str(&plots::html_of(figure, caption, id)),
+        PagePart::Table(table, caption) => page.push_str(&tables::html_of(table, caption, id)),
+        PagePart::Verdicts(findings) => page.push_str(&verdicts::html_of(findings)),
     }
 }
 

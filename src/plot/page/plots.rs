@@ -1,21 +1,24 @@
-//! Figures on a page: each panel is a drawing of its own, so that they stand below one another on a phone.
+//! Figures on a page: each panel is a drawing of its own, so that they stand below one another on a
+//! phone.
 //!
-//! The places and values of all points come with the figure, as data that the page's script searches.
+//! The places and values of all points come with the figure, as data that the page's script
+//! searches.
 
 use std::collections::HashMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::html;
 use super::inline::{drawing, sample};
+use super::text::{figcaption, html};
 use crate::plot::figure::{Figure, Key, Panel};
 use crate::plot::font;
 use crate::plot::keys;
 use crate::plot::layout::Alone;
 use crate::table::number;
 
-/// A panel's width and height in the units of its drawing, small enough that its letters can be read on a phone.
+/// A panel's width and height in the units of its drawing, small enough that its letters can be
+/// read on a phone.
 const SIZE: (f64, f64) = (520.0, 375.0);
 
 /// A figure with its caption.
@@ -59,11 +62,6 @@ pub(super) fn html_of(figure: &Figure, caption: &str, id: &str) -> String {
     )
 }
 
-/// The caption of a figure or table.
-pub(super) fn figcaption(caption: &str, id: &str) -> String {
-    format!("<figcaption id=\"{id}\">{}</figcaption>", html(caption))
-}
-
 /// What a panel shows, in words.
 fn title(panel: &Panel) -> String {
     let label = |text: &str| if text.trim().is_empty() { "a number".to_owned() } else { text.to_owned() };
@@ -100,8 +98,8 @@ impl Notes {
     }
 }
 
-/// Everything of a panel that can be pointed at, points before the dots of means: place from the left and the top in
-/// percent, x and y as text, the number of the note.
+/// Everything of a panel that can be pointed at, points before the dots of means: place from the
+/// left and the top in percent, x and y as text, the number of the note.
 fn targets(panel: &Panel, alone: &Alone, notes: &mut Notes) -> Vec<Value> {
     let percent = |length: f64, whole: f64| (1e4 * length / whole).round() / 100.0;
     let mut found = Vec::new();

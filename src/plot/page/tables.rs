@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use super::html;
-use super::plots::figcaption;
+use super::text::{figcaption, html};
 use crate::table::{Cell, Table};
 
 /// Rows of a table that a page shows.

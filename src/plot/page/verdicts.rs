@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use arrow::datatypes::DataType;
 
-use super::html;
+use super::text::html;
 use crate::error::{Error, Result};
 use crate::table::{Table, number};
 
@@ -13,7 +13,7 @@ const VERDICTS: [&str; 3] = ["holds", "fails", "undecided"];
 
 /// One verdict.
 #[derive(Clone, Debug)]
-pub(super) struct Finding {
+pub(super) struct VerdictLine {
     prediction: String,
     verdict: String,
     metric: String,
@@ -25,7 +25,7 @@ pub(super) struct Finding {
 }
 
 /// The rows of a table as verdicts; only the columns `prediction` and `verdict` must be there.
-pub(super) fn findings(table: &Table) -> Result<Vec<Finding>> {
+pub(super) fn findings(table: &Table) -> Result<Vec<VerdictLine>> {
     let known = table.columns();
     let texts = |name: &str| match known.contains(&name) {
         true => table.strings(name),
@@ -44,7 +44,7 @@ pub(super) fn findings(table: &Table) -> Result<Vec<Finding>> {
     }
     let (metrics, says) = (texts("metric")?, texts("says")?);
     let (values, lows, highs, ps) = (numbers("value")?, numbers("low")?, numbers("high")?, numbers("p")?);
-    let finding = |row: usize| Finding {
+    let finding = |row: usize| VerdictLine {
         prediction: predictions[row].clone(),
         verdict: verdicts[row].clone(),
         metric: metrics[row].replace('_', " "),
@@ -57,7 +57,7 @@ pub(super) fn findings(table: &Table) -> Result<Vec<Finding>> {
     Ok((0..table.len()).map(finding).collect())
 }
 
-impl Finding {
+impl VerdictLine {
     /// The style sheet's name of the verdict.
     fn class(&self) -> &'static str {
         match self.verdict.as_str() {
@@ -69,7 +69,7 @@ impl Finding {
 }
 
 /// A verdict in a word, for the list of contents.
-pub(super) fn chip(finding: &Finding) -> String {
+pub(super) fn chip(finding: &VerdictLine) -> String {
     format!(
         "<span class=\"chip {}\">{} {}</span>",
         finding.class(),
@@ -84,7 +84,7 @@ fn short(value: f64) -> String {
 }
 
 /// Verdicts side by side.
-pub(super) fn html_of(findings: &[Finding]) -> String {
+pub(super) fn html_of(findings: &[VerdictLine]) -> String {
     let mut text = String::from("<ul class=\"verdicts\">\n");
     for finding in findings {
         let metric = match finding.metric.as_str() {

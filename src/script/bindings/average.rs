@@ -5,11 +5,12 @@ use std::path::Path;
 use rhai::Map;
 use rhai::plugin::*;
 
-use super::sweeps::{Executor, problems, run_options};
+use super::sweeps::{Executor, run_options};
 use crate::analysis::{Average, Goal, STEADY_OPTIONS, SteadyOptions, average_over as average};
 use crate::error::{Error, Result};
 use crate::options::{Bounds, DefaultValue, Kind, Opt};
 use crate::script::convert::{Scripted, at, describe, given, handle, integer, path, raise};
+use crate::script::handles::problems;
 use crate::script::options::expand;
 use crate::script::session::Session;
 use crate::table::Table;

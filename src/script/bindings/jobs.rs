@@ -6,13 +6,12 @@ use std::sync::Arc;
 use rhai::plugin::*;
 use rhai::{Dynamic, FnPtr, Map};
 
-use super::sweeps::{Executor, SweepHandle, execution, problems};
+use super::sweeps::{Executor, SweepHandle, execution};
 use crate::error::{Error, Result};
 use crate::script::convert::{Scripted, at, given, path, raise};
 use crate::script::handles::JobHandle;
-use crate::script::output::output_sink;
 use crate::script::session::{Notifier, Session};
-use crate::script::{clear_screen, print, shown};
+use crate::script::{clear_screen, output_sink, print, shown};
 use crate::sweep::options::START_OPTIONS;
 use crate::sweep::{Job, Progress, Stage};
 use crate::table::{Cell, Table, number};
@@ -65,16 +64,6 @@ pub(super) fn not_beside_a_job(session: &Session, call: &str, dir: &str) -> Resu
     Err(Error::invalid(format!(
         "{call}: job {number} trains in {dir} already; .wait() for it, or .stop() it; jobs() lists the jobs"
     )))
-}
-
-/// What went wrong with a job that is over.
-pub(in crate::script) fn problem(handle: &JobHandle, progress: &Progress) -> Option<String> {
-    let dir = handle.job.dir().display().to_string();
-    match (&progress.error, &progress.summary) {
-        (Some(error), _) => Some(format!("job {} ({dir}): {error}", handle.number)),
-        (None, Some(summary)) => problems(summary, &dir),
-        (None, None) => None,
-    }
 }
 
 /// What is said when a job is over.
@@ -139,7 +128,7 @@ fn waited(context: &NativeCallContext, job: &JobHandle) -> Result<Table> {
     if let Some(error) = &progress.error {
         return Err(Error::invalid(error.as_str()));
     }
-    if let Some(problem) = problem(job, &progress) {
+    if let Some(problem) = job.problem(&progress) {
         Session::of(context).note_problem(problem);
     }
     so_far(job)

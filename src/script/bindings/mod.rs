@@ -25,11 +25,9 @@ mod tables;
 
 pub(super) use data::{DIVISION_OPTIONS, IMAGES_OPTIONS, SUBSET_OPTIONS, SYNTHETIC_OPTIONS};
 pub(super) use entries::schemas;
-pub(super) use jobs::problem;
 pub(super) use lab::OPTIONS as LAB_OPTIONS;
 pub(super) use plots::PlotHandle;
 use rhai::{Engine, exported_module};
-pub(super) use sweeps::TrainedRun;
 
 /// Every topic of functions with its module.
 pub(super) fn register(engine: &mut Engine) {
@@ -49,7 +47,7 @@ pub(super) fn register(engine: &mut Engine) {
         exported_module!(average::functions),
         exported_module!(arguments::functions),
         exported_module!(arrays::functions),
-        exported_module!(plots::functions),
+        plots::module(),
         exported_module!(pages::functions),
         exported_module!(numbers::functions),
         exported_module!(budget::functions),

@@ -4,41 +4,96 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rhai::plugin::*;
-use rhai::{Dynamic, FnPtr};
+use rhai::{Dynamic, FnPtr, FuncRegistration, Map, Module};
 
 use crate::analysis::GapFit;
 use crate::interrupt::leave_behind;
-use crate::plot::{self, Chart, Curve, Figure};
-use crate::script::convert::{Scripted, at, number};
-use crate::script::output::output_sink;
+use crate::plot::{self, Chart, Figure, MARKS, Mark, MarkForm};
+use crate::script::convert::{Scripted, at, given, number};
 use crate::script::session::Session;
-use crate::script::{Painted, Shown, Stream, graphics, tell};
-use crate::table::{Table, number as short};
+use crate::script::{Painted, Shown, StandardStream, graphics, output_sink, tell};
+use crate::table::Table;
 
 /// A plot in the making.
 #[derive(Clone)]
 pub struct PlotHandle {
     table: Table,
     chart: Chart,
-    curves: Vec<CurveHandle>,
-}
-
-/// A curve, with the legend's text where it is one's own.
-#[derive(Clone)]
-struct CurveHandle {
-    shape: CurveShape,
-    label: Option<String>,
-}
-
-#[derive(Clone)]
-enum CurveShape {
-    Fit(GapFit),
-    Function(FnPtr),
+    /// The script's functions that marks draw, which they name by their number.
+    functions: Vec<FnPtr>,
 }
 
 /// Names the types as scripts see them.
 pub(super) fn name_types(engine: &mut rhai::Engine) {
     engine.register_type_with_name::<PlotHandle>("Plot");
+}
+
+/// The functions of this topic: those below, and a method for each form of each kind of mark.
+pub(super) fn module() -> Module {
+    let mut module = exported_module!(functions);
+    for kind in MARKS {
+        for (index, (form, doc)) in kind.forms.iter().enumerate() {
+            let example = if index == 0 { kind.example.trim() } else { "" };
+            add_method(&mut module, kind.method, *form, &comment(doc, example));
+        }
+    }
+    module
+}
+
+/// A doc comment as Rhai keeps it.
+fn comment(doc: &str, example: &str) -> String {
+    let lines: String = example.lines().map(|line| format!("\n/// {line}")).collect();
+    if example.is_empty() { format!("/// {doc}") } else { format!("/// {doc}\n///\n/// ```{lines}\n/// ```") }
+}
+
+/// A method that adds a mark to a plot.
+fn add_method(module: &mut Module, name: &'static str, form: MarkForm, comment: &str) {
+    let method = |parameters: &[&str]| {
+        let parameters = std::iter::once("plot: &mut PlotHandle").chain(parameters.iter().copied());
+        FuncRegistration::new(name)
+            .in_global_namespace()
+            .with_comments([comment])
+            .with_params_info(parameters.chain(["PlotHandle"]))
+    };
+    match form {
+        MarkForm::Plain(make) => {
+            let add = move |plot: &mut PlotHandle| plot.with_mark(make());
+            method(&[]).set_into_module(module, add)
+        }
+        MarkForm::Column(make) => {
+            let add = move |context: NativeCallContext, plot: &mut PlotHandle, column: &str| {
+                plot.with_column(&context, column, |chart| chart.add(make(column.to_owned())))
+            };
+            method(&["column: &str"]).set_into_module(module, add)
+        }
+        MarkForm::Options(schema, make) => {
+            let add = move |context: NativeCallContext, plot: &mut PlotHandle, options: Map| {
+                let mark = given(name, schema, &options).and_then(|given| make(&given));
+                mark.map(|mark| plot.with_mark(mark)).map_err(|error| at(&context, error))
+            };
+            method(&["options: Map"]).set_into_module(module, add)
+        }
+        MarkForm::Fit(make) => {
+            let add = move |plot: &mut PlotHandle, fit: GapFit| plot.with_mark(make(fit));
+            method(&["fit: GapFit"]).set_into_module(module, add)
+        }
+        MarkForm::LabelledFit(make) => {
+            let add = move |plot: &mut PlotHandle, fit: GapFit, label: &str| {
+                plot.with_mark(make(fit, label.to_owned()))
+            };
+            method(&["fit: GapFit", "label: &str"]).set_into_module(module, add)
+        }
+        MarkForm::Function(make) => {
+            let add = move |plot: &mut PlotHandle, function: FnPtr| plot.with_function(function, make);
+            method(&["function: FnPtr"]).set_into_module(module, add)
+        }
+        MarkForm::LabelledFunction(make) => {
+            let add = move |plot: &mut PlotHandle, function: FnPtr, label: &str| {
+                plot.with_function(function, |number| make(number, label.to_owned()))
+            };
+            method(&["function: FnPtr", "label: &str"]).set_into_module(module, add)
+        }
+    };
 }
 
 impl PlotHandle {
@@ -59,37 +114,30 @@ impl PlotHandle {
         Ok(self.changed(change))
     }
 
-    fn with_curve(&mut self, shape: CurveShape, label: Option<&str>) -> Self {
-        let mut plot = self.clone();
-        plot.curves.push(CurveHandle { shape, label: label.map(str::to_owned) });
+    fn with_mark(&mut self, mark: Arc<dyn Mark>) -> Self {
+        self.changed(|chart| chart.add(mark))
+    }
+
+    /// With the mark of a function of the script, which `make` makes of the function's number.
+    fn with_function(&mut self, function: FnPtr, make: impl FnOnce(usize) -> Arc<dyn Mark>) -> Self {
+        let mut plot = self.with_mark(make(self.functions.len()));
+        plot.functions.push(function);
         plot
     }
 
     /// What the plot shows.
     pub(super) fn figure(&self, context: &NativeCallContext) -> Scripted<Figure> {
-        let mut curves = Vec::new();
-        for curve in &self.curves {
+        let mut functions = Vec::new();
+        for function in &self.functions {
             let xs = self.chart.curve_positions(&self.table).map_err(|error| at(context, error))?;
-            let own = curve.label.clone();
-            curves.push(match &curve.shape {
-                CurveShape::Fit(fit) => Curve {
-                    label: own.unwrap_or_else(|| label(fit)),
-                    points: xs.into_iter().map(|x| (x, fit.predict(x))).collect(),
-                },
-                CurveShape::Function(function) => Curve {
-                    label: own.unwrap_or_default(),
-                    points: xs
-                        .into_iter()
-                        .map(|x| {
-                            let y: Dynamic = function.call_within_context(context, (x,))?;
-                            Ok((x, number("curve", &y).map_err(|error| at(context, error))?))
-                        })
-                        .collect::<Scripted<Vec<_>>>()?,
-                },
-            });
+            let value = |x: f64| {
+                let y: Dynamic = function.call_within_context(context, (x,))?;
+                number("curve", &y).map_err(|error| at(context, error))
+            };
+            functions.push(xs.into_iter().map(value).collect::<Scripted<Vec<f64>>>()?);
         }
         let (chart, table) = (self.chart.clone(), self.table.clone());
-        leave_behind("plot", move || chart.figure(&table, &curves)).map_err(|error| at(context, error))
+        leave_behind("plot", move || chart.figure(&table, functions)).map_err(|error| at(context, error))
     }
 }
 
@@ -139,7 +187,7 @@ pub(super) fn show_figure(context: &NativeCallContext, figure: Figure) -> Script
             return Ok(());
         }
     }
-    let color = Stream::Output.is_colored();
+    let color = StandardStream::Output.is_colored();
     let (columns, height) = if figure.panels.len() > 1 { (200, 16) } else { (100, 20) };
     let text = |figure: &Figure, (width, height): (usize, usize), color| Shown {
         text: plot::text(figure, width, height, color),
@@ -149,17 +197,10 @@ pub(super) fn show_figure(context: &NativeCallContext, figure: Figure) -> Script
     Ok(())
 }
 
-/// The fitted parameters to two digits, as a legend has room for.
-fn label(fit: &GapFit) -> String {
-    let two = |value: f64| short(format!("{value:.1e}").parse().unwrap_or(value));
-    let c = if fit.c.is_infinite() { "∞".to_owned() } else { two(fit.c) };
-    format!("Eq. 1: a = {}, b = {}, c = {c}", two(fit.a), two(fit.b))
-}
-
 #[export_module]
 pub mod functions {
-    /// A plot of a table: plot(table).x("temperature").y("gap").save("gap.svg"). Points get a colour and
-    /// a shape by `batch` unless color or marker say otherwise.
+    /// A plot of a table: plot(table).x("temperature").y("gap").save("gap.svg"). Points get a
+    /// colour and a shape by `batch` unless color or marker say otherwise.
     ///
     /// ```
     /// let steady = table(#{
@@ -169,7 +210,7 @@ pub mod functions {
     /// plot(steady).x("temperature").y("gap").log_x().save("results/demo.svg")
     /// ```
     pub fn plot(table: Table) -> PlotHandle {
-        PlotHandle { table, chart: Chart::default(), curves: Vec::new() }
+        PlotHandle { table, chart: Chart::default(), functions: Vec::new() }
     }
 
     /// The column of horizontal positions.
@@ -186,7 +227,9 @@ pub mod functions {
     /// The column of vertical positions.
     ///
     /// ```
-    /// let run = train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 });
+    /// let run = train(#{
+    ///     data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3,
+    /// });
     /// plot(run.epochs).x("epoch").y("test_loss").save("results/demo.svg")
     /// ```
     #[rhai_fn(return_raw)]
@@ -197,7 +240,9 @@ pub mod functions {
     /// The text beside the horizontal axis.
     ///
     /// ```
-    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// let steady = table(#{
+    ///     temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13],
+    /// });
     /// plot(steady).x("temperature").y("gap").x_label("T = λ/B").save("results/demo.svg")
     /// ```
     pub fn x_label(plot: &mut PlotHandle, text: &str) -> PlotHandle {
@@ -207,49 +252,22 @@ pub mod functions {
     /// The text beside the vertical axis.
     ///
     /// ```
-    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
-    /// plot(steady).x("temperature").y("gap").y_label("test loss − train loss").save("results/demo.svg")
+    /// let steady = table(#{
+    ///     temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13],
+    /// });
+    /// plot(steady).x("temperature").y("gap").y_label("test loss − train loss")
+    ///     .save("results/demo.svg")
     /// ```
     pub fn y_label(plot: &mut PlotHandle, text: &str) -> PlotHandle {
         plot.changed(|chart| chart.y_label = Some(text.to_owned()))
     }
 
-    /// Draws the mean at each position.
-    ///
-    /// ```
-    /// let steady = table(#{
-    ///     temperature: [1e-3, 1e-3, 2e-3, 2e-3, 4e-3, 4e-3], seed: [1, 2, 1, 2, 1, 2],
-    ///     gap: [0.24, 0.26, 0.2, 0.19, 0.16, 0.17],
-    /// });
-    /// plot(steady).x("temperature").y("gap").mean().save("results/demo.svg")
-    /// ```
-    pub fn mean(plot: &mut PlotHandle) -> PlotHandle {
-        plot.changed(|chart| chart.mean = true)
-    }
-
-    /// Draws a mean for each value of a column, in its colour: mean("batch").
-    #[rhai_fn(name = "mean", return_raw)]
-    pub fn mean_by(context: NativeCallContext, plot: &mut PlotHandle, column: &str) -> Scripted<PlotHandle> {
-        plot.with_column(&context, column, |chart| chart.mean_by = Some(column.to_owned()))
-    }
-
-    /// Draws a thin line for each value of a column through its points, in the order of x: lines("run_id").
-    ///
-    /// ```
-    /// let runs = sweep(#{
-    ///     data: digits().take(200), model: linear(), lr: [0.05, 0.1, 0.2], batch: 20, epochs: 3,
-    /// }).run("results/demo");
-    /// plot(runs).x("epoch").y("test_loss").lines("run_id").color("lr").save("results/demo.svg")
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn lines(context: NativeCallContext, plot: &mut PlotHandle, column: &str) -> Scripted<PlotHandle> {
-        plot.with_column(&context, column, |chart| chart.lines = Some(column.to_owned()))
-    }
-
     /// Leaves the points out; lines, means and curves stay.
     ///
     /// ```
-    /// let run = train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 });
+    /// let run = train(#{
+    ///     data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3,
+    /// });
     /// plot(run.epochs).x("epoch").y("gap").lines("run_id").no_points().save("results/demo.svg")
     /// ```
     pub fn no_points(plot: &mut PlotHandle) -> PlotHandle {
@@ -259,7 +277,9 @@ pub mod functions {
     /// Whether there is a legend: legend(false) leaves it out.
     ///
     /// ```
-    /// let steady = table(#{ lr: [0.1, 0.2, 0.1, 0.2], batch: [8, 8, 32, 32], gap: [0.2, 0.1, 0.4, 0.3] });
+    /// let steady = table(#{
+    ///     lr: [0.1, 0.2, 0.1, 0.2], batch: [8, 8, 32, 32], gap: [0.2, 0.1, 0.4, 0.3],
+    /// });
     /// plot(steady).x("lr").y("gap").legend(false).save("results/demo.svg")
     /// ```
     pub fn legend(plot: &mut PlotHandle, shown: bool) -> PlotHandle {
@@ -269,7 +289,9 @@ pub mod functions {
     /// The column whose values get colours.
     ///
     /// ```
-    /// let steady = table(#{ lr: [0.1, 0.2, 0.1, 0.2], seed: [1, 1, 2, 2], gap: [0.24, 0.2, 0.25, 0.19] });
+    /// let steady = table(#{
+    ///     lr: [0.1, 0.2, 0.1, 0.2], seed: [1, 1, 2, 2], gap: [0.24, 0.2, 0.25, 0.19],
+    /// });
     /// plot(steady).x("lr").y("gap").color("seed").save("results/demo.svg")
     /// ```
     #[rhai_fn(return_raw)]
@@ -280,7 +302,9 @@ pub mod functions {
     /// The column whose values get marker shapes.
     ///
     /// ```
-    /// let steady = table(#{ lr: [0.1, 0.2, 0.1, 0.2], seed: [1, 1, 2, 2], gap: [0.24, 0.2, 0.25, 0.19] });
+    /// let steady = table(#{
+    ///     lr: [0.1, 0.2, 0.1, 0.2], seed: [1, 1, 2, 2], gap: [0.24, 0.2, 0.25, 0.19],
+    /// });
     /// plot(steady).x("lr").y("gap").marker("seed").save("results/demo.svg")
     /// ```
     #[rhai_fn(return_raw)]
@@ -288,39 +312,12 @@ pub mod functions {
         plot.with_column(&context, column, |chart| chart.marker = Some(column.to_owned()))
     }
 
-    /// Draws a fit's curve; the legend tells its parameters.
-    ///
-    /// ```
-    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
-    /// let fit = fit_gap(steady);
-    /// plot(steady).x("temperature").y("gap").curve(fit).log_x().save("results/demo.svg")
-    /// ```
-    pub fn curve(plot: &mut PlotHandle, fit: GapFit) -> PlotHandle {
-        plot.with_curve(CurveShape::Fit(fit), None)
-    }
-
-    /// Draws a fit's curve under a name of one's own.
-    #[rhai_fn(name = "curve")]
-    pub fn curve_named(plot: &mut PlotHandle, fit: GapFit, label: &str) -> PlotHandle {
-        plot.with_curve(CurveShape::Fit(fit), Some(label))
-    }
-
-    /// Draws a function of the horizontal position: curve(|x| 1.0 / x).
-    #[rhai_fn(name = "curve")]
-    pub fn curve_function(plot: &mut PlotHandle, function: FnPtr) -> PlotHandle {
-        plot.with_curve(CurveShape::Function(function), None)
-    }
-
-    /// Draws a function under a name: curve(|x| 1.0 / x, "1/T").
-    #[rhai_fn(name = "curve")]
-    pub fn curve_function_named(plot: &mut PlotHandle, function: FnPtr, label: &str) -> PlotHandle {
-        plot.with_curve(CurveShape::Function(function), Some(label))
-    }
-
     /// A logarithmic horizontal axis.
     ///
     /// ```
-    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// let steady = table(#{
+    ///     temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13],
+    /// });
     /// plot(steady).x("temperature").y("gap").log_x().save("results/demo.svg")
     /// ```
     pub fn log_x(plot: &mut PlotHandle) -> PlotHandle {
@@ -330,7 +327,9 @@ pub mod functions {
     /// A logarithmic vertical axis.
     ///
     /// ```
-    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], train_loss: [1e-3, 4e-3, 0.02, 0.1] });
+    /// let steady = table(#{
+    ///     temperature: [1e-3, 2e-3, 4e-3, 8e-3], train_loss: [1e-3, 4e-3, 0.02, 0.1],
+    /// });
     /// plot(steady).x("temperature").y("train_loss").log_x().log_y().save("results/demo.svg")
     /// ```
     pub fn log_y(plot: &mut PlotHandle) -> PlotHandle {
@@ -340,7 +339,9 @@ pub mod functions {
     /// The column whose values get panels.
     ///
     /// ```
-    /// let steady = table(#{ lr: [0.1, 0.2, 0.1, 0.2], batch: [8, 8, 32, 32], gap: [0.2, 0.1, 0.4, 0.3] });
+    /// let steady = table(#{
+    ///     lr: [0.1, 0.2, 0.1, 0.2], batch: [8, 8, 32, 32], gap: [0.2, 0.1, 0.4, 0.3],
+    /// });
     /// plot(steady).x("lr").y("gap").facet("batch").save("results/demo.svg")
     /// ```
     #[rhai_fn(return_raw)]
@@ -351,8 +352,11 @@ pub mod functions {
     /// The text above.
     ///
     /// ```
-    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
-    /// plot(steady).x("temperature").y("gap").title("Plain SGD on the digits").save("results/demo.svg")
+    /// let steady = table(#{
+    ///     temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13],
+    /// });
+    /// plot(steady).x("temperature").y("gap").title("Plain SGD on the digits")
+    ///     .save("results/demo.svg")
     /// ```
     pub fn title(plot: &mut PlotHandle, text: &str) -> PlotHandle {
         plot.changed(|chart| chart.title = Some(text.to_owned()))
@@ -361,7 +365,9 @@ pub mod functions {
     /// Draws into a file; its ending says which kind: .svg or .png.
     ///
     /// ```
-    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// let steady = table(#{
+    ///     temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13],
+    /// });
     /// plot(steady).x("temperature").y("gap").save("results/demo.png")
     /// ```
     #[rhai_fn(return_raw)]
@@ -372,7 +378,9 @@ pub mod functions {
     /// Draws in the terminal.
     ///
     /// ```
-    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// let steady = table(#{
+    ///     temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13],
+    /// });
     /// plot(steady).x("temperature").y("gap").show()
     /// ```
     #[rhai_fn(return_raw)]
@@ -383,18 +391,12 @@ pub mod functions {
     /// A plot in a line.
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn plot_to_string(plot: &mut PlotHandle) -> String {
-        let chart = &plot.chart;
-        if chart.x.is_empty() || chart.y.is_empty() {
-            return format!(
-                "plot of {} rows; say which columns: .x(\"temperature\").y(\"gap\")",
-                plot.table.len()
-            );
+        let (chart, rows) = (&plot.chart, plot.table.len());
+        match chart.vertical().filter(|_| !chart.x.is_empty()) {
+            Some(y) => {
+                format!("plot of {y} against {}, {rows} rows; .save(path) or .show() draws it", chart.x)
+            }
+            None => format!("plot of {rows} rows; say which columns: .x(\"temperature\").y(\"gap\")"),
         }
-        format!(
-            "plot of {} against {}, {} rows; .save(path) or .show() draws it",
-            chart.y,
-            chart.x,
-            plot.table.len()
-        )
     }
 }

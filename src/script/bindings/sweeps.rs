@@ -15,12 +15,12 @@ use crate::interrupt::leave_behind;
 use crate::options::{Given, Value};
 use crate::script::axes::MOST_COMBINATIONS;
 use crate::script::convert::{Scripted, at, given, path, raise, texts};
-use crate::script::handles::NetworkHandle;
+use crate::script::handles::{NetworkHandle, TrainedRun, problems};
 use crate::script::options::expand;
 use crate::script::session::Session;
 use crate::sweep::options::{EXECUTION_OPTIONS, START_OPTIONS};
 use crate::sweep::slurm::{SLURM_OPTIONS, Slurm};
-use crate::sweep::{Files, Observer, Plan, RunOptions, Store, Summary, Trained, preview_plan};
+use crate::sweep::{Files, Observer, Plan, RunOptions, Store, Trained, preview_plan};
 use crate::table::Table;
 use crate::torch::devices_named;
 use crate::train::{RunSpec, Status};
@@ -31,16 +31,6 @@ pub struct SweepHandle {
     pub(super) plan: Arc<Plan>,
     /// Holds the data sets in memory until the sweep has run.
     pub(super) options: Rc<Vec<Map>>,
-}
-
-/// A run that was trained in memory.
-#[derive(Clone)]
-pub struct TrainedRun {
-    pub(in crate::script) epochs: Table,
-    /// None where the run was left without numbers.
-    network: Option<NetworkHandle>,
-    pub(in crate::script) spec: RunSpec,
-    status: Status,
 }
 
 /// Names the types as scripts see them.
@@ -86,21 +76,6 @@ pub(super) fn execution(given: &Given, session: &Session) -> Result<(RunOptions,
 /// The same of a map that is an option of another call.
 pub(super) fn run_options(options: &Map, session: &Session) -> Result<(RunOptions, Executor)> {
     execution(&given("run", START_OPTIONS, options)?, session)
-}
-
-/// What is said of runs that did not end as done.
-pub(super) fn problems(summary: &Summary, dir: &str) -> Option<String> {
-    let bad = summary.diverged + summary.failed;
-    (bad > 0).then(|| {
-        let mut text = format!(
-            "{dir}: {} of {} runs done, {} diverged, {} failed; the reasons are in {dir}/runs.parquet (columns status and error)",
-            summary.done, summary.runs, summary.diverged, summary.failed
-        );
-        if summary.failed > 0 {
-            text += "; run(dir, #{retry: \"failed\"}) tries the failed ones again";
-        }
-        text
-    })
 }
 
 fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, map: &Map) -> Scripted<Table> {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rhai::Dynamic;
 
+use super::evaluate::NAME;
 use super::save::{self, SAVED, Saved};
 use super::{Interpreter, Trouble};
 use crate::error::{Error, suggestion};
@@ -14,7 +15,7 @@ use crate::table::{Cell, Table, number};
 type Done = std::result::Result<(), Trouble>;
 
 /// A command of the prompt.
-pub(in crate::shell) struct Command {
+pub(in crate::shell) struct PromptCommand {
     /// Its name, without the colon.
     pub name: &'static str,
     /// What follows it.
@@ -25,33 +26,38 @@ pub(in crate::shell) struct Command {
 }
 
 /// Every command, in the order of the alphabet.
-pub(in crate::shell) const COMMANDS: [Command; 11] = [
-    Command { name: "clear", argument: "", doc: "clears the screen", run: clear },
-    Command {
+pub(in crate::shell) const COMMANDS: [PromptCommand; 11] = [
+    PromptCommand { name: "clear", argument: "", doc: "clears the screen", run: clear },
+    PromptCommand {
         name: "doc",
         argument: "NAME",
         doc: "explains a function, option or topic, as ?NAME does",
         run: doc,
     },
-    Command { name: "help", argument: "", doc: "lists these commands", run: help },
-    Command { name: "history", argument: "", doc: "the inputs of this session", run: history },
-    Command { name: "load", argument: "FILE", doc: "runs a script here, as if it had been typed", run: load },
-    Command { name: "quit", argument: "", doc: "leaves, as Ctrl-D does", run: quit },
-    Command { name: "reload", argument: "", doc: "reads modules again at their next use", run: reload },
-    Command {
+    PromptCommand { name: "help", argument: "", doc: "lists these commands", run: help },
+    PromptCommand { name: "history", argument: "", doc: "the inputs of this session", run: history },
+    PromptCommand {
+        name: "load",
+        argument: "FILE",
+        doc: "runs a script here, as if it had been typed",
+        run: load,
+    },
+    PromptCommand { name: "quit", argument: "", doc: "leaves, as Ctrl-D does", run: quit },
+    PromptCommand { name: "reload", argument: "", doc: "reads modules again at their next use", run: reload },
+    PromptCommand {
         name: "save",
         argument: "FILE",
         doc: "writes the inputs that succeeded as a script",
         run: save,
     },
-    Command {
+    PromptCommand {
         name: "time",
         argument: "EXPR",
         doc: "wall time, images per second and peak memory",
         run: time,
     },
-    Command { name: "type", argument: "EXPR", doc: "the type of a value", run: type_of },
-    Command { name: "vars", argument: "", doc: "the variables with their types and values", run: vars },
+    PromptCommand { name: "type", argument: "EXPR", doc: "the type of a value", run: type_of },
+    PromptCommand { name: "vars", argument: "", doc: "the variables with their types and values", run: vars },
 ];
 
 /// Whether an input is for the prompt itself.
@@ -104,7 +110,7 @@ fn clear(_: &mut Interpreter, _: &str) -> Done {
 }
 
 fn help(_: &mut Interpreter, _: &str) -> Done {
-    for Command { name, argument, doc, .. } in &COMMANDS {
+    for PromptCommand { name, argument, doc, .. } in &COMMANDS {
         let call = format!(":{name} {argument}");
         print(&format!("  {call:14}  {doc}"));
     }
@@ -114,7 +120,7 @@ fn help(_: &mut Interpreter, _: &str) -> Done {
 
 fn doc(shell: &mut Interpreter, name: &str) -> Done {
     if name.is_empty() {
-        let topics = shell.value(super::NAME, "help()")?;
+        let topics = shell.value(NAME, "help()")?;
         shell.show(topics);
         return Ok(());
     }
@@ -194,7 +200,7 @@ fn time(shell: &mut Interpreter, expression: &str) -> Done {
     // Peaks are counted from here on, where the system lets us.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let (began, images) = (Instant::now(), crate::train::engine::images_trained());
-    let done = shell.evaluate(super::NAME, expression);
+    let done = shell.evaluate(NAME, expression);
     let (time, images) = (began.elapsed(), crate::train::engine::images_trained() - images);
     let mut text = format!("wall {}", seconds(time));
     if images > 0 {
@@ -224,7 +230,7 @@ fn peak_memory() -> Option<u64> {
 }
 
 fn type_of(shell: &mut Interpreter, expression: &str) -> Done {
-    let value = shell.value(super::NAME, expression)?;
+    let value = shell.value(NAME, expression)?;
     print(&type_name(&value));
     Ok(())
 }

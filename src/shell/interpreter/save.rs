@@ -24,7 +24,7 @@ pub(super) struct Saved {
 
 /// An input that succeeded.
 #[derive(Clone)]
-struct Part<'a> {
+struct SavedInput<'a> {
     text: &'a str,
     words: Vec<Token>,
     /// The functions that it defines: name and number of arguments.
@@ -33,7 +33,7 @@ struct Part<'a> {
     only_functions: bool,
 }
 
-impl<'a> Part<'a> {
+impl<'a> SavedInput<'a> {
     fn new(shell: &Interpreter, text: &'a str) -> Self {
         let ast = shell.engine.compile(text).ok();
         let functions = ast.iter().flat_map(|ast| ast.iter_functions());
@@ -74,21 +74,22 @@ impl<'a> Part<'a> {
 ///
 /// Where a script cannot do what the session did, or nothing is left.
 pub(super) fn script(shell: &Interpreter, inputs: &[&str]) -> Result<Saved> {
-    let parts: Vec<Part> = inputs.iter().map(|input| Part::new(shell, input)).collect();
+    let parts: Vec<SavedInput> = inputs.iter().map(|input| SavedInput::new(shell, input)).collect();
     let parts = defined_once(parts)?;
-    let runs = |parts: &[Part]| {
+    let runs = |parts: &[SavedInput]| {
         check::unknown_variables(&shell.session, &text_of(shell, parts))
             .is_ok_and(|unknown| unknown.is_empty())
     };
-    let (mut kept, mut left_out): (Vec<Part>, Vec<String>) = (Vec::new(), Vec::new());
-    let returning = parts.iter().any(Part::returns);
+    let (mut kept, mut left_out): (Vec<SavedInput>, Vec<String>) = (Vec::new(), Vec::new());
+    let returning = parts.iter().any(SavedInput::returns);
     if !returning && runs(&parts) {
         kept = parts;
     } else {
-        // Variables of an input that failed half way are there, and in the script they are not: what uses them is left out.
+        // Variables of an input that failed half way are there, and in the script they are not:
+        // what uses them is left out.
         for part in parts {
             kept.push(part);
-            if kept.last().is_some_and(Part::returns) || !runs(&kept) {
+            if kept.last().is_some_and(SavedInput::returns) || !runs(&kept) {
                 left_out
                     .extend(kept.pop().map(|part| part.text.lines().next().unwrap_or_default().to_owned()));
             }
@@ -100,8 +101,9 @@ pub(super) fn script(shell: &Interpreter, inputs: &[&str]) -> Result<Saved> {
     Ok(Saved { text: text_of(shell, &kept), inputs: kept.len(), left_out })
 }
 
-/// Leaves definitions out that others took the place of. A script knows one definition only, from its beginning on.
-fn defined_once(parts: Vec<Part>) -> Result<Vec<Part>> {
+/// Leaves definitions out that others took the place of. A script knows one definition only, from
+/// its beginning on.
+fn defined_once(parts: Vec<SavedInput>) -> Result<Vec<SavedInput>> {
     let mut gone = BTreeSet::new();
     for (at, part) in parts.iter().enumerate() {
         for function in &part.functions {
@@ -122,7 +124,7 @@ fn defined_once(parts: Vec<Part>) -> Result<Vec<Part>> {
     Ok(kept.map(|(_, part)| part).collect())
 }
 
-fn text_of(shell: &Interpreter, parts: &[Part]) -> String {
+fn text_of(shell: &Interpreter, parts: &[SavedInput]) -> String {
     let date = time_text(SystemTime::now());
     let mut text = format!("{SAVED}, {}.\n", date.split_whitespace().next().unwrap_or(&date));
     let uses_ans = parts.iter().any(|part| {

@@ -1,4 +1,5 @@
-//! The words of an input as it is typed: what is complete, what is coloured, what stands before the cursor.
+//! The words of an input as it is typed: what is complete, what is coloured, what stands before the
+//! cursor.
 
 use std::ops::Range;
 
@@ -196,7 +197,8 @@ pub(in crate::shell) fn ends_with_semicolon(input: &str) -> bool {
     last.is_some_and(|word| &input[word.range.clone()] == ";")
 }
 
-/// Whether an input ends with an operator, whose right side is still to come. An empty line says that it is not.
+/// Whether an input ends with an operator, whose right side is still to come. An empty line says
+/// that it is not.
 fn asks_for_more(input: &str) -> bool {
     let words = tokens(input);
     let last = words.iter().rev().find(|word| !matches!(word.kind, Kind::Comment(_)));

@@ -1,34 +1,26 @@
 //! What a kernel does with what a notebook asks.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use jupyter_protocol::{
-    ClearOutput, CodeMirrorMode, CommInfoReply, CompleteReply, CompleteRequest, ConnectionInfo, DisplayData,
-    ErrorOutput, ExecuteInput, ExecuteReply, ExecuteRequest, ExecuteResult, ExecutionCount, HistoryEntry,
-    HistoryReply, HistoryRequest, InspectReply, InspectRequest, IsCompleteReply, IsCompleteReplyStatus,
-    JupyterMessage, JupyterMessageContent, KernelInfoReply, LanguageInfo, Media, MediaType, ReplyError,
-    ReplyStatus, Status, Transient, UpdateDisplayData,
+    CommInfoReply, CompleteReply, CompleteRequest, ConnectionInfo, ErrorOutput, ExecuteInput, ExecuteReply,
+    ExecuteRequest, ExecuteResult, ExecutionCount, InspectReply, InspectRequest, IsCompleteReply,
+    IsCompleteReplyStatus, JupyterMessage, JupyterMessageContent, Media, ReplyError, ReplyStatus, Status,
 };
 
+use super::news::News;
+use super::notebook::Notebook;
+use super::replies::{asked_about, before, history, info, media, reply_error};
 use super::request;
-use super::wire::{Mouth, Outgoing, Request, Wire};
+use super::wire::{Outgoing, Request, Wire};
 use crate::error::{Error, Result};
-use crate::script::{self, Failure, Output, Shown};
-use crate::shell::VERSION;
+use crate::script::{self, Output, Shown};
 use crate::shell::interpreter::complete::{Known, complete};
-use crate::shell::interpreter::syntax::{Kind, is_open, tokens};
-use crate::shell::interpreter::{Interpreter, Trouble, commands};
-use crate::visible::visible;
-
-/// The version of Jupyter's messages that is spoken.
-const PROTOCOL: &str = "5.4";
+use crate::shell::interpreter::syntax::is_open;
+use crate::shell::interpreter::{Interpreter, commands};
 
 /// The time in which the cells arrive that were sent together with one that failed at once.
 const GATHERING: Duration = Duration::from_millis(50);
@@ -50,15 +42,11 @@ impl Kernel {
     pub fn start(connection: ConnectionInfo, interpreter: Interpreter) -> Result<Self> {
         let wire = Wire::start(connection, info())?;
         let parent = Arc::new(JupyterMessage::new(Status::idle(), None));
-        let notebook = Rc::new(Notebook {
-            mouth: wire.mouth.clone(),
-            parent: RefCell::new(parent),
-            line: RefCell::default(),
-        });
+        let notebook = Rc::new(Notebook::new(wire.mouth.clone(), parent));
         script::redirect(Some(Rc::clone(&notebook) as Rc<dyn Output>));
         interpreter.session.set_interactive();
         let known = interpreter.known();
-        let news = Arc::new(News { mouth: wire.mouth.clone(), late: Mutex::default() });
+        let news = Arc::new(News::new(wire.mouth.clone()));
         Ok(Self { interpreter, known, wire, notebook, news, cells: 0, started: false })
     }
 
@@ -84,7 +72,8 @@ impl Kernel {
         self.wire.close();
     }
 
-    /// Answers what was asked behind a cell that failed: cells of the same client are not evaluated.
+    /// Answers what was asked behind a cell that failed: cells of the same client are not
+    /// evaluated.
     fn answer_behind(&mut self, request: Request, failed: &JupyterMessage) {
         let Request::Shell(message) = request else { return };
         let message = Arc::new(*message);
@@ -100,7 +89,8 @@ impl Kernel {
         self.wire.pending.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// What was asked behind a cell that failed. Taken before its client hears of that, who may then ask for more.
+    /// What was asked behind a cell that failed. Taken before its client hears of that, who may
+    /// then ask for more.
     fn waiting(&self) -> Vec<Request> {
         let until = Instant::now() + GATHERING;
         let next = || self.wire.requests.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
@@ -145,7 +135,7 @@ impl Kernel {
                 Some(IsCompleteReply { status, indent }.as_child_of(message))
             }
             JupyterMessageContent::HistoryRequest(request) => {
-                Some(self.history(request).as_child_of(message))
+                Some(history(request, self.interpreter.history()).as_child_of(message))
             }
             JupyterMessageContent::CommInfoRequest(_) => {
                 let none = CommInfoReply { status: ReplyStatus::Ok, comms: Default::default(), error: None };
@@ -177,7 +167,7 @@ impl Kernel {
             let execution_count = ExecutionCount::new(self.cells);
             self.publish(message, ExecuteInput { code: request.code.clone(), execution_count });
         }
-        self.notebook.parent.replace(Arc::clone(message));
+        self.notebook.begin(message);
         let (news, started_by) = (Arc::clone(&self.news), Arc::clone(message));
         let is_attended = request.allow_stdin;
         self.interpreter.session.set_notifier(Arc::new(move |text: &str| {
@@ -246,256 +236,5 @@ impl Kernel {
             status: ReplyStatus::Ok,
             error: None,
         }
-    }
-
-    fn history(&self, request: &HistoryRequest) -> HistoryReply {
-        let all = self.interpreter.history().enumerate().map(|(at, text)| (at + 1, text.to_owned()));
-        let (output, most, inputs): (bool, usize, Vec<(usize, String)>) = match request {
-            HistoryRequest::Tail { n, output, .. } => {
-                (*output, usize::try_from(*n).unwrap_or(usize::MAX), all.collect())
-            }
-            HistoryRequest::Range { output, start, stop, .. } => {
-                let range = usize::try_from(*start).unwrap_or(0)..usize::try_from(*stop).unwrap_or(0);
-                (*output, usize::MAX, all.filter(|(line, _)| range.contains(line)).collect())
-            }
-            HistoryRequest::Search { output, pattern, n, unique, .. } => {
-                let pattern = glob::Pattern::new(pattern).unwrap_or_default();
-                let mut fits: Vec<_> = all.filter(|(_, text)| pattern.matches(text)).collect();
-                if *unique {
-                    // Of equal inputs the last.
-                    let mut known = HashSet::new();
-                    fits.reverse();
-                    fits.retain(|(_, text)| known.insert(text.clone()));
-                    fits.reverse();
-                }
-                (*output, usize::try_from(*n).unwrap_or(usize::MAX), fits)
-            }
-        };
-        let entry = |(line, text): (usize, String)| match output {
-            true => HistoryEntry::InputOutput(0, line, (text, String::new())),
-            false => HistoryEntry::Input(0, line, text),
-        };
-        let skipped = inputs.len().saturating_sub(most);
-        HistoryReply {
-            history: inputs.into_iter().skip(skipped).map(entry).collect(),
-            status: ReplyStatus::Ok,
-            error: None,
-        }
-    }
-}
-
-/// What the kernel says of itself.
-fn info() -> KernelInfoReply {
-    KernelInfoReply {
-        status: ReplyStatus::Ok,
-        protocol_version: PROTOCOL.to_owned(),
-        implementation: "kelvin".to_owned(),
-        implementation_version: env!("CARGO_PKG_VERSION").to_owned(),
-        language_info: LanguageInfo {
-            name: "rhai".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            mimetype: Some("text/x-rhai".to_owned()),
-            file_extension: Some(".rhai".to_owned()),
-            // Rhai's words are nearly Rust's, which the notebooks' highlighters know.
-            pygments_lexer: Some("rust".to_owned()),
-            codemirror_mode: Some(CodeMirrorMode::Simple("rust".to_owned())),
-            nbconvert_exporter: None,
-        },
-        banner: format!("kelvin {}. help() explains all.", VERSION.as_str()),
-        help_links: Vec::new(),
-        debugger: false,
-        error: None,
-    }
-}
-
-/// The code before a position that counts characters.
-fn before(code: &str, position: usize) -> &str {
-    code.char_indices().nth(position).map_or(code, |(at, _)| &code[..at])
-}
-
-/// The names that somebody with the cursor at a byte of the code may ask about: the one there, then those of the calls around it.
-fn asked_about(code: &str, cursor: usize) -> Vec<String> {
-    let words = tokens(code);
-    let text = |at: usize| &code[words[at].range.clone()];
-    let is_name = |at: usize| matches!(words[at].kind, Kind::Name | Kind::Keyword);
-    // `paper::runs` is one name.
-    let whole = |at: usize| match at >= 3 && text(at - 1) == ":" && text(at - 2) == ":" && is_name(at - 3) {
-        true => format!("{}::{}", text(at - 3), text(at)),
-        false => text(at).to_owned(),
-    };
-    let there = (0..words.len())
-        .rev()
-        .find(|&at| is_name(at) && words[at].range.start <= cursor && cursor <= words[at].range.end);
-    let mut open = Vec::new();
-    for (at, word) in words.iter().enumerate().take_while(|(_, word)| word.range.end <= cursor) {
-        match word.kind {
-            Kind::Open => open.push(at),
-            Kind::Close => drop(open.pop()),
-            _ => {}
-        }
-    }
-    let calls =
-        open.into_iter().rev().filter(|&at| at > 0 && text(at) == "(" && is_name(at - 1)).map(|at| at - 1);
-    there.into_iter().chain(calls).map(whole).collect()
-}
-
-/// A value in the forms of a notebook, which takes the richest that it can show.
-fn media(shown: Shown) -> Media {
-    let mut forms = vec![MediaType::Plain(visible(&shown.text).into_owned())];
-    forms.extend(shown.html.map(MediaType::Html));
-    forms.extend(shown.svg.map(MediaType::Svg));
-    forms.extend(shown.png.map(|png| MediaType::Png(BASE64_STANDARD.encode(png))));
-    Media::new(forms)
-}
-
-fn reply_error(trouble: &Trouble) -> ReplyError {
-    let ename = match trouble.failure {
-        Failure::Interrupted => "Interrupted",
-        Failure::Error => "Error",
-    };
-    let plain = trouble.text.uncolored();
-    let plain = plain.lines().next().unwrap_or_default();
-    let evalue =
-        plain.strip_prefix("Error: ").or_else(|| plain.strip_prefix("error: ")).unwrap_or(plain).to_owned();
-    ReplyError {
-        ename: ename.to_owned(),
-        evalue,
-        traceback: trouble.text.as_str().lines().map(str::to_owned).collect(),
-    }
-}
-
-fn stream(mouth: &Mouth, parent: &Arc<JupyterMessage>, error: bool, text: &str) {
-    let message = Outgoing::Stream { parent: Arc::clone(parent), error, text: format!("{text}\n") };
-    // Where the notebook is closed nobody listens.
-    let _ = mouth.blocking_send(message);
-}
-
-/// What jobs say.
-///
-/// Who sits at a notebook sees it below the cell that started the job, at once. A program that runs
-/// one cell after another, such as nbclient, says so by letting nobody be asked (`allow_stdin`),
-/// and reads only what belongs to the cell that it waits for: it is told there, or where none runs
-/// with the next one.
-struct News {
-    mouth: Mouth,
-    late: Mutex<Late>,
-}
-
-#[derive(Default)]
-struct Late {
-    /// The cell that a program waits for.
-    running: Option<Arc<JupyterMessage>>,
-    /// What was said while there was none.
-    lines: Vec<String>,
-}
-
-impl News {
-    fn lock(&self) -> MutexGuard<'_, Late> {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A cell begins.
-    fn begin(&self, request: &ExecuteRequest, cell: &Arc<JupyterMessage>) {
-        let mut late = self.lock();
-        late.lines.drain(..).for_each(|line| stream(&self.mouth, cell, true, &line));
-        late.running = (!request.allow_stdin).then(|| Arc::clone(cell));
-    }
-
-    /// It is over.
-    fn end(&self) {
-        self.lock().running = None;
-    }
-
-    /// A job says something, whose cell was sent by somebody who sits there, or not.
-    fn tell(&self, started_by: &Arc<JupyterMessage>, is_attended: bool, text: &str) {
-        let text = visible(text);
-        if is_attended {
-            return stream(&self.mouth, started_by, true, &text);
-        }
-        let mut late = self.lock();
-        match &late.running {
-            Some(cell) => stream(&self.mouth, cell, true, &text),
-            None => late.lines.push(text.into_owned()),
-        }
-    }
-}
-
-/// Where a cell's output goes.
-struct Notebook {
-    mouth: Mouth,
-    /// The request of the cell that runs.
-    parent: RefCell<Arc<JupyterMessage>>,
-    /// The id of the line of progress that is shown, where one is.
-    line: RefCell<Option<String>>,
-}
-
-impl Notebook {
-    fn publish(&self, content: impl Into<JupyterMessageContent>) {
-        let message = JupyterMessage::new(content, Some(&self.parent.borrow()));
-        let _ = self.mouth.blocking_send(Outgoing::Publish(Box::new(message)));
-    }
-}
-
-impl Output for Notebook {
-    fn print(&self, text: &str) {
-        stream(&self.mouth, &self.parent.borrow(), false, text);
-    }
-
-    fn tell(&self, text: &str) {
-        stream(&self.mouth, &self.parent.borrow(), true, text);
-    }
-
-    fn show(&self, shown: Shown) {
-        self.publish(DisplayData::new(media(shown)));
-    }
-
-    fn clear(&self, wait: bool) {
-        self.publish(ClearOutput { wait });
-    }
-
-    fn progress(&self, text: &str, last: bool) {
-        let data = Media::new(vec![MediaType::Plain(text.to_owned())]);
-        let shown = self.line.borrow().clone();
-        match &shown {
-            Some(id) => self.publish(UpdateDisplayData::new(data, id)),
-            None => {
-                let id = uuid::Uuid::new_v4().to_string();
-                let transient = Some(Transient { display_id: Some(id.clone()) });
-                self.publish(DisplayData { transient, ..DisplayData::new(data) });
-                self.line.replace(Some(id));
-            }
-        }
-        if last {
-            self.line.replace(None);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::script::Painted;
-
-    #[test]
-    fn the_name_at_the_cursor_is_asked_about_then_the_calls_around_it() {
-        assert_eq!(asked_about("fit_gap(runs)", 3), ["fit_gap"]);
-        assert_eq!(asked_about("fit_gap(runs)", 9), ["runs", "fit_gap"]);
-        assert_eq!(asked_about("fit_gap(", 8), ["fit_gap"]);
-        assert_eq!(asked_about("paper::runs(1)", 9), ["paper::runs"]);
-        assert_eq!(asked_about("1 + 1", 2), [""; 0]);
-    }
-
-    #[test]
-    fn positions_count_characters() {
-        assert_eq!(before("äöü swe", 3), "äöü");
-        assert_eq!(before("äöü", 9), "äöü");
-    }
-
-    #[test]
-    fn an_error_s_value_is_its_message() {
-        let text = "Error: unknown variable `x`\n ╭─[ <input 1>:1:1 ]";
-        let error = reply_error(&Trouble { failure: Failure::Error, text: Painted::plain(text) });
-        assert_eq!(error.evalue, "unknown variable `x`");
-        assert_eq!(error.traceback.len(), 2);
     }
 }

@@ -1,9 +1,13 @@
-//! kelvin in notebooks: a Jupyter kernel (<https://jupyter-client.readthedocs.io/en/latest/messaging.html>).
+//! kelvin in notebooks: a Jupyter kernel
+//! (<https://jupyter-client.readthedocs.io/en/latest/messaging.html>).
 //!
-//! One thread talks to the clients (`wire.rs`), this one evaluates (`kernel.rs`): a cell that trains for an hour
-//! delays no heartbeat, and can be interrupted.
+//! One thread talks to the clients (`wire.rs`), this one evaluates (`kernel.rs`): a cell that
+//! trains for an hour delays no heartbeat, and can be interrupted.
 
 mod kernel;
+mod news;
+mod notebook;
+mod replies;
 mod request;
 mod wire;
 
@@ -11,13 +15,14 @@ use std::path::{Path, PathBuf};
 
 use jupyter_protocol::{ConnectionInfo, JupyterKernelspec, Transport};
 
+use super::folders::{DataFolder, path};
 use super::interpreter::Interpreter;
 use crate::error::{Error, Result};
 use crate::script::print;
 
 /// What `kelvin jupyter` does.
 #[derive(clap::Subcommand)]
-pub(super) enum Command {
+pub(super) enum JupyterCommand {
     /// Register kelvin, so that notebooks offer it
     Install(Install),
     /// Serve a notebook; Jupyter calls this
@@ -25,10 +30,10 @@ pub(super) enum Command {
         /// The connection file that Jupyter wrote
         file: PathBuf,
         /// Let notebooks write below this folder, too
-        #[arg(long, value_name = "PATH", value_parser = super::path())]
+        #[arg(long, value_name = "PATH", value_parser = path())]
         allow_write: Vec<PathBuf>,
         #[command(flatten)]
-        data: super::DataFolder,
+        data: DataFolder,
     },
 }
 
@@ -42,10 +47,10 @@ pub(super) struct Install {
     #[arg(long, default_value = "kelvin")]
     name: String,
     /// Let notebooks write below this folder, too; by default they may below their own
-    #[arg(long, value_name = "PATH", value_parser = super::path())]
+    #[arg(long, value_name = "PATH", value_parser = path())]
     allow_write: Vec<PathBuf>,
     #[command(flatten)]
-    data: super::DataFolder,
+    data: DataFolder,
 }
 
 /// Writes the kernel's specification where Jupyter looks for it:

@@ -27,8 +27,8 @@ const BACKLOG: usize = 1024;
 /// Characters of output that go in one message.
 const CHUNK: usize = 1 << 16;
 
-/// How long a client may take to take a message, so that one that reads no more does not hold up the others; and once it has
-/// shown that it does not.
+/// How long a client may take to take a message, so that one that reads no more does not hold up
+/// the others; and once it has shown that it does not.
 const TAKING: Duration = Duration::from_millis(500);
 const STALLED: Duration = Duration::from_millis(2);
 
@@ -104,7 +104,8 @@ impl Sockets {
 }
 
 impl Wire {
-    /// Binds the sockets of a connection and serves them from now on. `info` is what the kernel says of itself.
+    /// Binds the sockets of a connection and serves them from now on. `info` is what the kernel
+    /// says of itself.
     pub fn start(connection: ConnectionInfo, info: KernelInfoReply) -> Result<Self> {
         let (asked, requests) = channel();
         let (mouth, outgoing) = mpsc::channel(BACKLOG);
@@ -222,7 +223,8 @@ async fn obey(
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        // What is asked here must not wait for those who do not read: where there is no room, nobody hears of it.
+        // What is asked here must not wait for those who do not read: where there is no room,
+        // nobody hears of it.
         let publish =
             |status: Status| drop(mouth.try_send(Outgoing::Publish(Box::new(status.as_child_of(&message)))));
         publish(Status::busy());

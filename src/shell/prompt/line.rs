@@ -1,4 +1,5 @@
-//! What the line editor asks while a line is typed: completion, colours, hints, whether it is complete.
+//! What the line editor asks while a line is typed: completion, colours, hints, whether it is
+//! complete.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -17,7 +18,7 @@ use crate::visible::is_hidden;
 
 /// The helper of the line editor.
 #[derive(Helper)]
-pub(super) struct Line {
+pub(super) struct LineHelper {
     /// What completion knows; it changes with every input.
     pub known: Rc<RefCell<Known>>,
     /// Whether words have colours.
@@ -25,13 +26,13 @@ pub(super) struct Line {
     hinter: HistoryHinter,
 }
 
-impl Line {
+impl LineHelper {
     pub fn new(known: Rc<RefCell<Known>>, color: bool) -> Self {
         Self { known, color, hinter: HistoryHinter::new() }
     }
 }
 
-impl Completer for Line {
+impl Completer for LineHelper {
     type Candidate = Pair;
 
     fn complete(
@@ -86,7 +87,7 @@ fn matching(line: &str, position: usize) -> Option<(usize, usize)> {
     at(position).or_else(|| position.checked_sub(1).and_then(at))
 }
 
-impl Highlighter for Line {
+impl Highlighter for LineHelper {
     fn highlight<'l>(&self, line: &'l str, position: usize) -> Cow<'l, str> {
         if !self.color || is_command(line) || line.len() > LONG {
             return seen(line);
@@ -128,7 +129,7 @@ impl Highlighter for Line {
     }
 }
 
-impl Hinter for Line {
+impl Hinter for LineHelper {
     type Hint = String;
 
     fn hint(&self, line: &str, position: usize, context: &Context<'_>) -> Option<String> {
@@ -143,7 +144,7 @@ impl Hinter for Line {
     }
 }
 
-impl Validator for Line {
+impl Validator for LineHelper {
     fn validate(&self, context: &mut ValidationContext) -> rustyline::Result<ValidationResult> {
         let input = context.input();
         Ok(if !is_command(input) && is_open(input) {

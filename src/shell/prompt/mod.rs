@@ -15,10 +15,12 @@ use rustyline::{
     Modifiers,
 };
 
-use self::line::Line;
-use super::FAILED;
-use super::interpreter::{Interpreter, folder};
-use crate::script::{Session, Stream, print, tell};
+use self::line::LineHelper;
+use super::exit::FAILED;
+use super::folders::folder;
+use super::interpreter::Interpreter;
+use super::version::VERSION;
+use crate::script::{Session, StandardStream, print, tell};
 use crate::visible::visible;
 
 /// Lines that the history keeps.
@@ -30,8 +32,8 @@ const PROMPT: &str = "kelvin> ";
 pub(super) fn run(mut interpreter: Interpreter, quiet: bool) -> u8 {
     let session = Rc::clone(&interpreter.session);
     let known = Rc::new(RefCell::new(interpreter.known()));
-    let color = Stream::Output.is_colored();
-    let mut editor = match editor(Line::new(Rc::clone(&known), color)) {
+    let color = StandardStream::Output.is_colored();
+    let mut editor = match editor(LineHelper::new(Rc::clone(&known), color)) {
         Ok(editor) => editor,
         Err(error) => return fail(&error),
     };
@@ -56,7 +58,7 @@ pub(super) fn run(mut interpreter: Interpreter, quiet: bool) -> u8 {
     if !quiet {
         print(&format!(
             "kelvin {}. Ctrl-C stops what runs, Ctrl-D leaves; help() explains all, Tab completes.",
-            super::VERSION.as_str()
+            VERSION.as_str()
         ));
     }
     session.set_interactive();
@@ -106,7 +108,10 @@ pub(super) fn run(mut interpreter: Interpreter, quiet: bool) -> u8 {
 }
 
 /// Reads the lines of former sessions. What cannot be a history is neither read nor written to.
-fn load_history(editor: &mut Editor<Line, DefaultHistory>, file: &Path) -> std::result::Result<(), String> {
+fn load_history(
+    editor: &mut Editor<LineHelper, DefaultHistory>,
+    file: &Path,
+) -> std::result::Result<(), String> {
     /// Bytes; each line is kept in memory.
     const LARGEST: u64 = 64_000_000;
     let about = match std::fs::metadata(file) {
@@ -128,7 +133,7 @@ fn load_history(editor: &mut Editor<Line, DefaultHistory>, file: &Path) -> std::
     editor.load_history(file).map_err(|error| format!("expected lines of text: {error}"))
 }
 
-fn editor(line: Line) -> rustyline::Result<Editor<Line, DefaultHistory>> {
+fn editor(line: LineHelper) -> rustyline::Result<Editor<LineHelper, DefaultHistory>> {
     let config = Config::builder()
         .max_history_size(HISTORY)?
         .completion_type(CompletionType::List)
@@ -143,7 +148,7 @@ fn editor(line: Line) -> rustyline::Result<Editor<Line, DefaultHistory>> {
 }
 
 /// Asks where a sweep runs in the background.
-fn may_leave(editor: &mut Editor<Line, DefaultHistory>, session: &Session) -> bool {
+fn may_leave(editor: &mut Editor<LineHelper, DefaultHistory>, session: &Session) -> bool {
     let question = match session.running_jobs() {
         0 => return true,
         1 => "1 job is running; leave after its checkpoints? (y/N) ".to_owned(),
