@@ -14,7 +14,7 @@ use super::links::TapGeometry;
 use super::operands::{Accumulate, ConvWeights, Kernels, Points};
 use super::slab::SLAB;
 use super::vector::{Kept, Vector};
-use super::winograd::{self, Tiles};
+use super::winograd::{self, Direction, Tiles};
 use crate::model::{Channels, Size};
 
 /// Numbers in each lane of a slab on one side of a convolution by tiles, or of one pack where these
@@ -154,7 +154,8 @@ impl Convolution {
                 direct.forward(self.own_weights(weights), x, y, packs, onto, points);
             }
             Algorithm::Tiles(tiles) => {
-                tiles.contract(weights, false, self.channels, x, y, onto, points);
+                let direction = Direction { channels: self.channels, transposed: false };
+                tiles.contract(weights, direction, x, y, onto, points);
             }
         }
     }
@@ -176,7 +177,8 @@ impl Convolution {
             }
             Algorithm::Tiles(tiles) => {
                 let back = Channels { input: output, output: input };
-                tiles.contract(weights, true, back, dy, dx, onto, points);
+                let direction = Direction { channels: back, transposed: true };
+                tiles.contract(weights, direction, dy, dx, onto, points);
             }
         }
     }

@@ -35,6 +35,16 @@ pub(super) fn points<V: Vector>(channels: usize) -> usize {
     POINTS * Extent { channels, columns: COLUMNS }.plane::<V>()
 }
 
+/// Which way a convolution goes.
+#[derive(Clone, Copy)]
+pub(super) struct Direction {
+    /// Channels that are contracted over, and channels that are computed.
+    pub(super) channels: Channels,
+    /// Whether it goes from the output back to the input, with every kernel's rows and columns
+    /// reversed.
+    pub(super) transposed: bool,
+}
+
 impl Tiles {
     /// Whether convolving with `links` links by tiles is less work than by taps.
     pub(super) fn is_cheaper(size: Size, links: usize, channels: Channels) -> bool {
@@ -105,14 +115,11 @@ impl Tiles {
         );
     }
 
-    /// From channels to channels, with kernels as [`Tiles::prepare`] left them: the output.
-    /// `transposed` is from the output back to the input, with every kernel's rows and columns
-    /// reversed.
+    /// What kernels as [`Tiles::prepare`] left them make of `x`.
     pub(super) fn contract<V: Vector, X: Kept<V>, Y: Kept<V>>(
         &self,
         weights: ConvWeights<V>,
-        transposed: bool,
-        channels: Channels,
+        direction: Direction,
         x: &[X],
         y: &mut [Y],
         onto: Accumulate<Y>,
@@ -120,21 +127,20 @@ impl Tiles {
     ) {
         let kernels = weights.kernels.scalars();
         with_replicas!(weights.replicas, R => {
-            self.contract_with::<V, X, Y, R>(kernels, transposed, channels, x, y, onto, points);
+            self.contract_with::<V, X, Y, R>(kernels, direction, x, y, onto, points);
         });
     }
 
     fn contract_with<V: Vector, X: Kept<V>, Y: Kept<V>, const R: usize>(
         &self,
         kernels: &[V::Scalar],
-        transposed: bool,
-        channels: Channels,
+        direction: Direction,
         x: &[X],
         y: &mut [Y],
         onto: Accumulate<Y>,
         points: &mut Points<V>,
     ) {
-        let Channels { input, output } = channels;
+        let Direction { channels: Channels { input, output }, transposed } = direction;
         let Points { inputs, outputs } = points;
         let packs = x.len() / (input * self.pixels);
         assert_eq!(y.len(), output * self.pixels * packs);
