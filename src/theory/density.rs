@@ -3,9 +3,28 @@
 //! In one dimension a = ln(D + β²), and v is the integral of (U′ + αθ) / (D + β²). Eq. 19 puts its lower end at −∞, where the
 //! integral of a potential that holds θ in diverges; only differences matter, so here v and a vanish at a fixed θ.
 
-use super::problem::{Dynamics, Law, Local, Problem, Sample, with_law};
+use super::dynamics::{ALPHA, BETA, Dynamics, TEMPERATURE};
+use super::function::{LabFunction, LabValue, SEED, rows_of};
+use super::law::{DataSetKey, Law, Local, Sample};
+use super::problem::{DATASET, with_law};
+use super::{Problem, each_law};
 use crate::error::{Error, Result};
-use crate::rng::Stream;
+use crate::table::Cell;
+
+pub(super) const ENTRY: LabFunction = LabFunction {
+    name: "lab::density",
+    returns: "Table",
+    doc: "Eq. 18 on one training set, a row per θ: train loss, gradient, noise D, v, a (Eqs. 19 and 20, 0 near the \
+          minimum of the population loss) and the density ρ(θ|x). Arrays of temperature and dataset are axes.",
+    example: r#"let densities = lab::density(lab::double_well(#{}), #{ temperature: [0.05, 0.2, 0.8] });
+plot(densities).x("theta").y("density").color("temperature").show()"#,
+    options: &[TEMPERATURE.axis(), ALPHA, BETA, DATASET.axis(), SEED],
+    call: |problem, given| {
+        let dynamics = Dynamics::read(given)?;
+        let columns = problem.density(&dynamics, given.integer("seed")?, given.count("dataset")? as u64)?;
+        Ok(LabValue::Table(rows_of(columns, Cell::number)))
+    },
+};
 
 /// Points θ = c + s sinh(u) with equidistant u: equidistant about c, ever further apart beyond s, for densities that fall
 /// like a power. Integrals are trapezoidal sums over u, which converge faster than any power of the step where the integrand
@@ -95,6 +114,17 @@ impl Grid {
             sums.push(sum);
         }
         sums
+    }
+}
+
+impl Sample {
+    /// Loss, its derivatives and the noise at each point of a grid.
+    pub(super) fn at_each<L: Law>(&self, grid: &Grid) -> Result<Vec<Local>> {
+        let at = |theta: f64| {
+            crate::interrupt::check()?;
+            Ok(self.at::<L>(theta))
+        };
+        grid.values().map(at).collect()
     }
 }
 
@@ -313,8 +343,21 @@ impl Problem {
         self.check()?;
         dynamics.check()?;
         with_law!(self, "lab::density", law => {
-            density_of(law, &Sample::draw(law, self.n(), seed, Stream::DataSet, index), dynamics)
+            density_of(law, &Sample::draw(law, &DataSetKey::train(self.n(), seed, index)), dynamics)
         })
+    }
+}
+
+impl Problem {
+    /// Mean and variance of each parameter under the stationary law of Eq. 17 on training set 0 of a seed.
+    pub(super) fn diffusion_moments(&self, dynamics: &Dynamics, seed: i64) -> Result<(Vec<f64>, Vec<f64>)> {
+        if let Some(data) = self.quadratic(seed) {
+            return Ok(data.diffusion(dynamics)?.diagonal());
+        }
+        let (mean, variance) = each_law!(self, law => {
+            moments(law, &Sample::draw(law, &DataSetKey::train(self.n(), seed, 0)), dynamics)
+        })?;
+        Ok((vec![mean], vec![variance]))
     }
 }
 
@@ -343,7 +386,7 @@ mod tests {
     use crate::theory::{DoubleWell, GaussianMean, LinearRegression, Logistic};
 
     fn density<L: Law>(law: &L, n: usize, dynamics: &Dynamics) -> (Sample, Grid, Density) {
-        let sample = Sample::draw(law, n, 3, Stream::DataSet, 0);
+        let sample = Sample::draw(law, &DataSetKey::train(n, 3, 0));
         let (grid, reference) = grid_for(law, std::slice::from_ref(&sample), dynamics).unwrap();
         let density = Density::new::<L>(&sample, dynamics, &grid, reference).unwrap();
         (sample, grid, density)
@@ -426,7 +469,7 @@ mod tests {
         assert!(error.contains("beta > 0"), "{error}");
         let hot = Dynamics { temperature: 50.0, alpha: 0.0, beta: 0.0 };
         let regression = LinearRegression { dim: 1, ..LinearRegression::default() };
-        let sample = Sample::draw(&regression, 50, 1, Stream::DataSet, 0);
+        let sample = Sample::draw(&regression, &DataSetKey::train(50, 1, 0));
         let error = grid_for(&regression, &[sample], &hot).unwrap_err().to_string();
         assert!(error.contains("a power of θ; write a lower temperature"), "{error}");
     }

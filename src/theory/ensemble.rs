@@ -5,18 +5,11 @@
 //! is the jackknife's, which leaves out one block at a time (Efron and Stein 1981).
 
 use super::density::{Density, Grid, grid_for};
-use super::problem::{Dynamics, Law, Local, Population, Sample};
+use super::dynamics::Dynamics;
+use super::estimate::Estimate;
+use super::law::{DataSetKey, Law, Local, Population, Sample};
 use crate::error::{Error, Result};
-use crate::rng::Stream;
-
-/// A number with its standard error.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// The number.
-    pub value: f64,
-    /// Its standard error.
-    pub error: f64,
-}
+use crate::options::{DefaultValue, Given, Kind, Opt};
 
 /// What is averaged, and how often.
 #[derive(Clone, Debug)]
@@ -31,14 +24,38 @@ pub struct EnsembleOptions {
     pub seed: i64,
 }
 
+/// The option `datasets`.
+pub(super) const DATASETS: Opt = Opt::new(
+    "datasets",
+    Kind::Integer(EnsembleOptions::LEAST as i64, EnsembleOptions::MOST as i64),
+    DefaultValue::Integer(1000),
+    "data sets that are averaged over",
+);
+
+/// The option `test`.
+pub(super) const TEST: Opt = Opt::new(
+    "test",
+    Kind::Integer(1, 1_000_000),
+    DefaultValue::Absent("as many as in a training set"),
+    "examples in a test set",
+);
+
 impl EnsembleOptions {
     /// Fewer data sets say nothing of errors.
     pub const LEAST: usize = 20;
 
+    /// Data sets at most.
+    pub const MOST: usize = 10_000_000;
+
+    /// Reads [`DATASETS`], [`TEST`] where the call has it, and the seed.
+    pub(super) fn read(dynamics: Dynamics, test: Option<usize>, given: &Given) -> Result<Self> {
+        Ok(Self { dynamics, datasets: given.count("datasets")?, test, seed: given.integer("seed")? })
+    }
+
     /// Checks the numbers; `n` examples are in a training set.
     pub(super) fn check(&self, n: usize) -> Result<()> {
         self.dynamics.check()?;
-        if !(Self::LEAST..=10_000_000).contains(&self.datasets) {
+        if !(Self::LEAST..=Self::MOST).contains(&self.datasets) {
             return Err(Error::invalid(format!(
                 "datasets: expected {} to 10,000,000 data sets, found {}",
                 Self::LEAST,
@@ -220,10 +237,10 @@ impl Ensemble {
         let mut samples = Vec::with_capacity(datasets);
         for index in 0..datasets {
             crate::interrupt::check()?;
-            samples.push(Sample::draw(law, n, seed, Stream::DataSet, index as u64));
+            samples.push(Sample::draw(law, &DataSetKey::train(n, seed, index as u64)));
         }
         let test = test.unwrap_or(n);
-        let test_set = |index: usize| Sample::draw(law, test, seed, Stream::TestSet, index as u64);
+        let test_set = |index: usize| Sample::draw(law, &DataSetKey::test(test, seed, index as u64));
         Self::of(law, &samples, &test_set, dynamics)
     }
 
@@ -398,7 +415,7 @@ mod tests {
         const BETA2: f64 = 0.2;
         let law = Logistic { slope: 1.0, n: 30 };
         let [train, test] =
-            [Stream::DataSet, Stream::TestSet].map(|stream| Sample::draw(&law, 30, 3, stream, 0));
+            [DataSetKey::train(30, 3, 0), DataSetKey::test(30, 3, 0)].map(|set| Sample::draw(&law, &set));
         let own = Dynamics { temperature: 0.3, alpha: 0.1, beta: 0.4 };
         let (grid, reference) = grid_for(&law, std::slice::from_ref(&train), &own).unwrap();
         let density = Density::new::<Logistic>(&train, &own, &grid, reference).unwrap();

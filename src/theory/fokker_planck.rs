@@ -4,10 +4,12 @@
 //! and diffusion are constant between the cells' middles; none leaves the grid, so the mass is kept. Steps of time are
 //! Crank and Nicolson's, after four half steps of Euler's backward rule that damp what a sharp start brings in (Rannacher 1984).
 
+use super::Problem;
 use super::density::{Density, Grid, grid_for};
-use super::problem::{Dynamics, Law, Problem, Sample, with_law};
+use super::dynamics::Dynamics;
+use super::law::{DataSetKey, Law, Sample};
+use super::problem::with_law;
 use crate::error::{Error, Result};
-use crate::rng::Stream;
 
 /// What is solved.
 #[derive(Clone, Debug)]
@@ -125,7 +127,7 @@ impl Rates {
 fn solve<L: Law>(law: &L, n: usize, options: &FokkerPlanckOptions) -> Result<FokkerPlanck> {
     let FokkerPlanckOptions { dynamics, start, width, time, steps, points, seed } = options.clone();
     let Dynamics { temperature, alpha, beta } = dynamics;
-    let sample = Sample::draw(law, n, seed, Stream::DataSet, 0);
+    let sample = Sample::draw(law, &DataSetKey::train(n, seed, 0));
     let (grid, _) = grid_for(law, std::slice::from_ref(&sample), &dynamics)?;
     let (first, last) = (grid.at(0), grid.at(grid.points() - 1));
     // Wide enough for the start and for Eq. 18.

@@ -7,10 +7,13 @@
 //! Both lines of a momentum share one dW. Eq. 44 has a plus where SGD has a minus (`printed`).
 //! The scheme's stationary law is off by an error of the first order in the step.
 
-use super::chains::{Stationary, Tally, moments};
+use super::Problem;
+use super::chains::{MAX_CHAINS, Tally, moments};
 use super::ensemble::in_parallel;
-use super::problem::{Law, Local, Problem, Sample, with_law};
+use super::law::{DataSetKey, Law, Local, Sample};
+use super::problem::with_law;
 use super::quadratic::Discrete;
+use super::sgd::Stationary;
 use crate::error::{Error, Result};
 use crate::optim::Form;
 use crate::rng::{Rng, Stream};
@@ -70,10 +73,9 @@ impl LangevinOptions {
                 "beta: Eqs. 43 to 46 have no isotropic noise; write beta: 0 with a momentum",
             ));
         }
-        if !(1..=1 << 24).contains(&self.chains) {
+        if !(1..=MAX_CHAINS).contains(&self.chains) {
             return Err(Error::invalid(format!(
-                "chains: expected 1 to {} chains, found {}",
-                1 << 24,
+                "chains: expected 1 to {MAX_CHAINS} chains, found {}",
                 self.chains
             )));
         }
@@ -112,7 +114,7 @@ impl Problem {
 fn simulate<L: Law>(law: &L, n: usize, options: &LangevinOptions) -> Result<Stationary> {
     let LangevinOptions { lr, temperature, alpha, beta, momentum, form, printed, step, time, seed, .. } =
         *options;
-    let sample = Sample::draw(law, n, seed, Stream::DataSet, 0);
+    let sample = Sample::draw(law, &DataSetKey::train(n, seed, 0));
     let start = options.start.unwrap_or(law.region().0);
     let steps = (time / step).round() as usize;
     let burn = steps / 5;
@@ -158,12 +160,5 @@ fn simulate<L: Law>(law: &L, n: usize, options: &LangevinOptions) -> Result<Stat
         Ok(tally)
     };
     let tallies = in_parallel(options.chains, &chain)?;
-    let (mean, variance, r_hat) = moments(&tallies, start)?;
-    Ok(Stationary {
-        mean: vec![mean],
-        variance: vec![variance],
-        r_hat: vec![r_hat],
-        exact: None,
-        diffusion: None,
-    })
+    moments(&tallies, start).map(Stationary::of_one)
 }

@@ -2,13 +2,14 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::ensemble::{EnsembleOptions, Estimate, in_parallel, jackknife_error};
-use super::equations::{Claim, Side};
+use super::dynamics::Dynamics;
+use super::ensemble::{EnsembleOptions, in_parallel, jackknife_error};
+use super::estimate::Estimate;
+use super::law::DataSetKey;
 use super::linear_regression::LinearRegression;
-use super::problem::Dynamics;
-use super::quadratic::{Moments, Quadratic};
+use super::quadratic::Moments;
+use super::sides::{Claim, Side};
 use crate::error::{Error, Result};
-use crate::rng::Stream;
 
 /// Sums over data sets of what the equations need of a regression: ρ enters through its first two moments alone.
 #[derive(Clone)]
@@ -75,8 +76,8 @@ pub(super) fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> R
         let mut sum = Block::none(d);
         for index in (block..datasets).step_by(BLOCKS) {
             crate::interrupt::check()?;
-            let data = Quadratic::draw(law, law.n, seed, Stream::DataSet, index as u64);
-            let tests = Quadratic::draw(law, test.unwrap_or(law.n), seed, Stream::TestSet, index as u64);
+            let data = law.data_set(&DataSetKey::train(law.n, seed, index as u64));
+            let tests = law.data_set(&DataSetKey::test(test.unwrap_or(law.n), seed, index as u64));
             let moments = data.diffusion(&dynamics).map_err(|error| match error {
                 Error::Interrupted => Error::Interrupted,
                 error => Error::invalid(format!("data set {} of {datasets}: {error}", index + 1)),

@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::ensemble::{Ensemble, jackknife_error};
-use super::equations::{self, Gauge};
-use super::problem::{Example, Law, Sample};
+use super::equations::sides;
+use super::law::{Example, Law, Sample};
+use super::optimum::optimal_temperature;
+use super::potential::Gauge;
+use super::profiles::columns;
 use super::{DoubleWell, Dynamics, LinearRegression, Logistic, SpuriousMinimum};
 
 #[derive(serde::Deserialize)]
@@ -37,7 +40,7 @@ fn compare<L: Law>(law: &L, numbers: usize, case: &Case) -> Vec<String> {
     let ensemble = Ensemble::of(law, &train, &|index| sample(&case.test[index], numbers), dynamics).unwrap();
     let mut whole = Vec::new();
     for (name, gauge) in Gauge::ALL {
-        let sides = equations::sides(law, &ensemble, gauge);
+        let sides = sides(law, &ensemble, gauge);
         let rows = &case.checks[name];
         assert_eq!(sides.len(), rows.len(), "rows");
         for side in &sides {
@@ -64,11 +67,11 @@ fn compare<L: Law>(law: &L, numbers: usize, case: &Case) -> Vec<String> {
             }
         }
     }
-    let (all, without) = ensemble.jackknife(|averages| equations::optimal_temperature(averages).to_vec());
+    let (all, without) = ensemble.jackknife(|averages| optimal_temperature(averages).to_vec());
     for (k, known) in case.optimum.iter().enumerate() {
         assert!((all[k] - known).abs() <= 1e-6 * known.abs(), "Eq. 26: {} and {known}", all[k]);
     }
-    let columns = equations::columns(&ensemble, Gauge::Normalised);
+    let columns = columns(&ensemble, Gauge::Normalised);
     let column = |name: &str| &columns.iter().find(|(found, _)| *found == name).unwrap().1;
     let centre = column("theta").iter().position(|theta| *theta == law.region().0).unwrap();
     for (name, known) in &case.columns {

@@ -1,7 +1,6 @@
 //! The theory against closed forms, and its simulations against its densities. `tools/mutate.py` breaks the formulas one by one and
 //! sees that one of these fails.
 
-use super::chains::{ChainOptions, Stationary};
 use super::*;
 use crate::optim::Form;
 

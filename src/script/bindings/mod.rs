@@ -55,8 +55,6 @@ pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
         _ => {
             let analysis =
                 described().iter().find(|(name, _)| *name == call).map(|(_, list)| list.as_slice());
-            let analysis = analysis
-                .or_else(|| lab::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list));
             let model = MODELS.iter().find(|model| model.name == call).map(|model| model.options);
             let optimizer =
                 OPTIMIZERS.iter().find(|optimizer| optimizer.name == call).map(|optimizer| optimizer.options);
@@ -98,7 +96,6 @@ pub(super) fn calls_with_options() -> Vec<&'static str> {
         "images",
     ];
     calls.extend(described().iter().map(|(name, _)| *name));
-    calls.extend(lab::OPTIONS.iter().map(|(name, _)| *name));
     calls.extend(MODELS.iter().filter(|model| !model.options.is_empty()).map(|model| model.name));
     calls.extend(OPTIMIZERS.iter().map(|optimizer| optimizer.name));
     calls
