@@ -1,8 +1,9 @@
 //! Chains of SGD itself (Eqs. 15 and 16) on one training set, many at once.
 //!
-//! A step draws its batch with replacement, as Eq. 15 says. Chains go side by side in groups of [`LANES`], so that their arithmetic
-//! fills the processor's vectors; a group has its own generator, keyed by (seed, group), and groups go to all cores. An
-//! example's index is the high half of n times 32 random bits, which is uniform up to n / 2³².
+//! A step draws its batch with replacement, as Eq. 15 says. Chains go side by side in groups of
+//! [`LANES`], so that their arithmetic fills the processor's vectors; a group has its own
+//! generator, keyed by (seed, group), and groups go to all cores. An example's index is the high
+//! half of n times 32 random bits, which is uniform up to n / 2³².
 
 use super::estimate::Estimate;
 use super::law::{Example, Law};

@@ -8,7 +8,7 @@ use super::function::{LabFunction, LabRow, LabValue, SEED, named};
 use super::moments::by_moments;
 use super::potential::{GAUGE, Gauge};
 use super::problem::with_law;
-use super::sides::Side;
+use super::sides::EquationCheck;
 use crate::error::Result;
 use crate::table::Cell;
 
@@ -31,7 +31,7 @@ rows.select(["equation", "says", "left", "right", "verdict"])"#,
     },
 };
 
-fn row(side: &Side) -> LabRow {
+fn row(side: &EquationCheck) -> LabRow {
     vec![
         ("equation".into(), Cell::Text(side.equation.to_owned())),
         named("left", side.left.value),
@@ -45,12 +45,13 @@ fn row(side: &Side) -> LabRow {
 }
 
 impl Problem {
-    /// Both sides of every equation at one temperature. With more than one parameter: of those that need no density.
+    /// Both sides of every equation at one temperature. With more than one parameter: of those that
+    /// need no density.
     ///
     /// # Errors
     ///
     /// As of [`Problem::gap`].
-    pub fn check_equations(&self, options: &EnsembleOptions, gauge: Gauge) -> Result<Vec<Side>> {
+    pub fn check_equations(&self, options: &EnsembleOptions, gauge: Gauge) -> Result<Vec<EquationCheck>> {
         self.check()?;
         match self.several_parameters() {
             Some(law) => by_moments(law, options),

@@ -1,7 +1,8 @@
 //! Two minima: l(θ, x) = ¼(θ² − 1)² + xθ with x normal about the tilt.
 //!
-//! The gradient θ³ − θ + x has the same noise D = s² everywhere. The tilt makes one of the minima near ±1 the better one, and
-//! a training set whose mean has the other sign takes the wrong one for it.
+//! The gradient θ³ − θ + x has the same noise D = s² everywhere. The tilt makes one of the minima
+//! near ±1 the better one, and a training set whose mean has the other sign takes the wrong one for
+//! it.
 
 use super::law::{Example, Law, LawEntry, Population, Slopes, examples};
 use crate::error::Result;

@@ -1,13 +1,14 @@
 //! Averages over data sets: ρ̄, ⟨·⟩, ⟨⟨·⟩⟩ and Cov_D of section 2.1, with standard errors.
 //!
-//! Each data set is a training set, its density (Eq. 18) on one grid for all, and a test set. Products are summed at every θ, so
-//! that covariances over data sets are known at every θ; they are summed in blocks of data sets, and an error
-//! is the jackknife's, which leaves out one block at a time (Efron and Stein 1981).
+//! Each data set is a training set, its density (Eq. 18) on one grid for all, and a test set.
+//! Products are summed at every θ, so that covariances over data sets are known at every θ; they
+//! are summed in blocks of data sets, and an error is the jackknife's, which leaves out one block
+//! at a time (Efron and Stein 1981).
 
 use super::density::{Density, Grid, grid_for};
 use super::dynamics::Dynamics;
 use super::estimate::Estimate;
-use super::law::{DataSetKey, Law, Local, Population, Sample};
+use super::law::{DataSetKey, ExampleSet, Law, Local, Population};
 use crate::error::{Error, Result};
 use crate::options::{DefaultValue, Given, Kind, Opt};
 
@@ -237,18 +238,18 @@ impl Ensemble {
         let mut samples = Vec::with_capacity(datasets);
         for index in 0..datasets {
             crate::interrupt::check()?;
-            samples.push(Sample::draw(law, &DataSetKey::train(n, seed, index as u64)));
+            samples.push(ExampleSet::draw(law, &DataSetKey::train(n, seed, index as u64)));
         }
         let test = test.unwrap_or(n);
-        let test_set = |index: usize| Sample::draw(law, &DataSetKey::test(test, seed, index as u64));
+        let test_set = |index: usize| ExampleSet::draw(law, &DataSetKey::test(test, seed, index as u64));
         Self::of(law, &samples, &test_set, dynamics)
     }
 
     /// Sums over training sets of one size, each with its test set.
     pub(super) fn of<L: Law>(
         law: &L,
-        samples: &[Sample],
-        test_set: &(dyn Fn(usize) -> Sample + Sync),
+        samples: &[ExampleSet],
+        test_set: &(dyn Fn(usize) -> ExampleSet + Sync),
         dynamics: Dynamics,
     ) -> Result<Self> {
         // The grid must hold every density.
@@ -406,8 +407,8 @@ pub(super) fn in_parallel<T: Send>(n: usize, work: &(dyn Fn(usize) -> Result<T> 
 mod tests {
     use super::*;
 
-    /// Under another α and β than the density's own, the sides of Eqs. 34 to 37 differ by what those add: at rest, where both sides are
-    /// equal, one of them could stand for the other.
+    /// Under another α and β than the density's own, the sides of Eqs. 34 to 37 differ by what
+    /// those add: at rest, where both sides are equal, one of them could stand for the other.
     #[test]
     fn away_from_rest_the_relations_differ_by_what_is_added() {
         use crate::theory::Logistic;
@@ -415,7 +416,7 @@ mod tests {
         const BETA2: f64 = 0.2;
         let law = Logistic { slope: 1.0, n: 30 };
         let [train, test] =
-            [DataSetKey::train(30, 3, 0), DataSetKey::test(30, 3, 0)].map(|set| Sample::draw(&law, &set));
+            [DataSetKey::train(30, 3, 0), DataSetKey::test(30, 3, 0)].map(|set| ExampleSet::draw(&law, &set));
         let own = Dynamics { temperature: 0.3, alpha: 0.1, beta: 0.4 };
         let (grid, reference) = grid_for(&law, std::slice::from_ref(&train), &own).unwrap();
         let density = Density::new::<Logistic>(&train, &own, &grid, reference).unwrap();

@@ -1,21 +1,23 @@
-//! Every equation of section 2 and Appendices A, C and D as its two sides, on an ensemble of data sets.
+//! Every equation of section 2 and Appendices A, C and D as its two sides, on an ensemble of data
+//! sets.
 //!
-//! Where the paper's own formula has a slip, a row with a prime (24′, 25′) has it mended; `docs/theory.md` tells of each.
+//! Where the paper's own formula has a slip, a row with a prime (24′, 25′) has it mended;
+//! `docs/theory.md` tells of each.
 //!
-//! g has the gauge that is asked for. Eqs. 25 and 26 need a v that does not depend on T: they always use
-//! [`Gauge::Reference`].
+//! g has the gauge that is asked for. Eqs. 25 and 26 need a v that does not depend on T: they
+//! always use [`Gauge::Reference`].
 
 use super::ensemble::Field::{A, Density as Rho, Test, Train, TrainSquare, V};
 use super::ensemble::{Averages, Ensemble};
 use super::law::Law;
 use super::potential::{Gauge, Potential, normalised, zip};
-use super::sides::{Claim, Side};
+use super::sides::{Claim, EquationCheck};
 
 /// One row: number, words, claim, left side, right side.
-type Row = (&'static str, &'static str, Claim, f64, f64);
+type EquationRow = (&'static str, &'static str, Claim, f64, f64);
 
 /// Both sides of every equation, from averages over data sets.
-fn rows<L: Law>(law: &L, averages: &Averages, gauge: Gauge) -> Vec<Row> {
+fn rows<L: Law>(law: &L, averages: &Averages, gauge: Gauge) -> Vec<EquationRow> {
     use Claim::{ApproximateBound, Approximation, Bound, Equal};
     let ensemble = averages.ensemble();
     let (grid, n, temperature) = (&ensemble.grid, ensemble.n as f64, ensemble.dynamics.temperature);
@@ -33,7 +35,7 @@ fn rows<L: Law>(law: &L, averages: &Averages, gauge: Gauge) -> Vec<Row> {
     let rho_variance = averages.covariance(Rho, Rho);
 
     let squares: Vec<f64> = population.iter().map(|one| one.loss.powi(2) + one.loss_variance / n).collect();
-    let mut rows: Vec<Row> = vec![
+    let mut rows: Vec<EquationRow> = vec![
         (
             "2",
             "f = U_ℓ²: total average, covariance and averages apart",
@@ -167,8 +169,8 @@ fn rows<L: Law>(law: &L, averages: &Averages, gauge: Gauge) -> Vec<Row> {
     rows
 }
 
-/// Eq. 54, which without a shift of distributions is Eq. 55, too: ρ̄ as a mixture with a part for each minimum of Ū. NaN where no
-/// minimum lies where ρ̄ is.
+/// Eq. 54, which without a shift of distributions is Eq. 55, too: ρ̄ as a mixture with a part for
+/// each minimum of Ū. NaN where no minimum lies where ρ̄ is.
 fn by_curvature<L: Law>(law: &L, averages: &Averages) -> f64 {
     let ensemble = averages.ensemble();
     let (grid, rho) = (&ensemble.grid, averages.mean(Rho));
@@ -269,7 +271,7 @@ fn assumptions<L: Law>(law: &L, averages: &Averages, gauge: Gauge) -> Vec<(&'sta
 }
 
 /// Every equation with its sides and errors.
-pub(super) fn sides<L: Law>(law: &L, ensemble: &Ensemble, gauge: Gauge) -> Vec<Side> {
+pub(super) fn sides<L: Law>(law: &L, ensemble: &Ensemble, gauge: Gauge) -> Vec<EquationCheck> {
     let all = ensemble.all();
     let labels = rows(law, &all, gauge);
     let numbers = ensemble.estimates(|averages| {
@@ -280,7 +282,7 @@ pub(super) fn sides<L: Law>(law: &L, ensemble: &Ensemble, gauge: Gauge) -> Vec<S
     labels
         .into_iter()
         .zip(numbers.chunks(3))
-        .map(|((equation, says, claim, ..), numbers)| Side {
+        .map(|((equation, says, claim, ..), numbers)| EquationCheck {
             equation,
             says,
             claim,

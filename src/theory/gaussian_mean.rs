@@ -1,10 +1,10 @@
 //! The mean of a normal law: l(θ, x) = ½(θ − x)² with x normal.
 //!
-//! Everything has a closed form. The gradient θ − x has the same noise D = s² everywhere (s² the population variance of the
-//! training set), so Eq. 18 is normal with mean x̄ / (1 + α) and variance T(s² + β²) / (2(1 + α)), and with α = 0 the
-//! gap is σ² / n at every T and β.
+//! Everything has a closed form. The gradient θ − x has the same noise D = s² everywhere (s² the
+//! population variance of the training set), so Eq. 18 is normal with mean x̄ / (1 + α) and
+//! variance T(s² + β²) / (2(1 + α)), and with α = 0 the gap is σ² / n at every T and β.
 
-use super::law::{DataSetKey, Example, Law, LawEntry, Population, Sample, Slopes, examples};
+use super::law::{DataSetKey, Example, ExampleSet, Law, LawEntry, Population, Slopes, examples};
 use super::quadratic::Quadratic;
 use crate::error::Result;
 use crate::options::{Bounds, DefaultValue, Given, Kind, Opt, Value};
@@ -62,7 +62,7 @@ impl Law for GaussianMean {
     }
 
     fn quadratic(&self, set: &DataSetKey) -> Option<Quadratic> {
-        let examples = Sample::draw(self, set).examples;
+        let examples = ExampleSet::draw(self, set).examples;
         Some(Quadratic::of_mean(&examples.iter().map(|example| example[0]).collect::<Vec<_>>()))
     }
 

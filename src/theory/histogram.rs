@@ -5,7 +5,7 @@ use super::chains::{BATCH, BURN, CHAINS, ChainOptions, LANES, LR, MOMENTUM, STAR
 use super::dynamics::{ALPHA, BETA};
 use super::ensemble::in_parallel;
 use super::function::{LabFunction, LabValue, SEED, rows_of};
-use super::law::{DataSetKey, Law, Sample};
+use super::law::{DataSetKey, ExampleSet, Law};
 use super::problem::with_law;
 use crate::error::{Error, Result};
 use crate::options::{DefaultValue, Kind, Opt};
@@ -45,8 +45,8 @@ plot(bins).x("theta").y("density").show()"#,
 };
 
 impl Problem {
-    /// How often θ was in each of equally wide bins, as a density: the bins' middles, the density of the chains, and that of
-    /// Eq. 18 (NaN where it cannot be normalised).
+    /// How often θ was in each of equally wide bins, as a density: the bins' middles, the density
+    /// of the chains, and that of Eq. 18 (NaN where it cannot be normalised).
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ fn histogram<L: Law>(
     high: f64,
     bins: usize,
 ) -> Result<Vec<f64>> {
-    let sample = Sample::draw(law, &DataSetKey::train(n, options.seed, 0));
+    let sample = ExampleSet::draw(law, &DataSetKey::train(n, options.seed, 0));
     let start = options.start.unwrap_or(law.region().0);
     let (burn, width) = (options.burn(), (high - low) / bins as f64);
     /// Groups are counted together in as many parts.

@@ -1,8 +1,10 @@
 //! The diffusions of SGD, by Euler and Maruyama's steps, in the time t′ = λt of Appendix B.
 //!
 //! - Eq. 17: dθ = −(U′ + αθ) dt′ + √(T(D + β²)) dW
-//! - Eq. 44 (momentum of Eq. 16): dθ = −(μv + U′ + αθ) dt′ ∓ √(TD) dW, dv = ((μ − 1)v + U′ + αθ) dt′/λ + √(D/Bλ) dW
-//! - Eq. 46 (momentum of Eq. 45): dθ = (μv/λ − U′ − αθ) dt′ + √(TD) dW, dv = ((μ − 1)v/λ − U′ − αθ) dt′ + √(TD) dW
+//! - Eq. 44 (momentum of Eq. 16): dθ = −(μv + U′ + αθ) dt′ ∓ √(TD) dW, dv = ((μ − 1)v + U′ + αθ)
+//!   dt′/λ + √(D/Bλ) dW
+//! - Eq. 46 (momentum of Eq. 45): dθ = (μv/λ − U′ − αθ) dt′ + √(TD) dW, dv = ((μ − 1)v/λ − U′ − αθ)
+//!   dt′ + √(TD) dW
 //!
 //! Both lines of a momentum share one dW. Eq. 44 has a plus where SGD has a minus (`printed`).
 //! The scheme's stationary law is off by an error of the first order in the step.
@@ -10,7 +12,7 @@
 use super::Problem;
 use super::chains::{MAX_CHAINS, Tally, moments};
 use super::ensemble::in_parallel;
-use super::law::{DataSetKey, Law, Local, Sample};
+use super::law::{DataSetKey, ExampleSet, Law, Local};
 use super::problem::with_law;
 use super::quadratic::Discrete;
 use super::sgd::Stationary;
@@ -114,7 +116,7 @@ impl Problem {
 fn simulate<L: Law>(law: &L, n: usize, options: &LangevinOptions) -> Result<Stationary> {
     let LangevinOptions { lr, temperature, alpha, beta, momentum, form, printed, step, time, seed, .. } =
         *options;
-    let sample = Sample::draw(law, &DataSetKey::train(n, seed, 0));
+    let sample = ExampleSet::draw(law, &DataSetKey::train(n, seed, 0));
     let start = options.start.unwrap_or(law.region().0);
     let steps = (time / step).round() as usize;
     let burn = steps / 5;

@@ -120,7 +120,7 @@ impl DataSetKey {
 
 /// A training or test set of a problem with one parameter.
 #[derive(Clone, Debug)]
-pub(super) struct Sample {
+pub(super) struct ExampleSet {
     /// The examples.
     pub(super) examples: Vec<Example>,
 }
@@ -140,7 +140,7 @@ pub(super) struct Local {
     pub(super) noise_slope: f64,
 }
 
-impl Sample {
+impl ExampleSet {
     /// Draws a data set.
     pub(super) fn draw<L: Law>(law: &L, set: &DataSetKey) -> Self {
         let mut rng = set.rng();
@@ -181,10 +181,11 @@ mod tests {
     use super::*;
     use crate::theory::{DoubleWell, GaussianMean, LinearRegression, Logistic, SpuriousMinimum};
 
-    /// What is known exactly of the law of the examples, against 200,000 of them; gradients and curvatures against differences.
+    /// What is known exactly of the law of the examples, against 200,000 of them; gradients and
+    /// curvatures against differences.
     fn check<L: Law>(law: &L) {
         const N: usize = 200_000;
-        let sample = Sample::draw(law, &DataSetKey::train(N, 5, 0));
+        let sample = ExampleSet::draw(law, &DataSetKey::train(N, 5, 0));
         for theta in [-0.4, 0.3, 1.7] {
             let known = law.population(theta);
             let moments = |f: &dyn Fn(f64, Example) -> f64| {

@@ -1,7 +1,9 @@
-//! Linear regression: l(θ, (x, y)) = ½(y − x·θ)², x normal with independent features, y = w·x + noise.
+//! Linear regression: l(θ, (x, y)) = ½(y − x·θ)², x normal with independent features, y = w·x +
+//! noise.
 //!
-//! The noise D(θ) is a quadratic function of θ. With one parameter Eq. 18 can be integrated; with more, the integrand of
-//! Eq. 19 is no gradient, but the stationary moments still obey closed linear equations ([`super::quadratic`]).
+//! The noise D(θ) is a quadratic function of θ. With one parameter Eq. 18 can be integrated; with
+//! more, the integrand of Eq. 19 is no gradient, but the stationary moments still obey closed
+//! linear equations ([`super::quadratic`]).
 
 use nalgebra::{DMatrix, DVector};
 
@@ -22,7 +24,8 @@ pub struct LinearRegression {
     pub noise: f64,
     /// |w|; all features have the same true weight.
     pub weight: f64,
-    /// The standard deviation of the last feature; the first one's is 1, those between are a geometric sequence.
+    /// The standard deviation of the last feature; the first one's is 1, those between are a
+    /// geometric sequence.
     pub spread: f64,
 }
 

@@ -1,7 +1,9 @@
-//! Logistic regression with one weight: l(θ, x) = ln(1 + e^{−yθx}), x standard normal, y = ±1 with P(y = 1) = 1 / (1 + e^{−wx}).
+//! Logistic regression with one weight: l(θ, x) = ln(1 + e^{−yθx}), x standard normal, y = ±1 with
+//! P(y = 1) = 1 / (1 + e^{−wx}).
 //!
-//! Only m = yx matters, so that is the example; its density is 2φ(m) / (1 + e^{−wm}). The noise D depends on θ. Where all
-//! m of a training set have one sign, the data are separable and only α > 0 keeps θ finite.
+//! Only m = yx matters, so that is the example; its density is 2φ(m) / (1 + e^{−wm}). The noise D
+//! depends on θ. Where all m of a training set have one sign, the data are separable and only α > 0
+//! keeps θ finite.
 
 use std::f64::consts::TAU;
 
@@ -79,8 +81,8 @@ impl Law for Logistic {
     }
 
     fn population(&self, theta: f64) -> Population {
-        // The trapezoidal rule converges faster than any power of the step here: the integrand and all its
-        // derivatives vanish at the ends.
+        // The trapezoidal rule converges faster than any power of the step here: the integrand and
+        // all its derivatives vanish at the ends.
         const END: f64 = 10.0;
         const NODES: i32 = 200;
         let step = 2.0 * END / f64::from(NODES);

@@ -1,8 +1,10 @@
-//! The paper's theory on problems that can be solved: section 2 and Appendices A to D, checked by computation.
+//! The paper's theory on problems that can be solved: section 2 and Appendices A to D, checked by
+//! computation.
 //!
-//! A problem ([`Problem`]) is a loss and a law of the examples ([`law`]), one file each. On a training set it has a stationary
-//! density ([`density`], Eq. 18); over data sets these are averaged ([`ensemble`]) and every equation becomes two sides
-//! ([`equations`]). [`chains`], [`langevin`] and [`fokker_planck`] simulate SGD, its diffusions and their density; [`quadratic`]
+//! A problem ([`Problem`]) is a loss and a law of the examples ([`law`]), one file each. On a
+//! training set it has a stationary density ([`density`], Eq. 18); over data sets these are
+//! averaged ([`ensemble`]) and every equation becomes two sides ([`equations`]). [`chains`],
+//! [`langevin`] and [`fokker_planck`] simulate SGD, its diffusions and their density; [`quadratic`]
 //! knows the exact moments where the loss is quadratic. [`FUNCTIONS`] lists what scripts can call.
 
 mod chains;
@@ -56,7 +58,7 @@ pub use potential::Gauge;
 pub use problem::{DataSet, ProblemEntry};
 pub use relaxation::Moment;
 pub use sgd::Stationary;
-pub use sides::{Claim, Side};
+pub use sides::{Claim, EquationCheck};
 pub use spurious_minimum::SpuriousMinimum;
 
 problem::problems! {

@@ -184,8 +184,8 @@ pub(super) fn optimal_temperature(averages: &Averages) -> [f64; 3] {
     [over(&loss), top / exact, top / covariance(&q.v)]
 }
 
-/// Where a function of temperatures that are equidistant in ln T is smallest: the vertex of the parabola through the smallest value
-/// and its neighbours; none at the ends.
+/// Where a function of temperatures that are equidistant in ln T is smallest: the vertex of the
+/// parabola through the smallest value and its neighbours; none at the ends.
 fn minimum(temperatures: &[f64], f: &dyn Fn(usize) -> f64) -> Option<f64> {
     let k = (0..temperatures.len()).min_by(|&a, &b| f(a).total_cmp(&f(b)))?;
     (k > 0 && k + 1 < temperatures.len()).then(|| {

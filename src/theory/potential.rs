@@ -1,8 +1,8 @@
 //! The potential g = 2v/T + a of Eq. 18 with its averages over data sets, in one of two gauges.
 //!
-//! The approximations take g up to a constant that depends on the data set, and "ignore the stochasticity in Z". With
-//! [`Gauge::Normalised`] g includes ln Z, so that Z = 1 and nothing is ignored; [`Gauge::Reference`] lets v and a vanish at a
-//! fixed θ instead.
+//! The approximations take g up to a constant that depends on the data set, and "ignore the
+//! stochasticity in Z". With [`Gauge::Normalised`] g includes ln Z, so that Z = 1 and nothing is
+//! ignored; [`Gauge::Reference`] lets v and a vanish at a fixed θ instead.
 
 use super::ensemble::Averages;
 use super::ensemble::Field::{A, Constant, Train, V};
@@ -82,7 +82,8 @@ impl Potential {
     }
 }
 
-/// A density from its logarithm; none where that grows towards an end of the grid, so that there is no integral.
+/// A density from its logarithm; none where that grows towards an end of the grid, so that there is
+/// no integral.
 pub(super) fn normalised(averages: &Averages, log: &[f64]) -> Option<Vec<f64>> {
     let largest = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let density: Vec<f64> = log.iter().map(|log| (log - largest).exp()).collect();

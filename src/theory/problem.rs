@@ -1,7 +1,7 @@
 //! A problem of `lab`, of whatever kind: [`super::PROBLEMS`] lists them.
 
 use super::function::{LabFunction, LabValue, SEED, rows_of};
-use super::law::{DataSetKey, Law, Sample};
+use super::law::{DataSetKey, ExampleSet, Law};
 use super::linear_regression::LinearRegression;
 use super::quadratic::Quadratic;
 use super::{Problem, each_law};
@@ -18,8 +18,8 @@ pub struct ProblemEntry {
     pub read: fn(&Given) -> Result<Problem>,
 }
 
-/// Makes the enumeration of all problems, the list that scripts read, and the macro that runs an expression with a
-/// problem's own type.
+/// Makes the enumeration of all problems, the list that scripts read, and the macro that runs an
+/// expression with a problem's own type.
 macro_rules! problems {
     ($($law:ident: $says:literal),* $(,)?) => {
         /// A problem of `lab`.
@@ -49,8 +49,8 @@ macro_rules! problems {
 }
 pub(super) use problems;
 
-/// Runs the expression with the problem as its own type; a problem of more than one parameter is an error that says
-/// why `$what` needs one.
+/// Runs the expression with the problem as its own type; a problem of more than one parameter is an
+/// error that says why `$what` needs one.
 macro_rules! with_law {
     ($problem:expr, $what:expr, $law:ident => $value:expr) => {
         match $problem.one_parameter($what) {
@@ -142,8 +142,8 @@ impl Problem {
         each_law!(self, law => law.quadratic(&DataSetKey::train(law.n(), seed, 0)))
     }
 
-    /// Training set `index` of a seed, or the test set that goes with it (as long as a training set): a column for each number of an
-    /// example.
+    /// Training set `index` of a seed, or the test set that goes with it (as long as a training
+    /// set): a column for each number of an example.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl Problem {
             let x = (0..law.dim).map(|k| (format!("x{}", k + 1), data.x.column(k).iter().copied().collect()));
             return Ok(x.chain([("y".to_owned(), data.y.iter().copied().collect())]).collect());
         }
-        each_law!(self, law => Ok(columns(law, &Sample::draw(law, &set))))
+        each_law!(self, law => Ok(columns(law, &ExampleSet::draw(law, &set))))
     }
 
     /// The name with its options, as a script writes it.
@@ -199,7 +199,7 @@ impl Problem {
 }
 
 /// A column for each number of an example.
-fn columns<L: Law>(_: &L, sample: &Sample) -> Vec<(String, Vec<f64>)> {
+fn columns<L: Law>(_: &L, sample: &ExampleSet) -> Vec<(String, Vec<f64>)> {
     let column = |k: usize| sample.examples.iter().map(|example| example[k]).collect();
     L::COLUMNS.iter().enumerate().map(|(k, name)| ((*name).to_owned(), column(k))).collect()
 }

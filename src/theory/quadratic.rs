@@ -1,8 +1,9 @@
-//! Quadratic losses: exact stationary moments of plain SGD, of SGD with momentum, and of their diffusions.
+//! Quadratic losses: exact stationary moments of plain SGD, of SGD with momentum, and of their
+//! diffusions.
 //!
-//! With U = ½θ′Hθ − c′θ + const the mean is m = (H + α)⁻¹ c. The noise D(θ) is quadratic in θ, so its average over a
-//! stationary law with covariance Σ is D(m) + L(Σ), L(Σ) = E[xx′ (x′Σx)] − HΣH, whatever the law. That closes the equations for
-//! Σ, which are linear:
+//! With U = ½θ′Hθ − c′θ + const the mean is m = (H + α)⁻¹ c. The noise D(θ) is quadratic in θ, so
+//! its average over a stationary law with covariance Σ is D(m) + L(Σ), L(Σ) = E[xx′ (x′Σx)] − HΣH,
+//! whatever the law. That closes the equations for Σ, which are linear:
 //!
 //! - diffusion, Eq. 17 (a Lyapunov equation): (H + α)Σ + Σ(H + α) = T (D(m) + L(Σ) + β²)
 //! - Eq. 15, exactly: Σ = AΣA + (λ²/B)(D(m) + L(Σ)) + λTβ² with A = 1 − λ(H + α)
@@ -123,7 +124,8 @@ impl Quadratic {
         squares.tr_mul(&squares) / self.x.nrows() as f64 - self.h.kronecker(&self.h)
     }
 
-    /// ⟨D⟩ where θ has these moments, by the examples' residuals: what [`Quadratic::diffusion`] solves for is not used.
+    /// ⟨D⟩ where θ has these moments, by the examples' residuals: what [`Quadratic::diffusion`]
+    /// solves for is not used.
     pub(super) fn mean_noise(&self, moments: &Moments) -> DMatrix<f64> {
         let Moments { mean, covariance } = moments;
         let (n, gradient) = (self.x.nrows() as f64, &self.h * mean - &self.c);
@@ -158,10 +160,11 @@ impl Quadratic {
         Ok(Moments { mean, covariance })
     }
 
-    /// The stationary moments of the diffusion of SGD with momentum in the time λt: Eq. 44 or 46, without β as there.
+    /// The stationary moments of the diffusion of SGD with momentum in the time λt: Eq. 44 or 46,
+    /// without β as there.
     ///
-    /// A step's gradient noise ξ enters θ as −λξ and Eq. 16's v as +ξ. The paper's Eq. 41, and with it Eqs. 42 to 44, has the same
-    /// sign for both; `printed` keeps that.
+    /// A step's gradient noise ξ enters θ as −λξ and Eq. 16's v as +ξ. The paper's Eq. 41, and with
+    /// it Eqs. 42 to 44, has the same sign for both; `printed` keeps that.
     pub(super) fn momentum_diffusion(&self, sgd: &Discrete, printed: bool) -> Result<Moments> {
         let Discrete { lr, alpha, momentum, form, .. } = *sgd;
         let (d, mean, t) = (self.dim(), self.mean(alpha)?, sgd.dynamics().temperature);
@@ -281,7 +284,8 @@ mod tests {
         let (data, dynamics) = (sample(3), Dynamics { temperature: 0.05, alpha: 0.1, beta: 0.3 });
         let Moments { mean, covariance } = data.diffusion(&dynamics).unwrap();
         let k = data.stiffness(dynamics.alpha);
-        // ⟨D⟩ from two points on either side along each principal axis: exact for a quadratic function.
+        // ⟨D⟩ from two points on either side along each principal axis: exact for a quadratic
+        // function.
         let eigen = covariance.clone().symmetric_eigen();
         let mut noise = data.noise_at(&mean);
         for (value, axis) in eigen.eigenvalues.iter().zip(eigen.eigenvectors.column_iter()) {

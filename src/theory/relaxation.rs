@@ -6,7 +6,7 @@ use super::dynamics::{ALPHA, BETA, TEMPERATURE};
 use super::ensemble::in_parallel;
 use super::estimate::Estimate;
 use super::function::{LabFunction, LabValue, SEED, named, with_error};
-use super::law::{DataSetKey, Law, Sample};
+use super::law::{DataSetKey, ExampleSet, Law};
 use super::problem::with_law;
 use crate::decimal;
 use crate::error::{Error, Result};
@@ -99,8 +99,8 @@ pub struct Moment {
 }
 
 impl Problem {
-    /// Mean and variance of θ over chains at `times` equidistant updates, all chains starting at one place
-    /// (Appendix B: runs of one T agree at one n·λ, with momentum they do not).
+    /// Mean and variance of θ over chains at `times` equidistant updates, all chains starting at
+    /// one place (Appendix B: runs of one T agree at one n·λ, with momentum they do not).
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl Problem {
 }
 
 fn relaxation<L: Law>(law: &L, n: usize, options: &ChainOptions, times: usize) -> Result<Vec<Moment>> {
-    let sample = Sample::draw(law, &DataSetKey::train(n, options.seed, 0));
+    let sample = ExampleSet::draw(law, &DataSetKey::train(n, options.seed, 0));
     let start = options.start.unwrap_or(law.region().0);
     // Times that are no whole number of updates are rounded.
     let at = |time: usize| ((time + 1) as f64 * options.steps as f64 / times as f64).round() as usize;

@@ -8,7 +8,7 @@ use super::dynamics::{ALPHA, BETA};
 use super::ensemble::in_parallel;
 use super::estimate::Estimate;
 use super::function::{LabFunction, LabRow, LabValue, SEED, named, with_error};
-use super::law::{DataSetKey, Law, Sample};
+use super::law::{DataSetKey, ExampleSet, Law};
 use super::problem::with_law;
 use super::quadratic::Quadratic;
 use crate::decimal;
@@ -53,7 +53,8 @@ pub struct Stationary {
     pub mean: Vec<Estimate>,
     /// Its variance.
     pub variance: Vec<Estimate>,
-    /// Gelman and Rubin's R̂ (1992): how much wider the chains together are than each of them. Near 1 where they have mixed.
+    /// Gelman and Rubin's R̂ (1992): how much wider the chains together are than each of them. Near
+    /// 1 where they have mixed.
     pub r_hat: Vec<f64>,
     /// The exact mean and variance of the algorithm, where they are known.
     pub exact: Option<(Vec<f64>, Vec<f64>)>,
@@ -117,7 +118,7 @@ impl Problem {
 /// The stationary moments of the chains on training set 0 of the seed.
 pub(super) fn stationary<L: Law>(law: &L, n: usize, options: &ChainOptions) -> Result<Stationary> {
     options.check()?;
-    let sample = Sample::draw(law, &DataSetKey::train(n, options.seed, 0));
+    let sample = ExampleSet::draw(law, &DataSetKey::train(n, options.seed, 0));
     let start = options.start.unwrap_or(law.region().0);
     let burn = options.burn();
     let groups = options.chains.div_ceil(LANES);

@@ -17,7 +17,7 @@ pub enum Claim {
 
 /// An equation with its two sides.
 #[derive(Clone, Debug)]
-pub struct Side {
+pub struct EquationCheck {
     /// Its number in the paper.
     pub equation: &'static str,
     /// What is compared.
@@ -34,13 +34,14 @@ pub struct Side {
     pub assumptions: String,
 }
 
-/// Standard errors that a difference may be away from nothing: 1 in 12,000 by chance, for the errors are those of 20 blocks and
-/// the difference over its error has Student's distribution with 19 degrees of freedom.
+/// Standard errors that a difference may be away from nothing: 1 in 12,000 by chance, for the
+/// errors are those of 20 blocks and the difference over its error has Student's distribution with
+/// 19 degrees of freedom.
 const WIDTH: f64 = 5.0;
 
-impl Side {
-    /// Whether equal sides are equal within the errors, or a bound holds; sides that are not defined contradict
-    /// nothing.
+impl EquationCheck {
+    /// Whether equal sides are equal within the errors, or a bound holds; sides that are not
+    /// defined contradict nothing.
     pub fn holds(&self) -> bool {
         let Estimate { value, error } = self.difference;
         if self.left.value.is_nan() || self.right.value.is_nan() {
@@ -99,12 +100,13 @@ impl Side {
 mod tests {
     use super::*;
 
-    /// Sides of 100 on the left, what they claim and by how many standard errors of 1 they differ, and the words.
+    /// Sides of 100 on the left, what they claim and by how many standard errors of 1 they differ,
+    /// and the words.
     #[test]
     fn verdicts_are_by_standard_errors() {
         let verdict = |claim: Claim, right: f64, error: f64| {
             let estimate = |value: f64, error: f64| Estimate { value, error };
-            let side = Side {
+            let side = EquationCheck {
                 equation: "",
                 says: "",
                 claim,

@@ -1,9 +1,11 @@
 //! A minimum that only training sets have: l(θ, x) = ½θ² + x e^{−(θ − 1)²/2w²} with x normal.
 //!
-//! Where x has the mean 0 the population's loss is ½θ² with its one minimum at 0. A training set whose mean x̄ is low enough has a
-//! second and lower minimum near 1, where gradients are noisy. SGD goes there at low temperatures, which costs about ½, and is
-//! driven out at higher ones, where its variance about 0 costs ever more: the gap falls with T, the train loss rises, and the test
-//! loss is smallest at a temperature in between. Far from 1 all examples have one gradient, so β > 0 is needed.
+//! Where x has the mean 0 the population's loss is ½θ² with its one minimum at 0. A training set
+//! whose mean x̄ is low enough has a second and lower minimum near 1, where gradients are noisy.
+//! SGD goes there at low temperatures, which costs about ½, and is driven out at higher ones, where
+//! its variance about 0 costs ever more: the gap falls with T, the train loss rises, and the test
+//! loss is smallest at a temperature in between. Far from 1 all examples have one gradient, so β >
+//! 0 is needed.
 
 use super::law::{Example, Law, LawEntry, Population, Slopes, examples};
 use crate::error::Result;

@@ -1,4 +1,5 @@
-//! Functions that are entries of a list: how they come into a module, and the schemas of their options.
+//! Functions that are entries of a list: how they come into a module, and the schemas of their
+//! options.
 
 use crate::options::Opt;
 

@@ -114,8 +114,8 @@ fn settings(call: &'static str, schema: &'static [Opt], options: &Map) -> Result
     Ok((settings, !shown.is_empty()))
 }
 
-/// Calls a function for every combination of the axes' values, which stand in front of its rows. An interrupt leaves it
-/// behind.
+/// Calls a function for every combination of the axes' values, which stand in front of its rows. An
+/// interrupt leaves it behind.
 fn called(function: &'static LabFunction, problem: &Problem, options: &Map) -> Result<Dynamic> {
     let (settings, has_axis) = settings(function.name, function.options, options)?;
     let count = settings.len();
