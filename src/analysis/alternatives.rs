@@ -1,14 +1,15 @@
 //! Eq. 1 against other falling curves: which form describes a column best, and by how much?
 //!
-//! All forms are fitted by least squares to all runs and compared by Akaike's criterion for small samples, AICc = n ln(SSR/n) +
-//! 2k + 2k(k + 1)/(n − k − 1), k parameters and the variance (Hurvich and Tsai 1989); smaller is better, and a form that is
-//! behind by 10 has essentially no support (Burnham and Anderson 2002). The isotonic regression is the best that any falling
-//! curve can do; its levels count as parameters (Meyer and Woodroofe 2000).
+//! All forms are fitted by least squares to all runs and compared by Akaike's criterion for small
+//! samples, AICc = n ln(SSR/n) + 2k + 2k(k + 1)/(n − k − 1), k parameters and the variance (Hurvich
+//! and Tsai 1989); smaller is better, and a form that is behind by 10 has essentially no support
+//! (Burnham and Anderson 2002). The isotonic regression is the best that any falling curve can do;
+//! its levels count as parameters (Meyer and Woodroofe 2000).
 
-use super::curve::is_constant;
-use super::fit::{Eq1, eq1, means};
+use super::eq1::{Eq1, eq1, means};
 use super::function::{METRIC, TableFunction, table_of};
 use super::isotonic::falling;
+use super::statistics::is_constant;
 use super::variable_projection::{Family, Mean, Separable, geometric};
 use crate::error::{Error, Result};
 use crate::table::Cell;
@@ -126,7 +127,8 @@ impl Family for Inverse {
     }
 }
 
-/// Every form with how it describes `y` at temperatures `t`: Eq. 1, its parts, a power law, a logarithm, and the isotonic regression.
+/// Every form with how it describes `y` at temperatures `t`: Eq. 1, its parts, a power law, a
+/// logarithm, and the isotonic regression.
 pub fn alternatives(t: &[f64], y: &[f64]) -> Result<Vec<Alternative>> {
     let means = means(t, y);
     if means.len() < 3 || means[0].t <= 0.0 {
@@ -228,7 +230,8 @@ mod tests {
 
     #[test]
     fn the_criterion_is_akaikes() {
-        // Three temperatures, two runs each, one apart from the mean: the isotonic fit leaves SSR = 6 · 0.25.
+        // Three temperatures, two runs each, one apart from the mean: the isotonic fit leaves SSR =
+        // 6 · 0.25.
         let (t, y) = ([1.0, 1.0, 2.0, 2.0, 3.0, 3.0], [9.5, 8.5, 7.5, 6.5, 1.5, 0.5]);
         let found = alternatives(&t, &y).unwrap();
         let isotonic = found.iter().find(|form| form.form == ISOTONIC).unwrap();

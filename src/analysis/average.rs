@@ -1,15 +1,18 @@
 //! Averages over data sets and seeds to a wanted precision.
 //!
-//! The paper's gap is an average over data sets and runs. Here every setting of a sweep (all options but the seed) is run with more and more
-//! seeds, each with its own split, initial weights and order, until the standard error of the mean of a steady-state metric is small enough.
-//! How many more come from the spread so far, n = (s / wanted)², at most as many again as there are. A spread of few runs may come out too
-//! small by chance, and a rule that stops at the first small standard error stops a little early (Chow and Robbins
-//! 1965); the more runs it starts from, the less.
+//! The paper's gap is an average over data sets and runs. Here every setting of a sweep (all
+//! options but the seed) is run with more and more seeds, each with its own split, initial weights
+//! and order, until the standard error of the mean of a steady-state metric is small enough. How
+//! many more come from the spread so far, n = (s / wanted)², at most as many again as there are. A
+//! spread of few runs may come out too small by chance, and a rule that stops at the first small
+//! standard error stops a little early (Chow and Robbins 1965); the more runs it starts from, the
+//! less.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::groups::{keys, mean, numbered, setting_names, squares};
+use super::groups::{keys, numbered, setting_names};
+use super::statistics::{mean, squares};
 use super::steady::{SteadyOptions, steady};
 use crate::error::{Error, Result, suggestion};
 use crate::interrupt;
@@ -60,8 +63,8 @@ impl Goal {
         standard_error(values) <= self.wanted(values)
     }
 
-    /// How many more runs it probably takes; 0 where the goal is reached. `tried` runs of so many settings gave these values: those
-    /// that diverged are missing, and count nevertheless.
+    /// How many more runs it probably takes; 0 where the goal is reached. `tried` runs of so many
+    /// settings gave these values: those that diverged are missing, and count nevertheless.
     pub fn more(&self, values: &[f64], tried: usize, settings: usize) -> usize {
         let left = (self.max_seeds * settings).saturating_sub(tried);
         if self.is_reached(values) || left == 0 {
@@ -93,11 +96,12 @@ pub struct Average {
 /// The columns that an average adds to its group's.
 const RESULTS: [&str; 5] = ["mean", "standard_error", "n", "seeds", "reached"];
 
-/// Runs settings with more and more seeds in a folder, until each average is as precise as wanted or has had all its seeds. Returns a
-/// row per average: what it is of, `mean`, `standard_error`, `n` (runs in the mean), `seeds` (tried, of each setting), `reached`; and how
-/// the runs ended.
+/// Runs settings with more and more seeds in a folder, until each average is as precise as wanted
+/// or has had all its seeds. Returns a row per average: what it is of, `mean`, `standard_error`,
+/// `n` (runs in the mean), `seeds` (tried, of each setting), `reached`; and how the runs ended.
 ///
-/// What the folder holds counts, so that the same call again trains nothing. The seeds of `settings` do not matter.
+/// What the folder holds counts, so that the same call again trains nothing. The seeds of
+/// `settings` do not matter.
 pub fn average_over(
     settings: &[RunSpec],
     average: &Average,
@@ -122,36 +126,9 @@ pub fn average_over(
             return Err(Error::invalid(format!("average_over: no column `{name}`; {hint}")));
         }
     }
-    let with_seed = |spec: &RunSpec, seed: i64| RunSpec { seeds: Seeds::all(seed), ..spec.clone() };
-    // A setting is known by the id of its run with the first seed.
-    let name = |spec: &RunSpec| with_seed(spec, average.first_seed).id();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    let mut distinct: Vec<&RunSpec> = Vec::new();
-    for spec in settings {
-        places.entry(name(spec)).or_insert_with(|| {
-            distinct.push(spec);
-            distinct.len() - 1
-        });
-    }
-    let mut tried = vec![goal.start; distinct.len()];
-    if dir.join("sweep.json").exists() {
-        let store = Store::open_with(options.files.clone(), dir)?;
-        // Seeds follow one another, so none is larger than there are runs.
-        let runs = store.plan().runs.len() as i64;
-        for run in &store.plan().runs {
-            let seed = run.spec.seeds.common().and_then(|seed| seed.checked_sub(average.first_seed));
-            let (Some(&place), Some(seed)) =
-                (places.get(&name(&run.spec)), seed.filter(|seed| (0..runs).contains(seed)))
-            else {
-                return Err(Error::invalid(format!(
-                    "{}: holds another sweep: runs that are not of these settings and seeds, such as {}; name another folder",
-                    dir.display(),
-                    run.id
-                )));
-            };
-            tried[place] = tried[place].max(seed as usize + 1);
-        }
-    }
+    let settings = DistinctSettings::new(settings, average.first_seed);
+    let distinct = &settings.specs;
+    let mut tried = settings.seeds_tried(dir, options, goal.start)?;
     let options = RunOptions { extend: true, ..options.clone() };
     loop {
         interrupt::check()?;
@@ -165,9 +142,9 @@ pub fn average_over(
         let plan = Plan::new(specs)?;
         let summary = crate::sweep::run(&plan, dir, provenance, &options, observer)?;
         let owners: HashMap<&str, usize> =
-            plan.runs.iter().map(|run| (run.id.as_str(), places[&name(&run.spec)])).collect();
+            plan.runs.iter().filter_map(|run| Some((run.id.as_str(), settings.place(&run.spec)?))).collect();
         let steady = steady(&crate::sweep::open(dir)?, &average.steady)?;
-        let groups = Groups::new(&steady, average, &owners)?;
+        let groups = AveragedGroups::new(&steady, average, &owners)?;
         let mut more = vec![0; distinct.len()];
         for group in &groups.all {
             let members = &group.settings;
@@ -184,8 +161,62 @@ pub fn average_over(
     }
 }
 
+fn with_seed(spec: &RunSpec, seed: i64) -> RunSpec {
+    RunSpec { seeds: Seeds::all(seed), ..spec.clone() }
+}
+
+/// The settings of a sweep, each once: all options but the seed.
+struct DistinctSettings<'a> {
+    specs: Vec<&'a RunSpec>,
+    /// Where a setting is, by the id of its run with the first seed.
+    places: HashMap<String, usize>,
+    first_seed: i64,
+}
+
+impl<'a> DistinctSettings<'a> {
+    fn new(settings: &'a [RunSpec], first_seed: i64) -> Self {
+        let (mut specs, mut places) = (Vec::new(), HashMap::new());
+        for spec in settings {
+            places.entry(with_seed(spec, first_seed).id()).or_insert_with(|| {
+                specs.push(spec);
+                specs.len() - 1
+            });
+        }
+        Self { specs, places, first_seed }
+    }
+
+    fn place(&self, spec: &RunSpec) -> Option<usize> {
+        self.places.get(&with_seed(spec, self.first_seed).id()).copied()
+    }
+
+    /// How many seeds of each setting a folder holds, at least those that it starts with.
+    fn seeds_tried(&self, dir: &Path, options: &RunOptions, start: usize) -> Result<Vec<usize>> {
+        let mut tried = vec![start; self.specs.len()];
+        if !dir.join("sweep.json").exists() {
+            return Ok(tried);
+        }
+        let store = Store::open_with(options.files.clone(), dir)?;
+        // Seeds follow one another, so none is larger than there are runs.
+        let runs = store.plan().runs.len() as i64;
+        for run in &store.plan().runs {
+            let seed = run.spec.seeds.common().and_then(|seed| seed.checked_sub(self.first_seed));
+            let (Some(place), Some(seed)) =
+                (self.place(&run.spec), seed.filter(|seed| (0..runs).contains(seed)))
+            else {
+                return Err(Error::invalid(format!(
+                    "{}: holds another sweep: runs that are not of these settings and seeds, such as {}; name another folder",
+                    dir.display(),
+                    run.id
+                )));
+            };
+            tried[place] = tried[place].max(seed as usize + 1);
+        }
+        Ok(tried)
+    }
+}
+
 /// Runs that are averaged together.
-struct Group {
+struct AveragedRuns {
     /// A row of the steady-state table that is one of them.
     row: usize,
     /// The metric of each run where it is finite.
@@ -194,14 +225,14 @@ struct Group {
     settings: Vec<usize>,
 }
 
-struct Groups {
+struct AveragedGroups {
     /// The columns that tell them apart.
     names: Vec<String>,
-    all: Vec<Group>,
+    all: Vec<AveragedRuns>,
 }
 
-impl Groups {
-    /// Groups of the runs whose settings are known.
+impl AveragedGroups {
+    /// AveragedGroups of the runs whose settings are known.
     fn new(steady: &Table, average: &Average, owners: &HashMap<&str, usize>) -> Result<Self> {
         let values = steady.floats(&average.metric)?;
         let ids = steady.strings("run_id")?;
@@ -219,10 +250,10 @@ impl Groups {
             let (numbers, count) = numbered(rows.iter().map(|(row, _)| &keys[*row]));
             (average.by.clone(), numbers, count)
         };
-        let mut all: Vec<Group> = Vec::with_capacity(count);
+        let mut all: Vec<AveragedRuns> = Vec::with_capacity(count);
         for ((row, setting), number) in rows.into_iter().zip(numbers) {
             if number == all.len() {
-                all.push(Group { row, values: Vec::new(), settings: Vec::new() });
+                all.push(AveragedRuns { row, values: Vec::new(), settings: Vec::new() });
             }
             let group = &mut all[number];
             group.values.extend(Some(values[row]).filter(|value| value.is_finite()));
@@ -255,7 +286,8 @@ impl Groups {
             })
             .collect::<Result<_>>()?;
         let finite = |value: f64| if value.is_finite() { Cell::Float(value) } else { Cell::Null };
-        let mut add = |cell: &dyn Fn(&Group) -> Cell| columns.push(self.all.iter().map(cell).collect());
+        let mut add =
+            |cell: &dyn Fn(&AveragedRuns) -> Cell| columns.push(self.all.iter().map(cell).collect());
         add(&|group| finite(mean(&group.values)));
         add(&|group| finite(standard_error(&group.values)));
         add(&|group| Cell::Int(group.values.len() as i64));
@@ -297,7 +329,8 @@ mod tests {
         assert_eq!((GOAL.more(&[1.0], 4, 1), GOAL.more(&[], 4, 1)), (4, 4));
     }
 
-    /// Values drawn until the goal is reached have a mean about as precise as wanted, and not many more of them than it takes.
+    /// Values drawn until the goal is reached have a mean about as precise as wanted, and not many
+    /// more of them than it takes.
     #[test]
     fn the_goal_is_reached_at_a_fair_price() {
         const SETS: i64 = 400;

@@ -1,26 +1,31 @@
-//! Intervals for the fit of Eq. 1 by the bootstrap (Efron 1979): the runs are drawn again and the curve is fitted again.
+//! Intervals for the fit of Eq. 1 by the bootstrap (Efron 1979): the runs are drawn again and the
+//! curve is fitted again.
 //!
-//! Runs are drawn with replacement within their temperature, as many as there are; those of one seed, which vary together,
-//! go together, as their mean. That alone would make the means vary too
-//! little, by (m − 1)/m for m runs; so their deviations are enlarged by √(m/(m − 1)) (the rescaling bootstrap of Rao and Wu
-//! 1988), and the spread of the drawn means has the right expectation from two runs on. A temperature with
-//! one run says nothing of its spread: there the curve moves by a distance from it drawn among those of all such temperatures, enlarged by
-//! √(n/(n − p)) (the bootstrap of residuals; Freedman 1981). Of eight single runs that makes intervals that hold the truth in about 90 %.
+//! Runs are drawn with replacement within their temperature, as many as there are; those of one
+//! seed, which vary together, go together, as their mean. That alone would make the means vary too
+//! little, by (m − 1)/m for m runs; so their deviations are enlarged by √(m/(m − 1)) (the rescaling
+//! bootstrap of Rao and Wu 1988), and the spread of the drawn means has the right expectation from
+//! two runs on. A temperature with one run says nothing of its spread: there the curve moves by a
+//! distance from it drawn among those of all such temperatures, enlarged by √(n/(n − p)) (the
+//! bootstrap of residuals; Freedman 1981). Of eight single runs that makes intervals that hold the
+//! truth in about 90 %.
 //!
-//! Intervals are percentiles of the fits. Few runs do not know their spread well, so the percentiles are those at which Student's t has 95 %,
-//! with the degrees of freedom of what is estimated (the expanded percentile interval; Hesterberg 2015; degrees of freedom by
+//! Intervals are percentiles of the fits. Few runs do not know their spread well, so the
+//! percentiles are those at which Student's t has 95 %, with the degrees of freedom of what is
+//! estimated (the expanded percentile interval; Hesterberg 2015; degrees of freedom by
 //! Satterthwaite 1946 from how much each temperature's mean moves the estimate).
 //!
-//! Runs count as independent. Where all temperatures share their seeds, and so their splits, what the splits do to all
-//! of them at once is not in the intervals.
+//! Runs count as independent. Where all temperatures share their seeds, and so their splits, what
+//! the splits do to all of them at once is not in the intervals.
 
 use nalgebra::{DMatrix, RowDVector, RowVector3};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-use super::fit::{Eq1, GapFit, eq1, fit_gap, parameters, predict};
-use super::groups::{mean, numbered, same, squares};
+use super::eq1::{Eq1, eq1, parameters, predict};
+use super::groups::{numbered, same};
+use super::statistics::{interval, is_constant, mean, squares};
 use super::variable_projection::Family;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::interrupt;
 use crate::rng::{Rng, Stream};
 
@@ -39,7 +44,8 @@ pub struct Bootstrap {
     center: [f64; 3],
     /// By how much the mean at each temperature (a column) moves a, b and 1/c (a row).
     moves: DMatrix<f64>,
-    /// The variance of each mean, with its degrees of freedom; temperatures with one run share theirs.
+    /// The variance of each mean, with its degrees of freedom; temperatures with one run share
+    /// theirs.
     variances: Vec<(f64, Free)>,
 }
 
@@ -101,51 +107,38 @@ fn moves(center: [f64; 3], t: &[f64], weights: &[f64]) -> DMatrix<f64> {
     }
 }
 
-/// All but so much at each end of the values.
-pub(super) fn interval(mut values: Vec<f64>, tail: f64) -> (f64, f64) {
-    values.sort_by(f64::total_cmp);
-    (quantile(&values, tail), quantile(&values, 1.0 - tail))
-}
-
-/// A quantile of ascending values, between neighbours on a straight line (definition 7 of Hyndman and Fan 1996).
-pub(super) fn quantile(sorted: &[f64], p: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-    let place = p * last as f64;
-    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    // An infinite c has no way between.
-    if low == high { low } else { low + (high - low) * place.fract() }
-}
-
-/// The mean of as many values drawn with replacement, its deviation from theirs enlarged as the head of this file says.
+/// The mean of as many values drawn with replacement, its deviation from theirs enlarged as the
+/// head of this file says.
 pub(super) fn drawn_mean(values: &[f64], mean: f64, rng: &mut Rng) -> f64 {
     let n = values.len() as u32;
     let drawn = (0..n).map(|_| values[rng.below(n) as usize]).sum::<f64>() / f64::from(n);
     mean + (drawn - mean) * (f64::from(n) / f64::from(n - 1)).sqrt()
 }
 
-/// Fits Eq. 1, and again to `draws` bootstrap samples, which `seed` decides. Runs with the same
-/// text in `seeds` are drawn together; without it each is drawn alone. Where runs do not differ by
-/// chance there are no samples.
-pub fn fit_gap_bootstrap(
-    temperature: &[f64],
-    gap: &[f64],
-    seeds: Option<&[String]>,
+/// Gaps at temperatures. Runs with the same text in `seeds` are drawn together; without it each is
+/// drawn alone.
+#[derive(Clone, Copy)]
+pub(super) struct SeededGaps<'a> {
+    pub(super) temperature: &'a [f64],
+    pub(super) gap: &'a [f64],
+    pub(super) seeds: Option<&'a [String]>,
+}
+
+/// Fits Eq. 1 to `draws` bootstrap samples, which `seed` decides; `fitted` are a, b and c of the
+/// data. None where runs do not differ by chance.
+pub(super) fn draw_again(
+    data: SeededGaps,
+    fitted: [f64; 3],
     draws: usize,
     seed: i64,
-) -> Result<GapFit> {
-    if draws < 100 {
-        return Err(Error::invalid(format!(
-            "fit_gap: bootstrap is {draws}, expected at least 100 draws for a 95 % interval, better 1000"
-        )));
-    }
-    let mut fit = fit_gap(temperature, gap)?;
+) -> Result<Option<Bootstrap>> {
     // Temperature, gap and the number of the seed.
-    let mut points: Vec<(f64, f64, usize)> = match seeds {
+    let mut points: Vec<(f64, f64, usize)> = match data.seeds {
         Some(seeds) => numbered(seeds.iter()).0,
-        None => (0..gap.len()).collect(),
+        None => (0..data.gap.len()).collect(),
     }
     .into_iter()
-    .zip(temperature.iter().zip(gap))
+    .zip(data.temperature.iter().zip(data.gap))
     .map(|(seed, (&t, &y))| (t, y, seed))
     .filter(|(t, y, _)| t.is_finite() && y.is_finite())
     .collect();
@@ -158,12 +151,12 @@ pub fn fit_gap_bootstrap(
     let groups: Vec<(f64, Vec<f64>)> = together().map(|group| (group[0].0, deviations(group))).collect();
     let highest = points[points.len() - 1].0;
     let curve = eq1(groups.iter().map(|(t, _)| *t).collect());
-    let free = if fit.c.is_finite() { 3.0 } else { 2.0 };
+    let free = if fitted[2].is_finite() { 3.0 } else { 2.0 };
     let n = groups.len() as f64;
     let enlarged = (n / (n - free).max(1.0)).sqrt();
     // How far single runs are off the curve.
     let single = groups.iter().zip(&means).filter(|((_, values), _)| values.len() == 1);
-    let single: Vec<f64> = single.map(|((t, _), mean)| mean - fit.predict(*t)).collect();
+    let single: Vec<f64> = single.map(|((t, _), mean)| mean - predict(fitted, *t)).collect();
     let variance = enlarged.powi(2) * mean(&single.iter().map(|off| off * off).collect::<Vec<_>>());
     let variances: Vec<(f64, Free)> = groups
         .iter()
@@ -177,10 +170,11 @@ pub fn fit_gap_bootstrap(
         .collect();
     let rounding = 8.0 * f64::EPSILON * points.iter().fold(0.0, |most: f64, (_, y, _)| most.max(y.abs()));
     // Single runs that lie on the curve are no such runs.
-    let several = fit.r2.is_nan() || groups.iter().any(|(_, values)| values.len() > 1);
+    let constant = is_constant(&points.iter().map(|(_, y, _)| *y).collect::<Vec<_>>());
+    let several = constant || groups.iter().any(|(_, values)| values.len() > 1);
     if several && variances.iter().all(|(variance, _)| *variance <= rounding * rounding) {
         // Drawn again it would be the same again: intervals of no width, which nothing supports.
-        return Ok(GapFit { spreadless: true, ..fit });
+        return Ok(None);
     }
     let draw = |index: usize| -> Result<[f64; 3]> {
         interrupt::check()?;
@@ -189,18 +183,17 @@ pub fn fit_gap_bootstrap(
             .iter()
             .zip(&means)
             .map(|((t, values), &mean)| match values[..] {
-                [_] => fit.predict(*t) + enlarged * single[rng.below(single.len() as u32) as usize],
+                [_] => predict(fitted, *t) + enlarged * single[rng.below(single.len() as u32) as usize],
                 _ => mean + drawn_mean(values, 0.0, &mut rng),
             })
             .collect();
         Ok(parameters(curve.fit(&values, &weights), highest))
     };
     let draws = (0..draws).map(draw).collect::<Result<_>>()?;
-    let center = [fit.a, fit.b, 1.0 / fit.c];
+    let center = [fitted[0], fitted[1], 1.0 / fitted[2]];
     let t: Vec<f64> = groups.iter().map(|(t, _)| *t).collect();
     let moves = moves(center, &t, &weights);
-    fit.bootstrap = Some(std::sync::Arc::new(Bootstrap { draws, center, moves, variances }));
-    Ok(fit)
+    Ok(Some(Bootstrap { draws, center, moves, variances }))
 }
 
 /// How far the mean of each seed's runs is off the mean of those means.
@@ -219,6 +212,7 @@ fn deviations(group: &[(f64, f64, usize)]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fit::fit_gap_bootstrap;
     use super::*;
 
     const TRUTH: [f64; 3] = [1e-5, 0.05, 8e-3];
@@ -235,7 +229,8 @@ mod tests {
             .unzip()
     }
 
-    /// 95 % intervals hold the truth in 90 to 98 % of data sets, whether there are several runs at a temperature or one.
+    /// 95 % intervals hold the truth in 90 to 98 % of data sets, whether there are several runs at
+    /// a temperature or one.
     #[test]
     fn intervals_hold_the_truth_at_the_stated_rate() {
         const SETS: usize = 300;
@@ -257,7 +252,8 @@ mod tests {
         }
     }
 
-    /// Three settings at each temperature that share four seeds, which do as much as all else: as if there were fewer runs.
+    /// Three settings at each temperature that share four seeds, which do as much as all else: as
+    /// if there were fewer runs.
     #[test]
     fn runs_of_one_seed_are_drawn_together() {
         const SETS: usize = 300;
@@ -315,13 +311,5 @@ mod tests {
             assert!(said.contains("the gap does not vary: R² is not defined"), "{said}");
             assert!(!said.contains("95 %") && !said.contains("NaN") && !said.contains('±'), "{said}");
         }
-    }
-
-    #[test]
-    fn quantiles_lie_between_neighbours() {
-        assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.5), 2.0);
-        assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.75), 3.0);
-        assert_eq!(quantile(&[1.0, f64::INFINITY, f64::INFINITY], 0.9), f64::INFINITY);
-        assert!(quantile(&[], 0.5).is_nan());
     }
 }

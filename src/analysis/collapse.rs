@@ -1,16 +1,20 @@
-//! Do runs of different learning rate and batch size lie together where their temperatures are equal?
+//! Do runs of different learning rate and batch size lie together where their temperatures are
+//! equal?
 //!
-//! At each temperature that several settings (lr, batch) share, the settings' means are compared with the spread of
-//! their runs: a nested analysis of variance with F = [SS between settings / Σ(k − 1)] / [SS within / its degrees of freedom],
-//! summed over temperatures, k settings at each (Scheffé 1959, The Analysis of Variance, chapters 4 and 5). Where settings share their
-//! seeds, runs of one seed share their split and vary together; then seeds are blocks: each run counts by its distance from
-//! its seed's mean at its temperature. Sums of squares are those of the linear model, so groups may have any sizes.
+//! At each temperature that several settings (lr, batch) share, the settings' means are compared
+//! with the spread of their runs: a nested analysis of variance with F = [SS between settings / Σ(k
+//! − 1)] / [SS within / its degrees of freedom], summed over temperatures, k settings at each
+//! (Scheffé 1959, The Analysis of Variance, chapters 4 and 5). Where settings share their seeds,
+//! runs of one seed share their split and vary together; then seeds are blocks: each run counts by
+//! its distance from its seed's mean at its temperature. Sums of squares are those of the linear
+//! model, so groups may have any sizes.
 //!
-//! The effect is the root mean square, over the runs, of the distance of a setting's true mean from its temperature's, in units of the
-//! standard deviation that the test knows: of runs that differ in seeds alone or, where seeds are blocks, of runs about what their seed
-//! does to all settings. Its 95 % interval comes from the noncentral F distribution
-//! (Steiger 2004). An effect of 1 is as much as chance does to a run. Other parameters (width, optimizer, …) must be equal for two settings
-//! to be compared.
+//! The effect is the root mean square, over the runs, of the distance of a setting's true mean from
+//! its temperature's, in units of the standard deviation that the test knows: of runs that differ
+//! in seeds alone or, where seeds are blocks, of runs about what their seed does to all settings.
+//! Its 95 % interval comes from the noncentral F distribution (Steiger 2004). An effect of 1 is as
+//! much as chance does to a run. Other parameters (width, optimizer, …) must be equal for two
+//! settings to be compared.
 
 use std::collections::BTreeMap;
 
@@ -18,8 +22,9 @@ use nalgebra::{DMatrix, DVector};
 use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 
 use super::function::{METRIC, TableFunction, table_of};
-use super::groups::{Point, Verdict, by_temperature, numbered, one_row_per_run, points};
+use super::groups::{Point, by_temperature, numbered, one_row_per_run, points};
 use super::noncentral::noncentrality;
+use super::prediction::Verdict;
 use crate::error::{Error, Result};
 use crate::table::{Cell, Table};
 
@@ -79,13 +84,15 @@ pub struct Collapse {
     pub f: f64,
     /// The probability of so large an F if settings do not matter.
     pub p: f64,
-    /// The spread of settings in units of a run's standard deviation (about its seed's mean, where seeds are shared).
+    /// The spread of settings in units of a run's standard deviation (about its seed's mean, where
+    /// seeds are shared).
     pub effect: f64,
     /// The lower end of its 95 % interval.
     pub effect_low: f64,
     /// The upper end of its 95 % interval.
     pub effect_high: f64,
-    /// Holds: the interval is below 1, settings differ by less than runs do by chance. Fails: it is above 1. Undecided: neither.
+    /// Holds: the interval is below 1, settings differ by less than runs do by chance. Fails: it is
+    /// above 1. Undecided: neither.
     pub verdict: Verdict,
 }
 
@@ -123,7 +130,8 @@ fn analyse(values: &[f64], settings: &[usize], blocks: &[usize]) -> Squares {
     let columns: Vec<DVector<f64>> =
         (0..k).map(|setting| centred(&|row| f64::from(u8::from(settings[row] == setting)))).collect();
     let design = DMatrix::from_columns(&columns);
-    // The part of y that the settings explain, along the directions in which the design has any length.
+    // The part of y that the settings explain, along the directions in which the design has any
+    // length.
     let eigen = (design.transpose() * &design).symmetric_eigen();
     let projected = eigen.eigenvectors.transpose() * design.transpose() * &y;
     let directions = eigen.eigenvalues.iter().zip(projected.iter()).filter(|(value, _)| **value > 1e-9);
@@ -138,8 +146,8 @@ fn analyse(values: &[f64], settings: &[usize], blocks: &[usize]) -> Squares {
     }
 }
 
-/// Compares settings of equal temperature in a column of a steady-state table.
-pub fn collapse(steady: &Table, metric: &str) -> Result<Collapse> {
+/// The runs at each temperature that several settings share.
+fn comparable(steady: &Table, metric: &str) -> Result<Vec<Vec<Point>>> {
     one_row_per_run("collapse", steady)?;
     let mut kinds: BTreeMap<String, Vec<Point>> = BTreeMap::new();
     for point in points(steady, metric)? {
@@ -161,6 +169,12 @@ pub fn collapse(steady: &Table, metric: &str) -> Result<Collapse> {
             )));
         }
     }
+    Ok(shared)
+}
+
+/// Compares settings of equal temperature in a column of a steady-state table.
+pub fn collapse(steady: &Table, metric: &str) -> Result<Collapse> {
+    let shared = comparable(steady, metric)?;
     let total = |blocked: bool| {
         shared.iter().fold(Squares { connected: true, ..Squares::default() }, |sum, group| {
             let values: Vec<f64> = group.iter().map(|point| point.value).collect();
@@ -240,10 +254,11 @@ mod tests {
 
     /// How the data are made.
     #[derive(Clone, Copy, Default)]
-    struct Design {
+    struct SettingsDesign {
         /// The standard deviation of the settings' shifts, in units of the runs'.
         shift: f64,
-        /// The standard deviation of what a seed does to all settings of its temperature, in units of what else varies.
+        /// The standard deviation of what a seed does to all settings of its temperature, in units
+        /// of what else varies.
         common: f64,
         /// Whether settings have their own seeds.
         own_seeds: bool,
@@ -251,8 +266,9 @@ mod tests {
         ragged: bool,
     }
 
-    /// Three temperatures of two or three settings each, with three to five seeds, and one of one setting; and the true effect.
-    fn table(draw: i64, design: Design) -> (Table, f64) {
+    /// Three temperatures of two or three settings each, with three to five seeds, and one of one
+    /// setting; and the true effect.
+    fn table(draw: i64, design: SettingsDesign) -> (Table, f64) {
         let mut rng = Rng::new(draw, Stream::Synthetic, 0);
         let names = ["temperature", "lr", "batch", "seed_split", "seed_init", "seed_order", "gap"];
         let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
@@ -280,13 +296,13 @@ mod tests {
         }
         let shared: Vec<&Vec<f64>> =
             shifts.values().filter(|own| own.iter().any(|shift| *shift != own[0])).collect();
-        let squares: f64 = shared.iter().map(|own| super::super::groups::squares(own)).sum();
+        let squares: f64 = shared.iter().map(|own| super::super::statistics::squares(own)).sum();
         let runs: usize = shared.iter().map(|own| own.len()).sum();
         (Table::from_cells(&names.map(str::to_owned), &columns).unwrap(), (squares / runs as f64).sqrt() / SD)
     }
 
     /// What is found in 500 draws, each with the true effect.
-    fn found(design: Design) -> Vec<(Collapse, f64)> {
+    fn found(design: SettingsDesign) -> Vec<(Collapse, f64)> {
         let test = |draw: i64| {
             let (table, truth) = table(draw, design);
             (collapse(&table, "gap").unwrap(), truth)
@@ -305,16 +321,16 @@ mod tests {
 
     #[test]
     fn settings_that_lie_together_are_told_from_others_at_the_stated_rates() {
-        let (one, _) = table(1, Design::default());
+        let (one, _) = table(1, SettingsDesign::default());
         let one = collapse(&one, "gap").unwrap();
         assert_eq!((one.temperatures, one.settings, one.runs, one.paired), (3, 7, 35, true));
         let designs = [
-            Design::default(),
-            Design { own_seeds: true, ..Design::default() },
-            Design { ragged: true, ..Design::default() },
+            SettingsDesign::default(),
+            SettingsDesign { own_seeds: true, ..SettingsDesign::default() },
+            SettingsDesign { ragged: true, ..SettingsDesign::default() },
             // Seeds that do much: without blocks, nothing would ever be found.
-            Design { common: 3.0, ..Design::default() },
-            Design { common: 3.0, ragged: true, ..Design::default() },
+            SettingsDesign { common: 3.0, ..SettingsDesign::default() },
+            SettingsDesign { common: 3.0, ragged: true, ..SettingsDesign::default() },
         ];
         for design in designs {
             let together = found(design);
@@ -322,11 +338,11 @@ mod tests {
             assert!(share(&together, |found, _| found.verdict == Verdict::Fails) < 0.05);
             assert!(share(&together, |found, _| found.verdict == Verdict::Holds) > 0.8);
             // The interval holds the true effect in 95 % of draws.
-            let shifted = found(Design { shift: 2.0, ..design });
+            let shifted = found(SettingsDesign { shift: 2.0, ..design });
             let held =
                 share(&shifted, |found, truth| found.effect_low <= truth && truth <= found.effect_high);
             assert!((0.91..0.985).contains(&held), "{held}");
-            let far = found(Design { shift: 20.0, ..design });
+            let far = found(SettingsDesign { shift: 20.0, ..design });
             assert!(share(&far, |found, _| found.verdict == Verdict::Fails) > 0.9);
             assert!(share(&far, |found, _| found.verdict == Verdict::Holds) < 0.03);
         }
@@ -334,8 +350,9 @@ mod tests {
 
     #[test]
     fn sums_of_squares_are_those_of_the_linear_model() {
-        // Two settings, blocks 0, 1, 2; one cell is missing. By hand: the blocks with both give differences 2 and 4,
-        // so the settings' estimate is 3, SS between = 2 · 3² / 2 and SS within = (1² + 1²) / 2.
+        // Two settings, blocks 0, 1, 2; one cell is missing. By hand: the blocks with both give
+        // differences 2 and 4, so the settings' estimate is 3, SS between = 2 · 3² / 2 and SS
+        // within = (1² + 1²) / 2.
         let found = analyse(&[1.0, 3.0, 5.0, 9.0, 7.0], &[0, 1, 0, 1, 0], &[0, 0, 1, 1, 2]);
         assert!((found.between - 9.0).abs() < 1e-12 && (found.within - 1.0).abs() < 1e-12);
         assert_eq!((found.between_free, found.within_free, found.connected), (1, 1, true));
@@ -369,14 +386,14 @@ mod tests {
 
     #[test]
     fn settings_without_seeds_or_shared_temperatures_are_refused() {
-        let lonely = table(1, Design::default()).0.filter("batch = 32").unwrap();
+        let lonely = table(1, SettingsDesign::default()).0.filter("batch = 32").unwrap();
         assert!(collapse(&lonely, "gap").unwrap_err().to_string().contains("several seeds"));
     }
 
     /// An F of 0/0 once made it fail, with an effect of at least infinity.
     #[test]
     fn without_a_spread_by_chance_there_is_no_verdict() {
-        let (runs, _) = table(1, Design::default());
+        let (runs, _) = table(1, SettingsDesign::default());
         // All the same; nearly the same; as the setting says, for every seed.
         for gap in ["0.1", "0.1 + seed_split * 0.1 - seed_split * 0.1", "lr"] {
             let same = runs.derive("gap", gap).unwrap();
@@ -389,8 +406,9 @@ mod tests {
     #[test]
     fn other_parameters_are_held() {
         let narrow =
-            table(1, Design::default()).0.filter("batch = 32").unwrap().derive("width", "4").unwrap();
-        let wide = table(1, Design::default()).0.filter("batch = 16").unwrap().derive("width", "8").unwrap();
+            table(1, SettingsDesign::default()).0.filter("batch = 32").unwrap().derive("width", "4").unwrap();
+        let wide =
+            table(1, SettingsDesign::default()).0.filter("batch = 16").unwrap().derive("width", "8").unwrap();
         let both =
             Table::concat(&narrow.batch().schema(), vec![narrow.batch().clone(), wide.batch().clone()])
                 .unwrap();

@@ -6,6 +6,7 @@ use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt, TerminationRe
 use nalgebra::storage::Owned;
 use nalgebra::{DMatrix, DVector, Dyn};
 
+use super::statistics::is_constant;
 use crate::error::{Error, Result};
 use crate::options::{DefaultValue, Kind, Opt};
 
@@ -20,7 +21,8 @@ pub const CURVE_OPTIONS: &[Opt] = &[Opt::new(
 /// Parameters of a formula at most: the normal equations of more cannot be interrupted.
 const MOST_FITTED: usize = 100;
 
-/// Fitted parameters with their standard errors, from s² (JᵀJ)⁻¹ with s² = SSR / (n − p), as SciPy's `curve_fit`.
+/// Fitted parameters with their standard errors, from s² (JᵀJ)⁻¹ with s² = SSR / (n − p), as
+/// SciPy's `curve_fit`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CurveFit {
     /// The parameters.
@@ -49,14 +51,6 @@ impl CurveFit {
         }
         (!said.is_empty()).then(|| said.join("; "))
     }
-}
-
-/// Whether values do not vary, but for rounding: then no share of their variance can be explained.
-pub(super) fn is_constant(values: &[f64]) -> bool {
-    let (low, high) = values
-        .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)));
-    high - low <= 8.0 * f64::EPSILON * low.abs().max(high.abs())
 }
 
 /// A formula: x and parameters to y.
@@ -240,8 +234,9 @@ pub(super) fn standard_errors(jacobian: &DMatrix<f64>, ssr: f64, accuracy: f64) 
     (0..free).map(error).collect()
 }
 
-/// Fits `formula` to points, from the parameters `start`. `sigma` are the points' errors up to a common factor, where they are not
-/// equal: a point weighs 1/σ² (SciPy's `sigma`, with `absolute_sigma` false).
+/// Fits `formula` to points, from the parameters `start`. `sigma` are the points' errors up to a
+/// common factor, where they are not equal: a point weighs 1/σ² (SciPy's `sigma`, with
+/// `absolute_sigma` false).
 pub fn curve_fit(
     formula: &mut Formula,
     x: &[f64],

@@ -1,18 +1,21 @@
 //! Has a loss stopped moving? The drift of a metric over its last epochs.
 //!
-//! The paper assesses convergence "by checking that the train loss and accuracy, and the test loss and accuracy, do not change
-//! significantly over a few tens of epochs" (Appendix E), which is necessary for a steady state and not sufficient. Here the change is that
-//! of a robust line through the epochs, with the median of all slopes between two epochs (Theil 1950, Sen 1968), relative to the
-//! median. It is significant where it is unlikely by chance (Student's t), given that neighbouring epochs are alike: the
-//! residuals about the line are taken to be an autoregression of first order, x(e + 1) = φ x(e) + noise, whose φ comes from
-//! their correlation, corrected for its bias (Kendall 1954, Marriott and Pope 1954), and whose spread is that of the residuals, outliers
-//! drawn in to three standard deviations. The variance of the slope and its degrees of freedom then are exact for the
-//! least-squares line (Satterthwaite 1946 for the latter), to which Sen's is close.
+//! The paper assesses convergence "by checking that the train loss and accuracy, and the test loss
+//! and accuracy, do not change significantly over a few tens of epochs" (Appendix E), which is
+//! necessary for a steady state and not sufficient. Here the change is that of a robust line
+//! through the epochs, with the median of all slopes between two epochs (Theil 1950, Sen 1968),
+//! relative to the median. It is significant where it is unlikely by chance (Student's t), given
+//! that neighbouring epochs are alike: the residuals about the line are taken to be an
+//! autoregression of first order, x(e + 1) = φ x(e) + noise, whose φ comes from their correlation,
+//! corrected for its bias (Kendall 1954, Marriott and Pope 1954), and whose spread is that of the
+//! residuals, outliers drawn in to three standard deviations. The variance of the slope and its
+//! degrees of freedom then are exact for the least-squares line (Satterthwaite 1946 for the
+//! latter), to which Sen's is close.
 
 use nalgebra::{DMatrix, DVector};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::steady::median;
+use super::statistics::median;
 
 /// Correlation from one epoch to the next is not taken to be larger: a bend would pass for noise.
 const LARGEST_CORRELATION: f64 = 0.9;
@@ -26,8 +29,8 @@ const FEWEST: usize = 8;
 pub(super) struct Drift {
     /// The change over the window, relative to the median: 0.05 is a rise by 5 %.
     pub(super) change: f64,
-    /// The probability of so large a change, or a larger, of a metric that only fluctuates; NaN where there are too few
-    /// epochs to say.
+    /// The probability of so large a change, or a larger, of a metric that only fluctuates; NaN
+    /// where there are too few epochs to say.
     pub(super) p: f64,
 }
 
@@ -53,7 +56,8 @@ impl Drift {
 
     /// Whether it moves by more than `tolerance`, and not by chance at this level.
     pub(super) fn moves(&self, tolerance: f64, level: f64) -> bool {
-        // Not a number: too few epochs, where only the size can tell, or no change at all that can be known.
+        // Not a number: too few epochs, where only the size can tell, or no change at all that can
+        // be known.
         !(self.change.abs() <= tolerance || self.p >= level)
     }
 }
@@ -81,7 +85,8 @@ fn by_chance(epochs: &[f64], values: &[f64], slope: f64) -> f64 {
     let n = n as f64;
     let phi = ((n * neighbours / squares + 2.0) / (n - 4.0)).clamp(0.0, LARGEST_CORRELATION);
 
-    // The noise's correlations R, the line's projection M = 1 − X (XᵀX)⁻¹ Xᵀ, and its slope as weights of the values.
+    // The noise's correlations R, the line's projection M = 1 − X (XᵀX)⁻¹ Xᵀ, and its slope as
+    // weights of the values.
     let n = values.len();
     let correlation = DMatrix::from_fn(n, n, |a, b| phi.powf((epochs[a] - epochs[b]).abs()));
     let centre = epochs.iter().sum::<f64>() / n as f64;
@@ -123,8 +128,8 @@ pub(super) mod tests {
         (1..=n).map(|epoch| epoch as f64).collect()
     }
 
-    /// Noise is seldom called a drift, whatever its correlation: 5 % of white noise, somewhat more where the correlation must be
-    /// estimated from few epochs.
+    /// Noise is seldom called a drift, whatever its correlation: 5 % of white noise, somewhat more
+    /// where the correlation must be estimated from few epochs.
     #[test]
     fn noise_is_no_drift_at_the_stated_rate() {
         const RUNS: usize = 500;

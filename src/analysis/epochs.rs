@@ -1,4 +1,5 @@
-//! How long to train so that runs of different temperature are comparable (Appendix E of the paper).
+//! How long to train so that runs of different temperature are comparable (Appendix E of the
+//! paper).
 
 use crate::error::{Error, Result};
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use nalgebra::DMatrix;
 
-use super::bootstrap::Bootstrap;
-use super::curve::{is_constant, standard_errors};
-use super::groups::same;
-use super::variable_projection::{Curve, Family, Mean, Separable, geometric};
+use super::bootstrap::{Bootstrap, SeededGaps, draw_again};
+use super::curve::standard_errors;
+use super::eq1::{derivatives, eq1, means, parameters, predict, usable};
+use super::statistics::is_constant;
 use crate::error::{Error, Result};
 
 /// The fitted parameters of Eq. 1 with their standard errors.
@@ -44,7 +44,8 @@ pub(crate) const SPREADLESS: &str =
     "runs that differ in seeds alone have the same gap, so that nothing says how certain the fit is";
 
 impl GapFit {
-    /// What the data do not show of Eq. 1, if anything: a parameter is at the end of its range then.
+    /// What the data do not show of Eq. 1, if anything: a parameter is at the end of its range
+    /// then.
     pub fn remark(&self) -> Option<&'static str> {
         if self.r2.is_nan() {
             return Some("the gap does not vary: R² is not defined, and there are no errors");
@@ -65,77 +66,6 @@ impl GapFit {
     pub fn predict(&self, temperature: f64) -> f64 {
         predict([self.a, self.b, self.c], temperature)
     }
-}
-
-/// Eq. 1.
-pub(super) fn predict([a, b, c]: [f64; 3], t: f64) -> f64 {
-    (a / t + b) * (-t / c).exp()
-}
-
-/// Derivatives of Eq. 1 by a, b, c.
-fn derivatives([a, b, c]: [f64; 3], t: f64) -> [f64; 3] {
-    let decay = (-t / c).exp();
-    [decay / t, decay, (a / t + b) * decay * t / (c * c)]
-}
-
-/// Eq. 1 with the shape 1/c, which is 0 where there is no decay.
-pub(super) struct Eq1;
-
-impl Family for Eq1 {
-    fn basis(&self, t: f64, shape: f64) -> [f64; 2] {
-        let decay = (-t * shape).exp();
-        [decay / t, decay]
-    }
-
-    fn by_shape(&self, t: f64, shape: f64, [a, b]: [f64; 2]) -> f64 {
-        -t * (a / t + b) * (-t * shape).exp()
-    }
-}
-
-/// A c of more than this many times the highest temperature says nothing (e^(−T/c) is 1 to 1e-6) and counts as infinite.
-const INFINITE: f64 = 1e6;
-/// No c below the lowest temperature over this is looked for: there e^(−T/c) is 5e-5 already.
-const STEEPEST: f64 = 10.0;
-/// Values of 1/c that are looked at before they are refined, about ten a decade.
-const GRID: usize = 80;
-
-/// Eq. 1 on these temperatures, ascending.
-pub(super) fn eq1(t: Vec<f64>) -> Separable<'static, Eq1> {
-    let mut grid = vec![0.0];
-    if let [lowest, .., highest] = t[..] {
-        grid.extend(geometric(1.0 / (INFINITE * highest), STEEPEST / lowest, GRID));
-    }
-    Separable::new(&Eq1, t, grid)
-}
-
-/// a, b and c of a curve.
-pub(super) fn parameters(curve: Curve, highest: f64) -> [f64; 3] {
-    let [a, b] = curve.coefficients;
-    let c = 1.0 / curve.shape;
-    [a, b, if c > INFINITE * highest { f64::INFINITY } else { c }]
-}
-
-/// The points that can be fitted: finite ones, at temperatures above 0.
-pub(super) fn usable(temperature: &[f64], gap: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
-    let (t, y): (Vec<f64>, Vec<f64>) =
-        temperature.iter().zip(gap).filter(|(t, y)| t.is_finite() && y.is_finite()).unzip();
-    if let Some(cold) = t.iter().find(|&&t| t <= 0.0) {
-        return Err(Error::invalid(format!("fit_gap: a temperature is {cold}, expected numbers above 0")));
-    }
-    Ok((t, y))
-}
-
-/// The mean at each temperature, ascending.
-pub(super) fn means(t: &[f64], y: &[f64]) -> Vec<Mean> {
-    let mut points: Vec<(f64, f64)> = t.iter().copied().zip(y.iter().copied()).collect();
-    points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    points
-        .chunk_by(|a, b| same(a.0, b.0))
-        .map(|group| {
-            let weight = group.len() as f64;
-            Mean { t: group[0].0, value: group.iter().map(|(_, y)| y).sum::<f64>() / weight, weight }
-        })
-        .collect()
 }
 
 /// Temperatures of a fit: both parts of the curve are kept at each of them for every c of the grid.
@@ -161,6 +91,29 @@ pub fn fit_gap(temperature: &[f64], gap: &[f64]) -> Result<GapFit> {
     let (values, weights): (Vec<f64>, Vec<f64>) = means.iter().map(|mean| (mean.value, mean.weight)).unzip();
     let curve = eq1(means.iter().map(|mean| mean.t).collect()).fit(&values, &weights);
     Ok(summary(&t, &y, parameters(curve, means[means.len() - 1].t)))
+}
+
+/// Fits Eq. 1, and again to `draws` bootstrap samples, which `seed` decides. Runs with the same
+/// text in `seeds` are drawn together; without it each is drawn alone. Where runs do not differ by
+/// chance there are no samples.
+pub fn fit_gap_bootstrap(
+    temperature: &[f64],
+    gap: &[f64],
+    seeds: Option<&[String]>,
+    draws: usize,
+    seed: i64,
+) -> Result<GapFit> {
+    if draws < 100 {
+        return Err(Error::invalid(format!(
+            "fit_gap: bootstrap is {draws}, expected at least 100 draws for a 95 % interval, better 1000"
+        )));
+    }
+    let fit = fit_gap(temperature, gap)?;
+    let data = SeededGaps { temperature, gap, seeds };
+    Ok(match draw_again(data, [fit.a, fit.b, fit.c], draws, seed)? {
+        Some(bootstrap) => GapFit { bootstrap: Some(Arc::new(bootstrap)), ..fit },
+        None => GapFit { spreadless: true, ..fit },
+    })
 }
 
 /// Standard errors from s² (JᵀJ)⁻¹ with s² = SSR / (n − p), as SciPy's `curve_fit` gives them.
@@ -239,6 +192,8 @@ impl std::fmt::Display for GapFit {
 
 #[cfg(test)]
 mod tests {
+    use super::super::eq1::Eq1;
+    use super::super::variable_projection::{Family, ShapedCurve};
     use super::*;
 
     #[derive(serde::Deserialize)]
@@ -314,7 +269,7 @@ mod tests {
         }
         // The derivative by the shape 1/c, where c may be infinite.
         for shape in [0.0, 200.0] {
-            let by = |shape: f64| Curve { coefficients: [2e-5, 0.08], shape }.at(&Eq1, 1e-3);
+            let by = |shape: f64| ShapedCurve { coefficients: [2e-5, 0.08], shape }.at(&Eq1, 1e-3);
             let numeric = (by(shape + 1e-3) - by(shape - 1e-3)) / 2e-3;
             assert!((numeric / Eq1.by_shape(1e-3, shape, [2e-5, 0.08]) - 1.0).abs() < 1e-7);
         }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::bootstrap::{MOST_DRAWS, fit_gap_bootstrap};
-use super::fit::{GapFit, fit_gap};
+use super::bootstrap::MOST_DRAWS;
+use super::fit::{GapFit, fit_gap, fit_gap_bootstrap};
 use super::function::{Estimates, TableFunction};
 use super::groups::{SEEDS, keys, one_row_per_run};
 use crate::error::{Error, Result};
@@ -154,7 +154,8 @@ fn fit(x: &[f64], y: &[f64], seeds: Option<&[String]>, options: &FitOptions) -> 
     }
 }
 
-/// Fits Eq. 1 to the rows of each value of the column `by`, ascending, and to all of them. A group that cannot be fitted says why.
+/// Fits Eq. 1 to the rows of each value of the column `by`, ascending, and to all of them. A group
+/// that cannot be fitted says why.
 pub fn fit_by(table: &Table, by: &str, options: &FitOptions) -> Result<Vec<GroupFit>> {
     one_row_per_run("fit_gap", table)?;
     let (x, y) = (table.floats(&options.x)?, table.floats(&options.y)?);

@@ -5,6 +5,7 @@ use std::hash::Hash;
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
+use super::statistics::{mean, squares};
 use crate::error::{Error, Result};
 use crate::sweep::rows::parameter_names;
 use crate::table::Table;
@@ -29,7 +30,8 @@ const SETTING: [&str; 4] = ["lr", "batch", "temperature", "epochs"];
 /// Names, not parameters.
 const NAMES: [&str; 3] = ["run_id", "sweep", "seed"];
 
-/// The parameters of a table that make runs of another kind: all but seeds, names, lr, batch, temperature and epochs.
+/// The parameters of a table that make runs of another kind: all but seeds, names, lr, batch,
+/// temperature and epochs.
 fn kinds(table: &Table) -> Vec<&'static str> {
     let columns = table.columns();
     parameter_names()
@@ -115,7 +117,8 @@ pub(super) fn one_row_per_run(call: &str, table: &Table) -> Result<()> {
     Ok(())
 }
 
-/// An error that names a parameter, other than lr, batch, epochs and seeds, that has several values.
+/// An error that names a parameter, other than lr, batch, epochs and seeds, that has several
+/// values.
 pub(super) fn one_kind(call: &str, table: &Table) -> Result<()> {
     one_row_per_run(call, table)?;
     for name in kinds(table) {
@@ -170,9 +173,10 @@ pub(super) fn numbered<T: Eq + Hash>(items: impl Iterator<Item = T>) -> (Vec<usi
 
 /// What was found at each temperature, a value per seed.
 ///
-/// Runs of one seed share their split and initial weights, and of several settings (lr, batch) at one temperature they are
-/// no replicas of each other: the mean over the settings is one value, and seeds are what is independent. How far they spread is a matter of each
-/// temperature: hot runs jump, cold ones hardly differ.
+/// Runs of one seed share their split and initial weights, and of several settings (lr, batch) at
+/// one temperature they are no replicas of each other: the mean over the settings is one value, and
+/// seeds are what is independent. How far they spread is a matter of each temperature: hot runs
+/// jump, cold ones hardly differ.
 pub(super) struct Levels {
     /// The temperatures, ascending.
     pub(super) t: Vec<f64>,
@@ -250,8 +254,9 @@ impl Levels {
         (free > 0.0).then(|| (squares(values) / free / n, free))
     }
 
-    /// The probability of so large a mean at `high` above the one at `low`, or a larger, if the two are the same: Welch's
-    /// t (1947), each temperature with its own spread. None where one of them has no spread to judge by.
+    /// The probability of so large a mean at `high` above the one at `low`, or a larger, if the two
+    /// are the same: Welch's t (1947), each temperature with its own spread. None where one of them
+    /// has no spread to judge by.
     ///
     /// Seeds that both share make the difference more certain than that says.
     pub(super) fn above(&self, high: usize, low: usize) -> Option<f64> {
@@ -266,38 +271,6 @@ impl Levels {
         }
         let free = variance * variance / (one * one / one_free + other * other / other_free);
         Some(StudentsT::new(0.0, 1.0, free).ok()?.sf(difference / variance.sqrt()))
-    }
-}
-
-pub(super) fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// Sum of squares about the mean.
-pub(super) fn squares(values: &[f64]) -> f64 {
-    let mean = mean(values);
-    values.iter().map(|value| (value - mean).powi(2)).sum()
-}
-
-/// A statement's status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The data support it.
-    Holds,
-    /// The data contradict it.
-    Fails,
-    /// The data do neither.
-    Undecided,
-}
-
-impl Verdict {
-    /// The name in tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Holds => "holds",
-            Self::Fails => "fails",
-            Self::Undecided => "undecided",
-        }
     }
 }
 

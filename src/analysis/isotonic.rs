@@ -2,7 +2,8 @@
 
 use super::variable_projection::Mean;
 
-/// The rising sequence nearest to means, with how many levels it has: neighbours that fall are pooled (Ayer et al. 1955).
+/// The rising sequence nearest to means, with how many levels it has: neighbours that fall are
+/// pooled (Ayer et al. 1955).
 pub(super) fn rising(means: &[Mean]) -> (Vec<f64>, usize) {
     let mut pools: Vec<(f64, f64, usize)> = Vec::new();
     for &Mean { value, weight, .. } in means {

@@ -1,18 +1,21 @@
 //! Kendall's rank correlation: does one quantity rise with another, whatever the curve?
 //!
-//! Of several blocks (the runs of a seed) the pairs within each count, and what they say is added up: so what a block has in common does
-//! not matter (Hirsch, Slack and Smith 1982, for the months of years).
+//! Of several blocks (the runs of a seed) the pairs within each count, and what they say is added
+//! up: so what a block has in common does not matter (Hirsch, Slack and Smith 1982, for the months
+//! of years).
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
-/// The rank correlation tau-b of two columns and what it is worth (Kendall 1970, Rank Correlation Methods).
+/// The rank correlation tau-b of two columns and what it is worth (Kendall 1970, Rank Correlation
+/// Methods).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Kendall {
     /// From −1 (always falls) over 0 to 1 (always rises); 0 where one of the columns is constant.
     pub(super) tau: f64,
     /// Pairs that rise less pairs that fall.
     s: f64,
-    /// The variance of that if the columns have nothing to do with each other, with ties in both of them.
+    /// The variance of that if the columns have nothing to do with each other, with ties in both of
+    /// them.
     variance: f64,
     /// The most that s could be.
     most: f64,
@@ -54,8 +57,8 @@ impl Kendall {
         })
     }
 
-    /// The probability of so many rising pairs or more by chance: by a normal with the step of 1 between values of s
-    /// taken into account.
+    /// The probability of so many rising pairs or more by chance: by a normal with the step of 1
+    /// between values of s taken into account.
     pub(super) fn rises(&self) -> f64 {
         self.above(self.s - 1.0)
     }

@@ -1,19 +1,20 @@
 //! Is a curve off the means by more than their spread explains?
 //!
-//! The means of the temperatures are compared with the curve fitted to them, each weighed by one over its variance. How large that sum of squares
-//! is by chance, where every temperature has its own spread and few runs to know it from, comes from the parametric bootstrap
-//! (Krishnamoorthy, Lu and Mathew 2007, for equal means; here for a curve, along its tangent): means and variances are
+//! The means of the temperatures are compared with the curve fitted to them, each weighed by one
+//! over its variance. How large that sum of squares is by chance, where every temperature has its
+//! own spread and few runs to know it from, comes from the parametric bootstrap (Krishnamoorthy, Lu
+//! and Mathew 2007, for equal means; here for a curve, along its tangent): means and variances are
 //! drawn from normal and chi-squared distributions, and weighed and fitted in the same way.
 
 use nalgebra::{DMatrix, DVector};
 
-use super::fit::{Eq1, eq1};
+use super::eq1::{Eq1, eq1};
 use super::groups::Levels;
 use super::variable_projection::Family;
 use crate::rng::{Rng, Stream};
 
-/// The probability of means so far off the nearest curve of Eq. 1 by chance. None where seeds do not differ, or at no more temperatures than
-/// the curve has parameters.
+/// The probability of means so far off the nearest curve of Eq. 1 by chance. None where seeds do
+/// not differ, or at no more temperatures than the curve has parameters.
 pub(super) fn lack_of_fit(levels: &Levels, draws: usize, seed: i64) -> Option<f64> {
     let known: Vec<(usize, f64, f64)> = (0..levels.t.len())
         .filter_map(|level| levels.error(level).map(|(variance, free)| (level, variance, free)))
@@ -82,12 +83,12 @@ pub(super) fn lack_of_fit(levels: &Levels, draws: usize, seed: i64) -> Option<f6
 #[cfg(test)]
 mod tests {
     use super::super::groups::Point;
-    use super::super::predictions::tests::{Design, draw, rate};
+    use super::super::simulated::{SimulatedRuns, draw, rate};
     use super::*;
 
     const SETS: i64 = 300;
 
-    fn rejected(design: Design, value: impl Fn(f64) -> f64) -> f64 {
+    fn rejected(design: SimulatedRuns, value: impl Fn(f64) -> f64) -> f64 {
         let rejects = |seed: i64| {
             lack_of_fit(&Levels::new(&draw(seed, design, &value)), 300, 1).is_some_and(|p| p < 0.05)
         };
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_true_curve_is_rejected_at_the_stated_rate_however_runs_spread() {
-        for design in Design::all(0.005) {
+        for design in SimulatedRuns::all(0.005) {
             let found = rejected(design, eq1);
             assert!(found < rate(0.05), "{design:?}: {found}");
         }
@@ -108,13 +109,13 @@ mod tests {
 
     #[test]
     fn another_curve_is_rejected() {
-        let found = rejected(Design::even(0.003), |t| if t < 1e-3 { 0.1 } else { 0.02 });
+        let found = rejected(SimulatedRuns::even(0.003), |t| if t < 1e-3 { 0.1 } else { 0.02 });
         assert!(found > 0.95, "{found}");
     }
 
     #[test]
     fn without_temperatures_or_seeds_to_spare_there_is_no_test() {
-        let points = draw(1, Design::even(1e-4), eq1);
+        let points = draw(1, SimulatedRuns::even(1e-4), eq1);
         let test = |is: &dyn Fn(&Point) -> bool| {
             let some: Vec<Point> = points.iter().filter(|point| is(point)).cloned().collect();
             lack_of_fit(&Levels::new(&some), 300, 1)

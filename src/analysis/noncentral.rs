@@ -11,9 +11,10 @@ const LARGE: f64 = 1e4;
 /// Weights of the sum that are left out are below this share of the largest.
 const NEGLIGIBLE: f64 = 1e-16;
 
-/// The probability of a statistic of at most `f`, with `d1` and `d2` degrees of freedom and noncentrality λ: the mean of
-/// central distributions over a Poisson number with mean λ/2 (Johnson, Kotz and Balakrishnan 1995, chapter 30); for a large λ a
-/// central F with the same first two moments of its numerator (Patnaik 1949).
+/// The probability of a statistic of at most `f`, with `d1` and `d2` degrees of freedom and
+/// noncentrality λ: the mean of central distributions over a Poisson number with mean λ/2 (Johnson,
+/// Kotz and Balakrishnan 1995, chapter 30); for a large λ a central F with the same first two
+/// moments of its numerator (Patnaik 1949).
 pub(super) fn noncentral_f(f: f64, d1: f64, d2: f64, lambda: f64) -> Result<f64> {
     if lambda > LARGE {
         let own = (d1 + lambda).powi(2) / (d1 + 2.0 * lambda);
@@ -25,8 +26,8 @@ pub(super) fn noncentral_f(f: f64, d1: f64, d2: f64, lambda: f64) -> Result<f64>
     if x <= 0.0 || x >= 1.0 || mean == 0.0 {
         return Ok(if x >= 1.0 { 1.0 } else { beta_reg(d1 / 2.0, d2 / 2.0, x.max(0.0)) });
     }
-    // Outwards from the largest weight. The neighbours of both factors follow from each other: I(a + 1, b) = I(a, b) − step(a) with
-    // step(a) = xᵃ (1 − x)ᵇ / (a B(a, b)).
+    // Outwards from the largest weight. The neighbours of both factors follow from each other: I(a
+    // + 1, b) = I(a, b) − step(a) with step(a) = xᵃ (1 − x)ᵇ / (a B(a, b)).
     let middle = mean.floor();
     let weight = (middle * mean.ln() - mean - ln_gamma(middle + 1.0)).exp();
     let (a, b) = (d1 / 2.0 + middle, d2 / 2.0);
@@ -53,8 +54,8 @@ pub(super) fn noncentral_f(f: f64, d1: f64, d2: f64, lambda: f64) -> Result<f64>
     Ok(sum)
 }
 
-/// The noncentrality for which `f` is at the quantile `p`; 0 where it is below that quantile of the central distribution already
-/// (an interval for λ by inversion; Steiger 2004).
+/// The noncentrality for which `f` is at the quantile `p`; 0 where it is below that quantile of the
+/// central distribution already (an interval for λ by inversion; Steiger 2004).
 pub(super) fn noncentrality(f: f64, d1: f64, d2: f64, p: f64) -> Result<f64> {
     if !f.is_finite() {
         return Ok(f64::INFINITY);

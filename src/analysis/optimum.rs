@@ -1,17 +1,18 @@
 //! B: there is a best temperature between the lowest and the highest.
 //!
-//! It *holds* where some temperature within the range is better than both ends: each is compared with both by Welch's t
-//! (`groups.rs`), the larger probability of the two counts, and the smallest over all temperatures is multiplied by how
-//! many there are (Bonferroni). It *fails* where one end is better than every temperature within: the largest probability
-//! counts, times two for the two ends. Both are intersection-union tests (Berger 1982), so that each verdict is wrong at most at the
-//! stated level. The interval of the place is the bootstrap's: seeds are drawn again at each temperature and
-//! the best one is noted.
+//! It *holds* where some temperature within the range is better than both ends: each is compared
+//! with both by Welch's t (`groups.rs`), the larger probability of the two counts, and the smallest
+//! over all temperatures is multiplied by how many there are (Bonferroni). It *fails* where one end
+//! is better than every temperature within: the largest probability counts, times two for the two
+//! ends. Both are intersection-union tests (Berger 1982), so that each verdict is wrong at most at
+//! the stated level. The interval of the place is the bootstrap's: seeds are drawn again at each
+//! temperature and the best one is noted.
 
-use super::bootstrap::{TAIL, drawn_mean, interval};
-use super::curve::is_constant;
+use super::bootstrap::{TAIL, drawn_mean};
 use super::format::{chance, short, words};
-use super::groups::{Levels, Verdict, squares};
-use super::predictions::{Prediction, PredictionOptions};
+use super::groups::Levels;
+use super::prediction::{Prediction, PredictionOptions, Verdict};
+use super::statistics::{interval, is_constant, squares};
 use crate::rng::{Rng, Stream};
 
 /// Where `metric` is best, and whether that is within the range.
@@ -33,19 +34,9 @@ pub(super) fn optimum(
     let better = |one: usize, other: usize| {
         if largest { levels.above(one, other) } else { levels.above(other, one) }
     };
+    let undecided = |says: String| Prediction::undecided("B", metric, levels.runs, says);
     if is_constant(&levels.means) {
-        return Prediction {
-            name: "B",
-            metric,
-            verdict: Verdict::Undecided,
-            value: f64::NAN,
-            low: f64::NAN,
-            high: f64::NAN,
-            p: f64::NAN,
-            runs: levels.runs,
-            left_out: 0,
-            says: format!("the {name} is the same at all temperatures"),
-        };
+        return undecided(format!("the {name} is the same at all temperatures"));
     }
     // None where an end, or all temperatures within, have one seed.
     let larger = |a: Option<f64>, b: Option<f64>| Some(a?.max(b?));
@@ -59,23 +50,13 @@ pub(super) fn optimum(
         .reduce(f64::min)
         .map(|p| (2.0 * p).min(1.0));
     let (Some(within), Some(at_end)) = (within, at_end) else {
-        return Prediction {
-            name: "B",
-            metric,
-            verdict: Verdict::Undecided,
-            value: t,
-            low: f64::NAN,
-            high: f64::NAN,
-            p: f64::NAN,
-            runs: levels.runs,
-            left_out: 0,
-            says: format!(
-                "the {name} is {what} at T = {}{}, but with one seed at the ends or at all others there is no spread to judge by; \
-                 add seeds",
-                short(t),
-                if at == 0 || at == last { ", an end of the range" } else { "" },
-            ),
-        };
+        let says = format!(
+            "the {name} is {what} at T = {}{}, but with one seed at the ends or at all others there is no spread to judge by; \
+             add seeds",
+            short(t),
+            if at == 0 || at == last { ", an end of the range" } else { "" },
+        );
+        return Prediction { value: t, ..undecided(says) };
     };
     let verdict = match () {
         () if within < options.level => Verdict::Holds,
@@ -103,18 +84,7 @@ pub(super) fn optimum(
             chance(at_end)
         ),
     };
-    Prediction {
-        name: "B",
-        metric,
-        verdict,
-        value: t,
-        low,
-        high,
-        p: within,
-        runs: levels.runs,
-        left_out: 0,
-        says,
-    }
+    Prediction { verdict, value: t, low, high, p: within, ..undecided(says) }
 }
 
 /// The interval of the best temperature.
@@ -145,18 +115,18 @@ fn place(levels: &Levels, best: impl Fn(&[f64]) -> usize, options: &PredictionOp
 
 #[cfg(test)]
 mod tests {
-    use super::super::predictions::tests::{Design, draw, rate, share};
+    use super::super::simulated::{SimulatedRuns, draw, rate, share};
     use super::*;
 
-    fn verdict(draw: i64, design: Design, value: impl Fn(f64) -> f64, largest: bool) -> Verdict {
-        let points = super::super::predictions::tests::draw(draw, design, value);
+    fn verdict(draw: i64, design: SimulatedRuns, value: impl Fn(f64) -> f64, largest: bool) -> Verdict {
+        let points = super::super::simulated::draw(draw, design, value);
         let options = PredictionOptions { draws: 100, ..PredictionOptions::default() };
         optimum("test_loss", &Levels::new(&points), largest, &options).verdict
     }
 
     #[test]
     fn an_optimum_within_the_range_holds_and_one_at_its_end_fails() {
-        let even = Design::even(0.01);
+        let even = SimulatedRuns::even(0.01);
         let bowl = |t: f64| 0.3 + 0.02 * (t / 1.2e-3).ln().powi(2);
         assert!(share(Verdict::Holds, |seed| verdict(seed, even, bowl, false)) > 0.98);
         let falling = |t: f64| 0.3 - 0.05 * (t / 2e-4).ln();
@@ -165,15 +135,17 @@ mod tests {
         assert!(share(Verdict::Holds, |seed| verdict(seed, even, falling, true)) < 0.01);
     }
 
-    /// Where nothing is better than anything, or the optimum is at an end but barely, a verdict is rare, however runs spread.
+    /// Where nothing is better than anything, or the optimum is at an end but barely, a verdict is
+    /// rare, however runs spread.
     #[test]
     fn verdicts_are_wrong_at_most_at_the_stated_rate() {
         let most = rate(0.05);
-        for design in Design::all(0.01) {
+        for design in SimulatedRuns::all(0.01) {
             let flat = |of: Verdict| share(of, |seed| verdict(seed, design, |_| 0.3, false));
             let (holds, fails) = (flat(Verdict::Holds), flat(Verdict::Fails));
             assert!(holds < most && fails < most, "{design:?}: {holds} {fails}");
-            // The best is at the lowest temperature, and the next is as good: the hardest case for "holds".
+            // The best is at the lowest temperature, and the next is as good: the hardest case for
+            // "holds".
             let barely = |t: f64| if t < 5e-4 { 0.3 } else { 0.4 };
             let held = share(Verdict::Holds, |seed| verdict(seed, design, barely, false));
             assert!(held < most, "{design:?}: {held}");
@@ -189,7 +161,7 @@ mod tests {
         let options = PredictionOptions { draws: 200, ..PredictionOptions::default() };
         let held = (0..200)
             .filter(|&seed| {
-                let levels = Levels::new(&draw(seed, Design::even(0.01), bowl));
+                let levels = Levels::new(&draw(seed, SimulatedRuns::even(0.01), bowl));
                 let found = optimum("test_loss", &levels, false, &options);
                 found.low <= 8e-4 && 8e-4 <= found.high
             })
@@ -199,7 +171,7 @@ mod tests {
 
     #[test]
     fn single_seeds_are_not_judged() {
-        let mut points = draw(1, Design::even(0.01), |t| (t / 1e-3).ln().powi(2));
+        let mut points = draw(1, SimulatedRuns::even(0.01), |t| (t / 1e-3).ln().powi(2));
         points.retain(|point| point.seed == "0");
         let found = optimum("test_loss", &Levels::new(&points), false, &PredictionOptions::default());
         assert_eq!(found.verdict, Verdict::Undecided);

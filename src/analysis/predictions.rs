@@ -1,65 +1,48 @@
 //! The three predictions of section 3.1 of the paper, as verdicts with the numbers behind them.
 //!
 //! - A: the gap decreases with T and follows Eq. 1.
-//! - B: test performance has an optimum at a temperature between the lowest and the highest (`optimum.rs`).
+//! - B: test performance has an optimum at a temperature between the lowest and the highest
+//!   (`optimum.rs`).
 //! - C: the train loss increases with T.
 //!
-//! Seeds are what is independent (`groups.rs`): the runs of one seed at one temperature count as one value, their mean.
+//! Seeds are what is independent (`groups.rs`): the runs of one seed at one temperature count as
+//! one value, their mean.
 //!
-//! To rise or fall is judged by Kendall's rank correlation within each seed (`kendall.rs`). To follow Eq. 1 means that the means at each temperature are off it
-//! by no more than their spread explains (`lack.rs`), or else that it explains 95 % of what any falling curve
-//! can (the isotonic regression); and in any case that no other falling form is better by far (`alternatives.rs`). To rise also
-//! means that a rising curve explains half of the means' variance and that no temperature is significantly below a lower one; the train loss spans decades, so that its logarithm is looked at.
+//! To rise or fall is judged by Kendall's rank correlation within each seed (`kendall.rs`). To
+//! follow Eq. 1 means that the means at each temperature are off it by no more than their spread
+//! explains (`lack.rs`), or else that it explains 95 % of what any falling curve can (the isotonic
+//! regression); and in any case that no other falling form is better by far (`alternatives.rs`). To
+//! rise also means that a rising curve explains half of the means' variance and that no temperature
+//! is significantly below a lower one; the train loss spans decades, so that its logarithm is
+//! looked at.
 //!
-//! What a seed does at all temperatures alike is left in the spread of each; that makes comparisons careful rather than bold.
+//! What a seed does at all temperatures alike is left in the spread of each; that makes comparisons
+//! careful rather than bold.
 
 use super::alternatives::{EQ1, INVERSE, ISOTONIC, alternatives};
 use super::bootstrap::MOST_DRAWS;
-use super::curve::is_constant;
 use super::format::{chance, percent, short};
 use super::function::{TableFunction, table_of};
-use super::groups::{Levels, Verdict, one_kind, points};
+use super::groups::{Levels, one_kind, points};
 use super::isotonic::rising;
 use super::kendall::Kendall;
 use super::lack_of_fit::lack_of_fit;
 use super::optimum::optimum;
+use super::prediction::{Prediction, PredictionOptions, Verdict};
+use super::statistics::is_constant;
 use super::variable_projection::Mean;
 use crate::error::{Error, Result};
-use crate::options::{Bounds, DefaultValue, Given, Kind, Opt};
+use crate::options::{Bounds, DefaultValue, Kind, Opt};
 use crate::table::{Cell, Table, number};
 
-/// A curve that explains this share of the variance of the means that any monotone curve can explain follows them, however small
-/// the spread of the runs.
+/// A curve that explains this share of the variance of the means that any monotone curve can
+/// explain follows them, however small the spread of the runs.
 const GOOD_FIT: f64 = 0.95;
 /// A loss rises only where a rising curve explains this share of the variance of its means.
 const HALF: f64 = 0.5;
-/// Another form that is better by this much in Akaike's criterion is better by far (Burnham and Anderson 2002).
+/// Another form that is better by this much in Akaike's criterion is better by far (Burnham and
+/// Anderson 2002).
 const FAR: f64 = 10.0;
-
-/// How predictions are judged.
-#[derive(Clone, Copy, Debug)]
-pub struct PredictionOptions {
-    /// The level of the tests.
-    pub level: f64,
-    /// Draws of the bootstrap.
-    pub draws: usize,
-    /// What decides them.
-    pub seed: i64,
-}
-
-impl PredictionOptions {
-    const DEFAULT: Self = Self { level: 0.05, draws: 2000, seed: 1 };
-
-    fn read(given: &Given) -> Result<Self> {
-        Ok(Self { level: given.number("level")?, draws: given.count("draws")?, seed: given.integer("seed")? })
-    }
-}
-
-impl Default for PredictionOptions {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
 
 pub(super) const ENTRY: TableFunction = TableFunction {
     name: "predictions",
@@ -118,32 +101,6 @@ predictions(steady).select(["prediction", "metric", "verdict", "p", "says"])"#,
     },
 };
 
-/// One verdict.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Prediction {
-    /// A, B or C.
-    pub name: &'static str,
-    /// The column that it is about.
-    pub metric: &'static str,
-    /// How it stands.
-    pub verdict: Verdict,
-    /// The number behind it: Kendall's tau (A, C), the temperature of the optimum (B).
-    pub value: f64,
-    /// The lower end of a 95 % interval, where there is one.
-    pub low: f64,
-    /// The upper end of it.
-    pub high: f64,
-    /// The probability of data that speak so strongly for the statement, where it does not hold: of such a rank correlation
-    /// without a trend (A, C), of a temperature so much better than both ends (B).
-    pub p: f64,
-    /// The runs that it rests on.
-    pub runs: usize,
-    /// Those that are left out, because the metric is not a finite number.
-    pub left_out: usize,
-    /// All of it in words.
-    pub says: String,
-}
-
 /// All three predictions, from a steady-state table.
 pub fn predictions(steady: &Table, options: &PredictionOptions) -> Result<Vec<Prediction>> {
     if !(options.level > 0.0 && options.level < 0.5) || options.draws < 100 {
@@ -196,20 +153,9 @@ fn follows(levels: &Levels, options: &PredictionOptions) -> Result<Prediction> {
     let kendall = Kendall::of_blocks(&levels.blocks());
     let (falling, rising) = (kendall.falls(), kendall.rises());
     let (t, y) = levels.pairs();
-    let (value, runs, nan) = (kendall.tau, levels.runs, f64::NAN);
     if is_constant(&y) {
-        return Ok(Prediction {
-            name: "A",
-            metric: "gap",
-            verdict: Verdict::Undecided,
-            value: nan,
-            low: nan,
-            high: nan,
-            p: nan,
-            runs,
-            left_out: 0,
-            says: "the gap is the same at all temperatures".to_owned(),
-        });
+        let says = "the gap is the same at all temperatures".to_owned();
+        return Ok(Prediction::undecided("A", "gap", levels.runs, says));
     }
     let forms = alternatives(&t, &y)?;
     let form = |name: &str| forms.iter().find(|form| form.form == name);
@@ -266,18 +212,8 @@ fn follows(levels: &Levels, options: &PredictionOptions) -> Result<Prediction> {
             says += &format!("; of the other forms, {} is better by {behind} in AICc", best.form);
         }
     }
-    Ok(Prediction {
-        name: "A",
-        metric: "gap",
-        verdict,
-        value,
-        low: nan,
-        high: nan,
-        p: falling,
-        runs,
-        left_out: 0,
-        says,
-    })
+    let undecided = Prediction::undecided("A", "gap", levels.runs, says);
+    Ok(Prediction { verdict, value: kendall.tau, p: falling, ..undecided })
 }
 
 /// C: the train loss rises.
@@ -310,7 +246,8 @@ fn rises(levels: &Levels, level: f64) -> Prediction {
         .filter(|(p, ..)| *p < level);
     let verdict = match (p < level, falling < level) {
         (true, _) if drop.is_none() && explained >= HALF => Verdict::Holds,
-        // It rises in the main, and falls somewhere for certain; or the runs rise and their means do not.
+        // It rises in the main, and falls somewhere for certain; or the runs rise and their means
+        // do not.
         (true, _) if drop.is_none() || explained >= GOOD_FIT => Verdict::Undecided,
         (true, _) | (_, true) => Verdict::Fails,
         _ => Verdict::Undecided,
@@ -330,94 +267,17 @@ fn rises(levels: &Levels, level: f64) -> Prediction {
         let (low, high) = (short(levels.t[low]), short(levels.t[high]));
         says += &format!("; it falls from T = {low} to {high} ({})", chance(p));
     }
-    let (value, runs, nan) = (kendall.tau, levels.runs, f64::NAN);
-    Prediction {
-        name: "C",
-        metric: "train_loss",
-        verdict,
-        value,
-        low: nan,
-        high: nan,
-        p,
-        runs,
-        left_out: 0,
-        says,
-    }
+    let undecided = Prediction::undecided("C", "train_loss", levels.runs, says);
+    Prediction { verdict, value: kendall.tau, p, ..undecided }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::super::groups::Point;
+    use super::super::simulated::{SimulatedRuns, draw, rate, share};
     use super::*;
-    use crate::rng::{Rng, Stream};
 
     const LEVEL: f64 = 0.05;
-    const DRAWS: i64 = 500;
-
-    /// How the runs of made-up data spread.
-    #[derive(Clone, Copy, Debug)]
-    pub(in super::super) struct Design {
-        /// The standard deviation of a run about what its seed does.
-        pub(in super::super) sd: f64,
-        /// That of what a seed does to all settings of a temperature, in units of it.
-        pub(in super::super) common: f64,
-        /// How many times as much runs of the highest temperature spread.
-        pub(in super::super) hot: f64,
-        /// Settings of each temperature.
-        pub(in super::super) settings: i64,
-        pub(in super::super) seeds: i64,
-    }
-
-    impl Design {
-        /// Six seeds of one setting that spread alike.
-        pub(in super::super) fn even(sd: f64) -> Self {
-            Self { sd, common: 0.0, hot: 1.0, settings: 1, seeds: 6 }
-        }
-
-        /// That, and what real runs do: hot ones jump, those of one seed vary together, seeds are few.
-        pub(in super::super) fn all(sd: f64) -> [Self; 5] {
-            let even = Self::even(sd);
-            [
-                even,
-                Self { hot: 5.0, ..even },
-                Self { common: 1.0, settings: 3, seeds: 4, ..even },
-                Self { common: 3.0, settings: 3, seeds: 4, hot: 5.0, ..even },
-                Self { seeds: 3, ..even },
-            ]
-        }
-    }
-
-    /// Runs at six temperatures, the value a function of T with noise.
-    pub(in super::super) fn draw(draw: i64, design: Design, value: impl Fn(f64) -> f64) -> Vec<Point> {
-        let mut rng = Rng::new(draw, Stream::Synthetic, 0);
-        let mut points = Vec::new();
-        for temperature in [2e-4, 4e-4, 8e-4, 1.6e-3, 3.2e-3, 6.4e-3] {
-            let spread = design.sd * if temperature > 6e-3 { design.hot } else { 1.0 };
-            for seed in 0..design.seeds {
-                let common = design.common * rng.normal_pair().0;
-                for setting in 0..design.settings {
-                    points.push(Point {
-                        temperature,
-                        value: value(temperature) + spread * (common + rng.normal_pair().0),
-                        setting: setting.to_string(),
-                        kind: String::new(),
-                        seed: seed.to_string(),
-                    });
-                }
-            }
-        }
-        points
-    }
-
-    pub(in super::super) fn share(verdict: Verdict, test: impl Fn(i64) -> Verdict) -> f64 {
-        (0..DRAWS).filter(|&seed| test(seed) == verdict).count() as f64 / DRAWS as f64
-    }
-
-    /// A rate and four standard errors of it over the draws.
-    pub(in super::super) fn rate(p: f64) -> f64 {
-        p + 4.0 * (p * (1.0 - p) / DRAWS as f64).sqrt()
-    }
-
     fn options() -> PredictionOptions {
         PredictionOptions { level: LEVEL, draws: 200, seed: 1 }
     }
@@ -436,7 +296,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_gap_as_eq_1_says_holds_and_others_do_not() {
-        let even = |sd| Design::even(sd);
+        let even = |sd| SimulatedRuns::even(sd);
         let holds = share(Verdict::Holds, |seed| a(&draw(seed, even(0.005), eq1)));
         assert!(holds > 0.9, "{holds}");
         let noisy = share(Verdict::Holds, |seed| a(&draw(seed, even(0.015), eq1)));
@@ -446,7 +306,8 @@ pub(super) mod tests {
         assert!(share(Verdict::Fails, |seed| a(&draw(seed, even(0.005), step))) > 0.95);
         let coarse = share(Verdict::Holds, |seed| a(&draw(seed, even(0.02), step)));
         assert!(coarse < 0.1, "{coarse}");
-        // A power law and a logarithm are near to Eq. 1, and are told from it where the spread is small.
+        // A power law and a logarithm are near to Eq. 1, and are told from it where the spread is
+        // small.
         let power = |t: f64| 0.01 * t.powf(-0.35);
         assert!(share(Verdict::Holds, |seed| a(&draw(seed, even(0.0005), power))) < 0.01);
         let logarithm = |t: f64| 0.05 - 0.01 * (t / 2e-3).ln();
@@ -457,7 +318,7 @@ pub(super) mod tests {
     /// What does not fall is seldom taken for it, and what is Eq. 1 seldom refused.
     #[test]
     fn verdicts_on_the_gap_are_wrong_at_most_at_the_stated_rate() {
-        for design in Design::all(0.005) {
+        for design in SimulatedRuns::all(0.005) {
             let flat = share(Verdict::Holds, |seed| a(&draw(seed, design, |_| 0.05)));
             assert!(flat < rate(LEVEL), "{design:?}: {flat}");
             let refused = share(Verdict::Fails, |seed| a(&draw(seed, design, eq1)));
@@ -467,16 +328,17 @@ pub(super) mod tests {
 
     #[test]
     fn a_rising_loss_holds_at_the_stated_rate() {
-        let even = |sd| Design::even(sd);
+        let even = |sd| SimulatedRuns::even(sd);
         assert!(share(Verdict::Holds, |seed| c(&draw(seed, even(0.01), |t| 10.0 * t))) > 0.99);
         assert!(share(Verdict::Fails, |seed| c(&draw(seed, even(0.01), |t| -10.0 * t))) > 0.99);
-        for design in Design::all(0.01) {
+        for design in SimulatedRuns::all(0.01) {
             let by_chance = share(Verdict::Holds, |seed| c(&draw(seed, design, |_| 0.0)));
             assert!(by_chance < rate(LEVEL), "{design:?}: {by_chance}");
         }
         // The test is not empty: by chance it does hold.
         assert!(share(Verdict::Holds, |seed| c(&draw(seed, even(0.01), |_| 0.0))) > 0.01);
-        // It rises in the main and falls at the end, by far; and the same at the cold end, where losses are small.
+        // It rises in the main and falls at the end, by far; and the same at the cold end, where
+        // losses are small.
         let bent = |t: f64| if t > 6e-3 { 0.03 } else { 20.0 * t };
         let holds = share(Verdict::Holds, |seed| c(&draw(seed, even(0.001), bent)));
         assert!(holds < 0.01, "{holds}");
@@ -487,7 +349,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_the_same_everywhere_is_undecided() {
-        let flat = |sd: f64| Levels::new(&draw(1, Design::even(sd), |_| 0.05));
+        let flat = |sd: f64| Levels::new(&draw(1, SimulatedRuns::even(sd), |_| 0.05));
         let found = follows(&flat(0.0), &options()).unwrap();
         assert_eq!((found.verdict, found.value.is_nan(), found.p.is_nan()), (Verdict::Undecided, true, true));
         assert_eq!(found.says, "the gap is the same at all temperatures");
@@ -503,7 +365,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_little_data_can_say_is_said() {
-        let all = |f: fn(f64) -> f64| draw(1, Design::even(1e-4), f);
+        let all = |f: fn(f64) -> f64| draw(1, SimulatedRuns::even(1e-4), f);
         let judged = |points: &[Point]| follows(&Levels::new(points), &options()).unwrap();
         let one =
             |f: fn(f64) -> f64| all(f).into_iter().filter(|point| point.seed == "0").collect::<Vec<_>>();
@@ -521,7 +383,7 @@ pub(super) mod tests {
         // A negative gap, and a loss that is the same everywhere.
         let found = judged(&all(|t| -5.0 * t));
         assert!(found.says.contains("explains nothing of the means"), "{}", found.says);
-        let found = rises(&Levels::new(&draw(1, Design::even(0.0), |_| 1.0)), LEVEL);
+        let found = rises(&Levels::new(&draw(1, SimulatedRuns::even(0.0), |_| 1.0)), LEVEL);
         assert!(found.verdict == Verdict::Undecided && !found.says.contains("NaN"), "{}", found.says);
     }
 }

@@ -38,8 +38,9 @@ pub(super) fn by_run(epochs: &Table) -> Result<Vec<Vec<usize>>> {
     Ok(rows)
 }
 
-/// `n` evenly spaced epochs of the last quarter of each run, its last epoch among them: rows of the epochs table, as the
-/// paper's Figure 7 plots them. All of the quarter's epochs where there are no more than `n`.
+/// `n` evenly spaced epochs of the last quarter of each run, its last epoch among them: rows of the
+/// epochs table, as the paper's Figure 7 plots them. All of the quarter's epochs where there are no
+/// more than `n`.
 pub fn last_quarter(epochs: &Table, n: usize) -> Result<Table> {
     if n == 0 {
         return Err(Error::invalid("last_quarter: expected at least 1 epoch, found 0"));

@@ -1,17 +1,20 @@
 //! Spikes at the end of a run (Appendix E of the paper; its Figure 8 shows some).
 //!
-//! The paper: "We detect spikes simply by checking if the last 7 epochs in the run have a larger average than the last 25, and
-//! detect the epoch where this starts to happen to make that the new end of the run", for batches of 1,000 or more. That is
-//! what is done here, on the train loss: the test loss may rise slowly in a healthy run that overfits. Epochs are those with metrics.
+//! The paper: "We detect spikes simply by checking if the last 7 epochs in the run have a larger
+//! average than the last 25, and detect the epoch where this starts to happen to make that the new
+//! end of the run", for batches of 1,000 or more. That is what is done here, on the train loss: the
+//! test loss may rise slowly in a healthy run that overfits. Epochs are those with metrics.
 //!
-//! In a flat noisy run the one mean exceeds the other half of the time, so the rule moves the end of every other healthy run. By little: it
-//! stops at the first epoch, going back, where the last 7 do not exceed the last 25, and by chance they do so for a few epochs
-//! only. The mean cut is 3 epochs for white noise and 6 for noise with a correlation of 0.9 from one epoch to the next, and one
-//! cut in a hundred is longer than 35 of 300; the median over 50 epochs hardly notices. So `spiked` says that the rule applied,
-//! not that the run was unstable.
+//! In a flat noisy run the one mean exceeds the other half of the time, so the rule moves the end
+//! of every other healthy run. By little: it stops at the first epoch, going back, where the last 7
+//! do not exceed the last 25, and by chance they do so for a few epochs only. The mean cut is 3
+//! epochs for white noise and 6 for noise with a correlation of 0.9 from one epoch to the next, and
+//! one cut in a hundred is longer than 35 of 300; the median over 50 epochs hardly notices. So
+//! `spiked` says that the rule applied, not that the run was unstable.
 //!
-//! A loss that rises slowly for long would be cut back to its minimum. That is no spike "towards the end of a run": where the rule
-//! leads back further than the last third, nothing is cut, and the drift of the run says what happens.
+//! A loss that rises slowly for long would be cut back to its minimum. That is no spike "towards
+//! the end of a run": where the rule leads back further than the last third, nothing is cut, and
+//! the drift of the run says what happens.
 
 /// Spikes are looked for at this batch size and above.
 pub(super) const SPIKY_BATCH: f64 = 1000.0;
@@ -22,8 +25,8 @@ const BEFORE: usize = 25;
 /// A spike is within the last part of a run, one over this.
 const LAST: usize = 3;
 
-/// The number of epochs to keep: up to where the last [`SPIKE`] epochs' mean began to exceed the last
-/// [`BEFORE`] epochs' mean, if it does so at the end.
+/// The number of epochs to keep: up to where the last [`SPIKE`] epochs' mean began to exceed the
+/// last [`BEFORE`] epochs' mean, if it does so at the end.
 pub(super) fn end_before_spike(losses: &[f64]) -> usize {
     let exceeds = |end: usize| {
         let mean = |n: usize| losses[end - n..end].iter().sum::<f64>() / n as f64;

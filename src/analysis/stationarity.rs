@@ -1,14 +1,18 @@
-//! Whether a run is at rest: the stationarity relations of Appendix A on what was measured along it.
+//! Whether a run is at rest: the stationarity relations of Appendix A on what was measured along
+//! it.
 //!
-//! At the stationary law of SGD's diffusion Eq. 33 is zero for every φ. With T = λ / B and averages over epochs:
+//! At the stationary law of SGD's diffusion Eq. 33 is zero for every φ. With T = λ / B and averages
+//! over epochs:
 //!
 //! - Eq. 34, φ = r·θ: ⟨r·(∂U_ℓ + αθ)⟩ = 0
 //! - Eqs. 34 and 35, φ = ½|θ|²: ⟨θ·(∂U_ℓ + αθ)⟩ = ½T ⟨Tr D + β²p⟩, fluctuation and dissipation
-//! - the same for SGD itself at any λ, without the diffusion (Yaida 2018): ½λ ⟨|∂U_ℓ + αθ|² + Tr D / B⟩ + ½Tβ²p on the right
+//! - the same for SGD itself at any λ, without the diffusion (Yaida 2018): ½λ ⟨|∂U_ℓ + αθ|² + Tr D
+//!   / B⟩ + ½Tβ²p on the right
 //! - Eq. 36, φ = U_ℓ: ⟨|∂U_ℓ|² + αθ·∂U_ℓ⟩ = ½T ⟨Tr H(D + β²)⟩
 //! - Eq. 37, φ = U_e: ⟨∂U_e·∂U_ℓ + αθ·∂U_e⟩ = ½T ⟨Tr H_e(D + β²)⟩
 //!
-//! Away from rest the second line says how fast |θ|² changes, which is compared with how fast it did (Eq. 33).
+//! Away from rest the second line says how fast |θ|² changes, which is compared with how fast it
+//! did (Eq. 33).
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -54,7 +58,7 @@ const SMALL: f64 = 0.1;
 const COARSE: f64 = 0.3;
 
 /// A mean over time.
-struct Mean {
+struct TimeMean {
     value: f64,
     /// Its standard error.
     error: f64,
@@ -64,9 +68,10 @@ struct Mean {
     interval: f64,
 }
 
-/// Mean of values in the order of time by the method of batch means: neighbours are correlated, means of long stretches hardly. Few
-/// stretches, because slow motion under the noise of the measurements is not seen in the correlation of neighbours.
-fn mean_in_time(values: &[f64]) -> Mean {
+/// TimeMean of values in the order of time by the method of batch means: neighbours are correlated,
+/// means of long stretches hardly. Few stretches, because slow motion under the noise of the
+/// measurements is not seen in the correlation of neighbours.
+fn mean_in_time(values: &[f64]) -> TimeMean {
     let n = values.len();
     let batches = match n {
         0..15 => 3,
@@ -88,19 +93,19 @@ fn mean_in_time(values: &[f64]) -> Mean {
     let half = |level: f64| {
         StudentsT::new(0.0, 1.0, m - 1.0).map_or(f64::NAN, |t| error * t.inverse_cdf(1.0 - 0.5 * level))
     };
-    Mean { value, error, apart: half(LEVEL), interval: half(0.05) }
+    TimeMean { value, error, apart: half(LEVEL), interval: half(0.05) }
 }
 
 /// One relation at one epoch: left and right side.
-type Relation = fn(&At) -> [f64; 2];
+type Relation = fn(&MeasuredRow) -> [f64; 2];
 
 /// What a row of the epochs table says.
-struct At<'a> {
+struct MeasuredRow<'a> {
     columns: &'a [(&'static str, Vec<f64>)],
     row: usize,
 }
 
-impl At<'_> {
+impl MeasuredRow<'_> {
     fn get(&self, name: &str) -> f64 {
         self.columns.iter().find(|(known, _)| *known == name).map_or(f64::NAN, |(_, values)| values[self.row])
     }
@@ -170,16 +175,20 @@ const RELATIONS: [(&str, &str, Relation); 5] = [
     }),
 ];
 
-fn zero_if_unused(at: &At, name: &str) -> f64 {
+fn zero_if_unused(at: &MeasuredRow, name: &str) -> f64 {
     if at.isotropic() == 0.0 { 0.0 } else { at.get(name) }
 }
 
-/// The relations of each run, a row each, averaged over the measured epochs of the last `share` of it.
+/// The relations of each run, a row each, averaged over the measured epochs of the last `share` of
+/// it.
 ///
-/// `verdict` is *moving* where the sides differ by more than chance (0.3 %, Student's t of the means of three to five stretches) and by more than a
-/// tenth, *at rest* where they do not and the 95 % interval is narrower than three tenths of them, else *undecided*. Eq. 34 along one direction has no
-/// size: where it is not moving, it is *undecided*. Of Eq. 33 the sides are the measured and the expected change of ½|θ|² per update:
-/// *equal*, *differs* or *undecided*. With momentum, a schedule or another optimizer the relations are not those of the algorithm: `note` says so.
+/// `verdict` is *moving* where the sides differ by more than chance (0.3 %, Student's t of the
+/// means of three to five stretches) and by more than a tenth, *at rest* where they do not and the
+/// 95 % interval is narrower than three tenths of them, else *undecided*. Eq. 34 along one
+/// direction has no size: where it is not moving, it is *undecided*. Of Eq. 33 the sides are the
+/// measured and the expected change of ½|θ|² per update: *equal*, *differs* or *undecided*. With
+/// momentum, a schedule or another optimizer the relations are not those of the algorithm: `note`
+/// says so.
 ///
 /// # Errors
 ///
@@ -199,7 +208,7 @@ pub fn stationarity(epochs: &Table, share: f64) -> Result<Table> {
     let more = ["test_hessian_trace", "temperature", "momentum", "lr"];
     let columns: Vec<(&'static str, Vec<f64>)> =
         NEEDED.into_iter().chain(more).map(|name| Ok((name, epochs.floats(name)?))).collect::<Result<_>>()?;
-    let at = |row: usize| At { columns: &columns, row };
+    let at = |row: usize| MeasuredRow { columns: &columns, row };
     let (ids, optimizers) = (epochs.strings("run_id")?, epochs.strings("optimizer")?);
     let (schedules, orders) = (epochs.strings("schedule")?, epochs.strings("order")?);
     let names = [
@@ -249,7 +258,7 @@ pub fn stationarity(epochs: &Table, share: f64) -> Result<Table> {
         let mut add = |equation: &str,
                        says: &str,
                        sides: Vec<[f64; 2]>,
-                       verdict: &dyn Fn(&Mean, f64) -> &'static str| {
+                       verdict: &dyn Fn(&TimeMean, f64) -> &'static str| {
             let side = |k: usize| sides.iter().map(|sides| sides[k]).collect::<Vec<_>>();
             let (left, right) = (mean_in_time(&side(0)), mean_in_time(&side(1)));
             let apart = mean_in_time(&sides.iter().map(|[left, right]| left - right).collect::<Vec<_>>());
@@ -271,7 +280,7 @@ pub fn stationarity(epochs: &Table, share: f64) -> Result<Table> {
                 Cell::Text(note.clone()),
             ]);
         };
-        let judged = |apart: &Mean, size: f64, [same, differs]: [&'static str; 2]| match () {
+        let judged = |apart: &TimeMean, size: f64, [same, differs]: [&'static str; 2]| match () {
             () if !apart.error.is_finite() => "not measured",
             () if apart.value.abs() > apart.apart.max(SMALL * size) => differs,
             () if apart.interval < COARSE * size => same,
@@ -283,8 +292,9 @@ pub fn stationarity(epochs: &Table, share: f64) -> Result<Table> {
             let sized = if equation == "34" { 0.0 } else { 1.0 };
             add(equation, says, sides, &|apart, size| judged(apart, sized * size, ["at rest", "moving"]));
         }
-        // One change between each two measured epochs, and what is expected of an update at their ends.
-        let expected = |at: &At| -at.get("lr_now") * (at.dissipation() - at.fluctuation());
+        // One change between each two measured epochs, and what is expected of an update at their
+        // ends.
+        let expected = |at: &MeasuredRow| -at.get("lr_now") * (at.dissipation() - at.fluctuation());
         let sides = measured
             .windows(2)
             .map(|pair| {
@@ -341,7 +351,8 @@ mod tests {
         }
     }
 
-    /// Both sides of every relation of two runs with steady numbers, by hand: T = 0.05, α = 0.1, β = 0.5, six parameters.
+    /// Both sides of every relation of two runs with steady numbers, by hand: T = 0.05, α = 0.1, β
+    /// = 0.5, six parameters.
     #[test]
     fn the_sides_of_every_relation() {
         const EPOCHS: usize = 20;
@@ -419,7 +430,8 @@ mod tests {
         assert_eq!(last.floats("measured").unwrap()[0], 5.0);
     }
 
-    /// Mean, error and intervals of batch means: Student's t with 3 degrees of freedom has 3.182 at 95 %, 8.891 at 99.7 %.
+    /// TimeMean, error and intervals of batch means: Student's t with 3 degrees of freedom has
+    /// 3.182 at 95 %, 8.891 at 99.7 %.
     #[test]
     fn means_of_four_stretches() {
         // The means of the stretches are 1, 3, 2 and 4.

@@ -9,6 +9,7 @@ use super::drift::Drift;
 use super::function::{Estimates, TableFunction};
 use super::runs::by_run;
 use super::spikes::{SPIKY_BATCH, end_before_spike};
+use super::statistics::median;
 use crate::error::{Error, Result};
 use crate::options::{Bounds, DefaultValue, Given, Kind, Opt};
 use crate::table::Table;
@@ -36,13 +37,6 @@ impl Statistic {
     }
 }
 
-/// The median of at least one value; sorts them.
-pub(super) fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let n = values.len();
-    (values[(n - 1) / 2] + values[n / 2]) / 2.0
-}
-
 /// How the steady state is estimated.
 #[derive(Clone, Copy, Debug)]
 pub struct SteadyOptions {
@@ -52,7 +46,8 @@ pub struct SteadyOptions {
     pub statistic: Statistic,
     /// Whether a spike at the end of a run with batches of 1,000 or more is cut off (`spikes.rs`).
     pub drop_spikes: bool,
-    /// A drift of the losses over the epochs used that is no larger than this, relative to the loss, counts as none.
+    /// A drift of the losses over the epochs used that is no larger than this, relative to the
+    /// loss, counts as none.
     pub tolerance: f64,
     /// Nor does one that noise makes with at least this probability.
     pub level: f64,
@@ -157,14 +152,15 @@ const METRICS: [&str; 8] = [
     "test_loss_std",
 ];
 
-/// One row per run of an epochs table: the parameters, the metrics' statistics, `epochs_used`, `spiked`, `converged`, `drift` and
-/// `epochs_cut`.
+/// One row per run of an epochs table: the parameters, the metrics' statistics, `epochs_used`,
+/// `spiked`, `converged`, `drift` and `epochs_cut`.
 ///
-/// `spiked` says that the rule for spikes moved the run's end, as it does for every other healthy run of a large batch; `epochs_cut` by how
-/// many epochs (`spikes.rs`).
-/// `drift` is the change of the train or the test loss over the epochs used, by a robust line and relative to the loss; of the two the
-/// larger one (`drift.rs`). `converged` says that neither the losses nor the accuracies drift by more than the tolerance and more than noise explains.
-/// Where fewer than 8 epochs are used noise is not allowed for, and one epoch shows nothing.
+/// `spiked` says that the rule for spikes moved the run's end, as it does for every other healthy
+/// run of a large batch; `epochs_cut` by how many epochs (`spikes.rs`). `drift` is the change of
+/// the train or the test loss over the epochs used, by a robust line and relative to the loss; of
+/// the two the larger one (`drift.rs`). `converged` says that neither the losses nor the accuracies
+/// drift by more than the tolerance and more than noise explains. Where fewer than 8 epochs are
+/// used noise is not allowed for, and one epoch shows nothing.
 pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
     if options.last == 0 {
         return Err(Error::invalid("steady: last is 0, expected at least one epoch"));
@@ -175,42 +171,9 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
             options.tolerance, options.level
         )));
     }
-    let numbers = epochs.floats("epoch")?;
-    let batch = epochs.floats("batch")?;
-    let train_loss = epochs.floats("train_loss")?;
-    let columns = epochs.columns();
-    let found = |names: &[&str]| -> Result<Vec<Vec<f64>>> {
-        names.iter().filter(|name| columns.contains(name)).map(|name| epochs.floats(name)).collect()
-    };
-    let (losses, accuracies) = (found(&LOSSES)?, found(&ACCURACIES)?);
-
-    let mut windows: Vec<Vec<usize>> = Vec::new();
-    let mut firsts: Vec<u32> = Vec::new();
-    let mut cut: Vec<i64> = Vec::new();
-    let mut converged: Vec<bool> = Vec::new();
-    let mut drifts: Vec<Option<f64>> = Vec::new();
-    for mut rows in by_run(epochs)? {
-        crate::interrupt::check()?;
-        let all = rows.len();
-        if options.drop_spikes && batch[rows[0]] >= SPIKY_BATCH {
-            rows.truncate(end_before_spike(&rows.iter().map(|&row| train_loss[row]).collect::<Vec<_>>()));
-        }
-        cut.push((all - rows.len()) as i64);
-        firsts.push(rows[0] as u32);
-        let end = numbers[rows[rows.len() - 1]];
-        let window = f64::from(options.last).min((end / 3.0).floor()).max(1.0);
-        rows.retain(|&row| numbers[row] > end - window);
-        let at = |column: &[f64]| rows.iter().map(|&row| column[row]).collect::<Vec<f64>>();
-        let drift = |column: &Vec<f64>| Drift::new(&at(&numbers), &at(column));
-        let found: Vec<Drift> = losses.iter().map(drift).collect();
-        let moves = |drift: Drift| drift.moves(options.tolerance, options.level);
-        converged.push(!found.iter().copied().chain(accuracies.iter().map(drift)).any(moves));
-        let largest = found.iter().map(|drift| drift.change).max_by(|a, b| a.abs().total_cmp(&b.abs()));
-        drifts.push(largest.filter(|change| !change.is_nan()));
-        windows.push(rows);
-    }
-
-    let firsts = UInt32Array::from(firsts);
+    let windows = windows(epochs, options)?;
+    let firsts = UInt32Array::from_iter_values(windows.iter().map(|window| window.first));
+    let rows: Vec<&[usize]> = windows.iter().map(|window| window.rows.as_slice()).collect();
     let mut columns: Vec<(String, ArrayRef)> = Vec::new();
     for (field, column) in epochs.batch().schema_ref().fields().iter().zip(epochs.batch().columns()) {
         let name = field.name();
@@ -222,8 +185,8 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
         let varies = METRICS.contains(&name.as_str())
             || measured
             || match epochs.floats(name) {
-                Ok(values) => varies(&values.into_iter().map(f64::to_bits).collect::<Vec<_>>(), &windows),
-                Err(_) => varies(&epochs.strings(name)?, &windows),
+                Ok(values) => varies(&values.into_iter().map(f64::to_bits).collect::<Vec<_>>(), &rows),
+                Err(_) => varies(&epochs.strings(name)?, &rows),
             };
         let values: ArrayRef = if varies {
             let values = epochs.floats(name).map_err(|_| {
@@ -231,7 +194,7 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
                     "steady: column `{name}` varies within a run and is not a number; leave it out with select"
                 ))
             })?;
-            Arc::new(Float64Array::from_iter_values(windows.iter().map(|rows| {
+            Arc::new(Float64Array::from_iter_values(rows.iter().map(|rows| {
                 let mut values: Vec<f64> = rows.iter().map(|&row| values[row]).collect();
                 values.retain(|value| !measured || !value.is_nan());
                 options.statistic.of(&mut values)
@@ -241,13 +204,23 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
         };
         columns.push((name.clone(), values));
     }
-    let used = windows.iter().map(|rows| rows.len() as i64);
-    columns.push(("epochs_used".to_owned(), Arc::new(Int64Array::from_iter_values(used))));
-    let spiked: Vec<bool> = cut.iter().map(|&cut| cut > 0).collect();
-    columns.push(("spiked".to_owned(), Arc::new(BooleanArray::from(spiked))));
-    columns.push(("converged".to_owned(), Arc::new(BooleanArray::from(converged))));
-    columns.push(("drift".to_owned(), Arc::new(Float64Array::from(drifts))));
-    columns.push(("epochs_cut".to_owned(), Arc::new(Int64Array::from(cut))));
+    let integers = |of: fn(&Window) -> usize| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(windows.iter().map(|window| of(window) as i64)))
+    };
+    let flags = |of: fn(&Window) -> bool| -> ArrayRef {
+        Arc::new(BooleanArray::from(windows.iter().map(of).collect::<Vec<_>>()))
+    };
+    let drifts: Vec<Option<f64>> = windows.iter().map(|window| window.drift).collect();
+    columns.extend(
+        [
+            ("epochs_used", integers(|window| window.rows.len())),
+            ("spiked", flags(|window| window.cut > 0)),
+            ("converged", flags(|window| window.converged)),
+            ("drift", Arc::new(Float64Array::from(drifts)) as ArrayRef),
+            ("epochs_cut", integers(|window| window.cut)),
+        ]
+        .map(|(name, values)| (name.to_owned(), values)),
+    );
     let batch = RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, values)| (name, values, true)),
     )
@@ -255,8 +228,53 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
     Ok(Table::new(batch))
 }
 
+/// The epochs of a run that its steady state is made of.
+struct Window {
+    /// The run's first row.
+    first: u32,
+    /// The rows of its last epochs.
+    rows: Vec<usize>,
+    /// Epochs that a spike at the end has cost.
+    cut: usize,
+    converged: bool,
+    /// Of the two losses the larger one; none where it is not known.
+    drift: Option<f64>,
+}
+
+/// The window of every run.
+fn windows(epochs: &Table, options: &SteadyOptions) -> Result<Vec<Window>> {
+    let numbers = epochs.floats("epoch")?;
+    let batch = epochs.floats("batch")?;
+    let train_loss = epochs.floats("train_loss")?;
+    let columns = epochs.columns();
+    let found = |names: &[&str]| -> Result<Vec<Vec<f64>>> {
+        names.iter().filter(|name| columns.contains(name)).map(|name| epochs.floats(name)).collect()
+    };
+    let (losses, accuracies) = (found(&LOSSES)?, found(&ACCURACIES)?);
+    let window = |mut rows: Vec<usize>| {
+        crate::interrupt::check()?;
+        let (first, all) = (rows[0] as u32, rows.len());
+        if options.drop_spikes && batch[rows[0]] >= SPIKY_BATCH {
+            rows.truncate(end_before_spike(&rows.iter().map(|&row| train_loss[row]).collect::<Vec<_>>()));
+        }
+        let cut = all - rows.len();
+        let end = numbers[rows[rows.len() - 1]];
+        let length = f64::from(options.last).min((end / 3.0).floor()).max(1.0);
+        rows.retain(|&row| numbers[row] > end - length);
+        let at = |column: &[f64]| rows.iter().map(|&row| column[row]).collect::<Vec<f64>>();
+        let drift = |column: &Vec<f64>| Drift::new(&at(&numbers), &at(column));
+        let found: Vec<Drift> = losses.iter().map(drift).collect();
+        let moves = |drift: Drift| drift.moves(options.tolerance, options.level);
+        let converged = !found.iter().copied().chain(accuracies.iter().map(drift)).any(moves);
+        let largest = found.iter().map(|drift| drift.change).max_by(|a, b| a.abs().total_cmp(&b.abs()));
+        let drift = largest.filter(|change| !change.is_nan());
+        Ok(Window { first, rows, cut, converged, drift })
+    };
+    by_run(epochs)?.into_iter().map(window).collect()
+}
+
 /// Whether a column has more than one value within a run.
-fn varies<T: PartialEq>(values: &[T], runs: &[Vec<usize>]) -> bool {
+fn varies<T: PartialEq>(values: &[T], runs: &[&[usize]]) -> bool {
     runs.iter().any(|rows| rows.iter().any(|&row| values[row] != values[rows[0]]))
 }
 
@@ -323,7 +341,8 @@ mod tests {
         assert!(!spiked);
     }
 
-    /// Runs of 300 epochs, their losses made of noise with a trend; the share that counts as converged.
+    /// Runs of 300 epochs, their losses made of noise with a trend; the share that counts as
+    /// converged.
     fn converged(correlation: f64, trend: impl Fn(f64) -> f64) -> f64 {
         const RUNS: i64 = 300;
         let scatter = |seed| noise(seed, 300, correlation);
@@ -345,7 +364,8 @@ mod tests {
         found.count() as f64 / RUNS as f64
     }
 
-    /// 98 % of runs of white noise (each of two losses is tested at 1 %), and more than 90 % where epochs are alike.
+    /// 98 % of runs of white noise (each of two losses is tested at 1 %), and more than 90 % where
+    /// epochs are alike.
     #[test]
     fn losses_that_fluctuate_are_converged_and_those_that_move_are_not() {
         assert!(converged(0.0, |_| 1.0) > 0.95);

@@ -1,10 +1,13 @@
-//! Least squares for curves with two coefficients and one shape: y = a·u(t, s) + b·v(t, s), a and b never negative.
+//! Least squares for curves with two coefficients and one shape: y = a·u(t, s) + b·v(t, s), a and b
+//! never negative.
 //!
-//! For a given shape s the best a and b are linear (variable projection; Golub and Pereyra 1973), so that only s has to be
-//! searched: where the sum of squares stops falling along s. Every such place between two neighbours of a grid is
-//! found by bisection, and the best one is the answer, without a start to choose.
+//! For a given shape s the best a and b are linear (variable projection; Golub and Pereyra 1973),
+//! so that only s has to be searched: where the sum of squares stops falling along s. Every such
+//! place between two neighbours of a grid is found by bisection, and the best one is the answer,
+//! without a start to choose.
 
-/// Observations of one temperature: least squares asks no more of them than their mean and their number.
+/// Observations of one temperature: least squares asks no more of them than their mean and their
+/// number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Mean {
     pub(super) t: f64,
@@ -32,7 +35,7 @@ pub(super) struct Separable<'a, F> {
 
 /// A curve of the family: its coefficients and its shape.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Curve {
+pub(super) struct ShapedCurve {
     pub(super) coefficients: [f64; 2],
     pub(super) shape: f64,
 }
@@ -48,7 +51,7 @@ impl<'a, F: Family> Separable<'a, F> {
     }
 
     /// The curve nearest to a mean at each position, which weighs as much as its observations.
-    pub(super) fn fit(&self, values: &[f64], weights: &[f64]) -> Curve {
+    pub(super) fn fit(&self, values: &[f64], weights: &[f64]) -> ShapedCurve {
         let slope = |basis: &[[f64; 2]], shape: f64| {
             let [a, b] = linear(basis, values, weights);
             let slope: f64 = basis
@@ -84,7 +87,8 @@ impl<'a, F: Family> Separable<'a, F> {
                 places.push((low + high) / 2.0);
             }
         }
-        let curve = |shape: f64| Curve { coefficients: linear(&self.basis(shape), values, weights), shape };
+        let curve =
+            |shape: f64| ShapedCurve { coefficients: linear(&self.basis(shape), values, weights), shape };
         places
             .into_iter()
             .map(curve)
@@ -98,13 +102,13 @@ impl<'a, F: Family> Separable<'a, F> {
         self.t.iter().map(|&t| self.family.basis(t, shape)).collect()
     }
 
-    fn squares(&self, curve: &Curve, values: &[f64], weights: &[f64]) -> f64 {
+    fn squares(&self, curve: &ShapedCurve, values: &[f64], weights: &[f64]) -> f64 {
         let at = |t: f64| curve.at(self.family, t);
         self.t.iter().zip(values).zip(weights).map(|((&t, y), w)| w * (at(t) - y).powi(2)).sum()
     }
 }
 
-impl Curve {
+impl ShapedCurve {
     /// The curve at a position.
     pub(super) fn at(&self, family: &impl Family, t: f64) -> f64 {
         let [u, v] = family.basis(t, self.shape);
@@ -124,7 +128,8 @@ fn linear(basis: &[[f64; 2]], values: &[f64], weights: &[f64]) -> [f64; 2] {
     }
     let alone = |xy: f64, xx: f64| if xx > 0.0 { (xy / xx).max(0.0) } else { 0.0 };
     if uu > 0.0 && vv > 0.0 {
-        // What v has that u has not, summed by itself: the difference of products would lose digits.
+        // What v has that u has not, summed by itself: the difference of products would lose
+        // digits.
         let (mut rest, mut rest_y) = (0.0, 0.0);
         for (([u, v], y), w) in basis.iter().zip(values).zip(weights) {
             let own = v - uv / uu * u;

@@ -1,19 +1,21 @@
 //! How much of the spread comes from the split, the initial weights and the order of the examples.
 //!
-//! Half the mean squared difference of pairs of runs that differ in all seeds is the whole variance; of pairs that differ in one seed
-//! alone, the variance that this seed brings where the others are held, with its share in all interactions (the
-//! total effect of Homma and Saltelli 1996, by Jansen's 1999 estimator). What pairs that share one seed alone lack of the whole
-//! variance is what this seed brings by itself, on the average over the others (the first-order effect of Sobol' 1993).
-//! Where seeds do not interact the two agree and add up to 1; what the first-order shares lack of 1 are interactions. In training
-//! that is chaotic they are most of it.
+//! Half the mean squared difference of pairs of runs that differ in all seeds is the whole
+//! variance; of pairs that differ in one seed alone, the variance that this seed brings where the
+//! others are held, with its share in all interactions (the total effect of Homma and Saltelli
+//! 1996, by Jansen's 1999 estimator). What pairs that share one seed alone lack of the whole
+//! variance is what this seed brings by itself, on the average over the others (the first-order
+//! effect of Sobol' 1993). Where seeds do not interact the two agree and add up to 1; what the
+//! first-order shares lack of 1 are interactions. In training that is chaotic they are most of it.
 //!
-//! Each estimate is unbiased whatever pairs there are, so designs may be unbalanced. Few seeds make it rough: of m seeds, a variance
-//! has a relative error of about √(2/(m − 1)).
+//! Each estimate is unbiased whatever pairs there are, so designs may be unbalanced. Few seeds make
+//! it rough: of m seeds, a variance has a relative error of about √(2/(m − 1)).
 
 use std::collections::BTreeMap;
 
 use super::function::{METRIC, TableFunction, table_of};
-use super::groups::{SEEDS, keys, mean, one_row_per_run, setting_names};
+use super::groups::{SEEDS, keys, one_row_per_run, setting_names};
+use super::statistics::mean;
 use crate::error::{Error, Result};
 use crate::table::{Cell, Table};
 
@@ -51,7 +53,8 @@ variance(runs.steady())"#,
 pub struct VarianceShare {
     /// The seed's stream: split, init, order; `interactions` of them, or `all` of them.
     pub source: &'static str,
-    /// The variance that it brings, with its interactions; NaN where no pair of runs differs in it alone.
+    /// The variance that it brings, with its interactions; NaN where no pair of runs differs in it
+    /// alone.
     pub variance: f64,
     /// That in units of the whole variance. These add up to more than 1 where seeds interact.
     pub share: f64,
@@ -64,7 +67,8 @@ pub struct VarianceShare {
 /// The streams in tables.
 const SOURCES: [&str; 3] = ["split", "init", "order"];
 
-/// The variance of a column of a steady-state table by seeds; only runs that are equal in everything else are compared.
+/// The variance of a column of a steady-state table by seeds; only runs that are equal in
+/// everything else are compared.
 pub fn variance(steady: &Table, metric: &str) -> Result<Vec<VarianceShare>> {
     one_row_per_run("variance", steady)?;
     let values = steady.floats(metric)?;
@@ -74,7 +78,8 @@ pub fn variance(steady: &Table, metric: &str) -> Result<Vec<VarianceShare>> {
     for row in (0..steady.len()).filter(|&row| values[row].is_finite()) {
         settings.entry(&setting[row]).or_default().push(row);
     }
-    // Half the squared differences, by which seeds differ: bit k of the index says that seed k does.
+    // Half the squared differences, by which seeds differ: bit k of the index says that seed k
+    // does.
     let mut differences: Vec<Vec<f64>> = vec![Vec::new(); 1 << SEEDS.len()];
     for rows in settings.values() {
         for (index, &a) in rows.iter().enumerate() {
@@ -147,7 +152,8 @@ mod tests {
 
     const LEVELS: usize = 7;
 
-    /// A row for each combination of seeds, kept with probability `kept`; the value is what `value` makes of them.
+    /// A row for each combination of seeds, kept with probability `kept`; the value is what `value`
+    /// makes of them.
     fn table(kept: f64, mut value: impl FnMut([usize; 3]) -> f64) -> Table {
         let mut rng = Rng::new(2, Stream::Synthetic, 0);
         let names = ["lr", "batch", "seed_split", "seed_init", "seed_order", "gap"];
@@ -174,7 +180,7 @@ mod tests {
         let effects = effects();
         // What these draws bring, not what they are drawn from.
         let truth =
-            effects.clone().map(|values| super::super::groups::squares(&values) / (LEVELS - 1) as f64);
+            effects.clone().map(|values| super::super::statistics::squares(&values) / (LEVELS - 1) as f64);
         let sum = |seeds: [usize; 3]| seeds.iter().zip(&effects).map(|(&seed, effect)| effect[seed]).sum();
         let table = table(1.0, sum);
         let shares = variance(&table, "gap").unwrap();
@@ -198,7 +204,8 @@ mod tests {
         assert!(variance(&together, "gap").unwrap_err().to_string().contains("but for one seed"));
     }
 
-    /// A value of its own for each combination: each seed brings everything with the others, and nothing by itself.
+    /// A value of its own for each combination: each seed brings everything with the others, and
+    /// nothing by itself.
     #[test]
     fn interactions_are_told_from_what_seeds_do_alone() {
         let mut rng = Rng::new(5, Stream::Synthetic, 0);

@@ -3,9 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::bindings::{
-    DIVISION_OPTIONS, IMAGES_OPTIONS, LAB_OPTIONS, SUBSET_OPTIONS, SYNTHETIC_OPTIONS, schemas,
-};
+use super::bindings::{DIVISION_OPTIONS, IMAGES_OPTIONS, SUBSET_OPTIONS, SYNTHETIC_OPTIONS, schemas};
 use crate::error::{nearest, suggestion};
 use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;
@@ -47,7 +45,6 @@ pub fn calls() -> &'static [Call] {
             call("images", IMAGES_OPTIONS[..].schema()),
         ];
         calls.extend(schemas().into_iter().map(|(name, options)| call(name, options)));
-        calls.extend(LAB_OPTIONS.iter().map(|&(name, options)| call(name, options.schema())));
         calls.extend(MODELS.iter().map(|model| call(model.name, model.options)));
         calls.extend(OPTIMIZERS.iter().map(|optimizer| call(optimizer.name, optimizer.options.schema())));
         calls.extend(MARKS.iter().map(|mark| call(mark.method, mark.options())));

@@ -1,15 +1,36 @@
-//! The stationary density of plain SGD's diffusion on one training set, Eq. 18 with Eqs. 19 and 20, by quadrature.
+//! The stationary density of plain SGD's diffusion on one training set, Eq. 18 with Eqs. 19 and 20,
+//! by quadrature.
 //!
-//! In one dimension a = ln(D + β²), and v is the integral of (U′ + αθ) / (D + β²). Eq. 19 puts its lower end at −∞, where the
-//! integral of a potential that holds θ in diverges; only differences matter, so here v and a vanish at a fixed θ.
+//! In one dimension a = ln(D + β²), and v is the integral of (U′ + αθ) / (D + β²). Eq. 19 puts its
+//! lower end at −∞, where the integral of a potential that holds θ in diverges; only differences
+//! matter, so here v and a vanish at a fixed θ.
 
-use super::problem::{Dynamics, Law, Local, Problem, Sample, with_law};
+use super::dynamics::{ALPHA, BETA, Dynamics, TEMPERATURE};
+use super::function::{LabFunction, LabValue, SEED, rows_of};
+use super::law::{DataSetKey, ExampleSet, Law, Local};
+use super::problem::{DATASET, with_law};
+use super::{Problem, each_law};
 use crate::error::{Error, Result};
-use crate::rng::Stream;
+use crate::table::Cell;
 
-/// Points θ = c + s sinh(u) with equidistant u: equidistant about c, ever further apart beyond s, for densities that fall
-/// like a power. Integrals are trapezoidal sums over u, which converge faster than any power of the step where the integrand
-/// vanishes at both ends.
+pub(super) const ENTRY: LabFunction = LabFunction {
+    name: "lab::density",
+    returns: "Table",
+    doc: "Eq. 18 on one training set, a row per θ: train loss, gradient, noise D, v, a (Eqs. 19 and 20, 0 near the \
+          minimum of the population loss) and the density ρ(θ|x). Arrays of temperature and dataset are axes.",
+    example: r#"let densities = lab::density(lab::double_well(#{}), #{ temperature: [0.05, 0.2, 0.8] });
+plot(densities).x("theta").y("density").color("temperature").show()"#,
+    options: &[TEMPERATURE.axis(), ALPHA, BETA, DATASET.axis(), SEED],
+    call: |problem, given| {
+        let dynamics = Dynamics::read(given)?;
+        let columns = problem.density(&dynamics, given.integer("seed")?, given.count("dataset")? as u64)?;
+        Ok(LabValue::Table(rows_of(columns, Cell::number)))
+    },
+};
+
+/// Points θ = c + s sinh(u) with equidistant u: equidistant about c, ever further apart beyond s,
+/// for densities that fall like a power. Integrals are trapezoidal sums over u, which converge
+/// faster than any power of the step where the integrand vanishes at both ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Grid {
     theta: Vec<f64>,
@@ -24,7 +45,8 @@ const MOST_POINTS: usize = 1 << 17;
 const DEPTH: f64 = 40.0;
 
 impl Grid {
-    /// Points about `centre`, which is one of them where it lies in the range; beyond the distance `span` they grow apart.
+    /// Points about `centre`, which is one of them where it lies in the range; beyond the distance
+    /// `span` they grow apart.
     pub(super) fn new((low, high): (f64, f64), (centre, span): (f64, f64), points: usize) -> Self {
         let (from, to) = (((low - centre) / span).asinh(), ((high - centre) / span).asinh());
         let step = (to - from) / (points - 1) as f64;
@@ -98,6 +120,17 @@ impl Grid {
     }
 }
 
+impl ExampleSet {
+    /// Loss, its derivatives and the noise at each point of a grid.
+    pub(super) fn at_each<L: Law>(&self, grid: &Grid) -> Result<Vec<Local>> {
+        let at = |theta: f64| {
+            crate::interrupt::check()?;
+            Ok(self.at::<L>(theta))
+        };
+        grid.values().map(at).collect()
+    }
+}
+
 /// Eq. 18 on a grid.
 pub(super) struct Density {
     /// What the training set says at each point.
@@ -117,7 +150,7 @@ pub(super) struct Density {
 impl Density {
     /// The density on a grid; `reference` is the point where v and a vanish.
     pub(super) fn new<L: Law>(
-        sample: &Sample,
+        sample: &ExampleSet,
         dynamics: &Dynamics,
         grid: &Grid,
         reference: usize,
@@ -167,16 +200,16 @@ impl Density {
 }
 
 /// Mean and variance of θ on a training set.
-pub(super) fn moments<L: Law>(law: &L, sample: &Sample, dynamics: &Dynamics) -> Result<(f64, f64)> {
+pub(super) fn moments<L: Law>(law: &L, sample: &ExampleSet, dynamics: &Dynamics) -> Result<(f64, f64)> {
     let (grid, reference) = grid_for(law, std::slice::from_ref(sample), dynamics)?;
     let density = Density::new::<L>(sample, dynamics, &grid, reference)?;
     let mean = density.mean(&grid, grid.values());
     Ok((mean, density.mean(&grid, grid.values().map(|theta| (theta - mean).powi(2)))))
 }
 
-/// Where the density of a training set is not negligible: g is followed from the problem's centre to both sides, in steps that
-/// grow, until it has risen by [`DEPTH`].
-fn support<L: Law>(law: &L, sample: &Sample, dynamics: &Dynamics) -> Result<(f64, f64)> {
+/// Where the density of a training set is not negligible: g is followed from the problem's centre
+/// to both sides, in steps that grow, until it has risen by [`DEPTH`].
+fn support<L: Law>(law: &L, sample: &ExampleSet, dynamics: &Dynamics) -> Result<(f64, f64)> {
     /// Spans that are looked at in any case: there may be another minimum.
     const NEAR: f64 = 2.5;
     /// Spans that are looked at at most.
@@ -263,9 +296,13 @@ fn not_normalisable(theta: f64, rise: f64, reason: Reason) -> Error {
     ))
 }
 
-/// A grid on which the densities of all training sets are known, with partition functions that half as many points
-/// change by less than 1e-10, and the reference point nearest to the problem's own.
-pub(super) fn grid_for<L: Law>(law: &L, samples: &[Sample], dynamics: &Dynamics) -> Result<(Grid, usize)> {
+/// A grid on which the densities of all training sets are known, with partition functions that half
+/// as many points change by less than 1e-10, and the reference point nearest to the problem's own.
+pub(super) fn grid_for<L: Law>(
+    law: &L,
+    samples: &[ExampleSet],
+    dynamics: &Dynamics,
+) -> Result<(Grid, usize)> {
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
     for sample in samples {
         crate::interrupt::check()?;
@@ -313,14 +350,28 @@ impl Problem {
         self.check()?;
         dynamics.check()?;
         with_law!(self, "lab::density", law => {
-            density_of(law, &Sample::draw(law, self.n(), seed, Stream::DataSet, index), dynamics)
+            density_of(law, &ExampleSet::draw(law, &DataSetKey::train(self.n(), seed, index)), dynamics)
         })
+    }
+}
+
+impl Problem {
+    /// Mean and variance of each parameter under the stationary law of Eq. 17 on training set 0 of
+    /// a seed.
+    pub(super) fn diffusion_moments(&self, dynamics: &Dynamics, seed: i64) -> Result<(Vec<f64>, Vec<f64>)> {
+        if let Some(data) = self.quadratic(seed) {
+            return Ok(data.diffusion(dynamics)?.diagonal());
+        }
+        let (mean, variance) = each_law!(self, law => {
+            moments(law, &ExampleSet::draw(law, &DataSetKey::train(self.n(), seed, 0)), dynamics)
+        })?;
+        Ok((vec![mean], vec![variance]))
     }
 }
 
 fn density_of<L: Law>(
     law: &L,
-    sample: &Sample,
+    sample: &ExampleSet,
     dynamics: &Dynamics,
 ) -> Result<Vec<(&'static str, Vec<f64>)>> {
     let (grid, reference) = grid_for(law, std::slice::from_ref(sample), dynamics)?;
@@ -342,8 +393,8 @@ mod tests {
     use super::*;
     use crate::theory::{DoubleWell, GaussianMean, LinearRegression, Logistic};
 
-    fn density<L: Law>(law: &L, n: usize, dynamics: &Dynamics) -> (Sample, Grid, Density) {
-        let sample = Sample::draw(law, n, 3, Stream::DataSet, 0);
+    fn density<L: Law>(law: &L, n: usize, dynamics: &Dynamics) -> (ExampleSet, Grid, Density) {
+        let sample = ExampleSet::draw(law, &DataSetKey::train(n, 3, 0));
         let (grid, reference) = grid_for(law, std::slice::from_ref(&sample), dynamics).unwrap();
         let density = Density::new::<L>(&sample, dynamics, &grid, reference).unwrap();
         (sample, grid, density)
@@ -417,16 +468,16 @@ mod tests {
     #[test]
     fn what_cannot_be_normalised_says_why() {
         let dynamics = Dynamics { temperature: 0.1, alpha: 0.0, beta: 0.5 };
-        let separable = Sample { examples: vec![[0.5, 0.0], [1.0, 0.0]] };
+        let separable = ExampleSet { examples: vec![[0.5, 0.0], [1.0, 0.0]] };
         let error = grid_for(&Logistic::default(), &[separable], &dynamics).unwrap_err().to_string();
         assert!(error.contains("cannot be normalised") && error.contains("alpha > 0"), "{error}");
-        let alone = Sample { examples: vec![[0.5, 0.0]] };
+        let alone = ExampleSet { examples: vec![[0.5, 0.0]] };
         let dynamics = Dynamics { beta: 0.0, ..dynamics };
         let error = grid_for(&GaussianMean::default(), &[alone], &dynamics).unwrap_err().to_string();
         assert!(error.contains("beta > 0"), "{error}");
         let hot = Dynamics { temperature: 50.0, alpha: 0.0, beta: 0.0 };
         let regression = LinearRegression { dim: 1, ..LinearRegression::default() };
-        let sample = Sample::draw(&regression, 50, 1, Stream::DataSet, 0);
+        let sample = ExampleSet::draw(&regression, &DataSetKey::train(50, 1, 0));
         let error = grid_for(&regression, &[sample], &hot).unwrap_err().to_string();
         assert!(error.contains("a power of θ; write a lower temperature"), "{error}");
     }

@@ -1,22 +1,16 @@
 //! Averages over data sets: ρ̄, ⟨·⟩, ⟨⟨·⟩⟩ and Cov_D of section 2.1, with standard errors.
 //!
-//! Each data set is a training set, its density (Eq. 18) on one grid for all, and a test set. Products are summed at every θ, so
-//! that covariances over data sets are known at every θ; they are summed in blocks of data sets, and an error
-//! is the jackknife's, which leaves out one block at a time (Efron and Stein 1981).
+//! Each data set is a training set, its density (Eq. 18) on one grid for all, and a test set.
+//! Products are summed at every θ, so that covariances over data sets are known at every θ; they
+//! are summed in blocks of data sets, and an error is the jackknife's, which leaves out one block
+//! at a time (Efron and Stein 1981).
 
 use super::density::{Density, Grid, grid_for};
-use super::problem::{Dynamics, Law, Local, Population, Sample};
+use super::dynamics::Dynamics;
+use super::estimate::Estimate;
+use super::law::{DataSetKey, ExampleSet, Law, Local, Population};
 use crate::error::{Error, Result};
-use crate::rng::Stream;
-
-/// A number with its standard error.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// The number.
-    pub value: f64,
-    /// Its standard error.
-    pub error: f64,
-}
+use crate::options::{DefaultValue, Given, Kind, Opt};
 
 /// What is averaged, and how often.
 #[derive(Clone, Debug)]
@@ -31,14 +25,38 @@ pub struct EnsembleOptions {
     pub seed: i64,
 }
 
+/// The option `datasets`.
+pub(super) const DATASETS: Opt = Opt::new(
+    "datasets",
+    Kind::Integer(EnsembleOptions::LEAST as i64, EnsembleOptions::MOST as i64),
+    DefaultValue::Integer(1000),
+    "data sets that are averaged over",
+);
+
+/// The option `test`.
+pub(super) const TEST: Opt = Opt::new(
+    "test",
+    Kind::Integer(1, 1_000_000),
+    DefaultValue::Absent("as many as in a training set"),
+    "examples in a test set",
+);
+
 impl EnsembleOptions {
     /// Fewer data sets say nothing of errors.
     pub const LEAST: usize = 20;
 
+    /// Data sets at most.
+    pub const MOST: usize = 10_000_000;
+
+    /// Reads [`DATASETS`], [`TEST`] where the call has it, and the seed.
+    pub(super) fn read(dynamics: Dynamics, test: Option<usize>, given: &Given) -> Result<Self> {
+        Ok(Self { dynamics, datasets: given.count("datasets")?, test, seed: given.integer("seed")? })
+    }
+
     /// Checks the numbers; `n` examples are in a training set.
     pub(super) fn check(&self, n: usize) -> Result<()> {
         self.dynamics.check()?;
-        if !(Self::LEAST..=10_000_000).contains(&self.datasets) {
+        if !(Self::LEAST..=Self::MOST).contains(&self.datasets) {
             return Err(Error::invalid(format!(
                 "datasets: expected {} to 10,000,000 data sets, found {}",
                 Self::LEAST,
@@ -220,18 +238,18 @@ impl Ensemble {
         let mut samples = Vec::with_capacity(datasets);
         for index in 0..datasets {
             crate::interrupt::check()?;
-            samples.push(Sample::draw(law, n, seed, Stream::DataSet, index as u64));
+            samples.push(ExampleSet::draw(law, &DataSetKey::train(n, seed, index as u64)));
         }
         let test = test.unwrap_or(n);
-        let test_set = |index: usize| Sample::draw(law, test, seed, Stream::TestSet, index as u64);
+        let test_set = |index: usize| ExampleSet::draw(law, &DataSetKey::test(test, seed, index as u64));
         Self::of(law, &samples, &test_set, dynamics)
     }
 
     /// Sums over training sets of one size, each with its test set.
     pub(super) fn of<L: Law>(
         law: &L,
-        samples: &[Sample],
-        test_set: &(dyn Fn(usize) -> Sample + Sync),
+        samples: &[ExampleSet],
+        test_set: &(dyn Fn(usize) -> ExampleSet + Sync),
         dynamics: Dynamics,
     ) -> Result<Self> {
         // The grid must hold every density.
@@ -389,8 +407,8 @@ pub(super) fn in_parallel<T: Send>(n: usize, work: &(dyn Fn(usize) -> Result<T> 
 mod tests {
     use super::*;
 
-    /// Under another α and β than the density's own, the sides of Eqs. 34 to 37 differ by what those add: at rest, where both sides are
-    /// equal, one of them could stand for the other.
+    /// Under another α and β than the density's own, the sides of Eqs. 34 to 37 differ by what
+    /// those add: at rest, where both sides are equal, one of them could stand for the other.
     #[test]
     fn away_from_rest_the_relations_differ_by_what_is_added() {
         use crate::theory::Logistic;
@@ -398,7 +416,7 @@ mod tests {
         const BETA2: f64 = 0.2;
         let law = Logistic { slope: 1.0, n: 30 };
         let [train, test] =
-            [Stream::DataSet, Stream::TestSet].map(|stream| Sample::draw(&law, 30, 3, stream, 0));
+            [DataSetKey::train(30, 3, 0), DataSetKey::test(30, 3, 0)].map(|set| ExampleSet::draw(&law, &set));
         let own = Dynamics { temperature: 0.3, alpha: 0.1, beta: 0.4 };
         let (grid, reference) = grid_for(&law, std::slice::from_ref(&train), &own).unwrap();
         let density = Density::new::<Logistic>(&train, &own, &grid, reference).unwrap();

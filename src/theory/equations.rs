@@ -1,188 +1,23 @@
-//! Every equation of section 2 and Appendices A, C and D as its two sides, on an ensemble of data sets.
+//! Every equation of section 2 and Appendices A, C and D as its two sides, on an ensemble of data
+//! sets.
 //!
-//! Where the paper's own formula has a slip, a row with a prime (24′, 25′) has it mended; `docs/theory.md` tells of each.
+//! Where the paper's own formula has a slip, a row with a prime (24′, 25′) has it mended;
+//! `docs/theory.md` tells of each.
 //!
-//! The approximations take g up to a constant that depends on the data set, and "ignore the stochasticity in Z". Here g includes
-//! ln Z, so that Z = 1 and nothing is ignored ([`Gauge::Normalised`]); [`Gauge::Reference`] lets v and a vanish at a fixed θ
-//! instead. Eqs. 25 and 26 need a v that does not depend on T: they always use the second.
+//! g has the gauge that is asked for. Eqs. 25 and 26 need a v that does not depend on T: they
+//! always use [`Gauge::Reference`].
 
-use super::ensemble::{Averages, Ensemble, Estimate, Field};
-use super::problem::Law;
-use Field::{A, Constant, Density as Rho, Test, Train, TrainSquare, V};
-
-/// Which constant g has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gauge {
-    /// Z = 1 on every training set.
-    Normalised,
-    /// v and a vanish at the minimum of Ū.
-    Reference,
-}
-
-impl Gauge {
-    /// Every choice with its name in scripts.
-    pub const ALL: [(&'static str, Self); 2] =
-        [("normalised", Self::Normalised), ("reference", Self::Reference)];
-}
-
-/// What an equation claims.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// Both sides are equal.
-    Equal,
-    /// The left side is at most the right one, proven.
-    Bound,
-    /// The left side is at most the right one, approximately.
-    ApproximateBound,
-    /// Both sides are about equal.
-    Approximation,
-}
-
-/// An equation with its two sides.
-#[derive(Clone, Debug)]
-pub struct Side {
-    /// Its number in the paper.
-    pub equation: &'static str,
-    /// What is compared.
-    pub says: &'static str,
-    /// What it claims.
-    pub claim: Claim,
-    /// The left side.
-    pub left: Estimate,
-    /// The right side.
-    pub right: Estimate,
-    /// Left minus right.
-    pub difference: Estimate,
-    /// Where its assumptions fail.
-    pub assumptions: String,
-}
-
-/// Standard errors that a difference may be away from nothing: 1 in 12,000 by chance, for the errors are those of 20 blocks and
-/// the difference over its error has Student's distribution with 19 degrees of freedom.
-const WIDTH: f64 = 5.0;
-
-impl Side {
-    /// Whether equal sides are equal within the errors, or a bound holds; sides that are not defined contradict
-    /// nothing.
-    pub fn holds(&self) -> bool {
-        let Estimate { value, error } = self.difference;
-        if self.left.value.is_nan() || self.right.value.is_nan() {
-            return true;
-        }
-        // What quadrature and rounding leave of an identity.
-        let rest = 1e-7 * (self.left.value.abs() + self.right.value.abs());
-        // Errors that overflow or are not defined decide nothing.
-        if !error.is_finite() {
-            return true;
-        }
-        match self.claim {
-            Claim::Equal => value.abs() <= WIDTH * error + rest,
-            Claim::Bound | Claim::ApproximateBound => value <= WIDTH * error + rest,
-            Claim::Approximation => true,
-        }
-    }
-
-    /// The verdict in words.
-    pub fn verdict(&self) -> String {
-        if matches!(self.claim, Claim::Bound | Claim::ApproximateBound) && self.right.value == f64::INFINITY {
-            return "bound holds: it is infinite".to_owned();
-        }
-        if !(self.left.value.is_finite() && self.right.value.is_finite()) {
-            return "not defined".to_owned();
-        }
-        let error = self.difference.error;
-        if !error.is_finite() && self.claim != Claim::Approximation {
-            return "not decided: its error is not finite".to_owned();
-        }
-        // So large an error would agree with anything.
-        if self.claim == Claim::Approximation && error > 10.0 * self.left.value.abs() {
-            return "not decided: its error is more than ten times the quantity".to_owned();
-        }
-        if self.claim == Claim::Approximation && self.difference.value.abs() <= 2.0 * error {
-            return "agrees within its error".to_owned();
-        }
-        match (self.claim, self.holds()) {
-            (Claim::Equal, true) => "equal".to_owned(),
-            (Claim::Equal, false) => "differs".to_owned(),
-            (Claim::Bound | Claim::ApproximateBound, true) => "bound holds".to_owned(),
-            (Claim::Bound | Claim::ApproximateBound, false) => "bound fails".to_owned(),
-            (Claim::Approximation, _) => {
-                let off = 100.0 * (self.right.value / self.left.value - 1.0).abs();
-                if off < 1e4 {
-                    format!("approximation off by {off:.2} %")
-                } else {
-                    "approximation fails".to_owned()
-                }
-            }
-        }
-    }
-}
-
-/// g and its averages in one gauge, at every θ.
-struct Potential {
-    /// Averages ḡ, v̄.
-    g: Vec<f64>,
-    v: Vec<f64>,
-    /// σ_g², σ_v², σ_a², σ_{v,a}.
-    g2: Vec<f64>,
-    v2: Vec<f64>,
-    a2: Vec<f64>,
-    va: Vec<f64>,
-    /// σ_{g,u}, σ_{v,u}, σ_{a,u}.
-    gu: Vec<f64>,
-    vu: Vec<f64>,
-    au: Vec<f64>,
-}
-
-fn zip(values: &[f64], others: &[f64], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
-    values.iter().zip(others).map(|(a, b)| f(*a, *b)).collect()
-}
-
-impl Potential {
-    fn new(averages: &Averages, gauge: Gauge) -> Self {
-        let temperature = averages.ensemble().dynamics.temperature;
-        let b = 2.0 / temperature;
-        let cov = |one, other| averages.covariance(one, other);
-        let (a2, au) = (cov(A, A), cov(Train, A));
-        let (v, v2, va, vu) = match gauge {
-            Gauge::Reference => (averages.mean(V).to_vec(), cov(V, V), cov(V, A), cov(Train, V)),
-            // v + ½T ln Z.
-            Gauge::Normalised => {
-                let add = |one: Vec<f64>, other: Vec<f64>| zip(&one, &other, |a, b| a + b);
-                let constants = averages.scalar(|one| one.constant);
-                let squares = averages.scalar(|one| one.constant * one.constant);
-                let n = averages.datasets();
-                let constant_variance = n / (n - 1.0) * (squares - constants * constants);
-                let v2 = zip(&cov(V, V), &cov(V, Constant), |v2, vc| v2 + 2.0 * vc + constant_variance);
-                (
-                    averages.mean(V).iter().map(|v| v + constants).collect(),
-                    v2,
-                    add(cov(V, A), cov(A, Constant)),
-                    add(cov(Train, V), cov(Train, Constant)),
-                )
-            }
-        };
-        let g = zip(&v, averages.mean(A), |v, a| b * v + a);
-        let gu = zip(&vu, &au, |vu, au| b * vu + au);
-        let g2 = zip(&zip(&v2, &a2, |v2, a2| b * b * v2 + a2), &va, |sum, va| sum + 2.0 * b * va);
-        Self { g, v, g2, v2, a2, va, gu, vu, au }
-    }
-}
-
-/// A density from its logarithm; none where that grows towards an end of the grid, so that there is no integral.
-fn normalised(averages: &Averages, log: &[f64]) -> Option<Vec<f64>> {
-    let largest = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let density: Vec<f64> = log.iter().map(|log| (log - largest).exp()).collect();
-    let z = averages.ensemble().grid.integral(density.iter().copied());
-    let ends = density[0].max(density[density.len() - 1]);
-    (ends < 1e-6).then(|| density.into_iter().map(|density| density / z).collect())
-}
+use super::ensemble::Field::{A, Density as Rho, Test, Train, TrainSquare, V};
+use super::ensemble::{Averages, Ensemble};
+use super::law::Law;
+use super::potential::{Gauge, Potential, normalised, zip};
+use super::sides::{Claim, EquationCheck};
 
 /// One row: number, words, claim, left side, right side.
-type Row = (&'static str, &'static str, Claim, f64, f64);
+type EquationRow = (&'static str, &'static str, Claim, f64, f64);
 
 /// Both sides of every equation, from averages over data sets.
-fn rows<L: Law>(law: &L, averages: &Averages, gauge: Gauge) -> Vec<Row> {
+fn rows<L: Law>(law: &L, averages: &Averages, gauge: Gauge) -> Vec<EquationRow> {
     use Claim::{ApproximateBound, Approximation, Bound, Equal};
     let ensemble = averages.ensemble();
     let (grid, n, temperature) = (&ensemble.grid, ensemble.n as f64, ensemble.dynamics.temperature);
@@ -200,7 +35,7 @@ fn rows<L: Law>(law: &L, averages: &Averages, gauge: Gauge) -> Vec<Row> {
     let rho_variance = averages.covariance(Rho, Rho);
 
     let squares: Vec<f64> = population.iter().map(|one| one.loss.powi(2) + one.loss_variance / n).collect();
-    let mut rows: Vec<Row> = vec![
+    let mut rows: Vec<EquationRow> = vec![
         (
             "2",
             "f = U_ℓ²: total average, covariance and averages apart",
@@ -334,8 +169,8 @@ fn rows<L: Law>(law: &L, averages: &Averages, gauge: Gauge) -> Vec<Row> {
     rows
 }
 
-/// Eq. 54, which without a shift of distributions is Eq. 55, too: ρ̄ as a mixture with a part for each minimum of Ū. NaN where no
-/// minimum lies where ρ̄ is.
+/// Eq. 54, which without a shift of distributions is Eq. 55, too: ρ̄ as a mixture with a part for
+/// each minimum of Ū. NaN where no minimum lies where ρ̄ is.
 fn by_curvature<L: Law>(law: &L, averages: &Averages) -> f64 {
     let ensemble = averages.ensemble();
     let (grid, rho) = (&ensemble.grid, averages.mean(Rho));
@@ -436,7 +271,7 @@ fn assumptions<L: Law>(law: &L, averages: &Averages, gauge: Gauge) -> Vec<(&'sta
 }
 
 /// Every equation with its sides and errors.
-pub(super) fn sides<L: Law>(law: &L, ensemble: &Ensemble, gauge: Gauge) -> Vec<Side> {
+pub(super) fn sides<L: Law>(law: &L, ensemble: &Ensemble, gauge: Gauge) -> Vec<EquationCheck> {
     let all = ensemble.all();
     let labels = rows(law, &all, gauge);
     let numbers = ensemble.estimates(|averages| {
@@ -447,7 +282,7 @@ pub(super) fn sides<L: Law>(law: &L, ensemble: &Ensemble, gauge: Gauge) -> Vec<S
     labels
         .into_iter()
         .zip(numbers.chunks(3))
-        .map(|((equation, says, claim, ..), numbers)| Side {
+        .map(|((equation, says, claim, ..), numbers)| EquationCheck {
             equation,
             says,
             claim,
@@ -462,97 +297,4 @@ pub(super) fn sides<L: Law>(law: &L, ensemble: &Ensemble, gauge: Gauge) -> Vec<S
                 .join("; "),
         })
         .collect()
-}
-
-/// What is known of θ on the ensemble, column by column, for tables and plots.
-pub(super) fn columns(ensemble: &Ensemble, gauge: Gauge) -> Vec<(&'static str, Vec<f64>)> {
-    let averages = ensemble.all();
-    let p = Potential::new(&averages, gauge);
-    let roots = |values: Vec<f64>| values.into_iter().map(|value| value.max(0.0).sqrt()).collect::<Vec<_>>();
-    let log_normal = normalised(&averages, &zip(&p.g2, &p.g, |g2, g| 0.5 * g2 - g));
-    let log_normal = log_normal.unwrap_or_else(|| vec![f64::NAN; p.g.len()]);
-    vec![
-        ("theta", ensemble.grid.values().collect()),
-        ("mean_density", averages.mean(Rho).to_vec()),
-        ("log_normal_density", log_normal),
-        ("sigma_density", roots(averages.covariance(Rho, Rho))),
-        ("population_loss", ensemble.population.iter().map(|one| one.loss).collect()),
-        ("sigma_loss", ensemble.population.iter().map(|one| one.loss_variance.max(0.0).sqrt()).collect()),
-        ("mean_train_loss", averages.mean(Train).to_vec()),
-        ("sigma_train_loss", roots(averages.covariance(Train, Train))),
-        ("covariance", averages.covariance(Rho, Train)),
-        ("mean_g", p.g),
-        ("sigma_g", roots(p.g2)),
-        ("mean_v", p.v),
-        ("covariance_g_train_loss", p.gu),
-    ]
-}
-
-/// T of Eq. 26 at the ensemble's own T, with and without σ_{v,a}; ⟨⟨Ū⟩⟩ comes first.
-pub(super) fn optimal_temperature(averages: &Averages) -> [f64; 3] {
-    let ensemble = averages.ensemble();
-    let q = Potential::new(averages, Gauge::Reference);
-    let loss: Vec<f64> = ensemble.population.iter().map(|one| one.loss).collect();
-    let over = |values: &[f64]| averages.over_mean_density(values.iter().copied());
-    let covariance =
-        |values: &[f64]| over(&zip(&loss, values, |u, value| u * value)) - over(&loss) * over(values);
-    let top = 2.0 * covariance(&q.v2);
-    let exact = covariance(&zip(&q.v, &q.va, |v, va| v - va));
-    [over(&loss), top / exact, top / covariance(&q.v)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Sides of 100 on the left, what they claim and by how many standard errors of 1 they differ, and the words.
-    #[test]
-    fn verdicts_are_by_standard_errors() {
-        let verdict = |claim: Claim, right: f64, error: f64| {
-            let estimate = |value: f64, error: f64| Estimate { value, error };
-            let side = Side {
-                equation: "",
-                says: "",
-                claim,
-                left: estimate(100.0, error),
-                right: estimate(right, 0.0),
-                difference: estimate(100.0 - right, error),
-                assumptions: String::new(),
-            };
-            side.verdict()
-        };
-        for (claim, right, error, expected) in [
-            (Claim::Equal, 104.9, 1.0, "equal"),
-            (Claim::Equal, 95.1, 1.0, "equal"),
-            (Claim::Equal, 105.1, 1.0, "differs"),
-            (Claim::Equal, 94.9, 1.0, "differs"),
-            (Claim::Equal, 109.9, 2.0, "equal"),
-            // Rounding: 1e-7 of both sides.
-            (Claim::Equal, 100.000_018, 0.0, "equal"),
-            (Claim::Equal, 100.000_022, 0.0, "differs"),
-            (Claim::Bound, 99.999_982, 0.0, "bound holds"),
-            (Claim::Bound, 99.999_978, 0.0, "bound fails"),
-            (Claim::Bound, 95.1, 1.0, "bound holds"),
-            (Claim::ApproximateBound, 94.9, 1.0, "bound fails"),
-            (Claim::Bound, 1000.0, 1.0, "bound holds"),
-            (Claim::Bound, f64::INFINITY, 1.0, "bound holds: it is infinite"),
-            (Claim::Bound, f64::NAN, 1.0, "not defined"),
-            (Claim::Equal, 1000.0, f64::NAN, "not decided: its error is not finite"),
-            (Claim::Approximation, 101.9, 1.0, "agrees within its error"),
-            (Claim::Approximation, 103.8, 2.0, "agrees within its error"),
-            (Claim::Approximation, 102.1, 1.0, "approximation off by 2.10 %"),
-            (Claim::Approximation, 1e9, 999.0, "approximation fails"),
-            (
-                Claim::Approximation,
-                3e110,
-                3e113,
-                "not decided: its error is more than ten times the quantity",
-            ),
-            (Claim::Approximation, 50.0, 1.0, "approximation off by 50.00 %"),
-            (Claim::Approximation, 10_099.0, 1.0, "approximation off by 9999.00 %"),
-            (Claim::Approximation, 10_101.0, 1.0, "approximation fails"),
-        ] {
-            assert_eq!(verdict(claim, right, error), expected, "{claim:?} {right} ± {error}");
-        }
-    }
 }

@@ -1,13 +1,18 @@
-//! The Fokker-Planck equation of plain SGD in one dimension (Eq. 47), in the time t′ = λt, by finite volumes.
+//! The Fokker-Planck equation of plain SGD in one dimension (Eq. 47), in the time t′ = λt, by
+//! finite volumes.
 //!
-//! ∂ρ/∂t′ = ∂{(U′ + αθ)ρ + ½T ∂((D + β²)ρ)}. The current between two cells is Scharfetter and Gummel's (1969), which is exact where drift
-//! and diffusion are constant between the cells' middles; none leaves the grid, so the mass is kept. Steps of time are
-//! Crank and Nicolson's, after four half steps of Euler's backward rule that damp what a sharp start brings in (Rannacher 1984).
+//! ∂ρ/∂t′ = ∂{(U′ + αθ)ρ + ½T ∂((D + β²)ρ)}. The current between two cells is Scharfetter and
+//! Gummel's (1969), which is exact where drift and diffusion are constant between the cells'
+//! middles; none leaves the grid, so the mass is kept. Steps of time are Crank and Nicolson's,
+//! after four half steps of Euler's backward rule that damp what a sharp start brings in (Rannacher
+//! 1984).
 
+use super::Problem;
 use super::density::{Density, Grid, grid_for};
-use super::problem::{Dynamics, Law, Problem, Sample, with_law};
+use super::dynamics::Dynamics;
+use super::law::{DataSetKey, ExampleSet, Law};
+use super::problem::with_law;
 use crate::error::{Error, Result};
-use crate::rng::Stream;
 
 /// What is solved.
 #[derive(Clone, Debug)]
@@ -81,7 +86,8 @@ struct Rates {
 }
 
 impl Rates {
-    /// ρ's change in a unit of time. What leaves a cell enters its neighbour: the sum is zero to the last digit.
+    /// ρ's change in a unit of time. What leaves a cell enters its neighbour: the sum is zero to
+    /// the last digit.
     fn change(&self, rho: &[f64]) -> Vec<f64> {
         let current = |i: usize| self.out[i] * rho[i] - self.back[i] * rho[i + 1];
         let mut change = vec![0.0; rho.len()];
@@ -93,8 +99,9 @@ impl Rates {
         change
     }
 
-    /// A step of Euler's backward rule: solves ρ' = ρ + h change(ρ') by elimination (the matrix is diagonally dominant in its
-    /// columns), and moves the mass by the currents of the solution, so that none is lost by rounding.
+    /// A step of Euler's backward rule: solves ρ' = ρ + h change(ρ') by elimination (the matrix is
+    /// diagonally dominant in its columns), and moves the mass by the currents of the solution, so
+    /// that none is lost by rounding.
     fn backward(&self, h: f64, rho: &[f64]) -> Vec<f64> {
         let n = rho.len();
         let leaves = |i: usize| {
@@ -125,7 +132,7 @@ impl Rates {
 fn solve<L: Law>(law: &L, n: usize, options: &FokkerPlanckOptions) -> Result<FokkerPlanck> {
     let FokkerPlanckOptions { dynamics, start, width, time, steps, points, seed } = options.clone();
     let Dynamics { temperature, alpha, beta } = dynamics;
-    let sample = Sample::draw(law, n, seed, Stream::DataSet, 0);
+    let sample = ExampleSet::draw(law, &DataSetKey::train(n, seed, 0));
     let (grid, _) = grid_for(law, std::slice::from_ref(&sample), &dynamics)?;
     let (first, last) = (grid.at(0), grid.at(grid.points() - 1));
     // Wide enough for the start and for Eq. 18.

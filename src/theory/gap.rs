@@ -1,10 +1,30 @@
-//! The gap measured, as a covariance (Eq. 6) and its bound (Eq. 7), and what else is asked of an ensemble.
+//! The gap measured, as a covariance (Eq. 6) and its bound (Eq. 7).
 
-use super::ensemble::{Ensemble, EnsembleOptions, Estimate};
-use super::equations::{self, Gauge, Side};
-use super::moments::by_moments;
-use super::problem::{Problem, with_law};
+use super::Problem;
+use super::dynamics::{ALPHA, BETA, Dynamics, TEMPERATURE};
+use super::ensemble::{DATASETS, EnsembleOptions, TEST};
+use super::estimate::Estimate;
+use super::function::{LabFunction, LabRow, LabValue, SEED, named, with_error};
+use super::potential::Gauge;
 use crate::error::{Error, Result};
+use crate::table::Cell;
+
+pub(super) const ENTRY: LabFunction = LabFunction {
+    name: "lab::gap",
+    returns: "any",
+    doc: "The gap of a problem, averaged over data sets: `gap` measured, `covariance` = −∫Cov(ρ, U)dθ (Eq. 6), their \
+          `difference`, the `bound` of Eq. 7, `train_loss` and `test_loss`, each with its standard error. Arrays of \
+          temperature, alpha, beta and datasets are axes: then it is a table. All settings share their data sets, so \
+          their errors go together.",
+    example: r#"let gaps = lab::gap(lab::logistic(#{ n: 50 }), #{ temperature: [0.05, 0.2, 0.8], datasets: 200 });
+print(gaps);
+plot(gaps).x("temperature").y("gap").log_x().show()"#,
+    options: &[TEMPERATURE.axis(), ALPHA.axis(), BETA.axis(), DATASETS.axis(), TEST, SEED],
+    call: |problem, given| {
+        let options = EnsembleOptions::read(Dynamics::read(given)?, given.given_count("test")?, given)?;
+        Ok(LabValue::Numbers(vec![problem.gap(&options)?.row()]))
+    },
+};
 
 /// The gap of a problem at one temperature.
 #[derive(Clone, Debug)]
@@ -23,6 +43,22 @@ pub struct Gap {
     pub test_loss: Estimate,
     /// Data sets.
     pub datasets: usize,
+}
+
+impl Gap {
+    /// What is compared comes first: a table that is too wide hides what is in the middle.
+    fn row(&self) -> LabRow {
+        let none = Estimate { value: f64::NAN, error: f64::NAN };
+        let bound = self.bound.unwrap_or(none);
+        let compared = [("gap", self.gap), ("covariance", self.covariance), ("bound", bound)];
+        let mut row: LabRow = compared.iter().map(|(name, estimate)| named(*name, estimate.value)).collect();
+        row.extend(compared.iter().map(|(name, estimate)| named(format!("{name}_error"), estimate.error)));
+        row.extend(with_error("difference", self.difference));
+        row.extend(with_error("train_loss", self.train_loss));
+        row.extend(with_error("test_loss", self.test_loss));
+        row.push(("datasets".into(), Cell::Int(self.datasets as i64)));
+        row
+    }
 }
 
 impl Problem {
@@ -46,33 +82,6 @@ impl Problem {
             train_loss: find("3")?.left,
             test_loss: find("4")?.left,
             datasets: options.datasets,
-        })
-    }
-
-    /// Both sides of every equation at one temperature. With more than one parameter: of those that need no density.
-    ///
-    /// # Errors
-    ///
-    /// As of [`Problem::gap`].
-    pub fn check_equations(&self, options: &EnsembleOptions, gauge: Gauge) -> Result<Vec<Side>> {
-        self.check()?;
-        match self {
-            Self::LinearRegression(law) if law.dim > 1 => by_moments(law, options),
-            _ => with_law!(self, "lab::check", law => {
-                Ok(equations::sides(law, &Ensemble::new(law, self.n(), options)?, gauge))
-            }),
-        }
-    }
-
-    /// Averages over data sets at every θ, a column each.
-    ///
-    /// # Errors
-    ///
-    /// As of [`Problem::gap`]; with more than one parameter.
-    pub fn ensemble(&self, options: &EnsembleOptions, gauge: Gauge) -> Result<Vec<(&'static str, Vec<f64>)>> {
-        self.check()?;
-        with_law!(self, "lab::ensemble", law => {
-            Ok(equations::columns(&Ensemble::new(law, self.n(), options)?, gauge))
         })
     }
 }

@@ -1,10 +1,13 @@
 //! The mean of a normal law: l(θ, x) = ½(θ − x)² with x normal.
 //!
-//! Everything has a closed form. The gradient θ − x has the same noise D = s² everywhere (s² the population variance of the
-//! training set), so Eq. 18 is normal with mean x̄ / (1 + α) and variance T(s² + β²) / (2(1 + α)), and with α = 0 the
-//! gap is σ² / n at every T and β.
+//! Everything has a closed form. The gradient θ − x has the same noise D = s² everywhere (s² the
+//! population variance of the training set), so Eq. 18 is normal with mean x̄ / (1 + α) and
+//! variance T(s² + β²) / (2(1 + α)), and with α = 0 the gap is σ² / n at every T and β.
 
-use super::problem::{Example, Law, Population, Slopes};
+use super::law::{DataSetKey, Example, ExampleSet, Law, LawEntry, Population, Slopes, examples};
+use super::quadratic::Quadratic;
+use crate::error::Result;
+use crate::options::{Bounds, DefaultValue, Given, Kind, Opt, Value};
 use crate::rng::Rng;
 
 /// The options.
@@ -18,13 +21,51 @@ pub struct GaussianMean {
     pub n: usize,
 }
 
+impl GaussianMean {
+    const DEFAULT: Self = Self { mean: 0.0, sigma: 1.0, n: 20 };
+}
+
 impl Default for GaussianMean {
     fn default() -> Self {
-        Self { mean: 0.0, sigma: 1.0, n: 20 }
+        Self::DEFAULT
     }
 }
 
 impl Law for GaussianMean {
+    const ENTRY: LawEntry = LawEntry {
+        name: "lab::gaussian_mean",
+        doc: "The mean of a normal law, l = ½(θ − x)²: everything has a closed form, and the gap is σ²/n at every T \
+              and β where α = 0.",
+        example: "lab::gap(lab::gaussian_mean(#{ mean: 0, sigma: 1, n: 20 }), #{ temperature: 0.1 })",
+        options: &[
+            Opt::new("mean", Kind::NUMBER, DefaultValue::Number(Self::DEFAULT.mean), "the mean of x"),
+            Opt::new(
+                "sigma",
+                Kind::Number(Bounds::POSITIVE),
+                DefaultValue::Number(Self::DEFAULT.sigma),
+                "its standard deviation",
+            ),
+            examples(Self::DEFAULT.n),
+        ],
+    };
+
+    fn read(given: &Given) -> Result<Self> {
+        Ok(Self { mean: given.number("mean")?, sigma: given.number("sigma")?, n: given.count("n")? })
+    }
+
+    fn values(&self) -> Vec<Value> {
+        vec![Value::Number(self.mean), Value::Number(self.sigma), Value::Integer(self.n as i64)]
+    }
+
+    fn n(&self) -> usize {
+        self.n
+    }
+
+    fn quadratic(&self, set: &DataSetKey) -> Option<Quadratic> {
+        let examples = ExampleSet::draw(self, set).examples;
+        Some(Quadratic::of_mean(&examples.iter().map(|example| example[0]).collect::<Vec<_>>()))
+    }
+
     fn draw(&self, rng: &mut Rng) -> Example {
         [self.mean + self.sigma * rng.normal_pair().0, 0.0]
     }

@@ -1,16 +1,21 @@
 //! The diffusions of SGD, by Euler and Maruyama's steps, in the time t′ = λt of Appendix B.
 //!
 //! - Eq. 17: dθ = −(U′ + αθ) dt′ + √(T(D + β²)) dW
-//! - Eq. 44 (momentum of Eq. 16): dθ = −(μv + U′ + αθ) dt′ ∓ √(TD) dW, dv = ((μ − 1)v + U′ + αθ) dt′/λ + √(D/Bλ) dW
-//! - Eq. 46 (momentum of Eq. 45): dθ = (μv/λ − U′ − αθ) dt′ + √(TD) dW, dv = ((μ − 1)v/λ − U′ − αθ) dt′ + √(TD) dW
+//! - Eq. 44 (momentum of Eq. 16): dθ = −(μv + U′ + αθ) dt′ ∓ √(TD) dW, dv = ((μ − 1)v + U′ + αθ)
+//!   dt′/λ + √(D/Bλ) dW
+//! - Eq. 46 (momentum of Eq. 45): dθ = (μv/λ − U′ − αθ) dt′ + √(TD) dW, dv = ((μ − 1)v/λ − U′ − αθ)
+//!   dt′ + √(TD) dW
 //!
 //! Both lines of a momentum share one dW. Eq. 44 has a plus where SGD has a minus (`printed`).
 //! The scheme's stationary law is off by an error of the first order in the step.
 
-use super::chains::{Stationary, Tally, moments};
+use super::Problem;
+use super::chains::{MAX_CHAINS, Tally, moments};
 use super::ensemble::in_parallel;
-use super::problem::{Law, Local, Problem, Sample, with_law};
+use super::law::{DataSetKey, ExampleSet, Law, Local};
+use super::problem::with_law;
 use super::quadratic::Discrete;
+use super::sgd::Stationary;
 use crate::error::{Error, Result};
 use crate::optim::Form;
 use crate::rng::{Rng, Stream};
@@ -70,10 +75,9 @@ impl LangevinOptions {
                 "beta: Eqs. 43 to 46 have no isotropic noise; write beta: 0 with a momentum",
             ));
         }
-        if !(1..=1 << 24).contains(&self.chains) {
+        if !(1..=MAX_CHAINS).contains(&self.chains) {
             return Err(Error::invalid(format!(
-                "chains: expected 1 to {} chains, found {}",
-                1 << 24,
+                "chains: expected 1 to {MAX_CHAINS} chains, found {}",
                 self.chains
             )));
         }
@@ -112,7 +116,7 @@ impl Problem {
 fn simulate<L: Law>(law: &L, n: usize, options: &LangevinOptions) -> Result<Stationary> {
     let LangevinOptions { lr, temperature, alpha, beta, momentum, form, printed, step, time, seed, .. } =
         *options;
-    let sample = Sample::draw(law, n, seed, Stream::DataSet, 0);
+    let sample = ExampleSet::draw(law, &DataSetKey::train(n, seed, 0));
     let start = options.start.unwrap_or(law.region().0);
     let steps = (time / step).round() as usize;
     let burn = steps / 5;
@@ -158,12 +162,5 @@ fn simulate<L: Law>(law: &L, n: usize, options: &LangevinOptions) -> Result<Stat
         Ok(tally)
     };
     let tallies = in_parallel(options.chains, &chain)?;
-    let (mean, variance, r_hat) = moments(&tallies, start)?;
-    Ok(Stationary {
-        mean: vec![mean],
-        variance: vec![variance],
-        r_hat: vec![r_hat],
-        exact: None,
-        diffusion: None,
-    })
+    moments(&tallies, start).map(Stationary::of_one)
 }

@@ -1,11 +1,15 @@
-//! Logistic regression with one weight: l(θ, x) = ln(1 + e^{−yθx}), x standard normal, y = ±1 with P(y = 1) = 1 / (1 + e^{−wx}).
+//! Logistic regression with one weight: l(θ, x) = ln(1 + e^{−yθx}), x standard normal, y = ±1 with
+//! P(y = 1) = 1 / (1 + e^{−wx}).
 //!
-//! Only m = yx matters, so that is the example; its density is 2φ(m) / (1 + e^{−wm}). The noise D depends on θ. Where all
-//! m of a training set have one sign, the data are separable and only α > 0 keeps θ finite.
+//! Only m = yx matters, so that is the example; its density is 2φ(m) / (1 + e^{−wm}). The noise D
+//! depends on θ. Where all m of a training set have one sign, the data are separable and only α > 0
+//! keeps θ finite.
 
 use std::f64::consts::TAU;
 
-use super::problem::{Example, Law, Population, Slopes};
+use super::law::{Example, Law, LawEntry, Population, Slopes, examples};
+use crate::error::Result;
+use crate::options::{DefaultValue, Given, Kind, Opt, Value};
 use crate::rng::Rng;
 
 /// The options.
@@ -17,13 +21,41 @@ pub struct Logistic {
     pub n: usize,
 }
 
+impl Logistic {
+    const DEFAULT: Self = Self { slope: 1.0, n: 50 };
+}
+
 impl Default for Logistic {
     fn default() -> Self {
-        Self { slope: 1.0, n: 50 }
+        Self::DEFAULT
     }
 }
 
 impl Law for Logistic {
+    const ENTRY: LawEntry = LawEntry {
+        name: "lab::logistic",
+        doc: "Logistic regression with one weight, l = ln(1 + e^(−yθx)): the noise depends on θ.",
+        example: "lab::check(lab::logistic(#{ n: 50 }), #{ temperature: 0.1, datasets: 200 })",
+        options: &[
+            Opt::new("slope", Kind::NUMBER, DefaultValue::Number(Self::DEFAULT.slope), "the true weight"),
+            examples(Self::DEFAULT.n),
+        ],
+    };
+
+    const COLUMNS: &'static [&'static str] = &["yx"];
+
+    fn read(given: &Given) -> Result<Self> {
+        Ok(Self { slope: given.number("slope")?, n: given.count("n")? })
+    }
+
+    fn values(&self) -> Vec<Value> {
+        vec![Value::Number(self.slope), Value::Integer(self.n as i64)]
+    }
+
+    fn n(&self) -> usize {
+        self.n
+    }
+
     fn draw(&self, rng: &mut Rng) -> Example {
         let x = rng.normal_pair().0;
         let y = if rng.uniform() * (1.0 + (-self.slope * x).exp()) < 1.0 { 1.0 } else { -1.0 };
@@ -49,8 +81,8 @@ impl Law for Logistic {
     }
 
     fn population(&self, theta: f64) -> Population {
-        // The trapezoidal rule converges faster than any power of the step here: the integrand and all its
-        // derivatives vanish at the ends.
+        // The trapezoidal rule converges faster than any power of the step here: the integrand and
+        // all its derivatives vanish at the ends.
         const END: f64 = 10.0;
         const NODES: i32 = 200;
         let step = 2.0 * END / f64::from(NODES);

@@ -1,18 +1,21 @@
-//! Averages over data sets of a regression with several parameters, whose density is known by its moments alone.
+//! Averages over data sets of a regression with several parameters, whose density is known by its
+//! moments alone.
 
 use nalgebra::{DMatrix, DVector};
 
-use super::ensemble::{EnsembleOptions, Estimate, in_parallel, jackknife_error};
-use super::equations::{Claim, Side};
+use super::dynamics::Dynamics;
+use super::ensemble::{EnsembleOptions, in_parallel, jackknife_error};
+use super::estimate::Estimate;
+use super::law::DataSetKey;
 use super::linear_regression::LinearRegression;
-use super::problem::Dynamics;
-use super::quadratic::{Moments, Quadratic};
+use super::quadratic::Moments;
+use super::sides::{Claim, EquationCheck};
 use crate::error::{Error, Result};
-use crate::rng::Stream;
 
-/// Sums over data sets of what the equations need of a regression: ρ enters through its first two moments alone.
+/// Sums over data sets of what the equations need of a regression: ρ enters through its first two
+/// moments alone.
 #[derive(Clone)]
-struct Block {
+struct MomentSums {
     datasets: f64,
     /// Means over data sets come of these: E[θθ′], E[θ], H, c, E[y²].
     square: DMatrix<f64>,
@@ -28,7 +31,7 @@ struct Block {
     relation: [f64; 2],
 }
 
-impl Block {
+impl MomentSums {
     fn none(d: usize) -> Self {
         let (matrix, vector) = (DMatrix::zeros(d, d), DVector::zeros(d));
         Self {
@@ -65,18 +68,18 @@ impl Block {
 type MomentRow = (&'static str, &'static str, f64, f64);
 
 /// Eqs. 3, 4, 6 and 35 of a regression with several parameters.
-pub(super) fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> Result<Vec<Side>> {
+pub(super) fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> Result<Vec<EquationCheck>> {
     const BLOCKS: usize = 20;
     options.check(law.n)?;
     let EnsembleOptions { dynamics, datasets, test, seed } = options.clone();
     let Dynamics { temperature, alpha, beta } = dynamics;
     let d = law.dim;
-    let block = |block: usize| -> Result<Block> {
-        let mut sum = Block::none(d);
+    let block = |block: usize| -> Result<MomentSums> {
+        let mut sum = MomentSums::none(d);
         for index in (block..datasets).step_by(BLOCKS) {
             crate::interrupt::check()?;
-            let data = Quadratic::draw(law, law.n, seed, Stream::DataSet, index as u64);
-            let tests = Quadratic::draw(law, test.unwrap_or(law.n), seed, Stream::TestSet, index as u64);
+            let data = law.data_set(&DataSetKey::train(law.n, seed, index as u64));
+            let tests = law.data_set(&DataSetKey::test(test.unwrap_or(law.n), seed, index as u64));
             let moments = data.diffusion(&dynamics).map_err(|error| match error {
                 Error::Interrupted => Error::Interrupted,
                 error => Error::invalid(format!("data set {} of {datasets}: {error}", index + 1)),
@@ -93,7 +96,7 @@ pub(super) fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> R
                         .sum::<f64>());
             let dissipation = 2.0 * (data.h.component_mul(covariance).sum() + alpha * covariance.trace());
             let fluctuation = temperature * (data.mean_noise(&moments).trace() + beta * beta * d as f64);
-            sum.add(&Block {
+            sum.add(&MomentSums {
                 datasets: 1.0,
                 train: data.loss(&moments),
                 test: tests.loss(&moments),
@@ -110,7 +113,7 @@ pub(super) fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> R
     };
     let blocks = in_parallel(BLOCKS, &block)?;
     let rows = |left_out: Option<usize>| -> Vec<MomentRow> {
-        let mut all = Block::none(d);
+        let mut all = MomentSums::none(d);
         blocks.iter().enumerate().filter(|(k, _)| Some(*k) != left_out).for_each(|(_, block)| all.add(block));
         let n = all.datasets;
         let [train, test, population] = [all.train, all.test, all.population].map(|sum| sum / n);
@@ -134,7 +137,7 @@ pub(super) fn by_moments(law: &LinearRegression, options: &EnsembleOptions) -> R
         Estimate { value: of(&all), error: jackknife_error(&values) }
     };
     Ok((0..all.len())
-        .map(|row| Side {
+        .map(|row| EquationCheck {
             equation: all[row].0,
             says: all[row].1,
             claim: Claim::Equal,

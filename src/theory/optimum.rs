@@ -1,9 +1,45 @@
 //! The best temperature: where the test loss is smallest, and where Eq. 26 holds.
 
-use super::ensemble::{Ensemble, EnsembleOptions, Estimate, jackknife_error};
-use super::equations;
-use super::problem::{Dynamics, Law, Problem, with_law};
+use super::Problem;
+use super::dynamics::{ALPHA, BETA, Dynamics};
+use super::ensemble::{Averages, DATASETS, Ensemble, EnsembleOptions, jackknife_error};
+use super::estimate::Estimate;
+use super::function::{LabFunction, LabRow, LabValue, SEED, rows_of};
+use super::law::Law;
+use super::potential::{Gauge, Potential, zip};
+use super::problem::with_law;
 use crate::error::{Error, Result};
+use crate::options::{Bounds, DefaultValue, Kind, Opt};
+use crate::table::Cell;
+
+pub(super) const ENTRY: LabFunction = LabFunction {
+    name: "lab::optimum",
+    returns: "map",
+    doc: "The best temperature: where the test loss is smallest (`measured`), where Eq. 26 holds (`predicted`), and \
+          where it does without σ_va (`approximate`), with standard errors, () where it is not within the range; \
+          `says` tells it in words, `table` has the test loss at each temperature.",
+    example: "lab::optimum(lab::double_well(#{ tilt: 0.1 }), #{ from: 0.02, to: 2, points: 9, datasets: 200 })",
+    options: &[
+        Opt::new("from", Kind::Number(Bounds::POSITIVE), DefaultValue::Required, "the lowest temperature"),
+        Opt::new("to", Kind::Number(Bounds::POSITIVE), DefaultValue::Required, "the highest one"),
+        Opt::new(
+            "points",
+            Kind::Integer(5, 1000),
+            DefaultValue::Integer(25),
+            "temperatures between them, equidistant in ln T",
+        ),
+        ALPHA,
+        BETA,
+        DATASETS,
+        SEED,
+    ],
+    call: |problem, given| {
+        let (from, to) = (given.number("from")?, given.number("to")?);
+        let options = EnsembleOptions::read(Dynamics::at(from, given)?, None, given)?;
+        let found = problem.optimum(&options, from, to, given.count("points")?)?;
+        Ok(LabValue::WithTable(found.fields(), found.rows()))
+    },
+};
 
 /// The best temperature measured and predicted.
 #[derive(Clone, Debug)]
@@ -47,6 +83,30 @@ impl Optimum {
         };
         format!("{measured}; {predicted}{contradiction}")
     }
+
+    fn fields(&self) -> LabRow {
+        let mut fields = vec![("says".into(), Cell::Text(self.says()))];
+        for (name, estimate) in
+            [("measured", self.measured), ("predicted", self.predicted), ("approximate", self.approximate)]
+        {
+            let cell =
+                |of: fn(Estimate) -> f64| estimate.map_or(Cell::Null, |estimate| Cell::Float(of(estimate)));
+            fields.push((name.into(), cell(|estimate| estimate.value)));
+            fields.push((format!("{name}_error").into(), cell(|estimate| estimate.error)));
+        }
+        fields
+    }
+
+    fn rows(&self) -> Vec<LabRow> {
+        let columns = vec![
+            ("temperature", self.temperatures.clone()),
+            ("test_loss", self.test_loss.iter().map(|one| one.value).collect()),
+            ("test_loss_error", self.test_loss.iter().map(|one| one.error).collect()),
+            ("right_side", self.right_side.iter().map(|sides| sides[0]).collect()),
+            ("right_side_approximate", self.right_side.iter().map(|sides| sides[1]).collect()),
+        ];
+        rows_of(columns, Cell::Float)
+    }
 }
 
 impl Problem {
@@ -87,8 +147,7 @@ fn optimum<L: Law>(
             EnsembleOptions { dynamics: Dynamics { temperature, ..options.dynamics }, ..options.clone() };
         let ensemble = Ensemble::new(law, n, &options)?;
         // Every curve of the jackknife has its own optimum.
-        let (values, curves) =
-            ensemble.jackknife(|averages| equations::optimal_temperature(averages).to_vec());
+        let (values, curves) = ensemble.jackknife(|averages| optimal_temperature(averages).to_vec());
         let losses: Vec<f64> = curves.iter().map(|values| values[0]).collect();
         test_loss.push(Estimate { value: values[0], error: jackknife_error(&losses) });
         right_side.push([values[1], values[2]]);
@@ -112,8 +171,21 @@ fn optimum<L: Law>(
     Ok(Optimum { measured, predicted, approximate, temperatures, test_loss, right_side })
 }
 
-/// Where a function of temperatures that are equidistant in ln T is smallest: the vertex of the parabola through the smallest value
-/// and its neighbours; none at the ends.
+/// T of Eq. 26 at the ensemble's own T, with and without σ_{v,a}; ⟨⟨Ū⟩⟩ comes first.
+pub(super) fn optimal_temperature(averages: &Averages) -> [f64; 3] {
+    let ensemble = averages.ensemble();
+    let q = Potential::new(averages, Gauge::Reference);
+    let loss: Vec<f64> = ensemble.population.iter().map(|one| one.loss).collect();
+    let over = |values: &[f64]| averages.over_mean_density(values.iter().copied());
+    let covariance =
+        |values: &[f64]| over(&zip(&loss, values, |u, value| u * value)) - over(&loss) * over(values);
+    let top = 2.0 * covariance(&q.v2);
+    let exact = covariance(&zip(&q.v, &q.va, |v, va| v - va));
+    [over(&loss), top / exact, top / covariance(&q.v)]
+}
+
+/// Where a function of temperatures that are equidistant in ln T is smallest: the vertex of the
+/// parabola through the smallest value and its neighbours; none at the ends.
 fn minimum(temperatures: &[f64], f: &dyn Fn(usize) -> f64) -> Option<f64> {
     let k = (0..temperatures.len()).min_by(|&a, &b| f(a).total_cmp(&f(b)))?;
     (k > 0 && k + 1 < temperatures.len()).then(|| {

@@ -1,8 +1,9 @@
-//! Quadratic losses: exact stationary moments of plain SGD, of SGD with momentum, and of their diffusions.
+//! Quadratic losses: exact stationary moments of plain SGD, of SGD with momentum, and of their
+//! diffusions.
 //!
-//! With U = ½θ′Hθ − c′θ + const the mean is m = (H + α)⁻¹ c. The noise D(θ) is quadratic in θ, so its average over a
-//! stationary law with covariance Σ is D(m) + L(Σ), L(Σ) = E[xx′ (x′Σx)] − HΣH, whatever the law. That closes the equations for
-//! Σ, which are linear:
+//! With U = ½θ′Hθ − c′θ + const the mean is m = (H + α)⁻¹ c. The noise D(θ) is quadratic in θ, so
+//! its average over a stationary law with covariance Σ is D(m) + L(Σ), L(Σ) = E[xx′ (x′Σx)] − HΣH,
+//! whatever the law. That closes the equations for Σ, which are linear:
 //!
 //! - diffusion, Eq. 17 (a Lyapunov equation): (H + α)Σ + Σ(H + α) = T (D(m) + L(Σ) + β²)
 //! - Eq. 15, exactly: Σ = AΣA + (λ²/B)(D(m) + L(Σ)) + λTβ² with A = 1 − λ(H + α)
@@ -12,11 +13,9 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::linear_regression::LinearRegression;
-use super::problem::{Dynamics, Example};
+use super::dynamics::Dynamics;
 use crate::error::{Error, Result};
 use crate::optim::Form;
-use crate::rng::{Rng, Stream};
 
 /// A training or test set with a quadratic loss.
 #[derive(Clone, Debug)]
@@ -72,19 +71,9 @@ impl Quadratic {
         Self { x, y, h, c, y2 }
     }
 
-    /// Data set `index` of a seed.
-    pub(super) fn draw(law: &LinearRegression, n: usize, seed: i64, stream: Stream, index: u64) -> Self {
-        let mut rng = Rng::new(seed, stream, index);
-        let examples: Vec<(Vec<f64>, f64)> = (0..n).map(|_| law.draw_all(&mut rng)).collect();
-        let x = DMatrix::from_fn(n, law.dim, |row, column| examples[row].0[column]);
-        let y = DVector::from_fn(n, |row, _| examples[row].1);
-        Self::new(x, y)
-    }
-
     /// Of l = ½(θ − x)².
-    pub(super) fn of_mean(examples: &[Example]) -> Self {
-        let n = examples.len();
-        Self::new(DMatrix::from_element(n, 1, 1.0), DVector::from_fn(n, |row, _| examples[row][0]))
+    pub(super) fn of_mean(x: &[f64]) -> Self {
+        Self::new(DMatrix::from_element(x.len(), 1, 1.0), DVector::from_column_slice(x))
     }
 
     fn dim(&self) -> usize {
@@ -135,7 +124,8 @@ impl Quadratic {
         squares.tr_mul(&squares) / self.x.nrows() as f64 - self.h.kronecker(&self.h)
     }
 
-    /// ⟨D⟩ where θ has these moments, by the examples' residuals: what [`Quadratic::diffusion`] solves for is not used.
+    /// ⟨D⟩ where θ has these moments, by the examples' residuals: what [`Quadratic::diffusion`]
+    /// solves for is not used.
     pub(super) fn mean_noise(&self, moments: &Moments) -> DMatrix<f64> {
         let Moments { mean, covariance } = moments;
         let (n, gradient) = (self.x.nrows() as f64, &self.h * mean - &self.c);
@@ -170,10 +160,11 @@ impl Quadratic {
         Ok(Moments { mean, covariance })
     }
 
-    /// The stationary moments of the diffusion of SGD with momentum in the time λt: Eq. 44 or 46, without β as there.
+    /// The stationary moments of the diffusion of SGD with momentum in the time λt: Eq. 44 or 46,
+    /// without β as there.
     ///
-    /// A step's gradient noise ξ enters θ as −λξ and Eq. 16's v as +ξ. The paper's Eq. 41, and with it Eqs. 42 to 44, has the same
-    /// sign for both; `printed` keeps that.
+    /// A step's gradient noise ξ enters θ as −λξ and Eq. 16's v as +ξ. The paper's Eq. 41, and with
+    /// it Eqs. 42 to 44, has the same sign for both; `printed` keeps that.
     pub(super) fn momentum_diffusion(&self, sgd: &Discrete, printed: bool) -> Result<Moments> {
         let Discrete { lr, alpha, momentum, form, .. } = *sgd;
         let (d, mean, t) = (self.dim(), self.mean(alpha)?, sgd.dynamics().temperature);
@@ -266,18 +257,20 @@ fn solved(left: DMatrix<f64>, right: &DMatrix<f64>, reason: impl Fn() -> String)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::theory::LinearRegression;
+    use crate::theory::law::DataSetKey;
 
     const SGD: Discrete =
         Discrete { lr: 0.1, batch: 4.0, alpha: 0.2, beta: 0.5, momentum: 0.0, form: Form::Pytorch };
 
     fn sample(dim: usize) -> Quadratic {
         let law = LinearRegression { dim, spread: 0.5, ..LinearRegression::default() };
-        Quadratic::draw(&law, 40, 2, Stream::DataSet, 0)
+        law.data_set(&DataSetKey::train(40, 2, 0))
     }
 
     #[test]
     fn of_the_gaussian_mean_both_variances_have_closed_forms() {
-        let data = Quadratic::of_mean(&[[1.0, 0.0], [2.0, 0.0], [6.0, 0.0]]);
+        let data = Quadratic::of_mean(&[1.0, 2.0, 6.0]);
         let (s2, t, k) = (14.0 / 3.0, 0.1 / 4.0, 1.2);
         let diffusion = data.diffusion(&SGD.dynamics()).unwrap();
         assert!((diffusion.mean[0] - 3.0 / k).abs() < 1e-12);
@@ -291,7 +284,8 @@ mod tests {
         let (data, dynamics) = (sample(3), Dynamics { temperature: 0.05, alpha: 0.1, beta: 0.3 });
         let Moments { mean, covariance } = data.diffusion(&dynamics).unwrap();
         let k = data.stiffness(dynamics.alpha);
-        // ⟨D⟩ from two points on either side along each principal axis: exact for a quadratic function.
+        // ⟨D⟩ from two points on either side along each principal axis: exact for a quadratic
+        // function.
         let eigen = covariance.clone().symmetric_eigen();
         let mut noise = data.noise_at(&mean);
         for (value, axis) in eigen.eigenvalues.iter().zip(eigen.eigenvectors.column_iter()) {
@@ -324,7 +318,7 @@ mod tests {
 
     #[test]
     fn both_forms_of_momentum_have_one_diffusion_only_with_opposite_signs() {
-        let data = Quadratic::of_mean(&[[1.0, 0.0], [2.0, 0.0], [6.0, 0.0]]);
+        let data = Quadratic::of_mean(&[1.0, 2.0, 6.0]);
         let heavy = Discrete { lr: 0.01, batch: 1.0, beta: 0.0, momentum: 0.9, ..SGD };
         let variance = |sgd: &Discrete, printed| data.momentum_diffusion(sgd, printed).unwrap().covariance[0];
         let sutskever = variance(&Discrete { form: Form::Sutskever, ..heavy }, false);
@@ -343,7 +337,7 @@ mod tests {
     #[test]
     fn where_no_stationary_distribution_exists_it_says_why() {
         let wide = LinearRegression { dim: 8, ..LinearRegression::default() };
-        let data = Quadratic::draw(&wide, 5, 1, Stream::DataSet, 0);
+        let data = wide.data_set(&DataSetKey::train(5, 1, 0));
         let dynamics = Dynamics { temperature: 0.01, alpha: 0.0, beta: 1.0 };
         let error = data.diffusion(&dynamics).unwrap_err().to_string();
         assert!(error.contains("singular (8 parameters, 5 examples)"), "{error}");

@@ -1,11 +1,14 @@
-//! Every row of `lab::check` against both sides and errors that SciPy computed by other means on the same data sets
-//! (`tests/reference/make_theory.py`).
+//! Every row of `lab::check` against both sides and errors that SciPy computed by other means on
+//! the same data sets (`tests/reference/make_theory.py`).
 
 use std::collections::BTreeMap;
 
 use super::ensemble::{Ensemble, jackknife_error};
-use super::equations::{self, Gauge};
-use super::problem::{Example, Law, Sample};
+use super::equations::sides;
+use super::law::{Example, ExampleSet, Law};
+use super::optimum::optimal_temperature;
+use super::potential::Gauge;
+use super::profiles::columns;
 use super::{DoubleWell, Dynamics, LinearRegression, Logistic, SpuriousMinimum};
 
 #[derive(serde::Deserialize)]
@@ -17,7 +20,8 @@ struct Case {
     /// Data sets, each example one or two numbers.
     train: Vec<Vec<f64>>,
     test: Vec<Vec<f64>>,
-    /// By gauge and row: left, right, the errors of both and of their difference; the share up to which they are known.
+    /// By gauge and row: left, right, the errors of both and of their difference; the share up to
+    /// which they are known.
     checks: BTreeMap<String, BTreeMap<String, [Option<f64>; 6]>>,
     /// The test loss; T of Eq. 26 with and without σ_{v,a}.
     optimum: [f64; 3],
@@ -25,19 +29,19 @@ struct Case {
     columns: BTreeMap<String, f64>,
 }
 
-fn sample(values: &[f64], numbers: usize) -> Sample {
+fn sample(values: &[f64], numbers: usize) -> ExampleSet {
     let example = |values: &[f64]| -> Example { [values[0], values.get(1).copied().unwrap_or_default()] };
-    Sample { examples: values.chunks(numbers).map(example).collect() }
+    ExampleSet { examples: values.chunks(numbers).map(example).collect() }
 }
 
 /// Compares a case; returns the rows that were compared in full.
 fn compare<L: Law>(law: &L, numbers: usize, case: &Case) -> Vec<String> {
     let dynamics = Dynamics { temperature: case.temperature, alpha: case.alpha, beta: case.beta };
-    let train: Vec<Sample> = case.train.iter().map(|values| sample(values, numbers)).collect();
+    let train: Vec<ExampleSet> = case.train.iter().map(|values| sample(values, numbers)).collect();
     let ensemble = Ensemble::of(law, &train, &|index| sample(&case.test[index], numbers), dynamics).unwrap();
     let mut whole = Vec::new();
     for (name, gauge) in Gauge::ALL {
-        let sides = equations::sides(law, &ensemble, gauge);
+        let sides = sides(law, &ensemble, gauge);
         let rows = &case.checks[name];
         assert_eq!(sides.len(), rows.len(), "rows");
         for side in &sides {
@@ -45,8 +49,8 @@ fn compare<L: Law>(law: &L, numbers: usize, case: &Case) -> Vec<String> {
             let known = &rows[&row];
             let found =
                 [side.left.value, side.right.value, side.left.error, side.right.error, side.difference.error];
-            // Integrands that jump or have a kink (σ_g is |θ − c| about the reference point) are as good as the grid, tails as
-            // good as the range.
+            // Integrands that jump or have a kink (σ_g is |θ − c| about the reference point) are as
+            // good as the grid, tails as good as the range.
             let rough = matches!(side.equation, "34" | "54")
                 || gauge == Gauge::Reference && matches!(side.equation, "11" | "24" | "24′");
             let share = if rough { 5e-3 } else { 1e-6 + 100.0 * known[5].unwrap() };
@@ -64,11 +68,11 @@ fn compare<L: Law>(law: &L, numbers: usize, case: &Case) -> Vec<String> {
             }
         }
     }
-    let (all, without) = ensemble.jackknife(|averages| equations::optimal_temperature(averages).to_vec());
+    let (all, without) = ensemble.jackknife(|averages| optimal_temperature(averages).to_vec());
     for (k, known) in case.optimum.iter().enumerate() {
         assert!((all[k] - known).abs() <= 1e-6 * known.abs(), "Eq. 26: {} and {known}", all[k]);
     }
-    let columns = equations::columns(&ensemble, Gauge::Normalised);
+    let columns = columns(&ensemble, Gauge::Normalised);
     let column = |name: &str| &columns.iter().find(|(found, _)| *found == name).unwrap().1;
     let centre = column("theta").iter().position(|theta| *theta == law.region().0).unwrap();
     for (name, known) in &case.columns {

@@ -1,7 +1,6 @@
-//! The theory against closed forms, and its simulations against its densities. `tools/mutate.py` breaks the formulas one by one and
-//! sees that one of these fails.
+//! The theory against closed forms, and its simulations against its densities. `tools/mutate.py`
+//! breaks the formulas one by one and sees that one of these fails.
 
-use super::chains::{ChainOptions, Stationary};
 use super::*;
 use crate::optim::Form;
 
@@ -23,7 +22,7 @@ fn within(found: f64, expected: f64, tolerance: f64, what: &str) {
     assert!((found - expected).abs() <= tolerance, "{what}: {found}, expected {expected} ± {tolerance}");
 }
 
-fn side<'a>(sides: &'a [Side], equation: &str, part: &str) -> &'a Side {
+fn side<'a>(sides: &'a [EquationCheck], equation: &str, part: &str) -> &'a EquationCheck {
     sides.iter().find(|side| side.equation == equation && side.says.contains(part)).unwrap()
 }
 
@@ -42,20 +41,23 @@ fn the_gap_of_the_gaussian_mean_is_its_variance_over_n_at_every_temperature_and_
     }
 }
 
-/// With α the mean is x̄/(1 + α): gap (σ²/n)(1 + …) by hand: E[(x̄/(1+α) − x)²] over test minus over train.
+/// With α the mean is x̄/(1 + α): gap (σ²/n)(1 + …) by hand: E[(x̄/(1+α) − x)²] over test minus
+/// over train.
 #[test]
 fn weight_decay_changes_the_gap_as_the_closed_form_says() {
     let alpha = 0.5;
     let found = gaussian().gap(&options(0.1, alpha, 0.0, 20_000)).unwrap();
-    // ½E[(cx̄ − x)²]: test c²(m² + σ²/n) − 2cm² + m² + σ², train the same with −2c(m² + σ²/n); c = 1/(1 + α).
+    // ½E[(cx̄ − x)²]: test c²(m² + σ²/n) − 2cm² + m² + σ², train the same with −2c(m² + σ²/n); c =
+    // 1/(1 + α).
     let gap = (1.0 / (1.0 + alpha)) * 0.4;
     within(found.gap.value, gap, 4.0 * found.gap.error, "gap");
     within(found.covariance.value, gap, 4.0 * found.covariance.error, "covariance");
     assert!(found.covariance.error < 0.01);
 }
 
-/// Eq. 7 of the Gaussian mean, where the variance of a training set hardly differs from the population's: ρ is N(x̄, V) with
-/// x̄ from N(m, σ²/n), so E[ρ²] = N(θ; m, V/2 + σ²/n) / 2√(πV) and ρ̄ = N(θ; m, V + σ²/n).
+/// Eq. 7 of the Gaussian mean, where the variance of a training set hardly differs from the
+/// population's: ρ is N(x̄, V) with x̄ from N(m, σ²/n), so E[ρ²] = N(θ; m, V/2 + σ²/n) / 2√(πV) and
+/// ρ̄ = N(θ; m, V + σ²/n).
 #[test]
 fn the_bound_of_the_gap_has_its_closed_value() {
     let (n, t) = (400usize, 0.02);
@@ -105,7 +107,8 @@ fn the_exact_equations_and_the_proven_bounds_hold_on_all_problems_at_five_temper
     one([0.01, 0.03, 0.1, 0.2, 0.5], spurious, 0.0, 0.5);
 }
 
-/// A data set's own slope of the train loss over T is minus nothing: by another temperature, not by reweighting.
+/// A data set's own slope of the train loss over T is minus nothing: by another temperature, not by
+/// reweighting.
 #[test]
 fn the_slope_of_the_train_loss_is_that_between_two_temperatures() {
     let problem = Problem::Logistic(Logistic::default());
@@ -118,7 +121,8 @@ fn the_slope_of_the_train_loss_is_that_between_two_temperatures() {
     }
 }
 
-/// Where σ_g² is small everywhere that ρ̄ is, the approximations are good; which of them the paper's slips spoil.
+/// Where σ_g² is small everywhere that ρ̄ is, the approximations are good; which of them the
+/// paper's slips spoil.
 #[test]
 fn approximations_are_near_where_their_assumptions_hold() {
     // Large training sets: everything varies little over data sets.
@@ -141,10 +145,13 @@ fn approximations_are_near_where_their_assumptions_hold() {
     near("25", "", 1e-3);
     near("25′", "", 1e-3);
     for equation in ["11", "24′"] {
-        assert!(sides.iter().filter(|side| side.equation == equation).all(Side::holds));
+        assert!(sides.iter().filter(|side| side.equation == equation).all(EquationCheck::holds));
     }
-    // Both parts of Eq. 22 are the small case of Eq. 13, Eqs. 52 and 53 are one number, and g is 2v/T + a.
-    let same = |a: &Side, b: &Side| within(a.right.value, b.right.value, 1e-9 * a.right.value.abs(), a.says);
+    // Both parts of Eq. 22 are the small case of Eq. 13, Eqs. 52 and 53 are one number, and g is
+    // 2v/T + a.
+    let same = |a: &EquationCheck, b: &EquationCheck| {
+        within(a.right.value, b.right.value, 1e-9 * a.right.value.abs(), a.says)
+    };
     same(side(&sides, "13", "≪"), side(&sides, "22", ""));
     same(side(&sides, "52", ""), side(&sides, "53", ""));
     // The log-normal bound lies above the one for σ_g² ≪ 1, which without σ_va differs.
@@ -154,7 +161,8 @@ fn approximations_are_near_where_their_assumptions_hold() {
     within(side(&sides, "11", "≪").right.value, small, 1e-12, "Eqs. 11 and 24′");
 }
 
-/// Eq. 25 has σ_va where 2σ_va/T belongs (½σ_g² of g = 2v/T + a), Eqs. 23 and 24 leave it out: the mended ones are nearer.
+/// Eq. 25 has σ_va where 2σ_va/T belongs (½σ_g² of g = 2v/T + a), Eqs. 23 and 24 leave it out: the
+/// mended ones are nearer.
 #[test]
 fn the_cross_term_belongs_into_the_log_normal_density() {
     let problem =
@@ -183,11 +191,12 @@ fn the_test_loss_by_curvature_is_exact_where_the_loss_is_quadratic() {
     within(near.right.value, near.left.value, 1e-3, "Eq. 54 of two minima");
 }
 
-/// With no covariance at all the gap is nothing; the paper's σ_u⁴ / 8Ū⁴ says otherwise, because it mixes a log-normal
-/// law with an expansion for another one.
+/// With no covariance at all the gap is nothing; the paper's σ_u⁴ / 8Ū⁴ says otherwise, because it
+/// mixes a log-normal law with an expansion for another one.
 #[test]
 fn the_fourth_order_term_of_equation_12_is_spurious() {
-    // A hot normal law hardly depends on the data set, so the true covariance per σ_u⁴ term is small.
+    // A hot normal law hardly depends on the data set, so the true covariance per σ_u⁴ term is
+    // small.
     let problem = Problem::DoubleWell(DoubleWell { tilt: 0.0, sigma: 1.0, n: 20 });
     let sides = problem.check_equations(&options(0.001, 30.0, 40.0, 400), Gauge::Normalised).unwrap();
     let with = side(&sides, "13", "log-normal");
@@ -406,7 +415,8 @@ fn runs_of_one_temperature_agree_in_rescaled_time_and_with_momentum_they_do_not(
     assert!(apart, "{small:?} {large:?}");
 }
 
-/// The derivative that Eq. 26 sets to zero is right for the density of Eq. 25′; footnote 2 lacks a term.
+/// The derivative that Eq. 26 sets to zero is right for the density of Eq. 25′; footnote 2 lacks a
+/// term.
 #[test]
 fn the_derivatives_behind_equation_26() {
     let problem =
@@ -429,8 +439,9 @@ fn the_test_loss_rises_with_the_temperature_where_the_minima_are_alike() {
     }
 }
 
-/// The paper's prediction of a best temperature, on a problem that has one: Eq. 26 has its order of magnitude. The predictions
-/// of section 3.1 hold as well: with T the gap falls and the train loss rises.
+/// The paper's prediction of a best temperature, on a problem that has one: Eq. 26 has its order of
+/// magnitude. The predictions of section 3.1 hold as well: with T the gap falls and the train loss
+/// rises.
 #[test]
 fn a_spurious_minimum_has_a_best_temperature() {
     let problem = Problem::SpuriousMinimum(SpuriousMinimum::default());

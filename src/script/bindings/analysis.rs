@@ -90,15 +90,15 @@ fn numbers(name: &str, values: &Array) -> Result<Vec<f64>> {
     values.iter().enumerate().map(one).collect()
 }
 
-/// Points and the parameters that a fit starts from.
-struct Points {
+/// PointsToFit and the parameters that a fit starts from.
+struct PointsToFit {
     xs: Array,
     ys: Array,
     p0: Array,
 }
 
 /// Not an entry of the list: the formula is the script's, and is called from this thread.
-fn curve(context: &NativeCallContext, formula: &FnPtr, points: &Points, options: &Map) -> Scripted<Map> {
+fn curve(context: &NativeCallContext, formula: &FnPtr, points: &PointsToFit, options: &Map) -> Scripted<Map> {
     let mut failed = None;
     let mut call = |x: f64, p: &[f64]| -> Result<f64> {
         let p: Array = p.iter().copied().map(Dynamic::from).collect();
@@ -113,7 +113,7 @@ fn curve(context: &NativeCallContext, formula: &FnPtr, points: &Points, options:
     let mut fit = || {
         let given = given("curve_fit", CURVE_OPTIONS, options)?;
         let sigma = given.has("sigma").then(|| given.numbers("sigma")).transpose()?;
-        let Points { xs, ys, p0 } = points;
+        let PointsToFit { xs, ys, p0 } = points;
         let (xs, ys, p0) = (numbers("xs", xs)?, numbers("ys", ys)?, numbers("p0", p0)?);
         fit_curve(&mut call, &xs, &ys, &p0, sigma.as_deref())
     };
@@ -134,9 +134,9 @@ fn curve(context: &NativeCallContext, formula: &FnPtr, points: &Points, options:
 
 #[export_module]
 pub mod functions {
-    /// Fits a formula |x, p| of x and an array of parameters to points, from the parameters `p0`, by least squares: a
-    /// map of `p`, their standard errors `p_error`, `r2` and `n`. Of a parameter that the points do not determine the error is NaN, and
-    /// `problem` says so.
+    /// Fits a formula |x, p| of x and an array of parameters to points, from the parameters `p0`,
+    /// by least squares: a map of `p`, their standard errors `p_error`, `r2` and `n`. Of a
+    /// parameter that the points do not determine the error is NaN, and `problem` says so.
     ///
     /// ```
     /// let temperatures = [1e-3, 2e-3, 4e-3, 8e-3];
@@ -151,7 +151,7 @@ pub mod functions {
         ys: Array,
         p0: Array,
     ) -> Scripted<Map> {
-        curve(&context, &formula, &Points { xs, ys, p0 }, &Map::new())
+        curve(&context, &formula, &PointsToFit { xs, ys, p0 }, &Map::new())
     }
 
     /// The same with options: `sigma`, the error of each point.
@@ -164,10 +164,11 @@ pub mod functions {
         p0: Array,
         options: Map,
     ) -> Scripted<Map> {
-        curve(&context, &formula, &Points { xs, ys, p0 }, &options)
+        curve(&context, &formula, &PointsToFit { xs, ys, p0 }, &options)
     }
 
-    /// 20 evenly spaced epochs of the last quarter of each run of an epochs table (the paper's Figure 7).
+    /// 20 evenly spaced epochs of the last quarter of each run of an epochs table (the paper's
+    /// Figure 7).
     ///
     /// ```
     /// let runs = sweep(#{
@@ -180,7 +181,8 @@ pub mod functions {
         late(epochs, 20).map_err(|error| at(&context, error))
     }
 
-    /// `n` evenly spaced epochs of the last quarter of each run; all of them where there are no more.
+    /// `n` evenly spaced epochs of the last quarter of each run; all of them where there are no
+    /// more.
     #[rhai_fn(name = "last_quarter", return_raw, pure)]
     pub fn last_quarter_of(context: NativeCallContext, epochs: &mut Table, n: i64) -> Scripted<Table> {
         count("last_quarter", &n.into()).and_then(|n| late(epochs, n)).map_err(|error| at(&context, error))
@@ -261,8 +263,8 @@ pub mod functions {
     /// The 95 % bootstrap interval of the fitted curve of Eq. 1 at a temperature: #{low, high}.
     ///
     /// ```
-    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
-    /// let fit = fit_gap(steady, #{ bootstrap: 200 });
+    /// let runs = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// let fit = fit_gap(runs, #{ bootstrap: 200 });
     /// fit.band(3e-3)
     /// ```
     #[rhai_fn(return_raw, pure)]
@@ -290,8 +292,8 @@ pub mod functions {
     /// The gap that the fit of Eq. 1 gives at a temperature, or at each of an array of them.
     ///
     /// ```
-    /// let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
-    /// let fit = fit_gap(steady);
+    /// let runs = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
+    /// let fit = fit_gap(runs);
     /// fit.predict([1e-3, 3e-3, 0.01])
     /// ```
     #[rhai_fn(return_raw, pure)]
@@ -311,8 +313,8 @@ pub mod functions {
         fit.to_string()
     }
 
-    /// The epochs that make runs of different temperature comparable (Appendices B and E of the paper):
-    /// 300 · max(1, min(4, 1 + ¼ (2e-4/T − 1))).
+    /// The epochs that make runs of different temperature comparable (Appendices B and E of the
+    /// paper): 300 · max(1, min(4, 1 + ¼ (2e-4/T − 1))).
     ///
     /// ```
     /// [5e-5, 1e-4, 2e-4, 1e-3].map(|t| paper_epochs(t))

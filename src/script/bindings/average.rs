@@ -15,7 +15,8 @@ use crate::script::options::expand;
 use crate::script::session::Session;
 use crate::table::Table;
 
-/// The options of `average_over`. It is no entry of the list of `analysis/`: it runs a sweep's options.
+/// The options of `average_over`. It is no entry of the list of `analysis/`: it runs a sweep's
+/// options.
 pub(super) const OPTIONS: &[Opt] = &[
     Opt::new(
         "until",
@@ -136,10 +137,12 @@ fn averaged(context: &NativeCallContext, sweep: &Map, options: &Map) -> Scripted
 
 #[export_module]
 pub mod functions {
-    /// Averages over data sets and runs (section 2.1 of the paper): runs a sweep's options with more and more seeds, each with its own
-    /// split, weights and order, until the standard error of the mean of a steady-state metric is at most `until` in each setting, or
-    /// `max_seeds` are reached: average_over(#{data: digits(), …}, #{until: 0.01, dir: "results/x"}). A row per setting: `mean`,
-    /// `standard_error`, `n`, `seeds`, `reached`. What the folder holds counts: the same call again trains nothing.
+    /// Averages over data sets and runs (section 2.1 of the paper): runs a sweep's options with
+    /// more and more seeds, each with its own split, weights and order, until the standard error of
+    /// the mean of a steady-state metric is at most `until` in each setting, or `max_seeds` are
+    /// reached: average_over(#{data: digits(), …}, #{until: 0.01, dir: "results/x"}). A row per
+    /// setting: `mean`, `standard_error`, `n`, `seeds`, `reached`. What the folder holds counts:
+    /// the same call again trains nothing.
     ///
     /// ```
     /// let options = #{

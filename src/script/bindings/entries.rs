@@ -1,4 +1,5 @@
-//! Functions that are entries of a list: how they come into a module, and the schemas of their options.
+//! Functions that are entries of a list: how they come into a module, and the schemas of their
+//! options.
 
 use crate::options::Opt;
 
@@ -8,6 +9,7 @@ pub(in crate::script) type Schema = (&'static str, &'static [Opt]);
 /// The schemas of the calls whose entries or options lie in `analysis/` and `theory/`.
 pub(in crate::script) fn schemas() -> Vec<Schema> {
     let mut schemas = super::analysis::schemas();
+    schemas.extend(super::lab::schemas());
     schemas.push(("average_over", super::average::OPTIONS));
     schemas
 }

@@ -25,7 +25,6 @@ mod tables;
 
 pub(super) use data::{DIVISION_OPTIONS, IMAGES_OPTIONS, SUBSET_OPTIONS, SYNTHETIC_OPTIONS};
 pub(super) use entries::schemas;
-pub(super) use lab::OPTIONS as LAB_OPTIONS;
 pub(super) use plots::PlotHandle;
 use rhai::{Engine, exported_module};
 
