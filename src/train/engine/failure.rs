@@ -85,8 +85,9 @@ fn fail(mut job: ActiveJob, error: &str) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Why a device is of no use for the rest of the process, if so: some errors, of the hardware or of
-/// an address, leave a GPU that way. The first answer may still be the error that is known.
+/// Why a device is useless for the rest of the process, if it is: some errors, of the hardware or
+/// of an address, leave a GPU that way. The first answer may still be the error that is being
+/// handled.
 fn why_useless(device: Device) -> Option<Error> {
     cuda::synchronize(device).or_else(|_| cuda::synchronize(device)).err()
 }

@@ -34,7 +34,7 @@ use crate::model::State;
 /// Threads with this name end quietly when libtorch panics in them: the run's error tells.
 pub const WORKER: &str = "kelvin-worker";
 
-/// Events that may wait for the caller; then workers wait, too. Few, because a checkpoint holds
+/// Events that may wait for the caller before workers wait, too. Few, because a checkpoint holds
 /// weights.
 const BACKLOG: usize = 32;
 
@@ -79,8 +79,8 @@ pub struct Settings {
     pub keep_weights: bool,
     /// Time from one checkpoint of a run to the next; zero: every epoch. None: no checkpoints.
     pub checkpoint_every: Option<Duration>,
-    /// How long an interrupted training may take to finish its step and a checkpoint before it is
-    /// left behind.
+    /// Time for an interrupted training to finish its step and a checkpoint; then its threads are
+    /// abandoned.
     pub patience: Duration,
 }
 
@@ -194,7 +194,8 @@ pub struct Outcome {
     pub started: SystemTime,
     /// When it ended.
     pub ended: SystemTime,
-    /// SHA-256 of the final weights of a run that is done ([`weights_digest`](super::weights_digest)).
+    /// SHA-256 of the final weights of a run that is done
+    /// ([`weights_digest`](super::weights_digest)).
     pub digest: Option<String>,
     /// The final weights by their PyTorch names, if they were to be kept.
     pub weights: Option<State>,

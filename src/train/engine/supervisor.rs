@@ -21,14 +21,14 @@ enum Phase {
     Failed {
         since: Instant,
         error: Error,
-        /// Whether the caller still hears of events. Where a worker failed it does: what others
-        /// report meanwhile counts.
+        /// Whether the caller still hears of events: after a worker failed it does, because what
+        /// others report meanwhile counts.
         caller_hears: bool,
     },
 }
 
 impl Phase {
-    /// Whether this is news.
+    /// Begins to stop, unless training is ending already. Whether it does.
     fn stop(&mut self) -> bool {
         let is_new = matches!(self, Self::Training);
         if is_new {

@@ -60,13 +60,13 @@ pub(super) enum Report {
 pub(super) struct ReportSender(pub(super) SyncSender<Report>);
 
 impl ReportSender {
-    /// Whoever finds that nobody listens has been cancelled.
+    /// [`Stop::Cancelled`] where nobody listens any more.
     fn tell(&self, event: Event) -> Result<(), Stop> {
         self.0.send(Report::Event(event)).map_err(|_| Stop::Cancelled)
     }
 
     pub(super) fn broken(&self, error: Error) {
-        // Whoever does not listen needs no telling.
+        // The caller may have stopped listening.
         let _ = self.0.send(Report::Broken(error));
     }
 }
@@ -144,7 +144,7 @@ impl ActiveJob<'_> {
         // What all of them need comes first: where it is missing, nothing has begun.
         let first = &crew.tasks[self.job.runs[0]].spec;
         let data = crew.data.dataset(first)?;
-        // A plan of somebody else's was checked without its data.
+        // A plan that was received from elsewhere was checked without its data.
         first.check(data.len(), data.shape())?;
         let strategy = self.job.strategy;
         let execution = Execution { strategy, device: self.slot.device };
@@ -213,8 +213,8 @@ struct LastCheckpoint {
     at: Instant,
     /// Requests that were answered.
     requests: u64,
-    /// Between two checkpoints lies an update at least: however short the time between them,
-    /// training goes on, and none replaces another of the same name.
+    /// At least one update lies between two checkpoints. So training makes progress however short
+    /// `every` is, and no checkpoint replaces another of the same name.
     position: Position,
 }
 
@@ -309,7 +309,7 @@ impl<'j, 'a> StackTraining<'j, 'a> {
         if self.saved.every.is_none() || position == self.saved.position {
             return Ok(());
         }
-        // Looked at first: who asks once more, while this one is written, wants another.
+        // Read first: a request that comes while this one is written wants another.
         let requests = crate::interrupt::checkpoints();
         let open = self.runs.iter().enumerate().filter(|(_, run)| self.job.open.contains(run));
         let runs = open.map(|(replica, &run)| (run, self.stack.snapshot(replica))).collect();

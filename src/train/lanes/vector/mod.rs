@@ -85,8 +85,8 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     const TILE: usize;
     /// Packs that a kernel computes together.
     const PACKS: usize = 4;
-    /// A register's share of it, for kernels that need many: a vector is one of them, or some one
-    /// after the other.
+    /// One register's worth, for kernels that need many registers. A vector consists of one part or
+    /// of several.
     type Part: Vector<Scalar = Self::Scalar>;
     /// What the inputs of batch norms and the gradients of a whole batch are kept as.
     type Kept: Kept<Self>;
@@ -187,7 +187,7 @@ pub(super) unsafe trait Vector: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn repeated(from: &[Self::Scalar], replicas: usize) -> Self {
         assert!(from.len() >= replicas && replicas <= Self::LANES);
-        // SAFETY: so many can be read.
+        // SAFETY: this many can be read.
         unsafe { with_replicas!(replicas, R => Self::repeat::<R>(from.as_ptr())) }
     }
 }
@@ -226,8 +226,8 @@ pub(super) fn lanes_mut<V: Vector>(vectors: &mut [V]) -> &mut [V::Scalar] {
     unsafe { std::slice::from_raw_parts_mut(vectors.as_mut_ptr().cast(), vectors.len() * V::LANES) }
 }
 
-/// Has two values that lie there, if any do, brought to the second-level cache before they are
-/// asked for; of short ones that lie in two lines of it the first.
+/// Prefetches two values into the second-level cache. Of short values only the first cache line.
+/// The address need not be valid.
 #[inline(always)]
 pub(super) fn fetch_two<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
@@ -261,13 +261,13 @@ pub(super) struct Numbers<V: Vector> {
 }
 
 impl<V: Vector> Numbers<V> {
-    /// So many zeros.
+    /// This many zeros.
     pub(super) fn zeros(length: usize) -> Result<Self> {
         Ok(Self { vectors: zeros(length.div_ceil(V::LANES))?, length })
     }
 }
 
-/// So many zeros; an error where there is no memory for them, which would end the process
+/// This many zeros; an error where there is no memory for them, which would end the process
 /// otherwise.
 pub(super) fn zeros<V: Vector, T: Kept<V>>(length: usize) -> Result<Vec<T>> {
     let mut vectors = Vec::new();
