@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 use tch::Device;
 
 use super::super::record::Status;
+use super::crew::Stop;
+use super::job::ActiveJob;
 use super::queue::StackJob;
-use super::worker::ActiveJob;
 use crate::cuda;
 use crate::error::Error;
 
@@ -20,25 +21,6 @@ const OUT_OF_MEMORY: [&str; 6] = [
     "CUBLAS_STATUS_NOT_INITIALIZED",
     "ALLOCATION_FAILED",
 ];
-
-/// Why a job stops before its runs have ended.
-pub(super) enum Stop {
-    /// Training was cancelled, or nobody listens any more.
-    Cancelled,
-    /// Nothing can go on.
-    Broken(Error),
-    /// The runs that are still open cannot be trained, at least not together.
-    Failed(String),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Interrupted => Self::Cancelled,
-            error => Self::Failed(error.to_string()),
-        }
-    }
-}
 
 /// Whether the worker of a job that stopped goes on with others.
 pub(super) fn settle(job: ActiveJob, stop: Stop) -> ControlFlow<()> {

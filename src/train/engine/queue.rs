@@ -9,7 +9,7 @@ use super::super::cohort::{cohorts, stacks};
 use super::super::memory::Memory;
 use super::super::spec::RunSpec;
 use super::super::strategy::ExecutionStrategy;
-use super::{Settings, Task};
+use super::task::{Settings, Task};
 use crate::cuda;
 use crate::error::Result;
 

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::worker::{Crew, Report};
-use super::{BACKLOG, Event};
+use super::crew::{BACKLOG, Crew, Report};
+use super::event::Event;
 use crate::error::{Error, Result};
 
 /// Time from one [`Event::Tick`] to the next.

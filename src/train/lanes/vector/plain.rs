@@ -1,6 +1,6 @@
 //! Vectors of arrays.
 
-use super::Vector;
+use super::lane::Vector;
 
 /// What any processor can do.
 #[derive(Clone, Copy)]
