@@ -72,7 +72,7 @@ pub fn device_named(name: &str) -> Result<Device> {
     Ok(devices_named(name)?[0])
 }
 
-/// The devices of a name where there are so many GPUs; never none, none twice.
+/// The devices of a name on a machine with `count` GPUs; at least one, none twice.
 fn devices(name: &str, count: i64) -> Result<Vec<Device>> {
     let indices = match name.strip_prefix("cuda") {
         None if name == "cpu" => return Ok(vec![Device::Cpu]),

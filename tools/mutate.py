@@ -182,7 +182,7 @@ LANES = [
     ("train/lanes/direct.rs", "let sum = [sum.fold(R)];", "let sum = [*sum];", KERNELS),
     ("train/lanes/direct.rs", "*weight = weight.add(*sum);", "*weight = *sum;", KERNELS),
     ("train/lanes/direct.rs", "gradient[weight(o, i)] += *added;", "gradient[weight(o, i)] = *added;", KERNELS),
-    ("train/lanes/vector/mod.rs", "V::quarters(V::halves(a, b), V::halves(c, d))", "V::quarters(V::halves(b, a), V::halves(c, d))", KERNELS),
+    ("train/lanes/vector/lane.rs", "V::quarters(V::halves(a, b), V::halves(c, d))", "V::quarters(V::halves(b, a), V::halves(c, d))", KERNELS),
     ("train/lanes/bf16.rs", "_mm256_permute4x64_epi64::<0b11_01_10_00>(halves)", "_mm256_permute4x64_epi64::<0b11_10_01_00>(halves)", KERNELS),
     ("train/lanes/bf16.rs", "self.0.map(|value| (rounded(value) >> 16) as u16)", "self.0.map(|value| (value.to_bits() >> 16) as u16)", KERNELS),
     ("train/lanes/winograd/transforms.rs", "c.sub(b), b.sub(d)]", "b.sub(c), b.sub(d)]", KERNELS),

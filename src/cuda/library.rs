@@ -46,7 +46,7 @@ impl Library {
                 "kelvin: {} cannot be used: {said}; training on a GPU goes on without CUDA graphs",
                 path.display()
             );
-            // Whoever hears nothing of it still gets the same numbers.
+            // If nobody reads stderr, the numbers are still the same.
             let _ = writeln!(std::io::stderr(), "{}", crate::visible::visible(&text));
         }
         loaded.ok()

@@ -1,4 +1,4 @@
-//! A sweep in the background: a thread of its own runs it, and whoever started it goes on.
+//! A sweep in the background, on a thread of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::interrupt::{self, Background, Scope};
 use crate::train::{EpochRecord, Status};
 
-/// Time between two looks at the interrupt flag of whoever waits.
+/// Time between two looks at the waiting thread's interrupt flag.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// How far a job is.
@@ -173,7 +173,7 @@ impl Job {
                     last.error = Some(error.to_string());
                 }
             }
-            // Whoever waits may end the program: the last words come first.
+            // A waiting thread may end the program: the last words come first.
             over(&last);
             shared.change(|progress| *progress = last);
         };
@@ -219,7 +219,7 @@ impl Job {
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`] when whoever waits is asked to stop; the job goes on.
+    /// [`Error::Interrupted`] when the waiting thread is asked to stop; the job goes on.
     pub fn wait(&self) -> Result<Progress> {
         self.wait_for(|progress| progress.stage.is_over())
     }

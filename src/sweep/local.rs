@@ -19,7 +19,7 @@ use crate::torch::default_device;
 use crate::train::engine::{self, ResumeSource, Settings, Task};
 use crate::train::{Position, RunSpec, Status};
 
-/// How often processes that train what is left here are looked after.
+/// Time between two looks at runs that other processes train.
 const GLANCE: Duration = Duration::from_millis(500);
 
 /// How a plan is run.
@@ -170,7 +170,7 @@ pub fn train_rest(
         trained = true;
         let now = train_all(store, &todo, others, options, observer)?;
         if now.is_empty() {
-            // All of them are trained elsewhere, which the run_statuses did not see yet.
+            // All of them are trained elsewhere, which the statuses did not show yet.
             std::thread::sleep(GLANCE);
         }
         ended.extend(now);
@@ -217,7 +217,7 @@ fn train_all(
     match result {
         Ok(()) => Ok(open.ended),
         Err(Error::Interrupted) => open.interrupt().and(Err(Error::Interrupted)),
-        // What cannot be noted, on a full disk, the journals' age will tell.
+        // Where a full disk cannot take the note, the journals' age tells.
         Err(error) => open.interrupt().or(Ok(())).and(Err(error)),
     }
 }

@@ -34,8 +34,8 @@ impl Recorder {
         Self { store: Arc::clone(store), runs, retry_failed, begun: Mutex::default() }
     }
 
-    /// An error in the folder of an attempt, unless its run was published meanwhile: whoever did
-    /// that removed what the run needs no more, files that were being written here included.
+    /// An error in the folder of an attempt, unless its run was published meanwhile. The process
+    /// that published it removed its attempts, with files that were being written here.
     fn unless_published(&self, run: usize, error: Error) -> Result<()> {
         if self.store.is_published(&self.runs[run].id) { Ok(()) } else { Err(error) }
     }

@@ -1,9 +1,10 @@
 //! Slurm: what is missing of a sweep as arrays of jobs.
 //!
-//! A submission is a list of tasks, each a few runs of one cohort, in `DIR/submissions/ID.json`, with the batch script
-//! beside it. Task I of it is `kelvin worker DIR ID/I`. Arrays are cut at the site's MaxArraySize; a chunk is one job
-//! named `kelvin-ID-FIRST`. Slurm is asked for what is queued, to show it and to send nothing twice; what is
-//! finished is what is published, and a task that runs twice does no harm.
+//! A submission is a list of tasks, each a few runs of one cohort, in `DIR/submissions/ID.json`,
+//! with the batch script beside it. Task I of it is `kelvin worker DIR ID/I`. Arrays are cut at the
+//! site's MaxArraySize; a chunk is one job named `kelvin-ID-FIRST`. Slurm is asked for what is
+//! queued, to show it and to send nothing twice; what is finished is what is published, and a task
+//! that runs twice does no harm.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ use crate::options::{DefaultValue, Kind, Opt};
 use crate::train::cohort::{cohorts, stacks};
 use crate::train::{RunSpec, Status};
 
-/// Seconds before the time limit at which a task is told to write checkpoints; Slurm may be a minute early.
+/// Seconds before the time limit at which a task is told to write checkpoints; Slurm may be a
+/// minute early.
 const NOTICE: u32 = 90;
 
 /// What a task asks of the cluster. What is none is left to the site's defaults.
@@ -206,8 +208,8 @@ pub fn was_submitted(task: &str) -> bool {
     task.split_once('/').is_some_and(|(whose, _)| whose.parse::<usize>().is_err())
 }
 
-/// The runs that `kelvin worker DIR TASK` trains: `ID/I` is task I of a submission, `K/N` is the K-th of N shares of
-/// the whole plan, for any other scheduler.
+/// The runs that `kelvin worker DIR TASK` trains: `ID/I` is task I of a submission, `K/N` is the
+/// K-th of N shares of the whole plan, for any other scheduler.
 pub fn task(store: &Store, task: &str) -> Result<Vec<PlannedRun>> {
     let wrong = || {
         Error::invalid(format!(
@@ -303,7 +305,8 @@ fn check_values(options: &Slurm) -> Result<()> {
     Ok(())
 }
 
-/// Sends what is missing and not queued yet, and returns at once. Tasks run the program that calls this.
+/// Sends what is missing and not queued yet, and returns at once. Tasks run the program that calls
+/// this.
 pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent> {
     check(options)?;
     let kelvin = std::env::current_exe().map_err(|error| Error::io("the program itself", error))?;
@@ -312,7 +315,8 @@ pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent
     let mut sent = Sent::default();
     let mut missing: Vec<&PlannedRun> = Vec::new();
     for (run, status) in store.plan().runs.iter().zip(store.run_statuses()?) {
-        // What is completing was cancelled or ends; if it is being requeued instead, it runs twice, which is harmless.
+        // What is completing was cancelled or ends; if it is being requeued instead, it runs twice,
+        // which is harmless.
         let in_slurm = queued.get(&run.id).map(|queued| queued.state != "COMPLETING");
         match (&status, in_slurm) {
             (status, _) if !status.is_open(retry_failed) => {
@@ -377,8 +381,8 @@ pub fn submit(store: &Store, options: &Slurm, retry_failed: bool) -> Result<Sent
     Ok(sent)
 }
 
-/// What `sbatch` is told about a chunk of tasks. On its command line and not in the script, because there it
-/// wins over variables such as SBATCH_PARTITION.
+/// What `sbatch` is told about a chunk of tasks. On its command line and not in the script, because
+/// there it wins over variables such as SBATCH_PARTITION.
 fn arguments(options: &Slurm, tasks: usize, name: &str, logs: &Path, first: usize) -> Vec<String> {
     let at_once = options.array_limit.map(|limit| format!("%{limit}")).unwrap_or_default();
     // In names of logs, Slurm reads % as the beginning of a pattern.
@@ -407,7 +411,8 @@ fn arguments(options: &Slurm, tasks: usize, name: &str, logs: &Path, first: usiz
     arguments
 }
 
-/// The cores of a task, where nobody says how many: the threads of a run are frozen with its plan, and would take turns on fewer.
+/// The cores of a task, where nobody says how many: the threads of a run are frozen with its plan,
+/// and would take turns on fewer.
 fn cores(runs: &[&PlannedRun], options: &Slurm) -> u32 {
     let threads = match options.gpus {
         Some(gpus) if gpus > 0 => 1,
@@ -490,7 +495,8 @@ pub fn queued(store: &Store) -> Result<HashMap<String, Queued>> {
         let read = submissions.entry(submission).or_insert_with_key(|id| read(store, id).ok());
         let runs_of_task = read.as_ref().and_then(|submission| submission.tasks.get(task));
         for run in runs_of_task.into_iter().flatten() {
-            // Of a cancelled task that has not ended and one that was sent for it, the latter matters.
+            // Of a cancelled task that has not ended and one that was sent for it, the latter
+            // matters.
             if queued.state != "COMPLETING" || !runs.contains_key(run) {
                 runs.insert(run.clone(), queued.clone());
             }

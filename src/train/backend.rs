@@ -1,7 +1,6 @@
-//! Replicas that train in step, wherever their numbers lie: what a [`Stack`](super::stack::Stack)
-//! drives.
+//! What computes the updates of a [`Stack`](super::stack::Stack) of replicas.
 //!
-//! There are two kinds: libtorch's tensors ([`super::tensors`]) train any model on any device,
+//! There are two backends: libtorch's tensors ([`super::tensors`]) train any model on any device,
 //! vector lanes ([`super::lanes`]) train ResNets on a CPU.
 
 use super::batches::{EpochBatches, EvaluationSet};
@@ -30,9 +29,9 @@ pub(super) trait TrainingBackend {
     /// One update of every replica.
     fn update(&mut self, step: Step);
 
-    /// The gradient of each replica's mean loss on batch `index` of those that
-    /// [`TrainingBackend::begin`] took, in training mode as an update would take it, by the order
-    /// of the layout's parameters, in place of what `into` holds.
+    /// Writes into `into` the gradient of each replica's mean loss on batch `index` of those that
+    /// [`TrainingBackend::begin`] took. In training mode, as for an update; in the order of the
+    /// layout's parameters.
     fn gradients(&mut self, index: usize, into: &mut Vec<Vec<f64>>);
 
     /// Sets every replica's parameters, in that order; statistics of batch norms stay.

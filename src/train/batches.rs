@@ -35,7 +35,7 @@ pub(super) struct EpochBatches {
     pub(super) factors: Vec<f64>,
 }
 
-/// What one replica's images are.
+/// The images of one replica.
 pub(super) struct Draw<'a, P> {
     pub(super) examples: &'a Examples,
     /// Which of the examples, in order.
@@ -45,8 +45,8 @@ pub(super) struct Draw<'a, P> {
 }
 
 impl EpochBatches {
-    /// `images` images of each replica, as long as its positions last; what is missing then is
-    /// [`ABSENT`]. Nothing is updated on them yet: there are no factors.
+    /// `images` images of each replica. Where its positions do not suffice, the rest is
+    /// [`ABSENT`]. There are no factors.
     pub(super) fn assemble<P: IntoIterator<Item = usize>>(
         store: &ImageStore,
         images: usize,
@@ -71,7 +71,7 @@ impl EpochBatches {
         Self { starts, flips, labels, factors: Vec::new() }
     }
 
-    /// The same of the examples of a range of each set, in order.
+    /// The same for a range of each set's examples, in order.
     pub(super) fn of_sets(
         store: &ImageStore,
         images: usize,
@@ -86,7 +86,7 @@ impl EpochBatches {
     }
 }
 
-/// What a replica is scored on.
+/// The examples that a replica is scored on.
 pub(super) struct EvaluationSet<'a> {
     pub(super) examples: &'a Examples,
     /// Draws the views.

@@ -21,19 +21,19 @@ pub const MEASURED: &str = include_str!("stacks.csv");
 /// Stacks this near to the fastest one's speed count as equally fast.
 const ENOUGH: f64 = 0.95;
 
-/// Seconds that an update in lanes may be expected to take, unless libtorch's takes longer: none
-/// can be interrupted, and in lanes all replicas of a stack take theirs together.
+/// Longest expected update in lanes, in seconds, unless libtorch's takes longer. An update cannot
+/// be interrupted, and in lanes all replicas of a stack are updated together.
 const LONGEST_UPDATE: f64 = 0.5;
 
-/// Seconds that an update in lanes must be expected to take for several threads to be worth their
-/// start: some sixty times an update, which takes 5 ms.
+/// Shortest expected update in lanes, in seconds, that several threads share. They start some sixty
+/// times an update, which takes 5 ms.
 const SHARED_UPDATE: f64 = 0.05;
 
-/// Operations of an update in libtorch that are worth a thread of their own, some 5 to 10 ms.
-/// Below, threads wait for each other longer than they compute where others use the cores, too.
+/// Operations of an update in libtorch per thread, some 5 to 10 ms. With fewer, threads on busy
+/// cores wait for each other longer than they compute.
 const OPERATIONS_OF_A_THREAD: f64 = 2e8;
 
-/// The threads that so many operations are worth.
+/// Threads that are worth their start for this many operations.
 fn worth(operations: f64) -> usize {
     (operations / OPERATIONS_OF_A_THREAD).max(1.0) as usize
 }
@@ -149,8 +149,8 @@ impl Cost {
 }
 
 impl ExecutionStrategy {
-    /// The fastest way for a cohort of `cohort` runs like this one, among `runs` runs, on `cores`
-    /// cores.
+    /// The fastest strategy for a cohort of `cohort` runs like this one, among `runs` runs, on
+    /// `cores` cores.
     pub fn measured(
         spec: &RunSpec,
         shape: [usize; 3],
@@ -185,15 +185,15 @@ fn duration(cohort: usize, largest: usize, cores: usize, each: impl Fn(usize) ->
     sizes.len().div_ceil(cores.max(1)) as f64 * longest
 }
 
-/// Seconds that an update of a stack in lanes is expected to take in one thread; for ever where
+/// Seconds that an update of a stack in lanes is expected to take in one thread. Infinite where
 /// nothing was measured.
 fn lanes_update(cases: &[MeasuredCase], spec: &RunSpec, shape: [usize; 3], lanes: ExecutionStrategy) -> f64 {
     let near = nearest(cases, Backend::Lanes, spec, shape);
     near.first().map_or(f64::INFINITY, |case| case.update(spec, shape, lanes.stack) / lanes.full(spec))
 }
 
-/// How long a cohort takes in lanes, in seconds per image of a run; for ever where nobody would
-/// wait for an update to end.
+/// How long a cohort takes in lanes, in seconds per image of a run. Infinite where an update would
+/// take too long.
 fn lanes_duration(
     cases: &[MeasuredCase],
     spec: &RunSpec,
@@ -225,8 +225,7 @@ fn nearest<'a>(
 ) -> Vec<&'a MeasuredCase> {
     let width = spec.model.width().max(1) as f64;
     let (pixels, batch) = ((shape[1] * shape[2]) as f64, spec.batch as f64);
-    // What a layer has to do per launch decides; how it divides into width, pixels and batch less
-    // so.
+    // The work of a layer per launch matters most; its split into width, pixels and batch less.
     let distance = |case: &MeasuredCase| {
         let ratio = |a: f64, b: f64| (a / b).log2().abs();
         ratio(case.width, width) * 2.0 + ratio(case.pixels, pixels) + ratio(case.batch, batch)

@@ -14,9 +14,8 @@ use crate::torch::Precision;
 /// Examples per forward pass on a GPU, at most.
 pub(super) const CHUNK: usize = 1000;
 
-/// Examples per forward pass: as many as keep the activations near the cores, and the same whatever
-/// the stack, so that a replica's numbers do not depend on its neighbours. A GPU wants many at
-/// once.
+/// Examples per forward pass. On a CPU few enough to keep activations in the cache, and the same
+/// for every stack, so that a replica's numbers do not depend on its neighbours. On a GPU many.
 fn chunk(model: &Model, device: Device) -> usize {
     if device != Device::Cpu {
         return CHUNK;

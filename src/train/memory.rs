@@ -1,9 +1,9 @@
 //! How much memory training takes, and whether the machine has it.
 //!
-//! On a CPU nobody refuses an allocation that the machine cannot hold: the kernel ends the whole
-//! process later. So stacks reserve what they need before they start; one that can never fit ends
-//! with an error, one that does not fit now waits for the others. A GPU refuses by itself, but a
-//! run that is refused has failed: there, too, only as many train at once as fit.
+//! On a CPU an allocation beyond the machine's memory succeeds, and the kernel kills the process
+//! later. So a stack reserves what it needs before it starts. One that can never fit ends with an
+//! error; one that does not fit now waits for others to end. A GPU refuses an allocation, which
+//! fails the run, so stacks reserve there, too.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -66,7 +66,7 @@ pub(super) struct Reservation<'a> {
 }
 
 impl Memory {
-    /// This many bytes; none: nobody counts.
+    /// This many bytes. None: unknown, so every reservation is granted.
     pub(super) fn of(total: Option<u64>) -> Self {
         Self { total, used: Mutex::new(0), freed: Condvar::new() }
     }
@@ -76,8 +76,11 @@ impl Memory {
         self.total.unwrap_or(0)
     }
 
-    /// Takes some; waits while others hold too much. An error where it is more than there is;
-    /// `cancelled` ends the wait.
+    /// Reserves bytes; waits while others hold too many. `cancelled` ends the wait.
+    ///
+    /// # Errors
+    ///
+    /// Where they are more than the device has, or the wait was cancelled.
     pub(super) fn reserve(&self, bytes: u64, cancelled: impl Fn() -> bool) -> Result<Reservation<'_>> {
         let Some(total) = self.total else { return Ok(Reservation { memory: self, bytes: 0 }) };
         if bytes > total {

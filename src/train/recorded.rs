@@ -1,4 +1,4 @@
-//! RecordedWork that a stack does again and again: on a GPU recorded after a few times, then
+//! Work that a stack repeats: on a GPU it is recorded as a CUDA graph after a few times, then
 //! replayed.
 
 use std::io::Write;
@@ -8,7 +8,7 @@ use tch::Device;
 
 use crate::cuda::{self, Graph};
 
-/// What is recorded apart.
+/// Work with a recording of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecordedWork {
     /// An update.
@@ -19,7 +19,7 @@ pub(super) enum RecordedWork {
     Evaluation,
 }
 
-/// How far the recording of some work is.
+/// The state of a recording.
 enum Recording {
     /// A launch per operation.
     Off,
@@ -43,14 +43,14 @@ impl Recorded {
         Self { device, works, ahead: Ahead { given: 0, most: 8, since: Instant::now() } }
     }
 
-    /// The work reads or writes other places from now on. It is recorded anew if it can be.
+    /// From now on the work reads or writes other memory. It is recorded anew if it can be.
     pub(super) fn renew(&mut self, work: RecordedWork, recordable: bool) {
         let wait = recordable && cuda::can_record(self.device);
         self.works[work as usize] = if wait { Recording::Waiting(3) } else { Recording::Off };
     }
 
-    /// Does the work once more. `launch` launches it; whether by the host's word, or for a
-    /// recording, which reads everything from the device.
+    /// Does the work once more. `launch` launches it: for the host, or for a recording, which reads
+    /// everything from the device.
     pub(super) fn run(&mut self, work: RecordedWork, mut launch: impl FnMut(By)) {
         // Nothing is lost where launching panics: a stack that did is not used again.
         match std::mem::replace(&mut self.works[work as usize], Recording::Off) {
@@ -63,7 +63,7 @@ impl Recorded {
                 match Graph::record(beside, || launch(By::Recording)) {
                     Ok(graph) => self.works[work as usize] = Recording::Ready(replayed(graph)),
                     Err(error) => {
-                        // Whoever hears nothing of it still gets the same numbers.
+                        // If nobody reads stderr, the numbers are still the same.
                         let said = error.to_string();
                         let said = crate::visible::visible(&said);
                         let _ = writeln!(
@@ -101,8 +101,8 @@ fn replayed(graph: Graph) -> Graph {
     graph
 }
 
-/// How far the host may be ahead of a GPU: an interruption waits for what was given, and images
-/// count as trained on when given.
+/// How far the host may run ahead of a GPU. An interruption waits for all work that was launched,
+/// and images count as trained on when their update is launched.
 struct Ahead {
     given: u32,
     most: u32,

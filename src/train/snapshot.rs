@@ -41,9 +41,9 @@ pub struct Snapshot {
     pub seconds: f64,
     /// Weights and batch-norm statistics by their PyTorch names, on the CPU.
     pub weights: State,
-    /// What the optimizer remembers, by the name of each buffer; empty where it remembers nothing.
+    /// The optimizer's buffers by name; empty where it has none.
     pub optimizer_state: Vec<(String, State)>,
-    /// Of the unfinished epoch's batches; none where training metrics do not come from the batches.
+    /// Tally of the unfinished epoch's batches; none where training metrics come from elsewhere.
     pub tally: Option<Tally>,
 }
 

@@ -159,7 +159,7 @@ const MOST_THREADS: usize = 1 << 14;
 mod tests {
     use super::*;
 
-    /// Folders of versions that knew no backend are read, and their checksums hold.
+    /// Folders written before there were backends are read, and their checksums hold.
     #[test]
     fn a_choice_of_libtorch_is_written_as_before() {
         let text = "{\"stack\":2,\"threads\":1}";

@@ -28,7 +28,7 @@ impl Tally {
         self.correct += f64::from(u8::from(correct));
     }
 
-    /// What the sums over this many examples are for one of them.
+    /// Scores from the sums over this many examples.
     pub(super) fn scores(self, examples: f64) -> Scores {
         let loss = self.loss / examples;
         let variance = self.squared_loss / examples - loss * loss;
@@ -45,7 +45,7 @@ impl Tally {
     }
 }
 
-/// Scores of examples with these losses, so many of them correct.
+/// Scores of examples with these losses, `correct` of them with the right label.
 pub(super) fn scores_of(losses: &[f64], correct: usize) -> Scores {
     let n = losses.len() as f64;
     let loss = losses.iter().sum::<f64>() / n;
@@ -53,7 +53,7 @@ pub(super) fn scores_of(losses: &[f64], correct: usize) -> Scores {
     Scores { loss, accuracy: correct as f64 / n, loss_std: variance.sqrt() }
 }
 
-/// What tensors of replicas' examples hold, replica by example, in float64.
+/// Losses and hits of replicas' examples as tensors: replica by example, in float64.
 pub(super) struct PerExample {
     losses: Tensor,
     /// 1 where the largest logit is the label's.

@@ -86,8 +86,8 @@ impl Tensors {
         Some(gradient)
     }
 
-    /// The update at the cursor, which goes on to the next. `host` is what the host says of it;
-    /// what is recorded reads all from the device.
+    /// The update at the cursor, which moves to the next. `host` describes it; a recording has none
+    /// and reads everything from the device.
     fn step(&mut self, host: Option<&Step>) {
         let Some(gradient) = self.gradient() else { return };
         let Some(batches) = &mut self.batches else { return };
@@ -148,7 +148,7 @@ impl TrainingBackend for Tensors {
     fn begin(&mut self, epoch: EpochBatches, tallies: Option<Vec<Tally>>) {
         let replicas = self.weights.replicas();
         let fresh = DeviceBatches::new(epoch, self.batch, replicas, &self.weights);
-        // What was recorded reads these places.
+        // A recording reads this memory: it is kept where the new batches fit.
         if !self.batches.as_mut().is_some_and(|batches| batches.take(&fresh)) {
             for work in [RecordedWork::Update, RecordedWork::CountedUpdate] {
                 self.recorded.renew(work, self.recordable);
@@ -238,7 +238,7 @@ struct DeviceBatches {
     /// The first byte of each view, its flip, its label (replica first), and the schedule's factor:
     /// an update per row.
     epoch: [Tensor; 4],
-    /// The update that is next, on the device: whoever replays a recorded step says nothing else.
+    /// The next update, on the device: all that a replayed step depends on.
     cursor: Tensor,
     /// The same on the host, if it is known.
     next: Option<usize>,
@@ -276,7 +276,7 @@ impl DeviceBatches {
         Self { epoch, cursor: self.cursor.to_device(device), ..self }
     }
 
-    /// Takes what other batches hold in the places of its own, if those are enough.
+    /// Copies other batches into its own memory, if they fit.
     fn take(&mut self, fresh: &Self) -> bool {
         let pairs = || self.epoch.iter().zip(&fresh.epoch);
         let rows = |tensor: &Tensor| tensor.size()[0];

@@ -22,7 +22,7 @@ pub struct Expected {
     pub core_seconds: f64,
     /// Memory of its stack while it trains, at least, in bytes.
     pub memory: u64,
-    /// How often its speed on this machine is that of the measured table.
+    /// Its speed on this machine, in units of the measured table's.
     pub pace: f64,
 }
 

@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 use tch::Device;
 
 use super::super::record::Status;
+use super::crew::Stop;
+use super::job::ActiveJob;
 use super::queue::StackJob;
-use super::worker::ActiveJob;
 use crate::cuda;
 use crate::error::Error;
 
@@ -20,25 +21,6 @@ const OUT_OF_MEMORY: [&str; 6] = [
     "CUBLAS_STATUS_NOT_INITIALIZED",
     "ALLOCATION_FAILED",
 ];
-
-/// Why a job stops before its runs have ended.
-pub(super) enum Stop {
-    /// Training was cancelled, or nobody listens any more.
-    Cancelled,
-    /// Nothing can go on.
-    Broken(Error),
-    /// The runs that are still open cannot be trained, at least not together.
-    Failed(String),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Interrupted => Self::Cancelled,
-            error => Self::Failed(error.to_string()),
-        }
-    }
-}
 
 /// Whether the worker of a job that stopped goes on with others.
 pub(super) fn settle(job: ActiveJob, stop: Stop) -> ControlFlow<()> {
@@ -85,8 +67,9 @@ fn fail(mut job: ActiveJob, error: &str) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Why a device is of no use for the rest of the process, if so: some errors, of the hardware or of
-/// an address, leave a GPU that way. The first answer may still be the error that is known.
+/// Why a device is useless for the rest of the process, if it is: some errors, of the hardware or
+/// of an address, leave a GPU that way. The first answer may still be the error that is being
+/// handled.
 fn why_useless(device: Device) -> Option<Error> {
     cuda::synchronize(device).or_else(|_| cuda::synchronize(device)).err()
 }

@@ -9,7 +9,7 @@ use super::super::cohort::{cohorts, stacks};
 use super::super::memory::Memory;
 use super::super::spec::RunSpec;
 use super::super::strategy::ExecutionStrategy;
-use super::{Settings, Task};
+use super::task::{Settings, Task};
 use crate::cuda;
 use crate::error::Result;
 
@@ -111,7 +111,7 @@ impl Queue {
         &self.slots[worker % self.slots.len()]
     }
 
-    /// Where a job that needs so many bytes goes: to a worker's own device, unless only others can
+    /// The device for a job that needs this many bytes: the worker's own, unless only others can
     /// ever hold it.
     pub(super) fn pick_device<'a>(&'a self, own: &'a DeviceSlot, needed: u64) -> &'a DeviceSlot {
         if needed <= own.memory.all() {
@@ -140,7 +140,7 @@ mod tests {
             let found = queue.pick_device(queue.home(own), needed);
             assert_eq!(found.device, Device::Cuda(expected), "{needed} from {own}");
         }
-        // Where nobody counts, everything stays.
+        // Where memory is unknown, everything stays.
         let open = DeviceSlot { device: Device::Cuda(0), memory: Memory::of(None) };
         let queue = Queue { jobs: Mutex::default(), slots: vec![open] };
         assert_eq!(queue.pick_device(queue.home(0), 1).device, Device::Cuda(0));

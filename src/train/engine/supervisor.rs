@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::worker::{Crew, Report};
-use super::{BACKLOG, Event};
+use super::crew::{BACKLOG, Crew, Report};
+use super::event::Event;
 use crate::error::{Error, Result};
 
 /// Time from one [`Event::Tick`] to the next.
@@ -21,14 +21,14 @@ enum Phase {
     Failed {
         since: Instant,
         error: Error,
-        /// Whether the caller still hears of events. Where a worker failed it does: what others
-        /// report meanwhile counts.
+        /// Whether the caller still hears of events: after a worker failed it does, because what
+        /// others report meanwhile counts.
         caller_hears: bool,
     },
 }
 
 impl Phase {
-    /// Whether this is news.
+    /// Begins to stop, unless training is ending already. Whether it does.
     fn stop(&mut self) -> bool {
         let is_new = matches!(self, Self::Training);
         if is_new {

@@ -38,12 +38,12 @@ pub(in super::super) fn max_lanes(precision: Precision) -> usize {
     if precision == Precision::Float64 { 8 } else { 16 }
 }
 
-/// How many images of a batch a vector should hold for `cohort` runs on `cores` cores: so many that
-/// they take the fewest vectors.
+/// Images of a batch per vector for `cohort` runs on `cores` cores: the number that takes the fewest
+/// vectors.
 pub(in super::super) fn images(precision: Precision, batch: usize, cohort: usize, cores: usize) -> usize {
     let possible = (0..).map(|power| 1 << power).take_while(|&images| images <= max_lanes(precision));
-    // Packs of an update that the busiest core computes, and what an update costs besides, which is
-    // about one more. Of equally few those with more replicas, which share updates.
+    // Packs of an update that the busiest core computes, and one for what an update costs besides.
+    // The first of equals is taken: more replicas, which share updates.
     let vectors = |&images: &usize| {
         let stacks = stacks(cohort, max_lanes(precision) / images, cores).len();
         stacks.div_ceil(cores.max(1)) * (batch.div_ceil(images) + 1)

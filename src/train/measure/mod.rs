@@ -27,6 +27,7 @@ mod spectrum;
 use tch::Kind;
 
 use self::replicas::Instrument;
+pub(super) use self::replicas::Subject;
 use super::batches::Examples;
 use super::lanes;
 use super::quantities::{Group, Measured};
@@ -34,17 +35,9 @@ use super::spec::{Order, RunSpec, Seeds, TrainMetrics};
 use super::strategy::{Backend, Execution, ExecutionStrategy};
 use crate::data::{Augmentation, Dataset, ImageStore, Sampling};
 use crate::error::{Error, Result};
-use crate::model::{Model, Network, State};
+use crate::model::{Model, Network};
 use crate::optim::{OptimizerSpec, Schedule, Sgd};
 use crate::torch::Precision;
-
-/// A network to measure, with its data.
-pub(super) struct Subject<'a> {
-    pub(super) spec: &'a RunSpec,
-    pub(super) train: &'a Examples,
-    pub(super) test: &'a Examples,
-    pub(super) state: State,
-}
 
 impl Execution {
     /// That of the float64 twins of a stack's replicas.

@@ -5,17 +5,24 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 use super::super::backend::TrainingBackend;
-use super::super::batches::{Draw, EpochBatches};
+use super::super::batches::{Draw, EpochBatches, Examples};
 use super::super::lanes;
 use super::super::spec::RunSpec;
 use super::super::strategy::{Backend, Execution};
 use super::super::tensors::Tensors;
-use super::Subject;
 use crate::data::ImageStore;
 use crate::error::{Error, Result};
 use crate::model::{Layout, Model, State};
 use crate::rng::{Rng, Stream};
 use crate::torch::Precision;
+
+/// A network to measure, with its data.
+pub(in super::super) struct Subject<'a> {
+    pub(in super::super) spec: &'a RunSpec,
+    pub(in super::super) train: &'a Examples,
+    pub(in super::super) test: &'a Examples,
+    pub(in super::super) state: State,
+}
 
 /// Replicas in float64 whose gradients are asked for at any θ.
 pub(super) struct Instrument<'a> {

@@ -1,6 +1,6 @@
-//! Two vectors as one: of processors whose longest vectors are half as long as the longest of all.
+//! Two vectors as one, for processors whose registers are half as long.
 
-use super::Vector;
+use super::lane::Vector;
 
 /// Two vectors as one of twice as many lanes.
 #[derive(Clone, Copy)]

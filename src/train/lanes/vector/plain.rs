@@ -1,13 +1,13 @@
 //! Vectors of arrays.
 
-use super::Vector;
+use super::lane::Vector;
 
 /// What any processor can do.
 #[derive(Clone, Copy)]
 #[repr(C, align(32))]
 pub(in super::super) struct Plain<T, const N: usize>(pub(in super::super) [T; N]);
 
-/// Sums of each run of so many numbers and the next run, in two arrays one after the other.
+/// Sums of neighbouring runs of `run` numbers, of the first array, then of the second.
 fn runs<T: Copy + std::ops::Add<Output = T>, const N: usize>(
     first: [T; N],
     second: [T; N],
