@@ -117,7 +117,7 @@ pub const RUN_OPTIONS: &[RunOption] = &[
         name: "schedule",
         doc: "\"constant\" or \"cosine\" (λ cos(π/2 · t/t_f)); default \"constant\"",
         set: Some(|draft, value| {
-            draft.schedule = choice("schedule", &Schedule::ALL, value)?;
+            draft.schedule = choice("schedule", &Schedule::all(), value)?;
             Ok(())
         }),
     },
@@ -231,13 +231,13 @@ fn drafts(call: &'static str, options: &Map) -> Result<Vec<Draft>> {
     let start = Draft {
         data: None,
         model: None,
-        optimizer: OptimizerSpec::Sgd(Sgd::default()),
+        optimizer: OptimizerSpec::new(Sgd::default()),
         sampling: Sampling::Split,
         train: None,
         test: None,
         augment: None,
         init: None,
-        schedule: Schedule::Constant,
+        schedule: Schedule::CONSTANT,
         lr: None,
         batch: None,
         order: Order::Shuffled,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::commands::COMMANDS;
 use super::syntax::{Kind, Token, tokens};
+use crate::data::{Place, SOURCES, SourceEntry};
 use crate::script::manual::{self, Function, Property};
 use crate::visible::is_hidden;
 
@@ -42,25 +43,14 @@ pub(in crate::shell) struct Found {
 }
 
 /// Calls whose text is a path.
-const PATHS: [&str; 17] = [
-    "parquet",
-    "results",
-    "run",
-    "start",
-    "save",
-    "load",
-    "write",
-    "plan",
-    "why",
-    "cifar10",
-    "cifar100",
-    "mnist",
-    "fashion_mnist",
-    "images",
-    "import",
-    "init",
-    "dir",
-];
+const PATHS: [&str; 12] =
+    ["parquet", "results", "run", "start", "save", "load", "write", "plan", "why", "import", "init", "dir"];
+
+/// Whether the text of a call is a path: of these, or of a data set that lies in files.
+fn takes_path(call: &str) -> bool {
+    let is_set = |source: &&SourceEntry| source.name == call && source.place != Place::Inside;
+    PATHS.contains(&call) || SOURCES.iter().any(is_set)
+}
 
 /// Types on which a text of a method call is made of columns.
 const OF_COLUMNS: [&str; 2] = ["Table", "Plot"];
@@ -385,7 +375,7 @@ fn in_text(line: &str, start: usize, before: &[Token], known: &Known) -> Found {
         if !COLUMN_OPTIONS.contains(&key.as_str()) && !choices.is_empty() {
             return Found { start: inside, candidates: fitting(choices, &line[inside..]) };
         }
-        if PATHS.contains(&key.as_str()) {
+        if takes_path(key) {
             return files(line, inside);
         }
     }
@@ -403,18 +393,16 @@ fn in_text(line: &str, start: usize, before: &[Token], known: &Known) -> Found {
         return Found { start: inside, candidates: fitting(names.collect(), &line[inside..]) };
     }
     if call.is_some_and(|(name, _)| name == "download") {
-        let sets = ["cifar10", "cifar100", "mnist", "fashion_mnist"].map(str::to_owned).to_vec();
-        return Found { start: inside, candidates: fitting(sets, &line[inside..]) };
+        let sets = SOURCES.iter().filter(|source| !source.archives.is_empty());
+        let names = sets.map(|source| source.name.to_owned()).collect();
+        return Found { start: inside, candidates: fitting(names, &line[inside..]) };
     }
     let of_columns = match (&key, call) {
         (Some(key), _) => COLUMN_OPTIONS.contains(&key.as_str()),
         (None, Some((name, at))) => {
             let method = at >= 2 && text(at - 2) == ".";
             let kind = if method { kind_of(line, &before[..at - 2], known) } else { String::new() };
-            method
-                && OF_COLUMNS.contains(&kind.as_str())
-                && !NO_COLUMNS.contains(&name)
-                && !PATHS.contains(&name)
+            method && OF_COLUMNS.contains(&kind.as_str()) && !NO_COLUMNS.contains(&name) && !takes_path(name)
         }
         _ => false,
     };
@@ -437,7 +425,7 @@ fn in_text(line: &str, start: usize, before: &[Token], known: &Known) -> Found {
             }
             found
         }
-        Some((name, _)) if PATHS.contains(&name) => files(line, inside),
+        Some((name, _)) if takes_path(name) => files(line, inside),
         _ => nothing,
     }
 }

@@ -27,7 +27,7 @@ use self::bf16::Bf16;
 use self::network::{Network, Places, Weights, Work};
 use self::norm::Running;
 use self::slab::Batch;
-use self::update::Optimizer;
+use self::update::LaneOptimizer;
 use self::vector::{Numbers, Pair, Plain, Scalar, Vector, lanes, lanes_mut};
 use super::backend::{EpochBatches, Step, Sums, TrainingBackend};
 use super::evaluate::Examples;
@@ -213,7 +213,7 @@ struct Lanes<V: Vector> {
     weights: Weights<V>,
     /// Training batches seen.
     batches: i64,
-    optimizer: Optimizer<V>,
+    optimizer: LaneOptimizer<V>,
     work: Work<V>,
     images: Images<V>,
     batch: Batch,
@@ -247,7 +247,7 @@ impl<V: Vector> Lanes<V> {
                 running: network.norms().into_iter().map(Running::new).collect(),
             },
             batches: 0,
-            optimizer: Optimizer::new(&first.optimizer, lr, parameters)?,
+            optimizer: LaneOptimizer::new(&first.optimizer, lr, parameters)?,
             work: network.work(first.batch.div_ceil(images), places, threads)?,
             images: Images::new(store),
             batch: Batch::new(first.batch, images, threads),
@@ -561,7 +561,7 @@ mod tests {
         let first = &specs[0];
         let strategy =
             ExecutionStrategy { threads: images.min(2), ..ExecutionStrategy::lanes(first.precision, images) };
-        let data = Dataset::load(Source::Digits).unwrap();
+        let data = Dataset::load(Source::digits()).unwrap();
         let model = first.model.build(data.shape(), data.classes()).unwrap();
         let kind = first.precision.master();
         let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, kind);
@@ -598,8 +598,8 @@ mod tests {
     /// What the program does elsewhere is what it does on any other processor, and in vectors of any length.
     #[test]
     fn every_vector_gives_the_same_bits() {
-        let adam = OptimizerSpec::Adam(Adam::default());
-        let momentum = OptimizerSpec::Sgd(Sgd { momentum: 0.9, ..Sgd::default() });
+        let adam = OptimizerSpec::new(Adam::default());
+        let momentum = OptimizerSpec::new(Sgd { momentum: 0.9, ..Sgd::default() });
         let mut seen: Vec<Vec<Vec<f64>>> = Vec::new();
         for (optimizer, precision) in
             [(adam, Precision::Float64), (momentum.clone(), Precision::Float32), (momentum, Precision::Bf16)]
@@ -680,9 +680,9 @@ mod tests {
     /// Losses, gradients, updates and scores are libtorch's, with last packs that are not full.
     #[test]
     fn lanes_compute_what_libtorch_does() {
-        let data = Dataset::load(Source::Digits).unwrap();
+        let data = Dataset::load(Source::digits()).unwrap();
         let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, tch::Kind::Double);
-        let momentum = OptimizerSpec::Sgd(Sgd { momentum: 0.9, weight_decay: 0.1, ..Sgd::default() });
+        let momentum = OptimizerSpec::new(Sgd { momentum: 0.9, weight_decay: 0.1, ..Sgd::default() });
         // Convolutions tap by tap, and by tiles; in more than one thread, too.
         for (images, width, batch, threads) in
             [(1, 3, 8, 1), (4, 3, 8, 2), (4, 3, 7, 1), (1, 16, 8, 3), (4, 16, 18, 1), (4, 16, 18, 2)]
@@ -749,7 +749,7 @@ mod tests {
     /// Rounding to bfloat16 takes gradients as far from those in float64 as it does in libtorch.
     #[test]
     fn bfloat16_is_as_exact_as_libtorchs() {
-        let data = Dataset::load(Source::Digits).unwrap();
+        let data = Dataset::load(Source::digits()).unwrap();
         // Convolutions tap by tap, and by tiles.
         for (images, width, batch) in [(1, 3, 8), (4, 16, 18), (16, 16, 33)] {
             let gradient = |seed: i64, precision: Precision, backend: Backend| {
