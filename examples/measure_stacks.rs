@@ -11,7 +11,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use std::time::Instant;
 
-use kelvin::data::{DataSpec, Sampling, Source, SyntheticOptions};
+use kelvin::data::{DataSpec, Sampling, SyntheticOptions};
 use kelvin::model::ModelSpec;
 use kelvin::optim::{OptimizerSpec, Schedule, Sgd};
 use kelvin::torch::Precision;
@@ -27,15 +27,15 @@ fn spec(model: &ModelSpec, side: usize, batch: usize, steps: usize, seed: i64) -
     let options =
         SyntheticOptions { n: n + 2, classes: 10, shape: [channels, side, side], noise: 1.0, seed: 1 };
     RunSpec {
-        data: DataSpec::new(Source::Synthetic(options)),
+        data: DataSpec::new(options.into()),
         sampling: Sampling::Fixed,
         train: n,
         test: 2,
         augment: false,
         model: model.clone(),
         init: None,
-        optimizer: OptimizerSpec::Sgd(Sgd::default()),
-        schedule: Schedule::Constant,
+        optimizer: OptimizerSpec::new(Sgd::default()),
+        schedule: Schedule::CONSTANT,
         lr: 0.01,
         batch,
         order: Order::Shuffled,

@@ -17,6 +17,7 @@ mod cuda;
 pub mod data;
 pub mod decimal;
 mod door;
+mod entries;
 pub mod error;
 pub mod files;
 mod hash;

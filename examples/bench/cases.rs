@@ -51,11 +51,11 @@ impl Case {
 
     fn data(self) -> DataSpec {
         if !self.colour {
-            return DataSpec::new(Source::Digits);
+            return DataSpec::new(Source::digits());
         }
         let n = self.steps() * self.batch + 2;
         let options = SyntheticOptions { n, classes: 10, shape: [3, 32, 32], noise: 1.0, seed: 1 };
-        DataSpec::new(Source::Synthetic(options))
+        DataSpec::new(options.into())
     }
 
     /// One run: `test` images are evaluated after the last epoch.
@@ -68,8 +68,8 @@ impl Case {
             augment: false,
             model: ModelSpec::resnet(self.width),
             init: None,
-            optimizer: OptimizerSpec::Sgd(Sgd::default()),
-            schedule: Schedule::Constant,
+            optimizer: OptimizerSpec::new(Sgd::default()),
+            schedule: Schedule::CONSTANT,
             lr: LR,
             batch: self.batch,
             order: Order::Shuffled,

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use kelvin::data::{DataSpec, Dataset, Source};
+use kelvin::data::{Dataset, Source};
 use kelvin::sweep::{Plan, Provenance, RunOptions, Silent};
 use kelvin::train::engine::{Settings, Task, run};
 use kelvin::train::{RunSpec, TrainMetrics};
@@ -182,7 +182,7 @@ pub fn load(bench: &mut Bench) -> Outcome<()> {
     for repeat in 1..=REPEATS {
         let mut images = 0.0;
         let [own, _] = timed(|| {
-            images = Dataset::open(&DataSpec::new(Source::Cifar10 { path: path.clone() }))?.len() as f64;
+            images = Dataset::load(Source::named("cifar10", Some(&path))?)?.len() as f64;
             Ok(())
         })?;
         let script = root().join("bench/load_images.py");

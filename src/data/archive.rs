@@ -47,13 +47,14 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// What an archive may hold besides the files that are taken out of it: headers, padding, a read-me.
+/// What an archive may hold besides the files that are taken out of it: headers, padding, a
+/// read-me.
 const SLACK: u64 = 1 << 20;
 
 impl Unpack<'_> {
-    /// Takes the files out of a gzipped tar archive and writes them into a folder, and nothing anywhere else. An
-    /// archive that holds anything but files and folders below its own is refused, as is one that unpacks to much more
-    /// than the files, or lacks one of them.
+    /// Takes the files out of a gzipped tar archive and writes them into a folder, and nothing
+    /// anywhere else. An archive that holds anything but files and folders below its own is
+    /// refused, as is one that unpacks to much more than the files, or lacks one of them.
     pub(super) fn run(&self, archive: &Path, into: &Path) -> Result<()> {
         let wrong = |what: String| Error::invalid(format!("{}: {what}", archive.display()));
         let (file, _) = door::open(archive, u64::MAX)?;

@@ -115,12 +115,13 @@ impl ImageStore {
     /// The padded bytes, of a store on the CPU: where views start ([`ImageStore::start`]).
     pub(crate) fn bytes(&self) -> &[u8] {
         assert_eq!((self.bytes.device(), self.bytes.kind()), (Device::Cpu, Kind::Uint8));
-        // SAFETY: the tensor is flat, contiguous and on the CPU, holds bytes, lives as long as `self`, and nothing
-        // ever writes to it.
+        // SAFETY: the tensor is flat, contiguous and on the CPU, holds bytes, lives as long as
+        // `self`, and nothing ever writes to it.
         unsafe { std::slice::from_raw_parts(self.bytes.data_ptr().cast(), self.bytes.numel()) }
     }
 
-    /// The offset of each of a view's bytes (channel, row, column) from its start: plain, and flipped.
+    /// The offset of each of a view's bytes (channel, row, column) from its start: plain, and
+    /// flipped.
     pub(crate) fn offsets(&self) -> [Vec<i64>; 2] {
         [0, 1].map(|row| Vec::try_from(self.offsets.get(row)).unwrap_or_default())
     }
@@ -137,8 +138,8 @@ impl ImageStore {
             .collect()
     }
 
-    /// Gathers views, given as tensors of starts and flips of length n: n x channels x height x width,
-    /// normalised.
+    /// Gathers views, given as tensors of starts and flips of length n: n x channels x height x
+    /// width, normalised.
     pub(crate) fn gather(&self, starts: &Tensor, flips: &Tensor) -> Tensor {
         let [channels, height, width] = self.shape;
         let offsets =
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn normalised_pixels_have_zero_mean_and_unit_deviation() {
-        let images = crate::data::Dataset::load(crate::data::Source::Digits).unwrap();
+        let images = crate::data::Dataset::load(crate::data::Source::digits()).unwrap();
         let store = ImageStore::new(images.images(), Augmentation::None, Device::Cpu, Kind::Double);
         let view = View { corner: 0, flip: 0 };
         let (starts, flips): (Vec<i64>, Vec<i64>) = (0..1797).map(|row| store.start(row, view)).unzip();

@@ -1,71 +1,33 @@
 //! CIFAR-10 and CIFAR-100: the official binary files, or Parquet files with encoded images.
 //!
-//! Binary layout (Krizhevsky 2009): a record is the label (CIFAR-100: the coarse label, then the fine one) and
-//! 3,072 pixel bytes, channel by channel, row by row. CIFAR-10 has six files of 10,000 records, CIFAR-100
-//! one of 50,000 and one of 10,000.
+//! Binary layout (Krizhevsky 2009): a record is the label (CIFAR-100: the coarse label, then the
+//! fine one) and 3,072 pixel bytes, channel by channel, row by row. CIFAR-10 has six files of
+//! 10,000 records, CIFAR-100 one of 50,000 and one of 10,000.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{Archive, Images, Member, Unpack, image_files};
+use super::{Images, Member, image_files};
 use crate::door;
 use crate::error::{Error, Result};
 
 const SHAPE: [usize; 3] = [3, 32, 32];
-const PIXELS: usize = 3 * 32 * 32;
+/// Bytes of an image.
+pub(super) const PIXELS: usize = 3 * 32 * 32;
 
 /// What tells the two sets apart.
 pub(super) struct Cifar {
-    classes: usize,
+    pub(super) classes: usize,
     /// Label bytes of a record; the last one counts.
-    labels: usize,
+    pub(super) labels: usize,
     /// The files in their official order, with their lengths.
-    files: &'static [Member<'static>],
+    pub(super) files: &'static [Member<'static>],
     /// The folder that the official archive unpacks into.
-    folder: &'static str,
+    pub(super) folder: &'static str,
 }
 
-/// Bytes of 10,000 records of CIFAR-10.
-const BATCH: u64 = 10_000 * (1 + PIXELS as u64);
-
-pub(super) const CIFAR10: Cifar = Cifar {
-    classes: 10,
-    labels: 1,
-    files: &[
-        Member { name: "data_batch_1.bin", bytes: BATCH },
-        Member { name: "data_batch_2.bin", bytes: BATCH },
-        Member { name: "data_batch_3.bin", bytes: BATCH },
-        Member { name: "data_batch_4.bin", bytes: BATCH },
-        Member { name: "data_batch_5.bin", bytes: BATCH },
-        Member { name: "test_batch.bin", bytes: BATCH },
-    ],
-    folder: "cifar-10-batches-bin",
-};
-
-pub(super) const CIFAR100: Cifar = Cifar {
-    classes: 100,
-    labels: 2,
-    files: &[
-        Member { name: "train.bin", bytes: 50_000 * (2 + PIXELS as u64) },
-        Member { name: "test.bin", bytes: 10_000 * (2 + PIXELS as u64) },
-    ],
-    folder: "cifar-100-binary",
-};
-
-// Lengths and hashes as TensorFlow Datasets records them, in url_checksums/cifar10.txt and cifar100.txt.
-pub(super) const CIFAR10_ARCHIVES: &[Archive] = &[Archive {
-    address: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-    sha256: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-    bytes: 170_052_171,
-    unpack: Some(Unpack { folder: CIFAR10.folder, members: CIFAR10.files }),
-}];
-
-pub(super) const CIFAR100_ARCHIVES: &[Archive] = &[Archive {
-    address: "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-    sha256: "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-    bytes: 168_513_733,
-    unpack: Some(Unpack { folder: CIFAR100.folder, members: CIFAR100.files }),
-}];
+/// Who made both.
+pub(super) const ORIGIN: &str = "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009";
 
 /// The files of a data set, in one of the two forms.
 enum Found {

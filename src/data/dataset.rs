@@ -18,8 +18,8 @@ const MOST_OPERATIONS: usize = 10_000;
 pub struct DataSpec {
     /// Where the images come from.
     pub source: Source,
-    /// SHA-256 of the images and labels ([`Images::digest`]), once they were loaded: a data set is what its
-    /// files hold, not where they lie.
+    /// SHA-256 of the images and labels ([`Images::digest`]), once they were loaded: a data set is
+    /// what its files hold, not where they lie.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// What is done to them, in order.
@@ -160,9 +160,7 @@ impl DataSpec {
         if let Some(digest) = &self.digest {
             is_sha256("data.digest", digest)?;
         }
-        if let Source::Synthetic(options) = &self.source {
-            options.check()?;
-        }
+        self.source.check()?;
         if self.operations.len() > MOST_OPERATIONS {
             return Err(Error::invalid(format!(
                 "data: {} operations, expected at most {MOST_OPERATIONS}",
@@ -183,7 +181,7 @@ impl DataSpec {
 
     /// The name in tables: the source's.
     pub fn name(&self) -> &'static str {
-        self.source.info().name
+        self.source.entry().name
     }
 }
 
@@ -205,7 +203,8 @@ static LOADED: LazyLock<Mutex<HashMap<String, Slot>>> = LazyLock::new(Mutex::def
 fn load(source: &Source) -> Result<Arc<Images>> {
     let key = serde_json::to_string(source).map_err(|error| Error::invalid(error.to_string()))?;
     let slot = Arc::clone(LOADED.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
-    // Held while loading: whoever asks for the same images meanwhile waits for them, and nobody else does.
+    // Held while loading: whoever asks for the same images meanwhile waits for them, and nobody
+    // else does.
     let mut loaded = slot.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(images) = loaded.upgrade() {
         return Ok(images);
@@ -262,7 +261,7 @@ impl Dataset {
 
     /// The crops and flips that `augment: true` means: the source's, for colour images.
     pub fn augmentation(&self) -> Augmentation {
-        if self.shape()[0] == 3 { self.spec.source.info().augmentation } else { Augmentation::None }
+        if self.shape()[0] == 3 { self.spec.source.entry().augmentation } else { Augmentation::None }
     }
 
     /// How many examples.
@@ -290,10 +289,10 @@ impl Dataset {
         self.images.shape
     }
 
-    /// The default sizes of training and test set: the official ones, or their share of what is left;
-    /// five sixths and one sixth where there is no official division.
+    /// The default sizes of training and test set: the official ones, or their share of what is
+    /// left; five sixths and one sixth where there is no official division.
     pub fn default_sizes(&self) -> (usize, usize) {
-        let (train, test) = self.spec.source.info().sizes.unwrap_or((5, 1));
+        let (train, test) = self.spec.source.entry().sizes.unwrap_or((5, 1));
         if train + test == self.len() {
             return (train, test);
         }
@@ -392,7 +391,7 @@ mod tests {
 
     #[test]
     fn label_noise_changes_the_stated_share_and_only_to_other_classes() {
-        let clean = Dataset::load(Source::Digits).unwrap();
+        let clean = Dataset::load(Source::digits()).unwrap();
         let noisy = clean.apply(DataOp::label_noise(0.4, 3)).unwrap();
         let changed = clean.labels().iter().zip(noisy.labels()).filter(|(a, b)| a != b).count();
         let share = changed as f64 / clean.len() as f64;
@@ -404,7 +403,7 @@ mod tests {
 
     #[test]
     fn an_images_noisy_label_does_not_depend_on_what_was_taken() {
-        let digits = Dataset::load(Source::Digits).unwrap();
+        let digits = Dataset::load(Source::digits()).unwrap();
         let noise = DataOp::label_noise(0.5, 1);
         let first = digits.apply(DataOp::Take { n: 50 }).unwrap().apply(noise.clone()).unwrap();
         let whole = digits.apply(noise).unwrap();
@@ -418,7 +417,7 @@ mod tests {
 
     #[test]
     fn label_noises_add_up_each_with_its_own_random_numbers() {
-        let digits = Dataset::load(Source::Digits).unwrap();
+        let digits = Dataset::load(Source::digits()).unwrap();
         let noisy = |noises: &[(f64, i64)]| {
             noises
                 .iter()
@@ -453,12 +452,12 @@ mod tests {
             r#"{"subset":{"n":50,"seed":1}}"#,
             r#"{"part":{"sampling":"split","train":50,"test":20,"seed":1,"is_test":false}}"#,
         ] {
-            let digits = Dataset::load(Source::Digits).unwrap();
+            let digits = Dataset::load(Source::digits()).unwrap();
             let then = digits.then(read(json)).unwrap();
             assert_eq!(serde_json::to_string(&then.spec().operations).unwrap(), format!("[{json}]"));
             assert_eq!(then.labels(), digits.apply(read(json)).unwrap().labels());
         }
-        let digits = Dataset::load(Source::Digits).unwrap();
+        let digits = Dataset::load(Source::digits()).unwrap();
         let twice = |data: &Dataset| data.apply(read(r#"{"label_noise":{"p":0.2,"seed":1}}"#)).unwrap();
         let old = Dataset::open(twice(&twice(&digits)).spec()).unwrap();
         assert!(share_changed(&digits, &old) < 0.25, "{}", share_changed(&digits, &old));
@@ -481,7 +480,7 @@ mod tests {
         const DRAWS: i64 = 400;
         let options =
             crate::data::SyntheticOptions { n: N, classes: 2, shape: [1, 1, 1], noise: 1.0, seed: 1 };
-        let data = Dataset::load(Source::Synthetic(options)).unwrap();
+        let data = Dataset::load(options.into()).unwrap();
         let part = |seed| {
             let (sampling, is_test, before) = (Sampling::Random, false, 0);
             DataOp::Part { sampling, train: N, test: 1, seed, is_test, before }
@@ -500,7 +499,7 @@ mod tests {
 
     #[test]
     fn a_description_opens_the_same_data_set() {
-        let digits = Dataset::load(Source::Digits).unwrap();
+        let digits = Dataset::load(Source::digits()).unwrap();
         let subset = digits.apply(DataOp::subset(100, 5)).unwrap();
         let (train, _) = subset.divide(Sampling::Split, 80, 20, 9).unwrap();
         let json = serde_json::to_string(train.spec()).unwrap();
@@ -511,7 +510,7 @@ mod tests {
 
     #[test]
     fn digits_are_the_published_ones() {
-        let digits = Dataset::load(Source::Digits).unwrap();
+        let digits = Dataset::load(Source::digits()).unwrap();
         assert_eq!((digits.len(), digits.classes(), digits.shape()), (1797, 10, [1, 8, 8]));
         assert_eq!(digits.default_sizes(), (1500, 297));
         // 561,718 is the sum of all pixels of the published file.

@@ -1,17 +1,35 @@
 //! The embedded digits.
 //!
-//! The test part (1,797 images) of "Optical Recognition of Handwritten Digits", E. Alpaydin and
-//! C. Kaynak, UCI Machine Learning Repository, 1998, CC BY 4.0. Each line of the file holds 64 values
+//! The test part (1,797 images) of "Optical Recognition of Handwritten Digits", E. Alpaydin and C.
+//! Kaynak, UCI Machine Learning Repository, 1998, CC BY 4.0. Each line of the file holds 64 values
 //! 0 to 16, row by row, and the label.
 
 use std::io::Read;
 
-use super::Images;
+use super::{Images, Source, SourceEntry};
 use crate::error::{Error, Result};
 
 const FILE: &[u8] = include_bytes!("assets/digits.csv.gz");
 
-pub(super) fn load() -> Result<Images> {
+pub(super) const ENTRY: SourceEntry = SourceEntry {
+    name: "digits",
+    doc: "1,797 handwritten digits, 8x8 grey, embedded in the program",
+    origin: "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (CC BY 4.0)",
+    sizes: Some((1500, 297)),
+    classes: Some(10),
+    example: "digits()",
+    load: |_| load(),
+    ..SourceEntry::PLAIN
+};
+
+impl Source {
+    /// The embedded handwritten digits.
+    pub fn digits() -> Self {
+        Self::with(&ENTRY, None, &())
+    }
+}
+
+fn load() -> Result<Images> {
     let mut text = String::new();
     flate2::read::GzDecoder::new(FILE)
         .read_to_string(&mut text)

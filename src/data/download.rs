@@ -1,8 +1,9 @@
 //! Fetching the official files of a data set, once.
 //!
-//! A data set appears in the data folder whole or not at all. Until then everything lies in `NAME.download/` beside it:
-//! what has come of a file (`FILE.part`, which a later call goes on with), and the files that are complete and of the
-//! right SHA-256 (`ready/`), which becomes `NAME/` by a rename.
+//! A data set appears in the data folder whole or not at all. Until then everything lies in
+//! `NAME.download/` beside it: what has come of a file (`FILE.part`, which a later call goes on
+//! with), and the files that are complete and of the right SHA-256 (`ready/`), which becomes
+//! `NAME/` by a rename.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -21,22 +22,25 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Who is told how far it is.
 pub type Tell<'a> = dyn FnMut(&str) + 'a;
 
-/// Fetches a data set of [`SOURCES`] by name into `NAME/` of the data folder, which it returns; one that is there
-/// already is left alone. A broken connection is taken up again where it broke, also by a later call.
+/// Fetches a data set of [`SOURCES`] by name into `NAME/` of the data folder, which it returns; one
+/// that is there already is left alone. A broken connection is taken up again where it broke, also
+/// by a later call.
 ///
 /// # Errors
 ///
-/// A name that is not of a data set with official files; a server that does not answer or sends something else (which is
-/// never unpacked); a folder of that name that holds something else; [`Error::Interrupted`].
+/// A name that is not of a data set with official files; a server that does not answer or sends
+/// something else (which is never unpacked); a folder of that name that holds something else;
+/// [`Error::Interrupted`].
 pub fn download(name: &str, data_dir: &Path, tell: &mut Tell) -> Result<PathBuf> {
     let known = SOURCES.iter().filter(|source| !source.archives.is_empty());
     let source = known.clone().find(|source| source.name == name).ok_or_else(|| {
         let names = known.map(|source| source.name);
         Error::invalid(format!("download: no data set \"{name}\" to fetch; {}", suggestion(name, names)))
     })?;
-    // Archives and the files that a loader looks for are one list in the source; what loads is complete.
+    // Archives and the files that a loader looks for are one list in the source; what loads is
+    // complete.
     let target = data_dir.join(name);
-    let complete = |folder: &Path| source.in_folder(folder).is_some_and(|found| found.files().is_ok());
+    let complete = |folder: &Path| source.in_folder(folder).and_then(|found| found.files()).is_ok();
     fetch(source.archives, &target, &complete, &Patience::default(), tell)?;
     Ok(target)
 }
@@ -116,7 +120,8 @@ impl Fetch<'_> {
             remove(&kept)?;
         }
         let part = self.work.join(part_name(self.archive));
-        // Bytes of an earlier call may be wrong where those of this call are right: from the beginning, once.
+        // Bytes of an earlier call may be wrong where those of this call are right: from the
+        // beginning, once.
         let resumed = length(&part)? > 0;
         self.fetch_rest(&part, tell)?;
         let mut found = door::sha256(&part)?;
@@ -292,7 +297,8 @@ fn lock(folder: &Path) -> Result<Option<File>> {
             "{}: another process is fetching this data set; wait for it",
             folder.display()
         ))),
-        // Some network file systems lock no folders. Two at once then find that the hashes are wrong.
+        // Some network file systems lock no folders. Two at once then find that the hashes are
+        // wrong.
         Err(TryLockError::Error(_)) => Ok(None),
     }
 }

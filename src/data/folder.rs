@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 /// The variable that names the data folder.
 pub const DATA_VARIABLE: &str = "KELVIN_DATA";
 
-/// The data folder: the one given, else what `KELVIN_DATA` names, else `kelvin` under the user's data
-/// (`$XDG_DATA_HOME`, which is `~/.local/share`).
+/// The data folder: the one given, else what `KELVIN_DATA` names, else `kelvin` under the user's
+/// data (`$XDG_DATA_HOME`, which is `~/.local/share`).
 pub fn data_dir(given: Option<&Path>) -> Result<PathBuf> {
     decide(given, |name| std::env::var_os(name).filter(|value| !value.is_empty()))
 }

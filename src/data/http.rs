@@ -1,6 +1,7 @@
 //! Reading a file from a server, from any byte on, so that Ctrl-C and a silent server are noticed.
 //!
-//! A thread of its own reads, because a read may block; what it read comes through a channel that is polled.
+//! A thread of its own reads, because a read may block; what it read comes through a channel that
+//! is polled.
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -92,7 +93,8 @@ impl Answer {
             match self.parts.recv_timeout(POLL) {
                 Ok(Message::Fails(failure)) => return Err(failure),
                 Ok(message) => return Ok(message),
-                // The client has times of its own; some of what it does, as looking up a name, has none.
+                // The client has times of its own; some of what it does, as looking up a name, has
+                // none.
                 Err(RecvTimeoutError::Timeout) if asked.elapsed() > 2 * self.silence => {
                     return Err(Failure::Passing(silent(self.silence)));
                 }

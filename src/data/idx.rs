@@ -1,7 +1,7 @@
 //! MNIST and Fashion-MNIST: IDX files, gzipped or not.
 //!
-//! The format (LeCun, Cortes, Burges 1998): big-endian 32-bit numbers, a magic one (2051 for images, 2049 for
-//! labels) and the sizes, then a byte per pixel or label.
+//! The format (LeCun, Cortes, Burges 1998): big-endian 32-bit numbers, a magic one (2051 for
+//! images, 2049 for labels) and the sizes, then a byte per pixel or label.
 
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -12,66 +12,21 @@ use super::{Archive, Images};
 use crate::door;
 use crate::error::{Error, Result};
 
-const CLASSES: usize = 10;
+pub(super) const CLASSES: usize = 10;
 const SHAPE: [usize; 3] = [1, 28, 28];
 const IMAGES: u32 = 2051;
 const LABELS: u32 = 2049;
 
+/// The official sizes of the training and the test part.
+pub(super) const SIZES: (usize, usize) = (60_000, 10_000);
+
 /// The official parts, in order, with their numbers of examples.
-const PARTS: [(&str, usize); 2] = [("train", 60_000), ("t10k", 10_000)];
+const PARTS: [(&str, usize); 2] = [("train", SIZES.0), ("t10k", SIZES.1)];
 
 /// A file that is kept as it is fetched.
-const fn archive(address: &'static str, bytes: u64, sha256: &'static str) -> Archive<'static> {
+pub(super) const fn archive(address: &'static str, bytes: u64, sha256: &'static str) -> Archive<'static> {
     Archive { address, sha256, bytes, unpack: None }
 }
-
-// Lengths and hashes as TensorFlow Datasets records them, in url_checksums/mnist.txt and fashion_mnist.txt. MNIST's own
-// page does not serve its files any more; the copy here is the one that is read there, too.
-pub(super) const MNIST_ARCHIVES: &[Archive] = &[
-    archive(
-        "https://storage.googleapis.com/cvdf-datasets/mnist/train-images-idx3-ubyte.gz",
-        9_912_422,
-        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    ),
-    archive(
-        "https://storage.googleapis.com/cvdf-datasets/mnist/train-labels-idx1-ubyte.gz",
-        28_881,
-        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    ),
-    archive(
-        "https://storage.googleapis.com/cvdf-datasets/mnist/t10k-images-idx3-ubyte.gz",
-        1_648_877,
-        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    ),
-    archive(
-        "https://storage.googleapis.com/cvdf-datasets/mnist/t10k-labels-idx1-ubyte.gz",
-        4_542,
-        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-    ),
-];
-
-pub(super) const FASHION_MNIST_ARCHIVES: &[Archive] = &[
-    archive(
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz",
-        26_421_880,
-        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-    ),
-    archive(
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-labels-idx1-ubyte.gz",
-        29_515,
-        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-    ),
-    archive(
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-images-idx3-ubyte.gz",
-        4_422_102,
-        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-    ),
-    archive(
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-labels-idx1-ubyte.gz",
-        5_148,
-        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-    ),
-];
 
 /// The four official files in a folder, images and labels of each part.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -19,23 +19,68 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, Schema};
 use image::codecs::png::PngDecoder;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use serde::{Deserialize, Serialize};
 
-use super::Images;
+use super::source::typed;
+use super::{Augmentation, Images, Place, Source, SourceEntry};
 use crate::door;
 use crate::error::{Error, Result, guarded};
+use crate::options::{DefaultValue, Kind, Opt};
 use crate::untrusted;
 
 /// Larger images than this are refused: a header may claim any size.
 const LARGEST_SIDE: u32 = 1024;
 
-/// Bytes that the decoder of one image may allocate: those of the largest with 16 bits of four channels, some times over.
+/// Bytes that the decoder of one image may allocate: those of the largest with 16 bits of four
+/// channels, some times over.
 const DECODER: u64 = 64 << 20;
 
-/// Passes of a JPEG file over the image, at most; each takes the time of a whole one. Encoders make about ten.
+/// Passes of a JPEG file over the image, at most; each takes the time of a whole one. Encoders make
+/// about ten.
 const MOST_SCANS: usize = 100;
 
 /// Images that are read at once.
 const BATCH: usize = 128;
+
+pub(super) const ENTRY: SourceEntry = SourceEntry {
+    name: "images",
+    doc: "encoded images (PNG, JPEG; 8 bits, opaque) with labels in Parquet files: a file, a folder or a glob",
+    more: "Labels are integers from 0, or texts: these are the classes' names, numbered in alphabetical order.",
+    origin: "the user's own",
+    place: Place::Anywhere,
+    augmentation: Augmentation::CropFlip,
+    options: &[
+        Opt::new("image", Kind::Text, DefaultValue::Absent("found"), "the column of encoded images"),
+        Opt::new("label", Kind::Text, DefaultValue::Absent("found"), "the column of labels"),
+    ],
+    example: "images(\"data/cifar100/train-*.parquet\", #{ image: \"img\", label: \"fine_label\" })",
+    typed: typed::<Columns>,
+    files: |source| {
+        let files = files(source.path())?;
+        check(&files).map(|()| files)
+    },
+    load: |source| {
+        let Columns { image, label } = source.options()?;
+        read(&files(source.path())?, image.as_deref(), label.as_deref())
+    },
+    ..SourceEntry::PLAIN
+};
+
+/// The columns; none: found by type, or by name.
+#[derive(Serialize, Deserialize)]
+struct Columns {
+    image: Option<String>,
+    label: Option<String>,
+}
+
+impl Source {
+    /// Parquet files with encoded images: a file, a folder or a glob, and the columns where they
+    /// are not to be found.
+    pub fn images(path: &str, image: Option<&str>, label: Option<&str>) -> Self {
+        let columns = Columns { image: image.map(str::to_owned), label: label.map(str::to_owned) };
+        Self::with(&ENTRY, Some(path.to_owned()), &columns)
+    }
+}
 
 /// Reads files in this order; the columns are named or found.
 pub(super) fn read(files: &[PathBuf], image: Option<&str>, label: Option<&str>) -> Result<Images> {

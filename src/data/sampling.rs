@@ -69,7 +69,8 @@ impl Sampling {
         Ok(())
     }
 
-    /// How many test examples of a draw from `n` are also in its training set; only "random" has any.
+    /// How many test examples of a draw from `n` are also in its training set; only "random" has
+    /// any.
     pub fn overlap(self, n: usize, train: usize, test: usize, seed: i64) -> Result<usize> {
         match self {
             Self::Split | Self::Fixed => Ok(0),

@@ -1,10 +1,41 @@
 //! Synthetic images: each class has a random pattern, each image is its class's pattern with noise.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::Images;
+use super::source::typed;
+use super::{Images, Source, SourceEntry};
 use crate::error::{Error, Result};
+use crate::options::{Bounds, DefaultValue, Kind, Opt};
 use crate::rng::{Rng, Stream};
+
+pub(super) const ENTRY: SourceEntry = SourceEntry {
+    name: "synthetic",
+    doc: "random class patterns with Gaussian pixel noise",
+    origin: "drawn by kelvin from a seed",
+    options: &[
+        Opt::new("n", Kind::AT_LEAST_ONE, DefaultValue::Integer(1200), "images"),
+        Opt::new("classes", Kind::AT_LEAST_ONE, DefaultValue::Integer(10), "classes"),
+        Opt::new(
+            "shape",
+            Kind::List(&Kind::AT_LEAST_ONE),
+            DefaultValue::Absent("[1, 8, 8]"),
+            "[channels, height, width]",
+        ),
+        Opt::new(
+            "noise",
+            Kind::Number(Bounds::FROM_ZERO),
+            DefaultValue::Number(1.0),
+            "standard deviation of the pixel noise, in those of the patterns",
+        ),
+        Opt::new("seed", Kind::INTEGER, DefaultValue::Integer(1), "what decides patterns and noise"),
+    ],
+    example: "let data = synthetic(#{ n: 200, classes: 4, noise: 0.5, seed: 1 });\n\
+              train(#{ data: data, model: linear(), lr: 0.1, batch: 20, epochs: 3 })",
+    typed: typed::<Options>,
+    check: |source| source.options::<Options>()?.check(),
+    load: |source| load(&source.options()?),
+    ..SourceEntry::PLAIN
+};
 
 /// What to draw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,11 +45,29 @@ pub struct Options {
     /// How many classes; image i is of class i mod `classes`.
     pub classes: usize,
     /// Channels, height, width.
+    #[serde(default = "small", deserialize_with = "three")]
     pub shape: [usize; 3],
     /// Standard deviation of the pixel noise, in units of the patterns' standard deviation.
     pub noise: f64,
     /// The seed of patterns and noise.
     pub seed: i64,
+}
+
+fn small() -> [usize; 3] {
+    [1, 8, 8]
+}
+
+fn three<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<[usize; 3], D::Error> {
+    let sizes = Vec::<usize>::deserialize(from)?;
+    <[usize; 3]>::try_from(sizes).map_err(|sizes| {
+        de::Error::custom(format!("shape: expected [channels, height, width], found {sizes:?}"))
+    })
+}
+
+impl From<Options> for Source {
+    fn from(options: Options) -> Self {
+        Self::with(&ENTRY, None, &options)
+    }
 }
 
 /// One byte is 32 of a standard deviation, around 128: ±4 standard deviations fit.
@@ -28,8 +77,8 @@ const BYTES_PER_STD: f64 = 32.0;
 const LARGEST: usize = 4 << 30;
 
 impl Options {
-    /// Checks the sizes and the noise.
-    pub(super) fn check(&self) -> Result<()> {
+    /// Checks the sizes together.
+    fn check(&self) -> Result<()> {
         let [channels, height, width] = self.shape;
         let size = channels
             .checked_mul(height)
@@ -45,14 +94,11 @@ impl Options {
                 )));
             }
         }
-        if !(self.noise >= 0.0 && self.noise.is_finite()) {
-            return Err(Error::invalid(format!("synthetic: noise is {}, expected a number ≥ 0", self.noise)));
-        }
         Ok(())
     }
 }
 
-pub(super) fn load(options: &Options) -> Result<Images> {
+fn load(options: &Options) -> Result<Images> {
     options.check()?;
     let [channels, height, width] = options.shape;
     let image = channels * height * width;

@@ -1,4 +1,5 @@
-//! Adam (Kingma and Ba 2015) and, decoupled, AdamW (Loshchilov and Hutter 2019), as PyTorch computes them.
+//! Adam (Kingma and Ba 2015) and, decoupled, AdamW (Loshchilov and Hutter 2019), as PyTorch
+//! computes them.
 //!
 //! With gradient g, weights θ, learning rate λ and weight decay α, at the t-th update (t from 1):
 //!
@@ -9,8 +10,49 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::{OptimizerState, Update};
-use crate::error::{Error, Result};
+use super::{Optimizer, OptimizerEntry, OptimizerState, PlainUpdate, Update, stored};
+use crate::options::{Bounds, DefaultValue, Kind, Opt};
+
+pub(super) const ENTRY: OptimizerEntry = OptimizerEntry {
+    name: "adam",
+    doc: "Adam, or AdamW where weights decay decoupled",
+    origin: "Kingma and Ba 2015; Loshchilov and Hutter 2019",
+    options: &[
+        Opt::new(
+            "beta1",
+            Kind::Number(Bounds::BELOW_ONE),
+            DefaultValue::Number(0.9),
+            "decay of the mean gradient",
+        ),
+        Opt::new(
+            "beta2",
+            Kind::Number(Bounds::BELOW_ONE),
+            DefaultValue::Number(0.999),
+            "decay of the mean squared gradient",
+        ),
+        Opt::new(
+            "eps",
+            Kind::Number(Bounds::POSITIVE),
+            DefaultValue::Number(1e-8),
+            "ε, added to the root of the mean square",
+        ),
+        Opt::new(
+            "weight_decay",
+            Kind::Number(Bounds::FROM_ZERO),
+            DefaultValue::Number(5e-4),
+            "α, on every parameter, as for sgd",
+        ),
+        Opt::new(
+            "decoupled",
+            Kind::Flag,
+            DefaultValue::Flag(false),
+            "whether weights decay apart from the gradient (AdamW)",
+        ),
+    ],
+    example: "let data = digits().take(200);\n\
+              train(#{ data: data, model: linear(), optimizer: adam(), lr: 0.01, batch: 20, epochs: 3 })",
+    stored: stored::<Adam>,
+};
 
 /// The options of Adam.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,44 +75,56 @@ impl Default for Adam {
     }
 }
 
-impl Adam {
-    /// Checks the options.
-    pub fn check(&self) -> Result<()> {
-        for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
-            if !(0.0..1.0).contains(&value) {
-                return Err(Error::invalid(format!("adam: {name} is {value}, expected 0 to below 1")));
-            }
-        }
-        if !(self.eps > 0.0 && self.eps.is_finite()) {
-            return Err(Error::invalid(format!("adam: eps is {}, expected a number > 0", self.eps)));
-        }
-        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            let found = self.weight_decay;
-            return Err(Error::invalid(format!("adam: weight_decay is {found}, expected a number ≥ 0")));
-        }
-        Ok(())
+impl Optimizer for Adam {
+    fn entry(&self) -> &'static OptimizerEntry {
+        &ENTRY
     }
 
-    /// The name in tables: `adam`, `adamw`.
-    pub fn label(&self) -> String {
+    /// `adam`, `adamw`.
+    fn label(&self) -> String {
         if self.decoupled { "adamw" } else { "adam" }.to_owned()
+    }
+
+    /// β₁.
+    fn momentum(&self) -> f64 {
+        self.beta1
+    }
+
+    fn weight_decay(&self) -> f64 {
+        self.weight_decay
+    }
+
+    fn buffer_names(&self) -> &'static [&'static str] {
+        &["exp_avg", "exp_avg_sq"]
+    }
+
+    fn state(&self, lr: &Tensor, theta: &Tensor) -> Box<dyn OptimizerState> {
+        let options = self.clone();
+        Box::new(AdamState { options, descent: -lr, mean: theta.zeros_like(), square: theta.zeros_like() })
+    }
+
+    fn formula(&self, theta: f64, gradient: f64, buffers: &mut [f64], update: &PlainUpdate) -> f64 {
+        let Self { beta1, beta2, eps, weight_decay, decoupled } = *self;
+        let [m, v] = buffers else { return theta };
+        let t = update.done as f64 + 1.0;
+        let (theta, g) = match decoupled {
+            true => ((1.0 - update.lr * weight_decay) * theta, gradient),
+            false => (theta, gradient + weight_decay * theta),
+        };
+        *m = beta1 * *m + (1.0 - beta1) * g;
+        *v = beta2 * *v + (1.0 - beta2) * g * g;
+        let spread = v.sqrt() / (1.0 - beta2.powf(t)).sqrt() + eps;
+        theta - update.lr / (1.0 - beta1.powf(t)) * *m / spread
     }
 }
 
 /// What Adam remembers between steps, for stacked replicas.
-pub struct AdamState {
+struct AdamState {
     options: Adam,
     /// −λ, with the initial learning rates.
     descent: Tensor,
     mean: Tensor,
     square: Tensor,
-}
-
-impl AdamState {
-    /// At rest. `lr` is the initial learning rate, one number or one per element of the weights `theta`.
-    pub fn new(options: &Adam, lr: &Tensor, theta: &Tensor) -> Self {
-        Self { options: options.clone(), descent: -lr, mean: theta.zeros_like(), square: theta.zeros_like() }
-    }
 }
 
 impl OptimizerState for AdamState {

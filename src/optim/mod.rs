@@ -1,69 +1,105 @@
-//! Optimizers and learning-rate schedules. One file per optimizer, one entry in [`OPTIMIZERS`].
+//! Optimizers and learning-rate schedules: one file each, one entry each in [`OPTIMIZERS`] and
+//! [`SCHEDULES`].
+//!
+//! An optimizer's file has its formulas, its options (a struct, whose fields plans store), its
+//! update of tensors, and the formula for one weight in plain numbers, which the updates of all
+//! backends are tested against.
 
 mod adam;
 mod schedule;
 mod sgd;
 
-pub use adam::{Adam, AdamState};
-pub use schedule::Schedule;
-pub use sgd::{Form, Sgd, SgdState};
+pub use adam::Adam;
+pub use schedule::{Progress, SCHEDULE_CHOICES, SCHEDULES, Schedule, ScheduleEntry};
+pub use sgd::{Form, Sgd};
 
-use serde::{Deserialize, Serialize};
+use std::any::Any;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tch::Tensor;
 
-use crate::error::Result;
+use crate::entries::{self, Stored};
+use crate::error::{Error, Result};
+use crate::options::{Given, Opt};
 
-/// An optimizer as plain data: part of a run's identity.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "snake_case")]
-pub enum OptimizerSpec {
-    /// Stochastic gradient descent.
-    Sgd(Sgd),
-    /// Adam.
-    Adam(Adam),
-}
-
-/// What help, completion and checking know of an optimizer.
-pub struct OptimizerInfo {
-    /// The name in scripts.
+/// What is known of an optimizer before it has options.
+pub struct OptimizerEntry {
+    /// The name in scripts and plans.
     pub name: &'static str,
-    /// What it is, in a sentence.
+    /// What it is, in a few words.
     pub doc: &'static str,
     /// Where it comes from.
     pub origin: &'static str,
-    /// Its options: name and meaning with the default.
-    pub options: &'static [(&'static str, &'static str)],
+    /// Its options: the fields of its struct, in their order.
+    pub options: &'static [Opt],
+    /// A script that uses it.
+    pub example: &'static str,
+    /// The optimizer that a plan stores: `stored` of its struct.
+    pub stored: fn(Stored) -> Result<OptimizerSpec>,
 }
 
 /// Every optimizer.
-pub const OPTIMIZERS: &[OptimizerInfo] = &[
-    OptimizerInfo {
-        name: "sgd",
-        doc: "stochastic gradient descent: plain, with momentum, Nesterov",
-        origin: "Eqs. 15, 16 and 45 of the paper; Sutskever et al. 2013",
-        options: &[
-            ("momentum", "μ, from 0 to below 1; default 0"),
-            ("form", "\"pytorch\" (Eq. 16) or \"sutskever\" (Eq. 45); default \"pytorch\""),
-            ("nesterov", "the gradient where momentum leads to; default false"),
-            ("weight_decay", "α of Eq. 15, on every parameter; default 5e-4"),
-            ("noise", "β of Eq. 15, isotropic noise of standard deviation β √(λT) per step; default 0"),
-        ],
-    },
-    OptimizerInfo {
-        name: "adam",
-        doc: "Adam, or AdamW where weights decay decoupled",
-        origin: "Kingma and Ba 2015; Loshchilov and Hutter 2019",
-        options: &[
-            ("beta1", "decay of the mean gradient, from 0 to below 1; default 0.9"),
-            ("beta2", "decay of the mean squared gradient, from 0 to below 1; default 0.999"),
-            ("eps", "ε, added to the root of the mean square; default 1e-8"),
-            ("weight_decay", "α, on every parameter; default 5e-4, as for sgd"),
-            ("decoupled", "whether weights decay apart from the gradient (AdamW); default false"),
-        ],
-    },
-];
+pub const OPTIMIZERS: &[&OptimizerEntry] = &[&sgd::ENTRY, &adam::ENTRY];
 
-/// One update, as an optimizer sees it.
+/// An optimizer with its options.
+pub trait Optimizer: Any + fmt::Debug + Send + Sync {
+    /// Its entry in [`OPTIMIZERS`].
+    fn entry(&self) -> &'static OptimizerEntry;
+
+    /// What its schema cannot check: options that do not go together.
+    fn check_together(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The name in tables, where it says more than the entry's.
+    fn label(&self) -> String {
+        self.entry().name.to_owned()
+    }
+
+    /// μ, or what stands in its place.
+    fn momentum(&self) -> f64 {
+        0.0
+    }
+
+    /// α.
+    fn weight_decay(&self) -> f64 {
+        0.0
+    }
+
+    /// β of Eq. 15. Where it is above 0, an update gets noise.
+    fn noise(&self) -> f64 {
+        0.0
+    }
+
+    /// The names of what it remembers of each weight between updates, as checkpoints have them; it
+    /// starts at 0.
+    fn buffer_names(&self) -> &'static [&'static str];
+
+    /// Buffers of the size of the weights that it keeps.
+    fn buffers(&self) -> u64 {
+        self.buffer_names().len() as u64
+    }
+
+    /// Whether an update needs nothing of the host but what [`Update`] has as tensors: then it can
+    /// be recorded and replayed.
+    fn is_recordable(&self) -> bool {
+        false
+    }
+
+    /// The optimizer at rest. `lr` is the initial learning rate, one number or one per element of
+    /// the weights `theta`.
+    fn state(&self, lr: &Tensor, theta: &Tensor) -> Box<dyn OptimizerState>;
+
+    /// One weight after an update; changes what is remembered of it, in the order of
+    /// [`Optimizer::buffer_names`].
+    fn formula(&self, theta: f64, gradient: f64, buffers: &mut [f64], update: &PlainUpdate) -> f64;
+}
+
+/// One update, as an optimizer of tensors sees it.
 pub struct Update {
     /// Updates that were done before.
     pub done: u64,
@@ -75,6 +111,17 @@ pub struct Update {
     pub noise: Option<Tensor>,
 }
 
+/// One update of one weight.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainUpdate {
+    /// λ: the initial learning rate times the schedule's factor.
+    pub lr: f64,
+    /// Updates that were done before.
+    pub done: u64,
+    /// β √(λT) w; 0 without noise.
+    pub noise: f64,
+}
+
 /// What an optimizer remembers between updates, for stacked replicas.
 pub trait OptimizerState: Send {
     /// One update of the weights; `gradient` is consumed.
@@ -84,74 +131,263 @@ pub trait OptimizerState: Send {
     fn buffers(&self) -> Vec<(&'static str, &Tensor)>;
 }
 
+/// An optimizer as plain data: part of a run's identity.
+#[derive(Clone)]
+pub struct OptimizerSpec {
+    optimizer: Arc<dyn Optimizer>,
+    stored: Arc<Stored>,
+}
+
+/// The optimizer that a plan stores, of a struct of options.
+fn stored<T: Optimizer + Serialize + DeserializeOwned>(options: Stored) -> Result<OptimizerSpec> {
+    serde_json::from_value::<T>(options.into())
+        .map(OptimizerSpec::new)
+        .map_err(|error| Error::invalid(error.to_string()))
+}
+
+impl OptimizerEntry {
+    /// The optimizer of the options that a script gave.
+    pub fn of_given(&self, given: &Given) -> Result<OptimizerSpec> {
+        let spec = (self.stored)(entries::of_given(given, self.options)?)?;
+        spec.check().map(|()| spec)
+    }
+}
+
 impl OptimizerSpec {
-    /// The entry of this optimizer in [`OPTIMIZERS`].
-    pub fn info(&self) -> &'static OptimizerInfo {
-        match self {
-            Self::Sgd(_) => &OPTIMIZERS[0],
-            Self::Adam(_) => &OPTIMIZERS[1],
-        }
+    /// An optimizer with these options.
+    pub fn new<T: Optimizer + Serialize>(optimizer: T) -> Self {
+        Self { stored: Arc::new(entries::stored(&optimizer)), optimizer: Arc::new(optimizer) }
+    }
+
+    /// The options, where it is this optimizer.
+    pub fn get<T: Optimizer>(&self) -> Option<&T> {
+        let optimizer: &dyn Any = &*self.optimizer;
+        optimizer.downcast_ref()
+    }
+
+    /// An option that is a number.
+    pub fn number(&self, option: &str) -> Option<f64> {
+        self.stored.get(option)?.as_f64()
     }
 
     /// Checks the options.
     pub fn check(&self) -> Result<()> {
-        match self {
-            Self::Sgd(sgd) => sgd.check(),
-            Self::Adam(adam) => adam.check(),
+        let OptimizerEntry { name, options, .. } = self.entry();
+        entries::check(name, options, &self.stored)?;
+        self.check_together()
+    }
+}
+
+impl Deref for OptimizerSpec {
+    type Target = dyn Optimizer;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.optimizer
+    }
+}
+
+impl PartialEq for OptimizerSpec {
+    fn eq(&self, other: &Self) -> bool {
+        self.entry().name == other.entry().name && self.stored == other.stored
+    }
+}
+
+impl fmt::Debug for OptimizerSpec {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        fmt::Debug::fmt(&self.optimizer, to)
+    }
+}
+
+impl Serialize for OptimizerSpec {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        let entry = self.entry();
+        entries::write(to, entry.name, None, entry.options, &self.stored)
+    }
+}
+
+impl<'de> Deserialize<'de> for OptimizerSpec {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        let (entry, stored) = entries::read(from, "optimizer", OPTIMIZERS, |entry| entry.name)?;
+        (entry.stored)(stored).map_err(D::Error::custom)
+    }
+}
+
+/// What the updates of backends are tested with.
+#[cfg(test)]
+pub(crate) mod trial {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::options::Kind;
+
+    /// Updates of each weight.
+    pub(crate) const STEPS: usize = 5;
+    /// Weights.
+    pub(crate) const N: usize = 13;
+
+    /// Every optimizer in all its forms: each choice and flag, and numbers that no factor hides.
+    pub(crate) fn optimizers() -> Vec<OptimizerSpec> {
+        let values = |opt: &Opt| -> Vec<Value> {
+            match opt.kind {
+                Kind::Flag => vec![false.into(), true.into()],
+                Kind::Choice(_) => opt.choices().into_iter().map(Value::from).collect(),
+                Kind::Number(bounds) => [0.0, 0.3]
+                    .into_iter()
+                    .filter(|&number| bounds.contains(number))
+                    .map(Value::from)
+                    .collect(),
+                other => panic!("{}: no values to try of {other:?}", opt.name),
+            }
+        };
+        let forms = |entry: &&OptimizerEntry| {
+            let mut all = vec![Stored::new()];
+            for opt in entry.options {
+                let with = |value: &Value, form: &Stored| {
+                    let mut form = form.clone();
+                    form.insert(opt.name.to_owned(), value.clone());
+                    form
+                };
+                let values = values(opt);
+                all = all.iter().flat_map(|form| values.iter().map(move |value| with(value, form))).collect();
+            }
+            let specs = all.into_iter().map(|form| (entry.stored)(form).unwrap());
+            // Some options do not go together.
+            specs.filter(|spec| spec.check().is_ok()).collect::<Vec<_>>()
+        };
+        let all: Vec<OptimizerSpec> = OPTIMIZERS.iter().flat_map(forms).collect();
+        assert!(all.len() >= 30, "{}", all.len());
+        all
+    }
+
+    /// The learning rate of a weight, before the schedule.
+    pub(crate) fn lr(index: usize) -> f64 {
+        [0.1, 0.02][index % 2]
+    }
+
+    /// The schedule's factor of an update.
+    pub(crate) fn factor(step: usize) -> f64 {
+        1.0 - 0.15 * step as f64
+    }
+
+    /// The weights at first.
+    pub(crate) fn start() -> Vec<f64> {
+        (0..N).map(|index| (1.3 * index as f64).sin()).collect()
+    }
+
+    /// Gradients and noise of an update.
+    pub(crate) fn gradient(step: usize) -> Vec<f64> {
+        (0..N).map(|index| (0.7 * (index + 11 * step) as f64).cos()).collect()
+    }
+
+    /// The noise of an update, as [`Update::noise`].
+    pub(crate) fn noise(spec: &OptimizerSpec, step: usize) -> Vec<f64> {
+        let noise = |index| spec.noise() * 0.1 * (2.1 * (index + 5 * step) as f64).sin();
+        (0..N).map(noise).collect()
+    }
+
+    /// The weights after all updates, and what is remembered of them, by the formula.
+    pub(crate) fn expected(spec: &OptimizerSpec) -> (Vec<f64>, Vec<Vec<f64>>) {
+        let mut theta = start();
+        let mut buffers = vec![vec![0.0; N]; spec.buffer_names().len()];
+        for step in 0..STEPS {
+            let (gradient, noise) = (gradient(step), noise(spec, step));
+            for index in 0..N {
+                let lr = lr(index) * factor(step);
+                let update = PlainUpdate { lr, done: step as u64, noise: noise[index] };
+                let mut own: Vec<f64> = buffers.iter().map(|buffer| buffer[index]).collect();
+                theta[index] = spec.formula(theta[index], gradient[index], &mut own, &update);
+                buffers.iter_mut().zip(own).for_each(|(buffer, own)| buffer[index] = own);
+            }
+        }
+        (theta, buffers)
+    }
+
+    /// Whether numbers agree to the last few digits.
+    pub(crate) fn assert_close(spec: &OptimizerSpec, found: &[f64], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-13, "{spec:?}: {found}, expected {expected}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_follow_the_formulas() {
+        for spec in trial::optimizers() {
+            let lr: Vec<f64> = (0..trial::N).map(trial::lr).collect();
+            let mut theta = Tensor::from_slice(&trial::start());
+            let mut state = spec.state(&Tensor::from_slice(&lr), &theta);
+            for step in 0..trial::STEPS {
+                let noise = trial::noise(&spec, step);
+                let update = Update {
+                    done: step as u64,
+                    factor: trial::factor(step),
+                    factor_there: None,
+                    noise: (spec.noise() > 0.0).then(|| Tensor::from_slice(&noise)),
+                };
+                state.step(&mut theta, Tensor::from_slice(&trial::gradient(step)), update);
+            }
+            let (weights, buffers) = trial::expected(&spec);
+            trial::assert_close(&spec, &Vec::<f64>::try_from(theta).unwrap(), &weights);
+            let names: Vec<&str> = state.buffers().into_iter().map(|(name, _)| name).collect();
+            assert_eq!(names, spec.buffer_names());
+            for ((_, found), expected) in state.buffers().into_iter().zip(buffers) {
+                trial::assert_close(&spec, &Vec::<f64>::try_from(found).unwrap(), &expected);
+            }
         }
     }
 
-    /// The optimizer at rest. `lr` is the initial learning rate, one number or one per element of the weights
-    /// `theta`.
-    pub fn state(&self, lr: &Tensor, theta: &Tensor) -> Box<dyn OptimizerState> {
-        match self {
-            Self::Sgd(sgd) => Box::new(SgdState::new(sgd, lr, theta)),
-            Self::Adam(adam) => Box::new(AdamState::new(adam, lr, theta)),
+    /// A schema and the struct that it is read into name the same options, with the same defaults.
+    #[test]
+    fn options_left_out_are_the_defaults() {
+        let of = |entry: &OptimizerEntry| {
+            entry.of_given(&Given::read(entry.name, entry.options, []).unwrap()).unwrap()
+        };
+        assert_eq!(of(&sgd::ENTRY), OptimizerSpec::new(Sgd::default()));
+        assert_eq!(of(&adam::ENTRY), OptimizerSpec::new(Adam::default()));
+        for entry in OPTIMIZERS {
+            let fields = of(entry).stored.len();
+            assert_eq!(fields, entry.options.len(), "{}", entry.name);
         }
     }
 
-    /// Buffers of the size of the weights that it keeps.
-    pub fn buffers(&self) -> u64 {
-        match self {
-            Self::Sgd(sgd) => u64::from(sgd.momentum > 0.0),
-            Self::Adam(_) => 2,
+    #[test]
+    fn stored_options_are_checked_as_a_scripts_are() {
+        for (json, said) in [
+            (
+                r#"{"name":"sgd","momentum":1.0,"form":"pytorch","nesterov":false,"weight_decay":0.0,"noise":0.0}"#,
+                "momentum: expected a number from 0 to below 1, found the number 1.0",
+            ),
+            (
+                r#"{"name":"sgd","momentum":0.0,"form":"pytorch","nesterov":true,"weight_decay":0.0,"noise":0.0}"#,
+                "nesterov needs a momentum above 0",
+            ),
+            (
+                r#"{"name":"sgd","momentum":0.0,"form":"pytorch","nesterov":false,"weight_decay":-1.0,"noise":0.0}"#,
+                "weight_decay: expected a number ≥ 0",
+            ),
+            (
+                r#"{"name":"adam","beta1":0.9,"beta2":0.999,"eps":0.0,"weight_decay":0.0,"decoupled":false}"#,
+                "eps: expected a number > 0",
+            ),
+        ] {
+            let spec: OptimizerSpec = serde_json::from_str(json).unwrap();
+            let error = spec.check().unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
         }
-    }
-
-    /// Whether an update needs nothing of the host but what [`Update`] has as tensors: then it can be recorded and replayed.
-    pub fn is_recordable(&self) -> bool {
-        matches!(self, Self::Sgd(sgd) if sgd.noise == 0.0)
-    }
-
-    /// The name in tables.
-    pub fn label(&self) -> String {
-        match self {
-            Self::Sgd(sgd) => sgd.label(),
-            Self::Adam(adam) => adam.label(),
-        }
-    }
-
-    /// μ, or Adam's β₁.
-    pub fn momentum(&self) -> f64 {
-        match self {
-            Self::Sgd(sgd) => sgd.momentum,
-            Self::Adam(adam) => adam.beta1,
-        }
-    }
-
-    /// α.
-    pub fn weight_decay(&self) -> f64 {
-        match self {
-            Self::Sgd(sgd) => sgd.weight_decay,
-            Self::Adam(adam) => adam.weight_decay,
-        }
-    }
-
-    /// β of Eq. 15.
-    pub fn noise(&self) -> f64 {
-        match self {
-            Self::Sgd(sgd) => sgd.noise,
-            Self::Adam(_) => 0.0,
+        for (json, said) in [
+            (r#"{"name":"sdg"}"#, "no optimizer \"sdg\"; did you mean `sgd`?"),
+            (r#"{"momentum":0.5}"#, "missing field `name`"),
+            (r#"{"name":"sgd","momentum":0.5}"#, "missing field"),
+            (r#"{"name":"sgd","momentum":"0.5"}"#, "invalid type"),
+            (r#"["sgd"]"#, "invalid type"),
+        ] {
+            let error = serde_json::from_str::<OptimizerSpec>(json).unwrap_err().to_string();
+            assert!(error.contains(said), "{json}: {error}");
         }
     }
 }

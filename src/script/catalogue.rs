@@ -3,7 +3,8 @@
 
 use std::sync::LazyLock;
 
-use super::bindings::{DIVISION_OPTIONS, IMAGES_OPTIONS, SUBSET_OPTIONS, SYNTHETIC_OPTIONS, schemas};
+use super::bindings::{DIVISION_OPTIONS, SUBSET_OPTIONS, schemas};
+use crate::data::SOURCES;
 use crate::error::{nearest, suggestion};
 use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;
@@ -41,12 +42,11 @@ pub fn calls() -> &'static [Call] {
             call("sample", DIVISION_OPTIONS[..].schema()),
             call("fixed", DIVISION_OPTIONS[..].schema()),
             call("subset", SUBSET_OPTIONS[..].schema()),
-            call("synthetic", SYNTHETIC_OPTIONS[..].schema()),
-            call("images", IMAGES_OPTIONS[..].schema()),
         ];
         calls.extend(schemas().into_iter().map(|(name, options)| call(name, options)));
         calls.extend(MODELS.iter().map(|model| call(model.name, model.options)));
-        calls.extend(OPTIMIZERS.iter().map(|optimizer| call(optimizer.name, optimizer.options.schema())));
+        calls.extend(SOURCES.iter().map(|source| call(source.name, source.options)));
+        calls.extend(OPTIMIZERS.iter().map(|optimizer| call(optimizer.name, optimizer.options)));
         calls.extend(MARKS.iter().map(|mark| call(mark.method, mark.options())));
         calls.retain(|call| !call.options.is_empty());
         calls
@@ -168,7 +168,7 @@ mod tests {
         }
         let known = [
             ("sampling", names(&Sampling::ALL)),
-            ("schedule", names(&Schedule::ALL)),
+            ("schedule", names(&Schedule::all())),
             ("order", names(&Order::ALL)),
             ("precision", names(&Precision::ALL)),
             ("train_metrics", names(&TrainMetrics::ALL)),

@@ -149,11 +149,6 @@ pub(super) fn count(key: &str, value: &Dynamic) -> Result<usize> {
     usize::try_from(integer).map_err(|_| wrong(key, "an integer ≥ 0", value))
 }
 
-/// True or false.
-pub(super) fn flag(key: &str, value: &Dynamic) -> Result<bool> {
-    value.as_bool().map_err(|_| wrong(key, "true or false", value))
-}
-
 /// Text.
 pub(super) fn text(key: &str, value: &Dynamic) -> Result<String> {
     value.clone().into_string().map_err(|_| wrong(key, "text", value))
@@ -162,20 +157,6 @@ pub(super) fn text(key: &str, value: &Dynamic) -> Result<String> {
 /// A value of a type that kelvin registers.
 pub(super) fn handle<T: Clone + 'static>(key: &str, expected: &str, value: &Dynamic) -> Result<T> {
     value.clone().try_cast::<T>().ok_or_else(|| wrong(key, expected, value))
-}
-
-/// One of a list of names.
-pub(super) fn choice<T: Copy>(key: &str, all: &[(&str, T)], value: &Dynamic) -> Result<T> {
-    let name = text(key, value)?;
-    all.iter().find(|(known, _)| *known == name).map(|(_, value)| *value).ok_or_else(|| {
-        let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
-        let hint = match crate::error::nearest(&name, names.iter().copied()) {
-            Some(near) => format!("; did you mean \"{near}\"?"),
-            None => String::new(),
-        };
-        let list: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
-        Error::invalid(format!("{key}: expected {}, found \"{name}\"{hint}", list.join(", ")))
-    })
 }
 
 /// Text, or an array of texts.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use super::folders::DataFolder;
-use crate::data::{Place, SOURCES, SourceInfo, data_dir};
+use crate::data::{Place, SOURCES, SourceEntry, data_dir};
 use crate::error::{Error, Result, suggestion};
 use crate::script::print;
 
@@ -39,14 +39,14 @@ enum DataSetState {
 }
 
 impl DataSetState {
-    fn of(info: &SourceInfo, folder: &Path) -> Self {
+    fn of(info: &'static SourceEntry, folder: &Path) -> Self {
         let path = folder.join(info.name);
-        let source = match info.place {
+        match info.place {
             Place::Inside => return Self::Inside,
             Place::Anywhere => return Self::Elsewhere,
-            Place::Folder(source) => source(path.to_string_lossy().into_owned()),
-        };
-        match source.files() {
+            Place::Folder => {}
+        }
+        match info.in_folder(&path).and_then(|source| source.files()) {
             Ok(files) => Self::There(files),
             Err(error) => Self::Missing(path.exists().then_some(error)),
         }
@@ -78,7 +78,7 @@ fn size(files: &[PathBuf]) -> u64 {
 }
 
 /// How to get a data set that is not there.
-fn how_to_get(info: &SourceInfo) -> String {
+fn how_to_get(info: &SourceEntry) -> String {
     let bytes = info.archives.iter().map(|archive| archive.bytes).sum();
     format!("download(\"{}\") fetches {}", info.name, megabytes(bytes))
 }
@@ -123,7 +123,7 @@ fn list(folder: &Path) -> String {
     text
 }
 
-fn details(info: &SourceInfo, folder: &Path) -> String {
+fn details(info: &'static SourceEntry, folder: &Path) -> String {
     let mut text = format!("{}: {}\n", info.name, info.doc);
     let mut line = |what: &str, is: String| {
         // Writing to a string cannot fail.

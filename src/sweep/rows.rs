@@ -16,7 +16,6 @@ use super::provenance::{Ended, Provenance};
 use super::store::RunStatus;
 use crate::data::DataOp;
 use crate::error::{Error, Result};
-use crate::optim::{Adam, OptimizerSpec};
 use crate::table::Table;
 use crate::train::{EpochRecord, Expected, QUANTITIES, RunSpec};
 
@@ -130,12 +129,8 @@ fn metrics() -> Vec<(&'static str, Column)> {
 
 /// Parameters that a later version of kelvin added; at the end, so that the other columns keep their places.
 fn more_parameters() -> Vec<(&'static str, Column)> {
-    let adam = |value: fn(&Adam) -> f64| {
-        Column::Maybe(Box::new(move |row: &Row| match &row.spec().optimizer {
-            OptimizerSpec::Adam(adam) => Some(value(adam)),
-            OptimizerSpec::Sgd(_) => None,
-        }))
-    };
+    let optimizer =
+        |option: &'static str| Column::Maybe(Box::new(move |row: &Row| row.spec().optimizer.number(option)));
     let hidden = |row: &Row| {
         let hidden = row.spec().model.hidden()?;
         Some(hidden.iter().map(i64::to_string).collect::<Vec<_>>().join(", "))
@@ -143,8 +138,8 @@ fn more_parameters() -> Vec<(&'static str, Column)> {
     vec![
         ("label_noise", float(|row| row.spec().data.label_noise())),
         ("hidden", Column::Text(Box::new(hidden))),
-        ("beta2", adam(|adam| adam.beta2)),
-        ("eps", adam(|adam| adam.eps)),
+        ("beta2", optimizer("beta2")),
+        ("eps", optimizer("eps")),
         ("train_metrics", text(|row| row.spec().train_metrics.name().to_owned())),
     ]
 }

@@ -111,7 +111,7 @@ mod tests {
     /// missing is absent.
     #[test]
     fn images_of_replicas_alternate_and_missing_ones_are_absent() {
-        let data = Dataset::load(Source::Digits).unwrap();
+        let data = Dataset::load(Source::digits()).unwrap();
         for augmentation in [Augmentation::None, Augmentation::CropFlip] {
             let store = ImageStore::new(data.images(), augmentation, Device::Cpu, Kind::Float);
             let all = [vec![3usize, 1, 4, 1, 5], vec![9, 2]];

@@ -292,15 +292,15 @@ fn expect(holds: bool, message: impl FnOnce() -> String) -> Result<()> {
 #[cfg(test)]
 pub(crate) fn example() -> RunSpec {
     RunSpec {
-        data: DataSpec::new(crate::data::Source::Digits),
+        data: DataSpec::new(crate::data::Source::digits()),
         sampling: Sampling::Split,
         train: 100,
         test: 50,
         augment: false,
         model: ModelSpec::linear(),
         init: None,
-        optimizer: OptimizerSpec::Sgd(crate::optim::Sgd::default()),
-        schedule: Schedule::Constant,
+        optimizer: OptimizerSpec::new(crate::optim::Sgd::default()),
+        schedule: Schedule::CONSTANT,
         lr: 0.1,
         batch: 10,
         order: Order::Shuffled,

@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn chunks_score_as_a_pass_does() {
         let spec = crate::train::spec::example();
-        let data = Dataset::load(Source::Digits).unwrap();
+        let data = Dataset::load(Source::digits()).unwrap();
         let build = || spec.model.build(data.shape(), data.classes()).unwrap();
         let store = ImageStore::new(data.images(), Augmentation::CropFlip, Device::Cpu, Kind::Float);
         let specs = [spec.clone(), RunSpec { seeds: crate::train::Seeds::all(7), ..spec.clone() }];

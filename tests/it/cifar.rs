@@ -95,7 +95,7 @@ fn official_binary_files_load_in_order() {
         file.set_len(30_730_000).unwrap();
     }
     let path = folder.path().to_str().unwrap().to_owned();
-    let data = Dataset::load(Source::Cifar10 { path }).unwrap();
+    let data = Dataset::load(Source::named("cifar10", Some(&path)).unwrap()).unwrap();
     assert_eq!((data.len(), data.shape(), data.classes()), (60_000, [3, 32, 32], 10));
     assert_eq!(data.default_sizes(), (50_000, 10_000));
     for number in 0..6 {

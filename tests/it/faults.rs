@@ -169,15 +169,15 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
 /// A run that takes a moment.
 fn spec(batch: usize, seed: i64) -> RunSpec {
     RunSpec {
-        data: DataSpec::new(Source::Digits),
+        data: DataSpec::new(Source::digits()),
         sampling: Sampling::Split,
         train: 60,
         test: 20,
         augment: false,
         model: ModelSpec::resnet(1),
         init: None,
-        optimizer: OptimizerSpec::Sgd(Sgd { momentum: 0.9, ..Sgd::default() }),
-        schedule: Schedule::Cosine,
+        optimizer: OptimizerSpec::new(Sgd { momentum: 0.9, ..Sgd::default() }),
+        schedule: Schedule::COSINE,
         lr: 0.02,
         batch,
         order: Order::Shuffled,

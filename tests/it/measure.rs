@@ -33,15 +33,15 @@ fn stored() -> Stored {
 fn spec(stored: &Stored, model: ModelSpec, init: &str, batch: usize, epochs: u32) -> RunSpec {
     let init = checkout().join("tests/reference").join(init);
     RunSpec {
-        data: DataSpec::new(Source::Digits),
+        data: DataSpec::new(Source::digits()),
         sampling: Sampling::Fixed,
         train: stored.train,
         test: stored.test,
         augment: false,
         model,
         init: Some(InitFile::of(init.to_str().unwrap()).unwrap()),
-        optimizer: OptimizerSpec::Sgd(Sgd { weight_decay: 0.0, ..Sgd::default() }),
-        schedule: Schedule::Constant,
+        optimizer: OptimizerSpec::new(Sgd { weight_decay: 0.0, ..Sgd::default() }),
+        schedule: Schedule::CONSTANT,
         lr: 1e-14,
         batch,
         order: Order::Sequential,

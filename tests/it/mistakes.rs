@@ -172,7 +172,10 @@ fn numbers_out_of_range() {
             &["train 9223372036854775807", "at most the 200 examples"],
         ),
         mistake("digits().§take(5000)", &["expected 1 to 1797 examples, found 5000"]),
-        mistake("§sgd(#{momentum: 1.5})", &["momentum is 1.5, expected 0 to below 1"]),
+        mistake(
+            "§sgd(#{momentum: 1.5})",
+            &["momentum: expected a number from 0 to below 1, found the number 1.5"],
+        ),
     ]);
 }
 

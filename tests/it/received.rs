@@ -131,15 +131,15 @@ fn a_table_of_runs_that_is_somebodys_own_is_not_replaced() {
 
 fn spec(model: ModelSpec, seed: i64) -> RunSpec {
     RunSpec {
-        data: DataSpec::new(Source::Digits),
+        data: DataSpec::new(Source::digits()),
         sampling: Sampling::Split,
         train: 60,
         test: 20,
         augment: false,
         model,
         init: None,
-        optimizer: OptimizerSpec::Sgd(Sgd { momentum: 0.5, ..Sgd::default() }),
-        schedule: Schedule::Cosine,
+        optimizer: OptimizerSpec::new(Sgd { momentum: 0.5, ..Sgd::default() }),
+        schedule: Schedule::COSINE,
         lr: 0.02,
         batch: 20,
         order: Order::Shuffled,
@@ -298,7 +298,12 @@ fn values_are_checked_as_if_a_script_had_given_them() {
         (linear, "spec/test", json!(1_000_000), "train 60 and test 1000000"),
         (linear, "spec/lr", json!(0.0), "lr is 0, expected a finite number above 0"),
         (linear, "spec/lr", json!(-0.1), "lr is -0.1"),
-        (linear, "spec/optimizer/momentum", json!(1.0), "momentum is 1, expected 0 to below 1"),
+        (
+            linear,
+            "spec/optimizer/momentum",
+            json!(1.0),
+            "momentum: expected a number from 0 to below 1, found the number 1.0",
+        ),
         (linear, "spec/optimizer/weight_decay", json!(-1.0), "weight_decay is -1"),
         (linear, "spec/data/digest", json!("../x"), "data.digest is \"../x\""),
         (linear, "spec/data/operations", json!([{"take": {"n": 0}}]), "n is 0"),
@@ -644,7 +649,7 @@ fn is_short(run: &PlannedRun) -> bool {
         Some(hidden) => hidden.len() <= 4 && hidden.iter().all(|&units| units <= 64),
         None => spec.model.width() <= 2,
     };
-    let data = !matches!(spec.data.source, Source::Synthetic(_)) && spec.data.operations.len() < 10;
+    let data = spec.data.name() != "synthetic" && spec.data.operations.len() < 10;
     model && data && spec.train <= 2000 && spec.measure.is_none()
 }
 

@@ -46,10 +46,10 @@ fn optimizer(case: &Case) -> OptimizerSpec {
     match case.rule {
         Rule::Sgd { ref rule, momentum, nesterov } => {
             let form = if rule == "pytorch" { Form::Pytorch } else { Form::Sutskever };
-            OptimizerSpec::Sgd(Sgd { momentum, form, nesterov, weight_decay, noise: 0.0 })
+            OptimizerSpec::new(Sgd { momentum, form, nesterov, weight_decay, noise: 0.0 })
         }
         Rule::Adam { decoupled, beta1, beta2, eps } => {
-            OptimizerSpec::Adam(Adam { beta1, beta2, eps, weight_decay, decoupled })
+            OptimizerSpec::new(Adam { beta1, beta2, eps, weight_decay, decoupled })
         }
     }
 }
@@ -74,7 +74,7 @@ fn stored<T: for<'a> Deserialize<'a>>(name: &str) -> T {
 
 fn spec(stored: &Stored, case: &Case) -> RunSpec {
     RunSpec {
-        data: DataSpec::new(Source::Digits),
+        data: DataSpec::new(Source::digits()),
         sampling: Sampling::Fixed,
         train: stored.train_examples,
         test: stored.test_examples,
@@ -82,7 +82,7 @@ fn spec(stored: &Stored, case: &Case) -> RunSpec {
         model: ModelSpec::resnet(stored.width),
         init: Some(InitFile::of(reference(&stored.init).to_str().unwrap()).unwrap()),
         optimizer: optimizer(case),
-        schedule: if case.schedule == "cosine" { Schedule::Cosine } else { Schedule::Constant },
+        schedule: if case.schedule == "cosine" { Schedule::COSINE } else { Schedule::CONSTANT },
         lr: stored.lr,
         batch: stored.batch,
         order: Order::Sequential,

@@ -40,7 +40,7 @@ fn quickstart_gives_its_figure_and_the_same_rows_twice() {
 pub fn write_images(lab: &Lab, folder: &str, seed: i64) {
     let options = SyntheticOptions { n: 60, classes: 3, shape: [3, 8, 8], noise: 1.0, seed };
     std::fs::create_dir_all(lab.path(folder)).unwrap();
-    crate::training::write_images(&lab.path(folder), &DataSpec::new(Source::Synthetic(options)));
+    crate::training::write_images(&lab.path(folder), &DataSpec::new(options.into()));
 }
 
 pub fn sweep(folder: &str, dir: &str) -> String {
@@ -105,8 +105,7 @@ fn a_plan_is_a_table_with_its_cost() {
 fn opening_checks_the_content() {
     let lab = Lab::new();
     write_images(&lab, "a", 1);
-    let source =
-        || Source::Images { path: lab.path("a").to_str().unwrap().to_owned(), image: None, label: None };
+    let source = || Source::images(lab.path("a").to_str().unwrap(), None, None);
     let spec = Dataset::load(source()).unwrap().spec().clone();
     assert!(Dataset::open(&spec).is_ok());
     write_images(&lab, "a", 2);

@@ -13,15 +13,15 @@ use tch::Device;
 
 fn spec(width: i64, batch: usize, precision: Precision, seed: i64) -> RunSpec {
     RunSpec {
-        data: DataSpec::new(Source::Digits),
+        data: DataSpec::new(Source::digits()),
         sampling: Sampling::Split,
         train: 300,
         test: 100,
         augment: false,
         model: ModelSpec::resnet(width),
         init: None,
-        optimizer: OptimizerSpec::Sgd(Sgd::default()),
-        schedule: Schedule::Constant,
+        optimizer: OptimizerSpec::new(Sgd::default()),
+        schedule: Schedule::CONSTANT,
         lr: 0.05,
         batch,
         order: Order::Shuffled,
@@ -140,7 +140,7 @@ fn assert_same_to_1e10(some: &[EpochRecord], others: &[EpochRecord]) {
 fn lanes_agree_with_libtorch_on_augmented_colour_images() {
     let options = SyntheticOptions { n: 90, classes: 7, shape: [3, 18, 13], noise: 1.0, seed: 1 };
     let folder = tempfile::tempdir().unwrap();
-    let data = write_images(folder.path(), &DataSpec::new(Source::Synthetic(options)));
+    let data = write_images(folder.path(), &DataSpec::new(options.into()));
     for (batch, width, train_metrics) in
         [(1, 1, TrainMetrics::Evaluate), (7, 3, TrainMetrics::Running), (20, 5, TrainMetrics::Evaluate)]
     {
@@ -231,7 +231,7 @@ fn a_stack_of_two_or_more_gives_the_same_bits_whoever_shares_it() {
 #[test]
 fn each_stream_of_seeds_varies_alone() {
     let base = RunSpec {
-        optimizer: OptimizerSpec::Sgd(Sgd { noise: 0.1, ..Sgd::default() }),
+        optimizer: OptimizerSpec::new(Sgd { noise: 0.1, ..Sgd::default() }),
         ..spec(2, 32, Precision::Float32, 1)
     };
     let with = |change: fn(&mut Seeds)| {
@@ -283,13 +283,13 @@ pub(crate) fn write_images(folder: &std::path::Path, data: &DataSpec) -> DataSpe
     let path = folder.join("train.parquet");
     kelvin::table::Table::new(RecordBatch::try_from_iter(columns).unwrap()).write(&path).unwrap();
     let path = path.to_str().unwrap().to_owned();
-    DataSpec::new(Source::Images { path, image: None, label: None })
+    DataSpec::new(Source::images(&path, None, None))
 }
 
 /// Crops and flips depend on their own stream.
 #[test]
 fn augmentation_has_its_own_stream() {
-    let data = DataSpec::new(Source::Synthetic(kelvin::data::SyntheticOptions {
+    let data = DataSpec::new(Source::from(kelvin::data::SyntheticOptions {
         n: 120,
         classes: 4,
         shape: [3, 12, 12],
@@ -331,11 +331,11 @@ fn noise_has_the_stated_strength() {
     let (lr, batch, beta, steps) = (0.1, 10, 0.5, 40u32);
     let quiet = RunSpec { lr, ..spec(1, batch, Precision::Float64, 1) };
     let noisy = RunSpec {
-        optimizer: OptimizerSpec::Sgd(Sgd { noise: beta, weight_decay: 0.0, ..Sgd::default() }),
+        optimizer: OptimizerSpec::new(Sgd { noise: beta, weight_decay: 0.0, ..Sgd::default() }),
         ..quiet.clone()
     };
     let quiet =
-        RunSpec { optimizer: OptimizerSpec::Sgd(Sgd { weight_decay: 0.0, ..Sgd::default() }), ..quiet };
+        RunSpec { optimizer: OptimizerSpec::new(Sgd { weight_decay: 0.0, ..Sgd::default() }), ..quiet };
     // One epoch of one step: both start alike and see the same batch, so they differ by the noise alone.
     let one = |spec: &RunSpec| RunSpec { train: batch, epochs: 1, ..spec.clone() };
     let weights = |spec: &RunSpec| -> Vec<f64> {
@@ -387,7 +387,7 @@ fn ids_depend_on_what_decides_the_result() {
     let at = |path: &str, digest: Option<&str>| RunSpec {
         data: DataSpec {
             digest: digest.map(str::to_owned),
-            ..DataSpec::new(Source::Cifar10 { path: path.to_owned() })
+            ..DataSpec::new(Source::named("cifar10", Some(path)).unwrap())
         },
         ..base.clone()
     };

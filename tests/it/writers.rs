@@ -104,11 +104,7 @@ fn check(data: &Dataset, numbers: impl Iterator<Item = usize>) {
 fn images(folder: &Path) {
     let load = |path: &str, image: Option<&str>, label: Option<&str>| {
         let path = folder.join(path).to_str().unwrap().to_owned();
-        Dataset::load(Source::Images {
-            path,
-            image: image.map(str::to_owned),
-            label: label.map(str::to_owned),
-        })
+        Dataset::load(Source::images(&path, image, label))
     };
     // The training files come first; a folder, a glob and a file.
     check(&load("hub", None, None).unwrap(), 0..30);

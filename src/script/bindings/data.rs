@@ -3,11 +3,12 @@
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, FuncRegistration, Map};
 
-use crate::data::{DataOp, Dataset, Place, SOURCES, Sampling, Source, SyntheticOptions};
+use super::comments;
+use crate::data::{DataOp, Dataset, Place, SOURCES, Sampling, Source, SourceEntry};
 use crate::error::Error;
 use crate::interrupt::leave_behind;
 use crate::script::Session;
-use crate::script::convert::{Scripted, at, count, integer, known_keys, number, text};
+use crate::script::convert::{Scripted, at, count, given, integer, known_keys, number};
 use crate::script::graphics::Picture;
 
 /// Names the types as scripts see them.
@@ -15,26 +16,70 @@ pub(super) fn name_types(engine: &mut rhai::Engine) {
     engine.register_type_with_name::<Dataset>("Dataset");
 }
 
-/// `cifar10()` and `cifar10(path)`, and so on: the data sets that lie in a folder, from their list.
-pub(super) fn add_folders(module: &mut Module) {
-    for info in SOURCES {
-        let Place::Folder(source) = info.place else { continue };
-        FuncRegistration::new(info.name)
-            .in_global_namespace()
-            .with_comments([format!("/// {}, in a folder.", info.doc)])
-            .with_params_info(["path: &str", "Dataset"])
-            .set_into_module(module, move |context: NativeCallContext, path: &str| -> Scripted<Dataset> {
-                loaded(source(crate::script::convert::path(path))).map_err(|error| at(&context, error))
-            });
-        FuncRegistration::new(info.name)
-            .in_global_namespace()
-            .with_comments([format!("/// {}, in {}/ of the data folder.", info.doc, info.name)])
-            .with_params_info(["Dataset"])
-            .set_into_module(module, move |context: NativeCallContext| -> Scripted<Dataset> {
-                let found = Session::of(&context).data_dir().and_then(|folder| info.found(&folder));
-                found.and_then(loaded).map_err(|error| at(&context, error))
-            });
+/// `digits()`, `cifar10()` and `cifar10(path)`, `images(path)` and `images(path, #{…})`, and so on.
+pub(super) fn add_constructors(module: &mut Module) {
+    for entry in SOURCES.iter().copied() {
+        let example =
+            Some((entry.example, entry.place == Place::Inside)).filter(|(script, _)| !script.is_empty());
+        let constructor = |place: &str, parameters: &[&str]| {
+            let text = format!("{}{place}. {}", entry.doc, entry.more);
+            FuncRegistration::new(entry.name)
+                .in_global_namespace()
+                .with_comments(comments(text.trim_end(), example))
+                .with_params_info(parameters.iter().chain(&["Dataset"]))
+        };
+        match entry.place {
+            Place::Inside if entry.options.is_empty() => {
+                constructor("", &[]).set_into_module(module, move |context: NativeCallContext| {
+                    made(&context, entry, None, &Map::new())
+                });
+            }
+            Place::Inside => {
+                constructor("", &["options: Map"])
+                    .set_into_module(module, move |context: NativeCallContext, options: Map| {
+                        made(&context, entry, None, &options)
+                    });
+            }
+            Place::Folder => {
+                let place = format!(", in {}/ of the data folder", entry.name);
+                constructor(&place, &[]).set_into_module(
+                    module,
+                    move |context: NativeCallContext| -> Scripted<Dataset> {
+                        let found = Session::of(&context).data_dir().and_then(|folder| entry.found(&folder));
+                        found.and_then(loaded).map_err(|error| at(&context, error))
+                    },
+                );
+            }
+            Place::Anywhere => {
+                constructor("", &["path: &str", "options: Map"]).set_into_module(
+                    module,
+                    move |context: NativeCallContext, path: &str, options: Map| {
+                        made(&context, entry, Some(path), &options)
+                    },
+                );
+            }
+        }
+        if entry.place != Place::Inside {
+            let place = if entry.place == Place::Folder { ", in a folder" } else { "" };
+            constructor(place, &["path: &str"])
+                .set_into_module(module, move |context: NativeCallContext, path: &str| {
+                    made(&context, entry, Some(path), &Map::new())
+                });
+        }
     }
+}
+
+/// The data set of a constructor's arguments.
+fn made(
+    context: &NativeCallContext,
+    entry: &'static SourceEntry,
+    path: Option<&str>,
+    options: &Map,
+) -> Scripted<Dataset> {
+    let options = given(entry.name, entry.options, options);
+    let path = path.map(crate::script::convert::path);
+    let source = options.and_then(|options| entry.of_given(path, &options));
+    source.and_then(loaded).map_err(|error| at(context, error))
 }
 
 /// The options of split, sample and fixed, with their meanings.
@@ -42,21 +87,6 @@ pub(in crate::script) const DIVISION_OPTIONS: [(&str, &str); 3] = [
     ("train", "examples of the first part; default: the data set's official size"),
     ("test", "examples of the second part; default: the data set's official size"),
     ("seed", "what decides the draws; default 1"),
-];
-
-/// The options of images(path, #{…}), with their meanings.
-pub(in crate::script) const IMAGES_OPTIONS: [(&str, &str); 2] = [
-    ("image", "the column of encoded images; default: found"),
-    ("label", "the column of labels; default: found"),
-];
-
-/// The options of synthetic(#{…}), with their meanings.
-pub(in crate::script) const SYNTHETIC_OPTIONS: [(&str, &str); 5] = [
-    ("n", "images; default 1200"),
-    ("classes", "classes; default 10"),
-    ("shape", "[channels, height, width]; default [1, 8, 8]"),
-    ("noise", "standard deviation of the pixel noise, in those of the patterns; default 1.0"),
-    ("seed", "what decides patterns and noise; default 1"),
 ];
 
 /// The options of subset(#{…}), with their meanings.
@@ -67,7 +97,8 @@ fn seed_of(options: &Map) -> Result<i64, Error> {
     options.get("seed").map_or(Ok(1), |value| integer("seed", value))
 }
 
-/// The data set of a source. An interrupt leaves it behind: a disk may be slow, and a named pipe may have no writer.
+/// The data set of a source. An interrupt leaves it behind: a disk may be slow, and a named pipe
+/// may have no writer.
 fn loaded(source: Source) -> Result<Dataset, Error> {
     leave_behind("the data set", move || Dataset::load(source))
 }
@@ -78,7 +109,8 @@ fn changed(data: &Dataset, call: &str, operation: DataOp) -> Result<Dataset, Err
     leave_behind(call, move || data.then(operation))
 }
 
-/// The two data sets that a division makes, and how many examples of the second are also in the first.
+/// The two data sets that a division makes, and how many examples of the second are also in the
+/// first.
 fn divide(call: &str, data: &Dataset, sampling: Sampling, options: &Map) -> Result<Map, Error> {
     known_keys(call, options, DIVISION_OPTIONS.map(|(name, _)| name))?;
     let official = data.default_sizes();
@@ -120,18 +152,9 @@ fn draw(data: &Dataset, index: usize) {
 
 #[export_module]
 pub mod functions {
-    /// The 1,797 handwritten digits that are embedded in kelvin: 8x8 pixels, grey.
-    ///
-    /// ```
-    /// digits()
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn digits(context: NativeCallContext) -> Scripted<Dataset> {
-        loaded(Source::Digits).map_err(|error| at(&context, error))
-    }
-
-    /// Fetches the official files of a data set, "cifar10", "cifar100", "mnist" or "fashion_mnist", into the data folder,
-    /// unless they are there, and returns its folder. Stopped, it goes on where it was when it is called again.
+    /// Fetches the official files of a data set such as "cifar10" or "mnist" into the data folder,
+    /// unless they are there, and returns its folder. Stopped, it goes on where it was when it is
+    /// called again.
     ///
     /// ```no_run
     /// download("cifar10");
@@ -147,66 +170,6 @@ pub mod functions {
         fetch().map_err(|error| at(&context, error))
     }
 
-    /// Encoded images (PNG, JPEG; 8 bits, opaque) and labels in Parquet files: a file, a folder or a glob. Labels are integers from 0, or texts:
-    /// these are the classes' names, numbered in alphabetical order.
-    ///
-    /// ```no_run
-    /// images("data/cifar100/train-*.parquet", #{ image: "img", label: "fine_label" })
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn images(context: NativeCallContext, path: &str) -> Scripted<Dataset> {
-        images_named(context, path, Map::new())
-    }
-
-    /// Encoded images and labels in Parquet files; `image` and `label` name the columns.
-    #[rhai_fn(name = "images", return_raw)]
-    pub fn images_named(context: NativeCallContext, path: &str, options: Map) -> Scripted<Dataset> {
-        let load = || {
-            known_keys("images", &options, IMAGES_OPTIONS.map(|(name, _)| name))?;
-            let name = |key: &str| options.get(key).map(|value| text(key, value)).transpose();
-            loaded(Source::Images {
-                path: crate::script::convert::path(path),
-                image: name("image")?,
-                label: name("label")?,
-            })
-        };
-        load().map_err(|error| at(&context, error))
-    }
-
-    /// Random class patterns with Gaussian pixel noise: `n` (1200), `classes` (10), `shape` ([1, 8, 8]),
-    /// `noise` (1.0, in standard deviations of the patterns), `seed` (1).
-    ///
-    /// ```
-    /// let data = synthetic(#{ n: 200, classes: 4, noise: 0.5, seed: 1 });
-    /// train(#{ data: data, model: linear(), lr: 0.1, batch: 20, epochs: 3 })
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn synthetic(context: NativeCallContext, options: Map) -> Scripted<Dataset> {
-        let load = || {
-            known_keys("synthetic", &options, SYNTHETIC_OPTIONS.map(|(name, _)| name))?;
-            let size = |key: &str, default| options.get(key).map_or(Ok(default), |value| count(key, value));
-            let shape = match options.get("shape") {
-                None => [1, 8, 8],
-                Some(value) => {
-                    let sizes = value.clone().try_cast::<Array>().unwrap_or_default();
-                    let sizes =
-                        sizes.iter().map(|size| count("shape", size)).collect::<Result<Vec<_>, _>>()?;
-                    <[usize; 3]>::try_from(sizes).map_err(|_| {
-                        Error::invalid(format!("shape: expected [channels, height, width], found {value}"))
-                    })?
-                }
-            };
-            loaded(Source::Synthetic(SyntheticOptions {
-                n: size("n", 1200)?,
-                classes: size("classes", 10)?,
-                shape,
-                noise: options.get("noise").map_or(Ok(1.0), |value| number("noise", value))?,
-                seed: seed_of(&options)?,
-            }))
-        };
-        load().map_err(|error| at(&context, error))
-    }
-
     /// How many examples.
     #[rhai_fn(get = "len", pure)]
     pub fn len(data: &mut Dataset) -> i64 {
@@ -219,7 +182,8 @@ pub mod functions {
         data.classes() as i64
     }
 
-    /// The names of the classes, in the order of their labels, where the files say them; else an empty array.
+    /// The names of the classes, in the order of their labels, where the files say them; else an
+    /// empty array.
     #[rhai_fn(get = "names", pure)]
     pub fn names(data: &mut Dataset) -> Array {
         data.names().iter().cloned().map(Dynamic::from).collect()
@@ -257,8 +221,9 @@ pub mod functions {
         draw().map_err(|error| at(&context, error))
     }
 
-    /// Replaces each label, with probability `p`, by another class drawn uniformly. Done again, labels are replaced again, with other
-    /// random numbers; the column `label_noise` is the share of labels that both together change.
+    /// Replaces each label, with probability `p`, by another class drawn uniformly. Done again,
+    /// labels are replaced again, with other random numbers; the column `label_noise` is the share
+    /// of labels that both together change.
     ///
     /// ```
     /// let data = digits().take(200).label_noise(0.2, 1);
@@ -276,7 +241,8 @@ pub mod functions {
             .map_err(|error| at(&context, error))
     }
 
-    /// Shuffles and cuts into `train` and `test`, which never overlap (the paper's data splitting, section 3.1): `overlap` is 0.
+    /// Shuffles and cuts into `train` and `test`, which never overlap (the paper's data splitting,
+    /// section 3.1): `overlap` is 0.
     ///
     /// ```
     /// let parts = digits().split(#{ train: 1000, test: 797, seed: 1 });
@@ -289,8 +255,9 @@ pub mod functions {
         divide("split", data, Sampling::Split, &options).map_err(|error| at(&context, error))
     }
 
-    /// Draws `train` and `test` independently, each without replacement (the paper's random sampling, section 3.1); they may overlap, and
-    /// `overlap` says how many examples of `test` are also in `train`.
+    /// Draws `train` and `test` independently, each without replacement (the paper's random
+    /// sampling, section 3.1); they may overlap, and `overlap` says how many examples of `test` are
+    /// also in `train`.
     ///
     /// ```
     /// let parts = digits().sample(#{ train: 1000, test: 797, seed: 1 });

@@ -15,6 +15,7 @@ mod lab;
 mod model;
 mod numbers;
 mod on_epoch;
+mod optimizers;
 mod pages;
 mod plots;
 #[cfg(test)]
@@ -23,22 +24,39 @@ mod sequences;
 mod sweeps;
 mod tables;
 
-pub(super) use data::{DIVISION_OPTIONS, IMAGES_OPTIONS, SUBSET_OPTIONS, SYNTHETIC_OPTIONS};
+pub(super) use data::{DIVISION_OPTIONS, SUBSET_OPTIONS};
 pub(super) use entries::schemas;
 pub(super) use plots::PlotHandle;
+
 use rhai::{Engine, exported_module};
+
+/// A doc comment as Rhai keeps it, of a text and an example, which runs on every machine or not.
+fn comments(text: &str, example: Option<(&str, bool)>) -> Vec<String> {
+    let mut chars = text.chars();
+    let text: String = chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect();
+    let mut lines = vec![format!("/// {text}")];
+    if let Some((script, runs)) = example {
+        lines.push(format!("/// ```{}", if runs { "" } else { "no_run" }));
+        lines.extend(script.lines().map(|line| format!("/// {line}")));
+        lines.push("/// ```".to_owned());
+    }
+    lines
+}
 
 /// Every topic of functions with its module.
 pub(super) fn register(engine: &mut Engine) {
     let mut data_sets = exported_module!(data::functions);
-    data::add_folders(&mut data_sets);
+    data::add_constructors(&mut data_sets);
     let mut models = exported_module!(model::functions);
     model::add_constructors(&mut models);
+    let mut optimizers = exported_module!(optimizers::functions);
+    optimizers::add_constructors(&mut optimizers);
     let mut estimates = exported_module!(analysis::functions);
     analysis::add_functions(&mut estimates);
     for module in [
         data_sets,
         models,
+        optimizers,
         exported_module!(sweeps::functions),
         exported_module!(jobs::functions),
         exported_module!(tables::functions),
@@ -58,6 +76,7 @@ pub(super) fn register(engine: &mut Engine) {
     lab::register(engine);
     data::name_types(engine);
     model::name_types(engine);
+    optimizers::name_types(engine);
     numbers::name_types(engine);
     sweeps::name_types(engine);
     jobs::name_types(engine);

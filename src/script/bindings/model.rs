@@ -1,4 +1,4 @@
-//! Models, networks and optimizers in scripts.
+//! Models and networks in scripts.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,9 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::interrupt::leave_behind;
 use crate::model::{MODELS, ModelEntry, Network, load_state};
-use crate::optim::{Adam, Form, OptimizerSpec, Sgd};
 use crate::options::DefaultValue;
-use crate::script::convert::{Scripted, at, choice, flag, given, known_keys, number, write_to};
-use crate::script::handles::{ModelHandle, NetworkHandle, OptimizerHandle};
+use crate::script::convert::{Scripted, at, given, write_to};
+use crate::script::handles::{ModelHandle, NetworkHandle};
 use crate::script::options::groups;
 use crate::torch::Precision;
 use crate::train::options::{INIT_OPTIONS, MEASURE_OPTIONS};
@@ -25,57 +24,7 @@ use crate::train::{QUANTITIES, measure_network};
 pub(super) fn name_types(engine: &mut rhai::Engine) {
     engine
         .register_type_with_name::<ModelHandle>("Model")
-        .register_type_with_name::<OptimizerHandle>("Optimizer")
         .register_type_with_name::<NetworkHandle>("Network");
-}
-
-/// An axis is an array of optimizers, since two options of one vary together or not.
-fn no_axis(call: &str, options: &Map) -> Result<()> {
-    match options.iter().find(|(_, value)| value.is_array()) {
-        Some((key, _)) => Err(Error::invalid(format!(
-            "{call}: {key}: expected one value, found an array; an axis is an array of optimizers: \
-             optimizer: [{call}(#{{{key}: …}}), {call}(#{{{key}: …}})]"
-        ))),
-        None => Ok(()),
-    }
-}
-
-fn make_sgd(options: &Map) -> Result<OptimizerHandle> {
-    let spec = OptimizerSpec::Sgd(Sgd::default());
-    known_keys("sgd", options, spec.info().options.iter().map(|(name, _)| *name))?;
-    no_axis("sgd", options)?;
-    let mut sgd = Sgd::default();
-    for (key, value) in options {
-        match key.as_str() {
-            "momentum" => sgd.momentum = number(key, value)?,
-            "form" => sgd.form = choice(key, &Form::ALL, value)?,
-            "nesterov" => sgd.nesterov = flag(key, value)?,
-            "weight_decay" => sgd.weight_decay = number(key, value)?,
-            "noise" => sgd.noise = number(key, value)?,
-            other => unreachable!("sgd's option {other} is in its list and is not read"),
-        }
-    }
-    sgd.check()?;
-    Ok(OptimizerHandle(OptimizerSpec::Sgd(sgd)))
-}
-
-fn make_adam(options: &Map) -> Result<OptimizerHandle> {
-    let spec = OptimizerSpec::Adam(Adam::default());
-    known_keys("adam", options, spec.info().options.iter().map(|(name, _)| *name))?;
-    no_axis("adam", options)?;
-    let mut adam = Adam::default();
-    for (key, value) in options {
-        match key.as_str() {
-            "beta1" => adam.beta1 = number(key, value)?,
-            "beta2" => adam.beta2 = number(key, value)?,
-            "eps" => adam.eps = number(key, value)?,
-            "weight_decay" => adam.weight_decay = number(key, value)?,
-            "decoupled" => adam.decoupled = flag(key, value)?,
-            other => unreachable!("adam's option {other} is in its list and is not read"),
-        }
-    }
-    adam.check()?;
-    Ok(OptimizerHandle(OptimizerSpec::Adam(adam)))
 }
 
 /// The constructors of all models, from their list.
@@ -298,54 +247,6 @@ pub mod functions {
             model.layout.parameters(),
             model.classes,
             network.precision().name()
-        )
-    }
-
-    /// Plain stochastic gradient descent (Eq. 15 of the paper, without noise) with weight decay 5e-4.
-    ///
-    /// ```
-    /// print(sgd());
-    /// sgd(#{ momentum: 0.9, weight_decay: 1e-4 })
-    /// ```
-    #[rhai_fn(name = "sgd", return_raw)]
-    pub fn sgd_default(context: NativeCallContext) -> Scripted<OptimizerHandle> {
-        sgd(context, Map::new())
-    }
-
-    /// Stochastic gradient descent: `momentum` (0), `form` ("pytorch" or "sutskever"), `nesterov` (false),
-    /// `weight_decay` (5e-4), `noise` (β of Eq. 15, 0).
-    #[rhai_fn(return_raw)]
-    pub fn sgd(context: NativeCallContext, options: Map) -> Scripted<OptimizerHandle> {
-        make_sgd(&options).map_err(|error| at(&context, error))
-    }
-
-    /// Adam with PyTorch's defaults but weight decay 5e-4.
-    ///
-    /// ```
-    /// let data = digits().take(200);
-    /// train(#{ data: data, model: linear(), optimizer: adam(), lr: 0.01, batch: 20, epochs: 3 })
-    /// ```
-    #[rhai_fn(name = "adam", return_raw)]
-    pub fn adam_default(context: NativeCallContext) -> Scripted<OptimizerHandle> {
-        adam(context, Map::new())
-    }
-
-    /// Adam: `beta1` (0.9), `beta2` (0.999), `eps` (1e-8), `weight_decay` (5e-4), `decoupled` (false; true is AdamW).
-    #[rhai_fn(return_raw)]
-    pub fn adam(context: NativeCallContext, options: Map) -> Scripted<OptimizerHandle> {
-        make_adam(&options).map_err(|error| at(&context, error))
-    }
-
-    /// An optimizer in a line.
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
-    pub fn optimizer_to_string(optimizer: &mut OptimizerHandle) -> String {
-        let spec = &optimizer.0;
-        format!(
-            "{}: momentum {}, weight decay {}, noise {}",
-            spec.label(),
-            spec.momentum(),
-            spec.weight_decay(),
-            spec.noise()
         )
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::commands::COMMANDS;
 use super::syntax::{Kind, Token, tokens};
-use crate::data::{Place, SOURCES, SourceInfo};
+use crate::data::{Place, SOURCES, SourceEntry};
 use crate::options::Opt;
 use crate::script::manual::{self, Function, Property};
 use crate::visible::is_hidden;
@@ -49,7 +49,7 @@ const PATHS: [&str; 12] =
 
 /// Whether the text of a call or an option is a path.
 fn is_path(name: &str) -> bool {
-    let of_files = |source: &SourceInfo| !matches!(source.place, Place::Inside);
+    let of_files = |source: &SourceEntry| source.place != Place::Inside;
     PATHS.contains(&name) || SOURCES.iter().any(|source| source.name == name && of_files(source))
 }
 

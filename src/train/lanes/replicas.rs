@@ -14,7 +14,7 @@ use super::loss;
 use super::network::{Buffers, LaneNetwork, Parameters};
 use super::norm::Running;
 use super::slab::Batch;
-use super::update::Optimizer;
+use super::update::LaneOptimizer;
 use super::vector::{Numbers, Scalar, Vector, lanes, lanes_mut};
 use crate::data::ImageStore;
 use crate::error::{Error, Result};
@@ -29,7 +29,7 @@ pub(super) struct Lanes<V: Vector> {
     pub(super) parameters: Parameters<V>,
     /// Training batches seen.
     batches: i64,
-    optimizer: Optimizer<V>,
+    optimizer: LaneOptimizer<V>,
     buffers: Buffers<V>,
     images: ImageLoader<V>,
     batch: Batch,
@@ -64,7 +64,7 @@ impl<V: Vector> Lanes<V> {
                 running: network.norms().into_iter().map(Running::new).collect(),
             },
             batches: 0,
-            optimizer: Optimizer::new(&first.optimizer, lr, parameters)?,
+            optimizer: LaneOptimizer::new(&first.optimizer, lr, parameters)?,
             buffers: network.buffers(first.batch.div_ceil(images), places, threads)?,
             images: ImageLoader::new(store),
             batch: Batch::new(first.batch, images, threads),

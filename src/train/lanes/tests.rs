@@ -27,7 +27,7 @@ fn train<V: Vector>(specs: &[RunSpec], images: usize) -> Vec<Vec<f64>> {
     let first = &specs[0];
     let strategy =
         ExecutionStrategy { threads: images.min(2), ..ExecutionStrategy::lanes(first.precision, images) };
-    let data = Dataset::load(Source::Digits).unwrap();
+    let data = Dataset::load(Source::digits()).unwrap();
     let model = first.model.build(data.shape(), data.classes()).unwrap();
     let kind = first.precision.master();
     let store = ImageStore::new(data.images(), Augmentation::None, tch::Device::Cpu, kind);
@@ -67,8 +67,8 @@ fn memory_is_counted() {
 /// length.
 #[test]
 fn every_vector_gives_the_same_bits() {
-    let adam = OptimizerSpec::Adam(Adam::default());
-    let momentum = OptimizerSpec::Sgd(Sgd { momentum: 0.9, ..Sgd::default() });
+    let adam = OptimizerSpec::new(Adam::default());
+    let momentum = OptimizerSpec::new(Sgd { momentum: 0.9, ..Sgd::default() });
     let mut seen: Vec<Vec<Vec<f64>>> = Vec::new();
     for (optimizer, precision) in
         [(adam, Precision::Float64), (momentum.clone(), Precision::Float32), (momentum, Precision::Bf16)]
@@ -149,7 +149,7 @@ fn every_vector_gives_the_same_bits() {
 /// Losses, gradients, updates and scores are libtorch's, with last packs that are not full.
 #[test]
 fn lanes_compute_what_libtorch_does() {
-    let data = Dataset::load(Source::Digits).unwrap();
+    let data = Dataset::load(Source::digits()).unwrap();
     // Convolutions tap by tap, and by tiles; in more than one thread, too.
     for (images, width, batch, threads) in
         [(1, 3, 8, 1), (4, 3, 8, 2), (4, 3, 7, 1), (1, 16, 8, 3), (4, 16, 18, 1), (4, 16, 18, 2)]
@@ -167,7 +167,7 @@ fn spec(width: i64, batch: usize, seed: i64) -> RunSpec {
         batch,
         lr: 0.01 * seed as f64,
         seeds: Seeds::all(seed),
-        optimizer: OptimizerSpec::Sgd(Sgd { momentum: 0.9, weight_decay: 0.1, ..Sgd::default() }),
+        optimizer: OptimizerSpec::new(Sgd { momentum: 0.9, weight_decay: 0.1, ..Sgd::default() }),
         precision: Precision::Float64,
         ..example()
     }
@@ -222,7 +222,7 @@ fn compare(data: &Dataset, specs: &[RunSpec], model: &Model, strategy: Execution
 /// backend leaves unused, is an error, never another network than was asked for.
 #[test]
 fn a_network_is_trained_whole_or_not_at_all() {
-    let data = Dataset::load(Source::Digits).unwrap();
+    let data = Dataset::load(Source::digits()).unwrap();
     let specs = [spec(2, 8, 1)];
     let model = specs[0].model.build(data.shape(), data.classes()).unwrap();
     let head = |net: &mut Builder| {
@@ -279,7 +279,7 @@ fn a_network_is_trained_whole_or_not_at_all() {
 /// Rounding to bfloat16 takes gradients as far from those in float64 as it does in libtorch.
 #[test]
 fn bfloat16_is_as_exact_as_libtorchs() {
-    let data = Dataset::load(Source::Digits).unwrap();
+    let data = Dataset::load(Source::digits()).unwrap();
     // Convolutions tap by tap, and by tiles.
     for (images, width, batch) in [(1, 3, 8), (4, 16, 18), (16, 16, 33)] {
         let gradient = |seed: i64, precision: Precision, backend: Backend| {

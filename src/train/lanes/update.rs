@@ -1,13 +1,14 @@
-//! The optimizers of `optim/` on the numbers of replicas, `replicas` of each parameter, some parameters at a time.
+//! The optimizers of `optim/` on the numbers of replicas, `replicas` of each parameter, some
+//! parameters at a time.
 
 use std::ops::Range;
 
 use super::vector::{Numbers, Scalar, Vector, lanes, lanes_mut};
 use crate::error::Result;
-use crate::optim::{Adam, Form, OptimizerSpec, Sgd};
+use crate::optim::{Adam, Form, OptimizerSpec, PlainUpdate, Sgd};
 
 /// An optimizer with what it remembers.
-pub(super) struct Optimizer<V: Vector> {
+pub(super) struct LaneOptimizer<V: Vector> {
     spec: OptimizerSpec,
     /// The initial learning rate of each replica in a vector.
     lr: Vec<f64>,
@@ -25,16 +26,11 @@ pub(super) struct Step<V: Vector> {
     pub(super) noise: Option<Vec<V::Scalar>>,
 }
 
-impl<V: Vector> Optimizer<V> {
+impl<V: Vector> LaneOptimizer<V> {
     /// At rest.
     pub(super) fn new(spec: &OptimizerSpec, lr: Vec<f64>, parameters: usize) -> Result<Self> {
-        let names: &[&'static str] = match spec {
-            OptimizerSpec::Sgd(sgd) if sgd.momentum > 0.0 => &["momentum"],
-            OptimizerSpec::Sgd(_) => &[],
-            OptimizerSpec::Adam(_) => &["exp_avg", "exp_avg_sq"],
-        };
         let buffer = |name: &&'static str| Ok((*name, Numbers::zeros(parameters * lr.len())?));
-        let buffers = names.iter().map(buffer).collect::<Result<_>>()?;
+        let buffers = spec.buffer_names().iter().map(buffer).collect::<Result<_>>()?;
         Ok(Self { spec: spec.clone(), lr, buffers })
     }
 
@@ -57,16 +53,17 @@ impl<V: Vector> Optimizer<V> {
     ) {
         let place = place.start * self.lr.len()..place.end * self.lr.len();
         let mut buffers = self.buffers.iter_mut().map(|(_, buffer)| &mut buffer[place.clone()]);
-        match &self.spec {
-            OptimizerSpec::Sgd(options) => match buffers.next() {
+        if let Some(options) = self.spec.get::<Sgd>() {
+            match buffers.next() {
                 None => sgd(options, theta, gradient, step.descent),
                 Some(velocity) => sgd_momentum(options, theta, velocity, gradient, step.descent),
-            },
-            OptimizerSpec::Adam(options) => {
-                if let (Some(mean), Some(square)) = (buffers.next(), buffers.next()) {
-                    adam(options, theta, [mean, square], gradient, step);
-                }
             }
+        } else if let Some(options) = self.spec.get::<Adam>() {
+            if let (Some(mean), Some(square)) = (buffers.next(), buffers.next()) {
+                adam(options, theta, [mean, square], gradient, step);
+            }
+        } else {
+            plain::<V>(&self.spec, theta, buffers.collect(), gradient, step);
         }
         if let Some(noise) = &step.noise {
             zip_apply(
@@ -120,6 +117,25 @@ fn zip_apply<V: Vector, const N: usize>(
     );
 }
 
+/// The formula of an optimizer that has no kernel, number by number.
+fn plain<V: Vector>(
+    spec: &OptimizerSpec,
+    theta: &mut [V::Scalar],
+    mut buffers: Vec<&mut [V::Scalar]>,
+    gradient: &[V::Scalar],
+    step: &Step<V>,
+) {
+    let descent = [step.descent];
+    let descents = lanes(&descent).iter().cycle();
+    let mut own = vec![0.0; buffers.len()];
+    for (index, ((theta, gradient), descent)) in theta.iter_mut().zip(gradient).zip(descents).enumerate() {
+        own.iter_mut().zip(&buffers).for_each(|(own, buffer)| *own = buffer[index].wide());
+        let update = PlainUpdate { lr: -descent.wide(), done: step.done, noise: 0.0 };
+        *theta = V::Scalar::of(spec.formula(theta.wide(), gradient.wide(), &mut own, &update));
+        buffers.iter_mut().zip(&own).for_each(|(buffer, &own)| buffer[index] = V::Scalar::of(own));
+    }
+}
+
 /// `optim/sgd.rs` has the formulas.
 fn sgd<V: Vector>(sgd: &Sgd, theta: &mut [V::Scalar], gradient: &[V::Scalar], descent: V) {
     let decay = V::of(sgd.weight_decay);
@@ -147,7 +163,8 @@ fn sgd_momentum<V: Vector>(
         #[inline(always)]
         |[theta, velocity]: [V; 2], gradient| {
             let gradient = theta.mul_add(decay, gradient);
-            // What is added to the velocity, and what the update is times the step that comes after.
+            // What is added to the velocity, and what the update is times the step that comes
+            // after.
             let push = if form == Form::Pytorch { gradient } else { descent.mul(gradient) };
             let velocity = velocity.mul_add(momentum, push);
             let ahead = if nesterov { velocity.mul_add(momentum, push) } else { velocity };
@@ -190,4 +207,69 @@ fn adam<V: Vector>(
             [descent.mul(mean).div(spread).add(theta), mean, square]
         },
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::vector::Plain;
+    use super::*;
+    use crate::optim::trial;
+
+    type Lanes = Plain<f64, 4>;
+
+    /// The updates of two replicas of some parameters, in two parts, by one of the two ways.
+    fn run(
+        spec: &OptimizerSpec,
+        update: impl Fn(&mut LaneOptimizer<Lanes>, &mut [f64], Range<usize>, &[f64], &Step<Lanes>),
+    ) -> (Vec<f64>, LaneOptimizer<Lanes>) {
+        // The last vector is not full.
+        let (replicas, parameters) = (2, trial::N.div_ceil(2));
+        let padded = |mut numbers: Vec<f64>| {
+            numbers.resize(replicas * parameters, 0.0);
+            numbers
+        };
+        let lr = (0..replicas).map(trial::lr).collect();
+        let mut optimizer = LaneOptimizer::<Lanes>::new(spec, lr, parameters).unwrap();
+        let mut theta = padded(trial::start());
+        for index in 0..trial::STEPS {
+            let gradient = padded(trial::gradient(index));
+            let mut step = optimizer.step(index as u64, trial::factor(index));
+            step.noise = (spec.noise() > 0.0).then(|| padded(trial::noise(spec, index)));
+            for place in [0..3, 3..parameters] {
+                let numbers = place.start * replicas..place.end * replicas;
+                update(&mut optimizer, &mut theta[numbers.clone()], place, &gradient[numbers], &step);
+            }
+        }
+        theta.truncate(trial::N);
+        (theta, optimizer)
+    }
+
+    #[test]
+    fn lanes_follow_the_formulas() {
+        for spec in trial::optimizers() {
+            let (theta, optimizer) = run(&spec, |optimizer, theta, place, gradient, step| {
+                optimizer.update(theta, place, gradient, step)
+            });
+            let (weights, buffers) = trial::expected(&spec);
+            trial::assert_close(&spec, &theta, &weights);
+            let names: Vec<&str> = optimizer.buffers.iter().map(|(name, _)| *name).collect();
+            assert_eq!(names, spec.buffer_names());
+            for ((_, found), expected) in optimizer.buffers.iter().zip(buffers) {
+                trial::assert_close(&spec, &found[..trial::N], &expected);
+            }
+        }
+    }
+
+    /// An optimizer without a kernel trains, too.
+    #[test]
+    fn number_by_number_is_the_formula() {
+        for spec in trial::optimizers().into_iter().filter(|spec| spec.noise() == 0.0) {
+            let (theta, _) = run(&spec, |optimizer, theta, place, gradient, step| {
+                let place = place.start * 2..place.end * 2;
+                let buffers = optimizer.buffers.iter_mut().map(|(_, buffer)| &mut buffer[place.clone()]);
+                plain::<Lanes>(&optimizer.spec, theta, buffers.collect(), gradient, step);
+            });
+            trial::assert_close(&spec, &theta, &trial::expected(&spec).0);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kelvin::data::{DataSpec, Source, SyntheticOptions};
+use kelvin::data::{DataSpec, SyntheticOptions};
 use kelvin::sweep::{Call, Fault, Files, Plan, PlannedRun, Provenance, RunOptions, Silent, Store};
 
 use super::{assert_same, begin_all, published, results, run_to_the_end, small_plan};
@@ -22,7 +22,7 @@ fn ends(dir: &Path) -> Vec<(String, String)> {
 fn write_images(lab: &Lab) {
     let options = SyntheticOptions { n: 60, classes: 3, shape: [3, 8, 8], noise: 1.0, seed: 1 };
     fs::create_dir_all(lab.path("images")).unwrap();
-    crate::training::write_images(&lab.path("images"), &DataSpec::new(Source::Synthetic(options)));
+    crate::training::write_images(&lab.path("images"), &DataSpec::new(options.into()));
 }
 
 const SWEEP: &str = r#"

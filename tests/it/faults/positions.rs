@@ -102,11 +102,11 @@ fn ways() -> Vec<RunSpec> {
     let mut ways = Vec::new();
     for (momentum, form, nesterov) in forms {
         for (weight_decay, noise) in [(0.0, 0.0), (5e-4, 0.0), (5e-4, 0.3)] {
-            for schedule in [Schedule::Constant, Schedule::Cosine] {
+            for schedule in [Schedule::CONSTANT, Schedule::COSINE] {
                 for (_, order) in Order::ALL {
                     for (_, train_metrics) in TrainMetrics::ALL {
                         let sgd = Sgd { momentum, form, nesterov, weight_decay, noise };
-                        let optimizer = OptimizerSpec::Sgd(sgd);
+                        let optimizer = OptimizerSpec::new(sgd);
                         let way = RunSpec { optimizer, schedule, order, train_metrics, ..super::spec(20, 1) };
                         ways.push(way);
                     }
@@ -114,8 +114,8 @@ fn ways() -> Vec<RunSpec> {
             }
         }
     }
-    for (decoupled, schedule) in [(false, Schedule::Constant), (true, Schedule::Cosine)] {
-        let optimizer = OptimizerSpec::Adam(Adam { decoupled, ..Adam::default() });
+    for (decoupled, schedule) in [(false, Schedule::CONSTANT), (true, Schedule::COSINE)] {
+        let optimizer = OptimizerSpec::new(Adam { decoupled, ..Adam::default() });
         ways.push(RunSpec { optimizer, schedule, ..super::spec(20, 1) });
     }
     for precision in [Precision::Bf16, Precision::Float64] {
