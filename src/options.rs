@@ -820,6 +820,17 @@ mod tests {
     }
 
     #[test]
+    fn kinds_tell_their_elements_columns_types_and_keys() {
+        let kind = |name: &str| SCHEMA.iter().find(|opt| opt.name == name).unwrap().kind;
+        assert!(kind("by").is_column() && kind("by").element().is_some_and(Kind::is_column));
+        assert!(!kind("n").is_column() && kind("n").element().is_none() && kind("n").keys().is_empty());
+        assert_eq!(kind("seed").keys().len(), 1);
+        let data = Kind::Either(&[Kind::Text, Kind::List(&Kind::Handle("Dataset", "a data set"))]);
+        assert_eq!(data.handles(), ["Dataset"]);
+        assert!(SCHEMA.iter().find(|opt| opt.name == "max_seeds").unwrap().is_called("most"));
+    }
+
+    #[test]
     fn the_meaning_tells_choices_bounds_unit_and_default() {
         let meaning = |name: &str| SCHEMA.iter().find(|opt| opt.name == name).unwrap().meaning();
         for (name, said) in [

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rhai::{Dynamic, FnPtr, Map, NativeCallContext};
 
-use super::axes::Axes;
+use super::axes::{Axes, is_axis};
 use super::convert::{Scripted, at, known_keys, native, path};
 use super::handles::{ModelHandle, OptimizerHandle};
 use crate::data::{Dataset, Sampling};
@@ -59,7 +59,7 @@ fn settings(call: &'static str, options: &Map) -> Result<Vec<Given>> {
                     }
                 }
             }
-            _ if opt.axis && !value.is_fnptr() => _ = axes.add(opt.name, value)?,
+            _ if opt.axis && is_axis(value) => _ = axes.add(opt.name, value)?,
             _ => fixed.set(opt.name, native(value)?)?,
         }
     }

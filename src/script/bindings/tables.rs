@@ -364,9 +364,7 @@ pub mod functions {
             .map_err(|error| at(&context, error))
     }
 
-    /// Joins with options: `a.join(b, #{ on: ["run_id"], how: "left", suffix: "_b" })`. `how` is "inner", "left" (and the first
-    /// table's rows without a partner), "right", "full" (those of both), "semi" (the first table's rows that have a partner),
-    /// "anti" (those that have none).
+    /// Joins with options: `a.join(b, #{ on: ["run_id"], how: "left", suffix: "_b" })`.
     #[rhai_fn(name = "join", return_raw, pure)]
     pub fn join_with(
         context: NativeCallContext,
