@@ -32,7 +32,7 @@ pub use folder::{DATA_VARIABLE, data_dir};
 pub use http::Patience;
 pub use images::Images;
 pub(crate) use sampling::MOST_EXAMPLES;
-pub use sampling::{Sample, Sampling};
+pub use sampling::{DIVISION_OPTIONS, SUBSET_OPTIONS, Sample, Sampling};
 pub use source::{Place, Source, SourceEntry};
 pub use synthetic::Options as SyntheticOptions;
 

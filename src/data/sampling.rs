@@ -3,7 +3,23 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::options::{DefaultValue, Kind, Opt};
 use crate::rng::{Rng, Stream};
+
+/// The options of `split`, `sample` and `fixed`.
+pub const DIVISION_OPTIONS: &[Opt] = &[
+    Opt::new("train", Kind::COUNT, OFFICIAL, "examples of the first part"),
+    Opt::new("test", Kind::COUNT, OFFICIAL, "examples of the second part"),
+    Opt::new("seed", Kind::INTEGER, DefaultValue::Integer(1), "what decides the draws"),
+];
+
+const OFFICIAL: DefaultValue = DefaultValue::Absent("the data set's official size");
+
+/// The options of `subset`.
+pub const SUBSET_OPTIONS: &[Opt] = &[
+    Opt::new("n", Kind::COUNT, DefaultValue::Required, "how many examples"),
+    Opt::new("seed", Kind::INTEGER, DefaultValue::Integer(1), "which ones"),
+];
 
 /// Data sets of more examples are taken for a mistake: one lies in memory.
 pub(crate) const MOST_EXAMPLES: usize = 1 << 30;

@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
-use super::bindings::{DIVISION_OPTIONS, SUBSET_OPTIONS, schemas};
-use crate::data::SOURCES;
+use super::bindings::schemas;
+use crate::data::{DIVISION_OPTIONS, SOURCES, SUBSET_OPTIONS};
 use crate::error::{nearest, suggestion};
 use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;
@@ -38,10 +38,10 @@ pub fn calls() -> &'static [Call] {
             call("join", JOIN_OPTIONS),
             call("init", INIT_OPTIONS),
             call("measure", MEASURE_OPTIONS),
-            call("split", DIVISION_OPTIONS[..].schema()),
-            call("sample", DIVISION_OPTIONS[..].schema()),
-            call("fixed", DIVISION_OPTIONS[..].schema()),
-            call("subset", SUBSET_OPTIONS[..].schema()),
+            call("split", DIVISION_OPTIONS),
+            call("sample", DIVISION_OPTIONS),
+            call("fixed", DIVISION_OPTIONS),
+            call("subset", SUBSET_OPTIONS),
         ];
         calls.extend(schemas().into_iter().map(|(name, options)| call(name, options)));
         calls.extend(MODELS.iter().map(|model| call(model.name, model.options)));
@@ -70,61 +70,6 @@ pub fn unknown_option<'a>(call: &str, key: &str, known: impl IntoIterator<Item =
         owners => format!("it belongs to {}", owners.join(" or ")),
     };
     format!("{call}: unknown option `{key}`; {hint}")
-}
-
-/// Temporary: what makes a schema of a list of names and meanings that is not converted yet. Its
-/// options take any value.
-trait PairsAsSchema {
-    fn schema(&self) -> &'static [Opt];
-}
-
-impl PairsAsSchema for [Opt] {
-    fn schema(&self) -> &'static [Opt] {
-        self.to_vec().leak()
-    }
-}
-
-impl PairsAsSchema for [(&'static str, &'static str)] {
-    fn schema(&self) -> &'static [Opt] {
-        use crate::options::{DefaultValue, Kind};
-        const ONE: Kind =
-            Kind::Either(&[Kind::NUMBER, Kind::Flag, Kind::Text, Kind::Function(""), Kind::Map(&[])]);
-        const ANY: Kind = Kind::Either(&[ONE, Kind::List(&ONE)]);
-        let of_pair = |&(name, doc): &(&'static str, &'static str)| {
-            let mut choices: Vec<(&'static str, &'static str)> = Vec::new();
-            for name in doc.split('"').skip(1).step_by(2) {
-                if choices.iter().all(|(known, _)| *known != name) {
-                    choices.push((name, ""));
-                }
-            }
-            let kind = match name {
-                "x" | "y" | "by" | "metric" => Kind::List(&Kind::Column),
-                _ if doc.starts_with('"') => Kind::Choice(choices.leak()),
-                _ => ANY,
-            };
-            let (before, default) = match doc.split_once("; default") {
-                Some((before, words)) => {
-                    let words = words.trim_start_matches([':', ' ']);
-                    let word = words.split([' ', ',', ';']).next().unwrap_or_default();
-                    let text = word.strip_prefix('"').and_then(|word| word.strip_suffix('"'));
-                    let default = match (word.parse(), word.parse(), word.parse(), text) {
-                        (Ok(integer), ..) => DefaultValue::Integer(integer),
-                        (_, Ok(number), ..) => DefaultValue::Number(number),
-                        (.., Ok(flag), _) => DefaultValue::Flag(flag),
-                        (.., Some(text)) => DefaultValue::Text(text),
-                        _ => DefaultValue::Absent(words),
-                    };
-                    (before, default)
-                }
-                None if doc.ends_with("; required") => {
-                    (doc.trim_end_matches("; required"), DefaultValue::Required)
-                }
-                None => (doc, DefaultValue::Absent("")),
-            };
-            Opt::new(name, kind, default, if matches!(kind, Kind::Choice(_)) { "" } else { before })
-        };
-        self.iter().map(of_pair).collect::<Vec<_>>().leak()
-    }
 }
 
 #[cfg(test)]

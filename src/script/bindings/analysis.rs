@@ -30,7 +30,7 @@ pub(super) fn add_functions(module: &mut Module) {
         let table = format!("{}: Table", function.table);
         FuncRegistration::new(function.name)
             .in_global_namespace()
-            .with_comments([comment(function.doc, function.example)])
+            .with_comments([comment(function.doc, function.example, true)])
             .with_params_info([&table, function.returns])
             .set_into_module(
                 module,

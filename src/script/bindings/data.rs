@@ -3,12 +3,14 @@
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, FuncRegistration, Map};
 
-use super::comments;
-use crate::data::{DataOp, Dataset, Place, SOURCES, Sampling, Source, SourceEntry};
+use super::entries::comment;
+use crate::data::{
+    DIVISION_OPTIONS, DataOp, Dataset, Place, SOURCES, SUBSET_OPTIONS, Sampling, Source, SourceEntry,
+};
 use crate::error::Error;
 use crate::interrupt::leave_behind;
 use crate::script::Session;
-use crate::script::convert::{Scripted, at, count, given, integer, known_keys, number};
+use crate::script::convert::{Scripted, at, count, given, number};
 use crate::script::graphics::Picture;
 
 /// Names the types as scripts see them.
@@ -19,13 +21,11 @@ pub(super) fn name_types(engine: &mut rhai::Engine) {
 /// `digits()`, `cifar10()` and `cifar10(path)`, `images(path)` and `images(path, #{…})`, and so on.
 pub(super) fn add_constructors(module: &mut Module) {
     for entry in SOURCES.iter().copied() {
-        let example =
-            Some((entry.example, entry.place == Place::Inside)).filter(|(script, _)| !script.is_empty());
         let constructor = |place: &str, parameters: &[&str]| {
             let text = format!("{}{place}. {}", entry.doc, entry.more);
             FuncRegistration::new(entry.name)
                 .in_global_namespace()
-                .with_comments(comments(text.trim_end(), example))
+                .with_comments([comment(text.trim_end(), entry.example, entry.place == Place::Inside)])
                 .with_params_info(parameters.iter().chain(&["Dataset"]))
         };
         match entry.place {
@@ -82,21 +82,6 @@ fn made(
     source.and_then(loaded).map_err(|error| at(context, error))
 }
 
-/// The options of split, sample and fixed, with their meanings.
-pub(in crate::script) const DIVISION_OPTIONS: [(&str, &str); 3] = [
-    ("train", "examples of the first part; default: the data set's official size"),
-    ("test", "examples of the second part; default: the data set's official size"),
-    ("seed", "what decides the draws; default 1"),
-];
-
-/// The options of subset(#{…}), with their meanings.
-pub(in crate::script) const SUBSET_OPTIONS: [(&str, &str); 2] =
-    [("n", "how many examples; required"), ("seed", "which ones; default 1")];
-
-fn seed_of(options: &Map) -> Result<i64, Error> {
-    options.get("seed").map_or(Ok(1), |value| integer("seed", value))
-}
-
 /// The data set of a source. An interrupt leaves it behind: a disk may be slow, and a named pipe
 /// may have no writer.
 fn loaded(source: Source) -> Result<Dataset, Error> {
@@ -112,10 +97,11 @@ fn changed(data: &Dataset, call: &str, operation: DataOp) -> Result<Dataset, Err
 /// The two data sets that a division makes, and how many examples of the second are also in the
 /// first.
 fn divide(call: &str, data: &Dataset, sampling: Sampling, options: &Map) -> Result<Map, Error> {
-    known_keys(call, options, DIVISION_OPTIONS.map(|(name, _)| name))?;
+    let given = given(call, DIVISION_OPTIONS, options)?;
     let official = data.default_sizes();
-    let size = |key: &str, default| options.get(key).map_or(Ok(default), |value| count(key, value));
-    let (train, test, seed) = (size("train", official.0)?, size("test", official.1)?, seed_of(options)?);
+    let train = given.given_count("train")?.unwrap_or(official.0);
+    let test = given.given_count("test")?.unwrap_or(official.1);
+    let seed = given.integer("seed")?;
     let data = data.clone();
     let divide = move || {
         let part = |is_test| data.then(DataOp::Part { sampling, train, test, seed, is_test, before: 0 });
@@ -214,9 +200,8 @@ pub mod functions {
     #[rhai_fn(return_raw, pure)]
     pub fn subset(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Dataset> {
         let draw = || {
-            known_keys("subset", &options, SUBSET_OPTIONS.map(|(name, _)| name))?;
-            let n = options.get("n").ok_or_else(|| Error::invalid("subset: the option `n` is missing"))?;
-            changed(data, "subset", DataOp::subset(count("n", n)?, seed_of(&options)?))
+            let given = given("subset", SUBSET_OPTIONS, &options)?;
+            changed(data, "subset", DataOp::subset(given.count("n")?, given.integer("seed")?))
         };
         draw().map_err(|error| at(&context, error))
     }

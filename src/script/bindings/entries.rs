@@ -14,10 +14,16 @@ pub(in crate::script) fn schemas() -> Vec<Schema> {
     schemas
 }
 
-/// A doc comment that ends in an example, as help reads it.
-pub(super) fn comment(doc: &str, example: &str) -> String {
-    let example: String = example.lines().map(|line| format!("\n/// {line}")).collect();
-    format!("/// {doc}\n///\n/// ```{example}\n/// ```")
+/// A doc comment as help reads it: a text that begins with a capital, and an example, which may be
+/// empty, that runs on every machine or not.
+pub(super) fn comment(doc: &str, example: &str, runs: bool) -> String {
+    let mut chars = doc.chars();
+    let doc: String = chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect();
+    if example.is_empty() {
+        return format!("/// {doc}");
+    }
+    let lines: String = example.lines().map(|line| format!("\n/// {line}")).collect();
+    format!("/// {doc}\n///\n/// ```{}{lines}\n/// ```", if runs { "" } else { "no_run" })
 }
 
 /// What help says of the same function with options.

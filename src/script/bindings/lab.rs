@@ -44,7 +44,7 @@ fn add_problems(module: &mut Module) {
     for problem in PROBLEMS {
         let law = problem.law;
         FuncRegistration::new(own(law.name))
-            .with_comments([comment(law.doc, law.example)])
+            .with_comments([comment(law.doc, law.example, true)])
             .with_params_info(["options: map", "Problem"])
             .set_into_module(
                 module,
@@ -61,7 +61,7 @@ fn add_problems(module: &mut Module) {
 fn add_functions(module: &mut Module) {
     for function in FUNCTIONS {
         FuncRegistration::new(own(function.name))
-            .with_comments([comment(function.doc, function.example)])
+            .with_comments([comment(function.doc, function.example, true)])
             .with_params_info(["problem: Problem", "options: map", function.returns])
             .set_into_module(
                 module,

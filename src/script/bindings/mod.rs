@@ -24,24 +24,10 @@ mod sequences;
 mod sweeps;
 mod tables;
 
-pub(super) use data::{DIVISION_OPTIONS, SUBSET_OPTIONS};
 pub(super) use entries::schemas;
 pub(super) use plots::PlotHandle;
 
 use rhai::{Engine, exported_module};
-
-/// A doc comment as Rhai keeps it, of a text and an example, which runs on every machine or not.
-fn comments(text: &str, example: Option<(&str, bool)>) -> Vec<String> {
-    let mut chars = text.chars();
-    let text: String = chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect();
-    let mut lines = vec![format!("/// {text}")];
-    if let Some((script, runs)) = example {
-        lines.push(format!("/// ```{}", if runs { "" } else { "no_run" }));
-        lines.extend(script.lines().map(|line| format!("/// {line}")));
-        lines.push("/// ```".to_owned());
-    }
-    lines
-}
 
 /// Every topic of functions with its module.
 pub(super) fn register(engine: &mut Engine) {

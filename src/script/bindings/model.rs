@@ -8,6 +8,7 @@ use rhai::plugin::*;
 use rhai::{Dynamic, FuncRegistration, Map};
 use tch::Device;
 
+use super::entries::comment;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::interrupt::leave_behind;
@@ -31,10 +32,11 @@ pub(super) fn name_types(engine: &mut rhai::Engine) {
 pub(super) fn add_constructors(module: &mut Module) {
     for entry in MODELS {
         let constructor = || {
-            let example = entry.example.replace('\n', "\n/// ");
-            FuncRegistration::new(entry.name)
-                .in_global_namespace()
-                .with_comments([format!("/// {}\n///\n/// ```\n/// {example}\n/// ```", entry.doc)])
+            FuncRegistration::new(entry.name).in_global_namespace().with_comments([comment(
+                entry.doc,
+                entry.example,
+                true,
+            )])
         };
         if !entry.options.is_empty() {
             constructor().with_params_info(["options: Map", "ModelHandle"]).set_into_module(

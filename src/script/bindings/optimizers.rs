@@ -3,7 +3,7 @@
 use rhai::plugin::*;
 use rhai::{FuncRegistration, Map};
 
-use super::comments;
+use super::entries::comment;
 use crate::error::{Error, Result};
 use crate::optim::{OPTIMIZERS, OptimizerEntry};
 use crate::script::convert::{Scripted, at, given};
@@ -19,14 +19,14 @@ pub(super) fn add_constructors(module: &mut Module) {
     for entry in OPTIMIZERS.iter().copied() {
         FuncRegistration::new(entry.name)
             .in_global_namespace()
-            .with_comments(comments(&format!("{}.", entry.doc), Some((entry.example, true))))
+            .with_comments([comment(&format!("{}.", entry.doc), entry.example, true)])
             .with_params_info(["Optimizer"])
             .set_into_module(module, move |context: NativeCallContext| -> Scripted<OptimizerHandle> {
                 make(entry, &Map::new()).map_err(|error| at(&context, error))
             });
         FuncRegistration::new(entry.name)
             .in_global_namespace()
-            .with_comments(comments(&format!("{}.", entry.doc), None))
+            .with_comments([comment(&format!("{}.", entry.doc), "", true)])
             .with_params_info(["options: Map", "Optimizer"])
             .set_into_module(
                 module,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rhai::plugin::*;
 use rhai::{Dynamic, FnPtr, FuncRegistration, Map, Module};
 
+use super::entries::comment;
 use crate::analysis::GapFit;
 use crate::interrupt::leave_behind;
 use crate::plot::{self, Chart, Figure, MARKS, Mark, MarkForm};
@@ -34,16 +35,10 @@ pub(super) fn module() -> Module {
     for kind in MARKS {
         for (index, (form, doc)) in kind.forms.iter().enumerate() {
             let example = if index == 0 { kind.example.trim() } else { "" };
-            add_method(&mut module, kind.method, *form, &comment(doc, example));
+            add_method(&mut module, kind.method, *form, &comment(doc, example, true));
         }
     }
     module
-}
-
-/// A doc comment as Rhai keeps it.
-fn comment(doc: &str, example: &str) -> String {
-    let lines: String = example.lines().map(|line| format!("\n/// {line}")).collect();
-    if example.is_empty() { format!("/// {doc}") } else { format!("/// {doc}\n///\n/// ```{lines}\n/// ```") }
 }
 
 /// A method that adds a mark to a plot.
