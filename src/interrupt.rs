@@ -207,6 +207,11 @@ impl Scope {
     }
 }
 
+/// Whether the process's terminal has closed.
+pub(crate) fn hung_up() -> bool {
+    HUNG_UP.load(Ordering::SeqCst)
+}
+
 /// What this thread works for; none: what the user waits for.
 pub fn scope() -> Option<Scope> {
     SCOPE.with_borrow(Clone::clone)

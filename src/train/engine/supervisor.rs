@@ -11,6 +11,10 @@ use crate::error::{Error, Result};
 /// Time from one [`Event::Tick`] to the next.
 const TICK: Duration = Duration::from_millis(50);
 
+/// Patience where the terminal has closed: nobody waits for an answer, and a checkpoint may take
+/// long on a busy disk.
+const UNWATCHED: Duration = Duration::from_secs(10);
+
 /// How far training is from its end. It only goes down this list.
 enum Phase {
     /// Workers train.
@@ -107,7 +111,7 @@ impl<'a> Supervisor<'a> {
             };
             self.crew.cancel();
             // A long step ends by itself; its thread then finds that nobody listens.
-            if ended || since.elapsed() > self.crew.settings.patience || crate::interrupt::urgent() {
+            if ended || since.elapsed() > self.patience() || crate::interrupt::urgent() {
                 break;
             }
         }
@@ -121,6 +125,15 @@ impl<'a> Supervisor<'a> {
                 let tick = self.tick();
                 (self.on_event)(tick)
             }
+        }
+    }
+
+    /// How long workers may take to stop.
+    fn patience(&self) -> Duration {
+        let settings = &self.crew.settings;
+        match crate::interrupt::hung_up() && settings.checkpoint_every.is_some() {
+            true => settings.patience.max(UNWATCHED),
+            false => settings.patience,
         }
     }
 
