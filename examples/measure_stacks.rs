@@ -89,7 +89,7 @@ fn main() {
             let stacks = [1, 2, 4, 6, 8, 12, 16, 24].into_iter().filter(fits);
             choices.extend(stacks.map(|stack| ExecutionStrategy::torch(stack, 1)));
         }
-        if matches!(model, ModelSpec::Resnet(_)) {
+        if model.info().name == "resnet" {
             // Full lanes are about as fast with any number of images in a vector.
             choices.push(ExecutionStrategy::lanes(Precision::Float32, 4));
         }
