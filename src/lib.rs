@@ -29,6 +29,7 @@ pub mod model;
 pub mod optim;
 pub mod options;
 pub mod plot;
+mod precision;
 pub mod rng;
 #[cfg(feature = "script")]
 pub mod script;

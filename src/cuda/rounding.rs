@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use tch::Device;
 
 use super::library::Library;
-use crate::torch::Precision;
+use crate::precision::Precision;
 
 static TURNS: Turns = Turns::new();
 
