@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The layers from the top down: files and folders of `src/`. A layer may use those below it.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["shell"],
     &["script"],
     &["plot"],
@@ -17,6 +17,7 @@ const LAYERS: [&[&str]; 11] = [
     &["train"],
     &["theory"],
     &["optim", "model", "data", "table"],
+    &["torch"],
     &["cuda"],
     &["untrusted"],
     GROUND,
@@ -34,23 +35,15 @@ const GROUND: &[&str] = &[
     "interrupt",
     "memory",
     "options",
+    "precision",
     "rng",
     "threads",
-    "torch",
     "visible",
-];
-
-/// Arrows that point up, with their reason.
-const UPWARD: [(&str, &str, &str); 3] = [
-    ("torch.rs", "cuda/mod.rs", "preparing libtorch loads what it does on a GPU"),
-    ("torch.rs", "cuda/library.rs", "preparing libtorch loads what it does on a GPU"),
-    ("torch.rs", "cuda/rounding.rs", "a precision holds the rounding of its threads"),
 ];
 
 /// Files that use each other in a circle, with their reason. A circle that is opened is taken out
 /// of this list, and a file that leaves one out of its line.
 const CIRCLES: &[(&[&str], &str)] = &[
-    (&["cuda/rounding.rs", "torch.rs"], "preparing libtorch loads what it does on a GPU"),
     (
         &["optim/adam.rs", "optim/mod.rs", "optim/sgd.rs"],
         "the list of optimizers defines what its entries implement",
@@ -58,18 +51,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
     (
         &["model/linear.rs", "model/mlp.rs", "model/mod.rs", "model/resnet.rs"],
         "the list of models defines what its entries implement",
-    ),
-    (
-        &[
-            "untrusted/delta.rs",
-            "untrusted/durations.rs",
-            "untrusted/footer.rs",
-            "untrusted/input.rs",
-            "untrusted/mod.rs",
-            "untrusted/pages.rs",
-            "untrusted/seal.rs",
-        ],
-        "one reader of files of others in parts",
     ),
     (
         &[
@@ -82,7 +63,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
             "train/lanes/network.rs",
             "train/lanes/norm.rs",
             "train/lanes/update.rs",
-            "train/lanes/vector.rs",
             "train/lanes/winograd.rs",
             "train/measure.rs",
             "train/spec.rs",
@@ -92,7 +72,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
         "the backends and what chooses between them",
     ),
     (&["sweep/frozen.rs", "sweep/plan.rs"], "a plan and its frozen form"),
-    (&["table/mod.rs", "table/plain.rs"], "a table and what makes plain types of its encodings"),
     (&["sweep/compact.rs", "sweep/rows.rs", "sweep/store.rs"], "the store and the tables that it writes"),
     (&["analysis/bootstrap.rs", "analysis/fit.rs"], "a fit and its bootstrap"),
     (
@@ -172,8 +151,7 @@ fn arrows_point_down() {
     for (file, used) in &uses() {
         for other in used.iter().filter(|other| top(other) != top(file)) {
             let (from, to) = (layer(file), layer(other));
-            let known = UPWARD.iter().any(|(a, b, _)| a == file && b == other);
-            if !known && (to < from || to == from && LAYERS[to] != GROUND) {
+            if to < from || to == from && LAYERS[to] != GROUND {
                 found.push(format!("{file} -> {other}"));
             }
         }
@@ -264,12 +242,13 @@ fn sources() -> BTreeMap<Module, SourceFile> {
     }
     let modules: BTreeSet<Module> = files.keys().cloned().collect();
     for (module, source) in &mut files {
-        let mut found = Vec::new();
+        let within = within(module, &source.tokens);
         for (at, _) in source.tokens.iter().enumerate().filter(|(_, token)| *token == "use") {
+            let mut found = Vec::new();
             paths(&source.tokens, at + 1, &[], &mut found);
+            let own = |path: &Module| absolute(&modules, &within[at], path);
+            source.names.extend(found.into_iter().filter_map(|(path, name)| Some((name, own(&path)?))));
         }
-        let own = |path: &Module| absolute(&modules, module, path);
-        source.names = found.into_iter().filter_map(|(path, name)| Some((name, own(&path)?))).collect();
     }
     files
 }
@@ -278,6 +257,7 @@ fn sources() -> BTreeMap<Module, SourceFile> {
 fn used(files: &BTreeMap<Module, SourceFile>, module: &Module, source: &SourceFile) -> Vec<Module> {
     let modules: BTreeSet<Module> = files.keys().cloned().collect();
     let tokens = &source.tokens;
+    let within = within(module, tokens);
     let mut used = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
@@ -297,12 +277,32 @@ fn used(files: &BTreeMap<Module, SourceFile>, module: &Module, source: &SourceFi
         for (path, _) in found {
             match source.names.get(&path[0]) {
                 Some(named) if tokens[at] != "use" => used.push([&named[..], &path[1..]].concat()),
-                _ => used.extend(absolute(&modules, module, &path)),
+                _ => used.extend(absolute(&modules, &within[at], &path)),
             }
         }
         at = end;
     }
     used
+}
+
+/// The module in which each token of a file stands: the file's own, or one that is written out in it.
+fn within(module: &Module, tokens: &[String]) -> Vec<Module> {
+    let (mut within, mut current) = (Vec::new(), module.clone());
+    // For each open bracket, whether it opened a module.
+    let mut open = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        if token == "{" {
+            let is_module = at > 1 && tokens[at - 2] == "mod";
+            open.push(is_module);
+            if is_module {
+                current.push(tokens[at - 1].clone());
+            }
+        } else if token == "}" && open.pop() == Some(true) {
+            current.pop();
+        }
+        within.push(current.clone());
+    }
+    within
 }
 
 /// A path from the crate's root; none where it leads into another crate.

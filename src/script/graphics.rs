@@ -11,7 +11,7 @@ use super::sink::{Shown, output_sink};
 use super::terminal::{StandardStream, Variable, is_dumb};
 use crate::visible::visible;
 
-/// How a terminal wants its pictures.
+/// The protocol by which a terminal takes pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     /// <https://sw.kovidgoyal.net/kitty/graphics-protocol/>

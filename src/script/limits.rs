@@ -12,7 +12,7 @@ use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, 
 
 use crate::memory::allocated;
 
-/// Bytes of stack for whoever evaluates scripts: to drop, copy, compare and print values that are
+/// Bytes of stack of a thread that evaluates scripts: to drop, copy, compare and print values that are
 /// deeper than the limit and not noticed yet. Only what is touched is memory.
 pub const STACK: usize = 1 << 30;
 

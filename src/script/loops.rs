@@ -43,7 +43,7 @@ pub(super) fn original(engine: &Engine, text: &str, position: Position) -> Posit
     let found = engine.compile(text).map(|ast| insertions(&ast, text)).unwrap_or_default();
     let mut moved = column;
     for words in found.iter().filter(|words| words.line == line) {
-        // What stands in the words themselves is told of the place where they are.
+        // A position within the inserted words is that of their place.
         moved -= moved.saturating_sub(words.column + 1).min(words.words.chars().count());
     }
     Position::new(line as u16, moved as u16)

@@ -1,4 +1,4 @@
-//! Where what scripts print and say goes: the standard streams, or whoever took their place.
+//! The output of scripts: to the standard streams, or to what took their place.
 
 use std::io::{ErrorKind, Write};
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use super::terminal::StandardStream;
 use crate::error::{Error, Result};
 use crate::visible::visible;
 
-/// Why standard output takes no more: what the system said, or nothing where nobody reads any more.
+/// Why standard output takes no more: the system's error, or none where its reader is gone.
 static REFUSED: OnceLock<Option<String>> = OnceLock::new();
 
 /// Prints a line on standard output: as it is into a file or a pipe, else made visible.
@@ -67,13 +67,13 @@ pub(crate) fn clear_screen(wait: bool) {
     }
 }
 
-/// Says something on standard error, if anybody listens: a sweep goes on when its terminal is gone.
+/// Writes to standard error. A failure is ignored: a sweep goes on when its terminal is gone.
 pub(crate) fn tell(text: &str) {
-    say_line(&visible(text));
+    tell_line(&visible(text));
 }
 
 /// Writes a line to standard error, in the same way.
-pub(super) fn say_line(text: &str) {
+pub(super) fn tell_line(text: &str) {
     if let Some(output) = output_sink() {
         output.tell(text);
     } else {

@@ -14,7 +14,7 @@ impl Painted {
         Self(visible(text).into_owned())
     }
 
-    /// Text with codes. Whoever calls this has made what stands between them visible.
+    /// Text with codes. The caller has made the text between them visible.
     pub(super) fn own(text: String) -> Self {
         Self(text)
     }
@@ -36,9 +36,9 @@ impl Painted {
         output::write_line(&self.0);
     }
 
-    /// Says it on standard error, as [`super::tell`] does text.
+    /// Writes it to standard error, as [`super::tell`] does text.
     pub(crate) fn tell(&self) {
-        output::say_line(&self.0);
+        output::tell_line(&self.0);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a running script or prompt knows beyond its variables.
+//! The state of a running script or prompt besides its variables.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::sweep::{Job, Observer, Provenance, RunOptions, Script, Silent, Stage};
 
-/// Whoever presses Ctrl-C at the prompt has it back within a second.
+/// After Ctrl-C the prompt is back within a second.
 const AT_THE_PROMPT: Duration = Duration::from_millis(500);
 
 /// Makes an observer for each training.
@@ -25,7 +25,7 @@ pub type ObserverFactory = Box<dyn Fn() -> Box<dyn Observer>>;
 /// Asks the user a question that is answered with yes or no.
 pub type Ask = Box<dyn Fn(&str) -> Result<bool>>;
 
-/// Says a line from any thread.
+/// Prints a line, from any thread.
 pub type Notifier = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The arguments, the script and the progress display of an engine. The engine carries it as its
@@ -44,9 +44,9 @@ pub struct Session {
     data_dir: RefCell<Option<PathBuf>>,
     /// Folders that may be written to besides the current one.
     writable: RefCell<Vec<PathBuf>>,
-    /// Whether shell lines of scripts may go into job scripts; none: nobody said.
+    /// Whether shell lines of scripts may go into job scripts; none: not decided yet.
     shell: Cell<Option<bool>>,
-    /// Who is asked, at a terminal.
+    /// Asks the user, at a terminal.
     ask: RefCell<Option<Ask>>,
     /// Whether modules are to be read again.
     stale: Cell<bool>,
@@ -169,12 +169,12 @@ impl Session {
         self.stale.take()
     }
 
-    /// Lets jobs speak through this, so that they do not garble a line that is being typed.
+    /// Lets jobs print through this, so that they do not garble a line that is being typed.
     pub fn set_notifier(&self, notifier: Notifier) {
         *self.notifier.borrow_mut() = notifier;
     }
 
-    /// How jobs speak.
+    /// How jobs print.
     pub(super) fn notifier(&self) -> Notifier {
         Arc::clone(&self.notifier.borrow())
     }
@@ -257,7 +257,7 @@ impl Session {
         self.last_run.borrow().clone()
     }
 
-    /// Says that somebody waits for the prompt.
+    /// From now on a user waits for the prompt.
     pub fn set_interactive(&self) {
         self.interactive.set(true);
     }
@@ -277,7 +277,7 @@ impl Session {
         if self.interactive.get() { AT_THE_PROMPT } else { RunOptions::default().patience }
     }
 
-    /// Says something that is no result, where progress is shown.
+    /// Prints a line that is no result, where progress is shown.
     pub(super) fn tell(&self, text: &str) {
         self.observer().notify(text);
     }
@@ -287,7 +287,7 @@ impl Session {
         *self.script.borrow_mut() = Some(Script::new(path, text));
     }
 
-    /// Says in which folder the script lies, where its name alone does not tell.
+    /// Sets the script's folder, where its name alone does not tell it.
     pub fn set_folder(&self, folder: Option<&Path>) {
         *self.folder.borrow_mut() = folder.map(Path::to_owned);
     }

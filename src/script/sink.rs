@@ -1,4 +1,4 @@
-//! Who takes what scripts print, say and show in place of the standard streams, such as a notebook.
+//! What takes the output of scripts in place of the standard streams: a notebook, for instance.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,8 +16,7 @@ pub struct Shown {
     pub png: Option<Vec<u8>>,
 }
 
-/// Takes what would go to the standard streams. Its lines are visible, and may have kelvin's own
-/// colours.
+/// Takes output in place of the standard streams. Its lines hold no codes but kelvin's own colours.
 pub trait Output {
     /// A line that is printed.
     fn print(&self, text: &str);
@@ -36,13 +35,13 @@ thread_local! {
     static OUTPUT: RefCell<Option<Rc<dyn Output>>> = const { RefCell::new(None) };
 }
 
-/// Sends what this thread prints, says and shows to `output` from now on; none: to the standard
-/// streams. Returns who had it before.
+/// Sends the output of this thread to `output` from now on; none: to the standard streams. Returns
+/// the output of before.
 pub fn redirect(output: Option<Rc<dyn Output>>) -> Option<Rc<dyn Output>> {
     OUTPUT.replace(output)
 }
 
-/// Who takes what this thread shows; none: the standard streams.
+/// Where this thread's output goes; none: to the standard streams.
 pub(crate) fn output_sink() -> Option<Rc<dyn Output>> {
     OUTPUT.with_borrow(Clone::clone)
 }

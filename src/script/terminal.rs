@@ -48,12 +48,12 @@ fn is_set(variable: &Variable<'_>, name: &str) -> bool {
     variable(name).is_some_and(|value| !value.is_empty())
 }
 
-/// Whether the terminal knows more than how to write.
+/// Whether the terminal can do more than write line after line.
 fn is_able(variable: &Variable<'_>) -> bool {
     is_set(variable, "TERM") && !is_dumb(variable)
 }
 
-/// Whether the terminal says that it knows no more.
+/// Whether the terminal can only write line after line.
 pub(super) fn is_dumb(variable: &Variable<'_>) -> bool {
     variable("TERM").is_some_and(|term| term.eq_ignore_ascii_case("dumb"))
 }

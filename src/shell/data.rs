@@ -34,7 +34,7 @@ enum DataSetState {
     There(Vec<PathBuf>),
     /// Not there; why, where something of it is.
     Missing(Option<Error>),
-    /// The user says where.
+    /// Anywhere: the user names its path.
     Elsewhere,
 }
 

@@ -15,6 +15,7 @@ pub mod schema;
 pub use cells::{Cell, number};
 pub(crate) use html::escaped;
 pub use join::{How, JOIN_OPTIONS, JoinOptions};
+use plain::arrow;
 
 use std::sync::Arc;
 
@@ -129,9 +130,4 @@ impl Table {
         columns.push(values);
         Ok(Self { batch: plain::with_rows(fields, columns, self.len())? })
     }
-}
-
-/// Arrow's errors say which column or type; they need no more.
-fn arrow(error: arrow::error::ArrowError) -> Error {
-    Error::invalid(error.to_string())
 }

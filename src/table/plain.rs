@@ -6,8 +6,12 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 
-use super::arrow;
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// Arrow's errors say which column or type; they need no more.
+pub(super) fn arrow(error: arrow::error::ArrowError) -> Error {
+    Error::invalid(error.to_string())
+}
 
 /// The type that tables use for a column of this one: text for dictionaries (categories, enumerations) and every
 /// other encoding of text, UTC for times with a zone.

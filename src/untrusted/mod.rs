@@ -7,6 +7,7 @@
 //! what is unpacked is counted as it comes ([`Batches`]). Every reader of Parquet opens files here,
 //! and checksums are checked here ([`seal`]).
 
+mod allowance;
 mod delta;
 mod durations;
 mod footer;
@@ -27,25 +28,13 @@ use parquet::arrow::arrow_reader::{
 use parquet::basic::Compression;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
+pub(crate) use self::allowance::allowance;
+use self::allowance::{Checked, too_much};
+use self::input::Input;
 use crate::error::{Error, Result, guarded};
-use input::Input;
-
-/// What any file may unpack to: small ones pack well. While rows become one table, one column of theirs is there twice.
-const SMALL: u64 = 240 << 20;
-
-/// Times its own length that a file may unpack to.
-const RATIO: u64 = 32;
 
 /// Bytes of one batch, at most, as far as the headers tell.
 const BATCH: u64 = 64 << 20;
-
-/// What a file of this length may unpack to, in bytes; also what several files of this length in all may.
-pub(crate) fn allowance(length: u64) -> u64 {
-    length.saturating_mul(RATIO).max(SMALL)
-}
-
-/// What is wrong with a file, as text: the path is added by whoever knows it.
-type Checked<T> = std::result::Result<T, String>;
 
 /// A Parquet file whose headers were found sound.
 pub(crate) struct Opened {
@@ -192,13 +181,4 @@ impl Iterator for Batches {
         });
         Some(batch)
     }
-}
-
-/// Says that a file claims more than it may.
-fn too_much(what: &str, bytes: u64, length: u64) -> String {
-    format!(
-        "{what} unpack to {} MB or more; a file of {length} bytes may unpack to {} MB",
-        bytes / 1_000_000,
-        allowance(length) / 1_000_000
-    )
 }

@@ -395,3 +395,52 @@ pub mod functions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plot::MARKS;
+    use crate::script::{Session, engine, manual};
+
+    /// Every form of every kind of mark is a method of help, which knows its options, too.
+    #[test]
+    fn marks_are_methods_with_docs_and_options() {
+        let engine = engine(&Session::silent());
+        let methods = manual::functions(&engine);
+        for kind in MARKS {
+            let own = methods.iter().filter(|method| {
+                method.name == kind.method && method.parameters.first().is_some_and(|of| of == "Plot")
+            });
+            let docs: Vec<&str> = own.map(|method| method.doc.as_str()).collect();
+            assert!(kind.forms.iter().all(|(_, doc)| docs.contains(doc)), "{}: {docs:?}", kind.method);
+        }
+        let entry = manual::entry(&engine, "histogram").unwrap();
+        for part in ["histogram(plot: Plot, options: map) -> Plot", "  bins  ", "Example:\n    let steady"] {
+            assert!(entry.contains(part), "{part}: {entry}");
+        }
+    }
+
+    #[test]
+    fn a_histogram_has_no_column_y() {
+        let engine = engine(&Session::silent());
+        let plot = "plot(table(#{ gap: [0.1, 0.2, 0.4] })).x(\"gap\")";
+        let said = |rest: &str| match engine.eval::<rhai::Dynamic>(&format!("{plot}{rest}")) {
+            Ok(value) => value.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let shown = said(".histogram(#{ bins: 2 }).to_string()");
+        assert!(shown.starts_with("plot of count against gap, 3 rows"), "{shown}");
+        for (rest, wanted) in [
+            (".histogram(#{ bin: 2 })", "histogram: unknown option `bin`; did you mean `bins`?"),
+            (".histogram(#{ bins: 0 })", "bins: expected an integer from 1 to 1000, found the integer 0"),
+            (
+                ".y(\"gap\").histogram().show()",
+                "histogram() has the vertical axis `count`; leave y(\"gap\") out",
+            ),
+            (".histogram().mean().show()", "mean() needs a column y, and histogram() has the vertical axis"),
+            (".show()", "say which columns"),
+        ] {
+            let found = said(rest);
+            assert!(found.contains(wanted), "{rest}: {found}");
+        }
+    }
+}

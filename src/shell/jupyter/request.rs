@@ -13,7 +13,7 @@ use zeromq::SocketRecv;
 /// Messages that are remembered, as many as Jupyter's own kernels do.
 const REMEMBERED: usize = 1 << 16;
 
-/// The messages that came so far, by their hashes: who replays one that was signed is not answered.
+/// Hashes of the messages that came so far: a signed message that is replayed is not answered.
 #[derive(Clone, Default)]
 pub(super) struct Seen(Arc<Mutex<Hashes>>);
 

@@ -21,7 +21,7 @@ use super::request::{self, Seen};
 
 use crate::error::{Error, Result};
 
-/// Messages that may wait to be sent; then who has more waits, too.
+/// Messages that may wait to be sent. With that many waiting, senders block.
 const BACKLOG: usize = 1024;
 
 /// Characters of output that go in one message.
@@ -48,7 +48,7 @@ pub(super) enum Request {
 
 /// What goes to the clients.
 pub(super) enum Outgoing {
-    /// To the one who asked.
+    /// To the client that asked.
     Reply(Box<JupyterMessage>),
     /// To all.
     Publish(Box<JupyterMessage>),
@@ -158,7 +158,7 @@ impl End {
     fn now(&self) {
         self.leaving.store(true, Ordering::SeqCst);
         crate::interrupt::raise();
-        // Where nobody takes it any more, the kernel is about to end.
+        // Nothing receives it only when the kernel is about to end.
         let _ = self.asked.send(Request::Leave);
     }
 }
@@ -223,8 +223,7 @@ async fn obey(
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        // What is asked here must not wait for those who do not read: where there is no room,
-        // nobody hears of it.
+        // Control requests must not wait for slow readers: without room the message is dropped.
         let publish =
             |status: Status| drop(mouth.try_send(Outgoing::Publish(Box::new(status.as_child_of(&message)))));
         publish(Status::busy());
@@ -253,7 +252,7 @@ async fn obey(
     }
 }
 
-/// Ends the kernel when the process that started it is gone, where it says that it wants that.
+/// Ends the kernel when the process that started it is gone, where that process asked for it.
 async fn follow_parent(end: End) {
     let parent = std::env::var("JPY_PARENT_PID").ok().and_then(|pid| pid.parse::<libc::pid_t>().ok());
     // SAFETY: the call has no conditions.
