@@ -5,6 +5,7 @@ use super::figure::{Axis, Figure, Line, LineStyle, Panel, check_panels};
 use super::groups::Groups;
 use super::series::Series;
 use crate::error::{Error, Result};
+use crate::sweep::columns::axis_label;
 use crate::table::Table;
 
 /// What of a table is drawn.
@@ -167,25 +168,6 @@ impl Curve {
         let (xs, ys) = self.points.iter().copied().unzip();
         Line { label: self.label.clone(), xs, ys, style: LineStyle::Curve(number) }
     }
-}
-
-/// What a column is called on an axis.
-fn axis_label(column: &str) -> String {
-    match column {
-        "temperature" => "temperature T = λ/B",
-        "gap" => "generalisation gap (test − train loss)",
-        "accuracy_gap" => "accuracy gap (train − test)",
-        "train_loss" => "train loss",
-        "test_loss" => "test loss",
-        "train_accuracy" => "train accuracy",
-        "test_accuracy" => "test accuracy",
-        "lr" => "learning rate λ",
-        "batch" => "batch size B",
-        "train_loss_std" => "standard deviation of the train loss",
-        "test_loss_std" => "standard deviation of the test loss",
-        other => return other.replace('_', " "),
-    }
-    .to_owned()
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use super::palette::MOST;
 use crate::error::Result;
 use crate::table::{Table, number};
 
-/// Floats closer than this, relatively, are one value: what was computed in two ways differs in its last bits.
+/// Floats closer than this, relatively, are one value: what was computed in two ways differs in its
+/// last bits.
 const SAME: f64 = 1e-12;
 
 /// The distinct values of a column, and which of them each row has.
@@ -80,7 +81,8 @@ impl Groups {
     }
 }
 
-/// The names of the distinct values by size, and the number of each row's. A missing value has the empty name.
+/// The names of the distinct values by size, and the number of each row's. A missing value has the
+/// empty name.
 fn of_floats(values: &[f64]) -> (Vec<String>, Vec<usize>) {
     let mut rows: Vec<usize> = (0..values.len()).collect();
     // What is missing comes last, whatever its sign.

@@ -19,7 +19,8 @@ pub(super) fn of_panel(panel: &Panel) -> Vec<Key> {
     found
 }
 
-/// The entries that several panels of a figure have, and all of panels that share their axes: one legend for all of them is enough.
+/// The entries that several panels of a figure have, and all of panels that share their axes: one
+/// legend for all of them is enough.
 pub(super) fn shared(figure: &Figure) -> Vec<Key> {
     let mut seen: Vec<Key> = Vec::new();
     let mut shared: Vec<Key> = Vec::new();

@@ -4,14 +4,17 @@ use super::chart::Chart;
 use super::figure::{Key, Line, LineStyle, Points, Sample, Tint};
 use super::groups::Groups;
 use crate::error::Result;
+use crate::sweep::columns::{self, Role};
 use crate::table::Table;
 
 /// More points than this are not told apart one by one.
 const MOST_NOTES: usize = 20_000;
 
-/// Columns that say which run a point is from, in this order.
-const IDENTITY: [&str; 8] =
-    ["lr", "batch", "seed", "seed_split", "seed_init", "seed_order", "epoch", "run_id"];
+/// Columns that say which run a point is from.
+fn identity() -> impl Iterator<Item = &'static str> {
+    let seeds = columns::names(&[Role::Seed]);
+    ["lr", "batch", "seed"].into_iter().chain(seeds).chain(["epoch", "run_id"])
+}
 
 /// The columns that a chart names.
 pub(super) struct Series {
@@ -191,7 +194,7 @@ fn notes<'a>(
         return Ok(Vec::new());
     }
     let known = table.columns();
-    let mut names: Vec<&str> = IDENTITY.into_iter().filter(|name| known.contains(name)).collect();
+    let mut names: Vec<&str> = identity().filter(|name| known.contains(name)).collect();
     for name in used {
         if !names.contains(&name.as_str()) {
             names.insert(0, name);

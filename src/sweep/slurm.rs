@@ -12,7 +12,8 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use super::plan::PlannedRun;
-use super::store::{RunStatus, Store};
+use super::status::RunStatus;
+use super::store::Store;
 use crate::error::{Error, Result};
 use crate::hash::sha256;
 use crate::train::cohort::{cohorts, stacks};

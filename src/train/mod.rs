@@ -13,6 +13,7 @@ mod lanes;
 mod losses;
 mod measure;
 mod memory;
+mod quantities;
 mod record;
 mod recorded;
 mod snapshot;
@@ -25,7 +26,8 @@ mod timing;
 pub use engine::{Event, Outcome};
 pub use evaluate::scores;
 pub use losses::losses;
-pub use measure::{Group, Measure, Measured, QUANTITIES, measure_network};
+pub use measure::measure_network;
+pub use quantities::{Group, Measure, Measured, QUANTITIES};
 pub use record::{EpochRecord, Status};
 pub use snapshot::{Position, Snapshot, weights_digest};
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::measure::Measured;
+use super::quantities::Measured;
 use crate::model::Scores;
 
 /// How a run ended.

@@ -17,6 +17,7 @@ use crate::script::{
     Failure, Format, Input, ModuleFunction, Painted, Session, Source, Stream, check, compile, functions_of,
     guarded, known_names, manual, report, tell, type_name,
 };
+use crate::sweep::columns;
 use crate::table::Table;
 
 /// What errors call what a command evaluates.
@@ -208,7 +209,10 @@ impl Interpreter {
             functions: manual::functions(&self.engine),
             properties: manual::properties(&self.engine),
             variables: self.known_variables(),
-            columns: crate::sweep::rows::column_names().into_iter().map(str::to_owned).collect(),
+            columns: columns::of_epochs(true)
+                .chain(columns::of_steady())
+                .map(|column| column.name.to_owned())
+                .collect(),
             modules: crate::script::STDLIB.iter().map(|module| module.0.to_owned()).collect(),
             imports: self.known_imports(),
         }
