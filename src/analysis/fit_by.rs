@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::bootstrap::MOST_DRAWS;
 use super::fit::{GapFit, fit_gap, fit_gap_bootstrap};
 use super::function::{Estimates, TableFunction};
-use super::groups::{SEEDS, keys, one_row_per_run};
+use super::groups::{keys, one_row_per_run, seed_names};
 use crate::error::{Error, Result};
 use crate::interrupt::{check, check_at};
 use crate::options::{DefaultValue, Given, Kind, Opt};
@@ -143,8 +143,8 @@ pub fn fit_columns(table: &Table, options: &FitOptions) -> Result<GapFit> {
 
 /// The seeds of the rows; none where the table does not have them.
 fn seeds(table: &Table) -> Result<Option<Vec<String>>> {
-    let columns = table.columns();
-    SEEDS.iter().all(|name| columns.contains(name)).then(|| keys(table, &SEEDS)).transpose()
+    let (columns, seeds) = (table.columns(), seed_names(table));
+    seeds.iter().all(|name| columns.contains(name)).then(|| keys(table, &seeds)).transpose()
 }
 
 fn fit(x: &[f64], y: &[f64], seeds: Option<&[String]>, options: &FitOptions) -> Result<GapFit> {

@@ -7,7 +7,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::statistics::{mean, squares};
 use crate::error::{Error, Result};
-use crate::sweep::rows::parameter_names;
+use crate::sweep::columns::{self, Role};
 use crate::table::Table;
 
 /// One run's steady state.
@@ -23,22 +23,24 @@ pub(super) struct Point {
     pub(super) seed: String,
 }
 
-/// The seeds of a run in its table.
-pub(super) const SEEDS: [&str; 3] = ["seed_split", "seed_init", "seed_order"];
-/// Parameters that set a run's temperature and time.
-const SETTING: [&str; 4] = ["lr", "batch", "temperature", "epochs"];
-/// Names, not parameters.
-const NAMES: [&str; 3] = ["run_id", "sweep", "seed"];
+/// The columns of a table with this role.
+fn named(table: &Table, role: Role) -> Vec<&'static str> {
+    let columns = table.columns();
+    columns::names(&[role]).filter(|name| columns.contains(name)).collect()
+}
+
+/// The seeds of a run in its table: those that every table has, and later ones where this one has them.
+pub(super) fn seed_names(table: &Table) -> Vec<&'static str> {
+    let columns = table.columns();
+    let is_there = |column: &&columns::Column| !column.is_later() || columns.contains(&column.name);
+    let seeds = columns::of_epochs(false).filter(|column| column.role == Role::Seed);
+    seeds.filter(is_there).map(|column| column.name).collect()
+}
 
 /// The parameters of a table that make runs of another kind: all but seeds, names, lr, batch,
 /// temperature and epochs.
 fn kinds(table: &Table) -> Vec<&'static str> {
-    let columns = table.columns();
-    parameter_names()
-        .into_iter()
-        .filter(|name| columns.contains(name))
-        .filter(|name| !SEEDS.contains(name) && !SETTING.contains(name) && !NAMES.contains(name))
-        .collect()
+    named(table, Role::Parameter)
 }
 
 /// Ends each value of a key.
@@ -60,9 +62,7 @@ pub(super) fn keys(table: &Table, names: &[&str]) -> Result<Vec<String>> {
 
 /// The parameters of a table that make another setting: all but seeds and names.
 pub(super) fn setting_names(table: &Table) -> Vec<&'static str> {
-    let columns = table.columns();
-    let setting = SETTING.into_iter().filter(|name| columns.contains(name));
-    setting.chain(kinds(table)).collect()
+    [named(table, Role::Setting), kinds(table)].concat()
 }
 
 /// The points of a column; rows whose temperature or value is not a finite number are left out.
@@ -73,7 +73,7 @@ pub(super) fn points(table: &Table, column: &str) -> Result<Vec<Point>> {
     }
     let settings = keys(table, &setting_names(table))?;
     let kinds = keys(table, &kinds(table))?;
-    let seeds = keys(table, &SEEDS)?;
+    let seeds = keys(table, &seed_names(table))?;
     let points = (0..table.len())
         .filter(|&row| temperatures[row].is_finite() && values[row].is_finite())
         .map(|row| Point {
@@ -277,7 +277,42 @@ impl Levels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::{SteadyOptions, steady};
+    use crate::model::Scores;
+    use crate::sweep::columns::tests::{Pair, pairs};
+    use crate::sweep::rows::epochs;
     use crate::table::Cell;
+    use crate::train::EpochRecord;
+
+    /// Runs that differ in an option are no replicas of each other, and runs that differ in a stream's
+    /// seed are not the same one.
+    #[test]
+    fn every_option_that_distinguishes_runs_distinguishes_their_groups() {
+        let scores = Scores { loss: 1.0, accuracy: 0.5, loss_std: 0.1 };
+        let record = EpochRecord {
+            epoch: 1,
+            steps: 4,
+            lr_now: 0.1,
+            train: scores,
+            test: scores,
+            measured: None,
+            seconds: 1.0,
+        };
+        for Pair { field, runs } in pairs() {
+            let [one, other] = runs.each_ref().map(|run| {
+                let epochs = epochs("s1", run, std::slice::from_ref(&record)).unwrap();
+                let steady = steady(&epochs, &SteadyOptions::default()).unwrap();
+                points(&steady, "test_loss").unwrap().remove(0)
+            });
+            let differ = one.setting != other.setting || one.kind != other.kind || one.seed != other.seed;
+            assert!(differ, "{field}: the runs are of one group");
+            // What sets the temperature is compared, what makes another kind is not.
+            let is_seed = field.starts_with("seeds.");
+            assert_eq!(one.seed != other.seed, is_seed, "{field}");
+            let is_setting = ["lr", "batch", "epochs"].contains(&field.as_str());
+            assert_eq!(one.kind != other.kind, !is_seed && !is_setting, "{field}");
+        }
+    }
 
     #[test]
     fn keys_tell_values_apart_and_zeros_not() {

@@ -12,8 +12,8 @@ use super::spikes::{SPIKY_BATCH, end_before_spike};
 use super::statistics::median;
 use crate::error::{Error, Result};
 use crate::options::{Bounds, DefaultValue, Given, Kind, Opt};
+use crate::sweep::columns::{self, Role};
 use crate::table::Table;
-use crate::train::QUANTITIES;
 
 /// What is computed over the last epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,21 +137,6 @@ const LOSSES: [&str; 2] = ["train_loss", "test_loss"];
 /// They, too, must have stopped moving (Appendix E).
 const ACCURACIES: [&str; 2] = ["train_accuracy", "test_accuracy"];
 
-/// Columns that say where in a run a row stands; they have no steady state.
-const PROGRESS: [&str; 4] = ["epoch", "steps", "lr_now", "seconds"];
-
-/// The epochs table's own metrics: floats even where a run has one row.
-const METRICS: [&str; 8] = [
-    "train_loss",
-    "train_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "gap",
-    "accuracy_gap",
-    "train_loss_std",
-    "test_loss_std",
-];
-
 /// One row per run of an epochs table: the parameters, the metrics' statistics, `epochs_used`,
 /// `spiked`, `converged`, `drift` and `epochs_cut`.
 ///
@@ -177,12 +162,14 @@ pub fn steady(epochs: &Table, options: &SteadyOptions) -> Result<Table> {
     let mut columns: Vec<(String, ArrayRef)> = Vec::new();
     for (field, column) in epochs.batch().schema_ref().fields().iter().zip(epochs.batch().columns()) {
         let name = field.name();
-        if PROGRESS.contains(&name.as_str()) {
+        let role = columns::find(name).map(|column| column.role);
+        if role == Some(Role::Progress) {
             continue;
         }
         // Measured at some epochs only: those without it do not count.
-        let measured = QUANTITIES.iter().any(|(known, ..)| known == name);
-        let varies = METRICS.contains(&name.as_str())
+        let measured = role == Some(Role::Measure);
+        // The table's own metrics are floats even where a run has one row.
+        let varies = role == Some(Role::Metric)
             || measured
             || match epochs.floats(name) {
                 Ok(values) => varies(&values.into_iter().map(f64::to_bits).collect::<Vec<_>>(), &rows),
@@ -390,5 +377,14 @@ mod tests {
         // One epoch shows nothing.
         let one = steady(&run(32, &[1.0]), &SteadyOptions::default()).unwrap();
         assert!(one.floats("drift").unwrap()[0].is_nan() && one.floats("converged").unwrap() == [0.0]);
+    }
+
+    #[test]
+    fn its_own_columns_are_those_of_the_list() {
+        let epochs = run(32, &[1.0; 9]);
+        let steady = steady(&epochs, &SteadyOptions::default()).unwrap();
+        let own: Vec<&str> = columns::of_steady().map(|column| column.name).collect();
+        assert_eq!(steady.columns()[steady.columns().len() - own.len()..], own);
+        assert!(steady.column("epoch").is_err(), "where a row stands has no steady state");
     }
 }

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use super::function::{METRIC, TableFunction, table_of};
-use super::groups::{SEEDS, keys, one_row_per_run, setting_names};
+use super::groups::{keys, one_row_per_run, seed_names, setting_names};
 use super::statistics::mean;
 use crate::error::{Error, Result};
 use crate::table::{Cell, Table};
@@ -51,7 +51,8 @@ variance(runs.steady())"#,
 /// What one seed brings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VarianceShare {
-    /// The seed's stream: split, init, order; `interactions` of them, or `all` of them.
+    /// The seed's stream: split, init, order, augment, noise; `interactions` of them, or `all` of
+    /// them.
     pub source: &'static str,
     /// The variance that it brings, with its interactions; NaN where no pair of runs differs in it
     /// alone.
@@ -64,15 +65,16 @@ pub struct VarianceShare {
     pub pairs: usize,
 }
 
-/// The streams in tables.
-const SOURCES: [&str; 3] = ["split", "init", "order"];
+/// Streams that are listed, whether their seeds vary or not: split, init and order.
+const LISTED: usize = 3;
 
 /// The variance of a column of a steady-state table by seeds; only runs that are equal in
 /// everything else are compared.
 pub fn variance(steady: &Table, metric: &str) -> Result<Vec<VarianceShare>> {
     one_row_per_run("variance", steady)?;
     let values = steady.floats(metric)?;
-    let seeds = SEEDS.iter().map(|name| keys(steady, &[name])).collect::<Result<Vec<_>>>()?;
+    let names = seed_names(steady);
+    let seeds = names.iter().map(|name| keys(steady, &[name])).collect::<Result<Vec<_>>>()?;
     let setting = keys(steady, &setting_names(steady))?;
     let mut settings: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for row in (0..steady.len()).filter(|&row| values[row].is_finite()) {
@@ -80,12 +82,12 @@ pub fn variance(steady: &Table, metric: &str) -> Result<Vec<VarianceShare>> {
     }
     // Half the squared differences, by which seeds differ: bit k of the index says that seed k
     // does.
-    let mut differences: Vec<Vec<f64>> = vec![Vec::new(); 1 << SEEDS.len()];
+    let mut differences: Vec<Vec<f64>> = vec![Vec::new(); 1 << seeds.len()];
     for rows in settings.values() {
         for (index, &a) in rows.iter().enumerate() {
             for &b in &rows[index + 1..] {
                 let which =
-                    (0..SEEDS.len()).filter(|&k| seeds[k][a] != seeds[k][b]).map(|k| 1 << k).sum::<usize>();
+                    (0..seeds.len()).filter(|&k| seeds[k][a] != seeds[k][b]).map(|k| 1 << k).sum::<usize>();
                 differences[which].push((values[a] - values[b]).powi(2) / 2.0);
             }
         }
@@ -98,7 +100,7 @@ pub fn variance(steady: &Table, metric: &str) -> Result<Vec<VarianceShare>> {
     let all = (1..differences.len())
         .filter(|&which| !differences[which].is_empty())
         .fold(0, |all, which| all | which);
-    let apart = (0..SEEDS.len()).any(|k| !differences[1 << k].is_empty());
+    let apart = (0..seeds.len()).any(|k| !differences[1 << k].is_empty());
     if all == 0 || differences[all].is_empty() || !apart {
         return Err(Error::invalid(
             "variance: expected runs that are equal but for one seed, and others that differ in all seeds that vary; \
@@ -111,21 +113,24 @@ pub fn variance(steady: &Table, metric: &str) -> Result<Vec<VarianceShare>> {
             "variance: runs that differ in their seeds have the same `{metric}`: there is no variance to share out"
         )));
     }
-    let mut shares: Vec<VarianceShare> = SOURCES
+    let varies = |k: usize| all >> k & 1 == 1;
+    let alone = |k: usize| match (varies(k), 1 << k) {
+        (false, _) => f64::NAN,
+        (true, own) if all == own => 1.0,
+        (true, own) => 1.0 - half(all & !own) / whole,
+    };
+    let mut shares: Vec<VarianceShare> = names
         .into_iter()
         .enumerate()
-        .map(|(k, source)| {
-            let own = 1 << k;
-            let variance = half(own);
-            let alone = match all & own {
-                0 => f64::NAN,
-                _ if all == own => 1.0,
-                _ => 1.0 - half(all & !own) / whole,
-            };
-            VarianceShare { source, variance, share: variance / whole, alone, pairs: differences[own].len() }
+        .filter(|(k, _)| *k < LISTED || varies(*k))
+        .map(|(k, name)| {
+            let source = name.trim_start_matches("seed_");
+            let variance = half(1 << k);
+            let pairs = differences[1 << k].len();
+            VarianceShare { source, variance, share: variance / whole, alone: alone(k), pairs }
         })
         .collect();
-    let known: f64 = (0..SEEDS.len()).filter(|k| all >> k & 1 == 1).map(|k| shares[k].alone).sum();
+    let known: f64 = (0..seeds.len()).filter(|&k| varies(k)).map(alone).sum();
     let rest = 1.0 - known;
     let nan = f64::NAN;
     shares.push(VarianceShare {

@@ -9,6 +9,7 @@ use super::mark::{Mark, MarkKind, Vertical};
 use super::marks::{MARKS, points};
 use super::series::{PanelRows, Series, notes};
 use crate::error::{Error, Result};
+use crate::sweep::columns::axis_label;
 use crate::table::Table;
 
 /// What of a table is drawn.
@@ -244,25 +245,6 @@ fn share_axes(panels: &mut [Panel]) {
     for panel in panels {
         (panel.x.shared, panel.y.shared) = (x, y);
     }
-}
-
-/// What a column is called on an axis.
-fn axis_label(column: &str) -> String {
-    match column {
-        "temperature" => "temperature T = λ/B",
-        "gap" => "generalisation gap (test − train loss)",
-        "accuracy_gap" => "accuracy gap (train − test)",
-        "train_loss" => "train loss",
-        "test_loss" => "test loss",
-        "train_accuracy" => "train accuracy",
-        "test_accuracy" => "test accuracy",
-        "lr" => "learning rate λ",
-        "batch" => "batch size B",
-        "train_loss_std" => "standard deviation of the train loss",
-        "test_loss_std" => "standard deviation of the test loss",
-        other => return other.replace('_', " "),
-    }
-    .to_owned()
 }
 
 #[cfg(test)]

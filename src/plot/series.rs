@@ -2,14 +2,17 @@
 
 use super::groups::Groups;
 use crate::error::Result;
+use crate::sweep::columns::{self, Role};
 use crate::table::Table;
 
 /// More points than this are not told apart one by one.
 const MOST_NOTES: usize = 20_000;
 
-/// Columns that say which run a point is from, in this order.
-const IDENTITY: [&str; 8] =
-    ["lr", "batch", "seed", "seed_split", "seed_init", "seed_order", "epoch", "run_id"];
+/// Columns that say which run a point is from.
+fn identity() -> impl Iterator<Item = &'static str> {
+    let seeds = columns::names(&[Role::Seed]);
+    ["lr", "batch", "seed"].into_iter().chain(seeds).chain(["epoch", "run_id"])
+}
 
 /// The columns that a chart names.
 pub struct Series {
@@ -60,7 +63,7 @@ pub(super) fn notes(table: &Table, used: &[&str], axes: &[&str]) -> Result<Vec<S
         return Ok(Vec::new());
     }
     let known = table.columns();
-    let mut names: Vec<&str> = IDENTITY.into_iter().filter(|name| known.contains(name)).collect();
+    let mut names: Vec<&str> = identity().filter(|name| known.contains(name)).collect();
     for name in used {
         if !names.contains(name) {
             names.insert(0, name);

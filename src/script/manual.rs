@@ -1,7 +1,7 @@
 //! What there is to know of every name: the one source of help, of `kelvin doc` and of completion.
 //!
 //! Functions come from the doc comments of the bindings, options from the schemas of
-//! [`super::catalogue`], columns from [`crate::sweep::rows::COLUMNS`], topics from `manual/`.
+//! [`super::catalogue`], columns from [`crate::sweep::columns`], topics from `manual/`.
 
 use rhai::Engine;
 
@@ -12,6 +12,7 @@ use crate::data::SOURCES;
 use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;
 use crate::options::Opt;
+use crate::sweep::columns;
 
 /// One way to call a function.
 pub struct Function {
@@ -232,8 +233,8 @@ pub fn entry(engine: &Engine, name: &str) -> Option<String> {
             text += &format!("{}\n", wrapped(&format!("    {}", opt.meaning()), 4));
         }
     }
-    if let Some(doc) = column(name) {
-        text += &format!("{name} (column)\n{}\n", wrapped(&format!("    {doc}"), 4));
+    if let Some(column) = columns::find(name) {
+        text += &format!("{name} (column)\n{}\n", wrapped(&format!("    {}", column.doc), 4));
     }
     if let Some(origin) = origin(name) {
         text += &format!("\n{}\n", wrapped(&format!("Source: {origin}"), 8));
@@ -247,29 +248,6 @@ pub fn entry(engine: &Engine, name: &str) -> Option<String> {
         return entry(engine, &format!("lab::{name}"));
     }
     (!text.is_empty()).then_some(text)
-}
-
-/// What a column of the epochs table, the steady state or the runs table holds.
-fn column(name: &str) -> Option<String> {
-    columns().into_iter().find(|(names, _)| names.contains(&name)).map(|(_, doc)| doc)
-}
-
-/// The columns with what they hold: in the topic a line each, of names and meaning, and lines that
-/// are indented further go on with it.
-fn columns() -> Vec<(Vec<&'static str>, String)> {
-    let mut found: Vec<(Vec<&str>, String)> = Vec::new();
-    for line in topic("columns").map_or("", |topic| topic.text).lines() {
-        let Some(line) = line.strip_prefix("    ") else { continue };
-        match (line.starts_with(' '), line.split_once("  ")) {
-            (false, Some((names, doc))) => found.push((names.split(", ").collect(), doc.trim().to_owned())),
-            _ => {
-                if let Some((_, doc)) = found.last_mut() {
-                    *doc += &format!(" {}", line.trim());
-                }
-            }
-        }
-    }
-    found
 }
 
 /// Where a data set, model or optimizer comes from.
@@ -434,9 +412,9 @@ mod tests {
                 assert!(!doc.is_empty(), "{call}: {name}");
             }
         }
-        for (names, doc) in columns() {
-            assert!(closed(&doc) && !doc.ends_with([',', ':', ';']), "{names:?}: {doc}");
-            assert!(names.iter().all(|name| !name.contains(' ')), "{names:?}");
+        for column in columns::of_epochs(true).chain(columns::of_steady()) {
+            let (name, doc) = (column.name, column.doc);
+            assert!(closed(doc) && !doc.ends_with([',', ':', ';']), "{name}: {doc}");
         }
         assert!(entry(&engine, "converged").unwrap().replace("\n   ", "").contains("(p ≥ 0.01, `level`)"));
         for topic in &TOPICS {

@@ -1,20 +1,21 @@
-//! `sweep.json`: a plan, frozen. Runs that are added later are frozen in files of their own, `sweep.2.json` and
-//! up, so that no file ever changes.
+//! `sweep.json`: a plan, frozen. Runs that are added later get files of their own, `sweep.2.json`
+//! and up, so that no file ever changes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::fields::flat;
 use super::plan::{Plan, PlannedRun, sweep_id};
 use super::provenance::Provenance;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::hash::sha256;
 
-/// The layout of the folder; another number means another layout.
+/// The version of the folder's layout.
 const SCHEMA_VERSION: u32 = 2;
 
 /// The name of the first file.
@@ -29,7 +30,7 @@ pub struct Frozen {
     schema: u32,
     /// The sweep's id.
     pub sweep: String,
-    /// SHA-256 of provenance and runs: whether somebody changed the file.
+    /// SHA-256 of the sweep's id, provenance and runs: tells whether the file was changed.
     sha256: String,
     /// Where the plan comes from.
     pub provenance: Provenance,
@@ -81,7 +82,7 @@ struct Head {
 impl Frozen {
     /// Freezes runs.
     pub fn new(sweep: String, provenance: &Provenance, mut runs: Vec<PlannedRun>) -> Result<Self> {
-        // Whoever goes on with it may be in another folder.
+        // The sweep may be continued from another folder.
         let absolute = |path: &mut String| {
             if let Ok(found) = std::path::absolute(&*path) {
                 *path = found.to_string_lossy().into_owned();
@@ -141,7 +142,8 @@ impl Frozen {
         Ok(sha256(content))
     }
 
-    /// What was changed in a file whose checksum is wrong, as far as one can tell; `known` are the runs of all files.
+    /// What was changed in a file whose checksum is wrong, as far as one can tell; `known` are the
+    /// runs of all files.
     fn edits(&self, path: &Path, plan: Option<&Plan>, known: &HashSet<&str>) -> Result<Vec<String>> {
         let mut edits = Vec::new();
         for run in &self.runs {
@@ -177,7 +179,8 @@ impl Frozen {
     }
 }
 
-/// An error that says what was changed in the files of a sweep, if anything was. `plan` is what a script asks for now.
+/// An error that says what was changed in the files of a sweep, if anything was. `plan` is what a
+/// script asks for now.
 pub fn check(files: &[(PathBuf, Frozen)], plan: Option<&Plan>) -> Result<()> {
     let known = files.iter().flat_map(|(_, file)| &file.runs).map(|run| run.id.as_str()).collect();
     for (path, file) in files {
@@ -191,8 +194,7 @@ pub fn check(files: &[(PathBuf, Frozen)], plan: Option<&Plan>) -> Result<()> {
             edits.join("; ")
         )));
     }
-    // A checksum says that nobody changed a file by accident. Who made it may have written
-    // anything.
+    // A checksum guards against accidents. A file made by somebody else may still hold anything.
     let wanted = files.first().map(|(_, first)| sweep_id(&first.runs)).unwrap_or_default();
     for (path, file) in files {
         let refused = |what: &str, error: String| {
@@ -218,7 +220,7 @@ fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::invalid(error.to_string()))
 }
 
-/// What a file says of a run where the plan says something else.
+/// The fields of a run in which a file differs from the plan.
 fn changes(file: &PlannedRun, plan: &PlannedRun) -> Result<Vec<String>> {
     let (found, wanted) = (flat(file)?, flat(plan)?);
     Ok(wanted
@@ -232,25 +234,4 @@ fn changes(file: &PlannedRun, plan: &PlannedRun) -> Result<Vec<String>> {
             format!("{}: {key} is {found} in the file and {value} in this plan", file.id)
         })
         .collect())
-}
-
-/// The leaves of a value's JSON by their paths: `model.width`.
-pub fn flat(value: &impl Serialize) -> Result<BTreeMap<String, String>> {
-    fn walk(path: &str, value: &Value, leaves: &mut BTreeMap<String, String>) {
-        match value {
-            Value::Object(map) if !map.is_empty() => {
-                for (key, value) in map {
-                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                    walk(&path, value, leaves);
-                }
-            }
-            leaf => {
-                leaves.insert(path.to_owned(), leaf.to_string());
-            }
-        }
-    }
-    let value = serde_json::to_value(value).map_err(|error| Error::invalid(error.to_string()))?;
-    let mut leaves = BTreeMap::new();
-    walk("", &value, &mut leaves);
-    Ok(leaves)
 }

@@ -11,7 +11,8 @@ use super::observer::{Observer, Todo, Work};
 use super::plan::{Plan, PlannedRun};
 use super::provenance::Provenance;
 use super::recorder::{OpenAttempts, Recorder};
-use super::store::{RunStatus, Store};
+use super::status::RunStatus;
+use super::store::Store;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::table::Table;
@@ -239,7 +240,7 @@ pub fn open_all(dirs: &[PathBuf]) -> Result<(Table, usize)> {
         let (new, old): (Vec<_>, Vec<_>) =
             store.finished()?.into_iter().partition(|run| seen.insert(run.id.clone()));
         repeated += old.len();
-        tables.push((dir.to_string_lossy(), super::compact::read(&store, &new)?));
+        tables.push((dir.to_string_lossy(), store.epochs_of(&new)?));
     }
     let parts: Vec<_> = tables.iter().map(|(dir, table)| (dir, table)).collect();
     Ok((Table::unite(&parts)?, repeated))

@@ -1,7 +1,9 @@
 //! Sweeps: a plan of runs, where it is stored, and its execution on this machine or a cluster.
 
 mod attempt;
+pub mod columns;
 mod compact;
+mod fields;
 mod frozen;
 mod in_memory;
 mod job;
@@ -14,9 +16,11 @@ mod preview;
 mod process;
 mod provenance;
 mod recorder;
+mod results;
 pub mod rows;
 pub mod slurm;
 mod slurm_commands;
+mod status;
 mod store;
 
 pub use crate::files::{Call, Fault, Files, Hook};
@@ -31,7 +35,8 @@ pub use plan::{Plan, PlannedRun};
 pub use preview::preview_plan;
 pub use process::Process;
 pub use provenance::{Ended, Provenance, Script, time_text};
-pub use store::{RunStatus, Store};
+pub use status::RunStatus;
+pub use store::Store;
 
 use crate::error::{Error, Result};
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::fields::flat;
 use crate::data::{Dataset, MOST_EXAMPLES, Sampling};
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -184,7 +185,7 @@ pub(super) fn sweep_id(runs: &[PlannedRun]) -> String {
 fn values(plan: &Plan) -> BTreeMap<String, BTreeSet<String>> {
     let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for run in &plan.runs {
-        let mut options = super::frozen::flat(&run.spec).unwrap_or_default();
+        let mut options = flat(&run.spec).unwrap_or_default();
         if let Some(seed) = run.spec.seeds.common() {
             // As it was written.
             options.retain(|key, _| !key.starts_with("seeds."));

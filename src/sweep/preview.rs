@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::plan::{Plan, PlannedRun};
 use super::rows;
-use super::store::{RunStatus, Store};
+use super::status::RunStatus;
+use super::store::Store;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::table::Table;

@@ -1,22 +1,25 @@
 //! A sweep's folder.
 //!
 //! ```text
-//! DIR/sweep.json                              the plan, frozen, with its provenance
-//! DIR/sweep.2.json …                          runs that `extend: true` added to it
-//! DIR/state/RUN/attempt-UUID/journal.jsonl    one writer: a line per epoch, checkpoint and end (journal.rs)
-//! DIR/state/RUN/attempt-UUID/ckpt-E.safetensors   after epoch E (ckpt-E-S: and S steps); the last two
-//! DIR/staging/                                files being written
-//! DIR/metrics/sweep=ID/RUN.parquet            finished runs only
-//! DIR/runs.parquet                            a row per run that began; rebuilt, never the truth
-//! DIR/compact/sweep=ID/epochs.parquet         what `kelvin compact` makes of the finished runs
-//! DIR/submissions/                            what was sent to a cluster, and its logs
+//! DIR/sweep.json                           the plan, frozen, with its provenance
+//! DIR/sweep.2.json …                       runs that `extend: true` added to it
+//! DIR/state/RUN/attempt-UUID/              an attempt at a run, by one writer
+//!   journal.jsonl                          a line per epoch, checkpoint and end (journal.rs)
+//!   ckpt-E.safetensors                     after epoch E (ckpt-E-S: and S steps); the last two
+//! DIR/staging/                             files being written
+//! DIR/metrics/sweep=ID/RUN.parquet         finished runs only
+//! DIR/runs.parquet                         a row per run that began; rebuilt, never the truth
+//! DIR/compact/sweep=ID/epochs.parquet      what `kelvin compact` makes of the finished runs
+//! DIR/submissions/                         what was sent to a cluster, and its logs
 //! ```
 //!
-//! There is no lock. Files are written aside and appear whole, under names that nobody takes from another; a
-//! run that two processes train is published by the first. Nothing that is not a finished Parquet file
-//! ever lies under `metrics/`: other readers glob that folder. The files there leave out the column `sweep`,
-//! which the folder's name gives to every reader that knows hive partitions; some of them refuse files that
-//! hold it too.
+//! There is no lock. Files are written aside and appear whole, under names that nobody takes from
+//! another. A run that two processes train is published by the first. Only finished Parquet files
+//! lie under `metrics/`, because other readers glob that folder. They leave out the column `sweep`:
+//! its folder's name gives it to every reader that knows hive partitions, and some of these refuse
+//! files that hold it too.
+//!
+//! This file is the folder and its plan; `results.rs` publishes and reads finished runs.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -25,21 +28,14 @@ use std::time::SystemTime;
 use super::attempt::{Attempt, Beginning, Past, remove_checkpoints};
 use super::frozen::{self, Frozen};
 use super::plan::{Plan, PlannedRun};
-use super::process::Process;
-use super::provenance::{Ended, Provenance};
-use super::rows;
-use crate::files::{Files, is_aside};
-use arrow::array::RecordBatch;
-
+use super::provenance::Provenance;
+use super::status::RunStatus;
 use crate::error::{Error, Result};
-use crate::table::Table;
-use crate::train::{EpochRecord, Position, Snapshot, Status};
-
-/// The key in a Parquet file's metadata under which a run says how it ended.
-const ENDED: &str = "kelvin.ended";
+use crate::files::{Files, is_aside};
+use crate::train::{Position, Snapshot, Status};
 
 /// A row per run, for other programs.
-const RUNS: &str = "runs.parquet";
+pub(super) const RUNS: &str = "runs.parquet";
 
 /// A sweep's folder, open.
 pub struct Store {
@@ -52,100 +48,6 @@ pub struct Store {
     /// Where in the plan each run is.
     places: HashMap<String, usize>,
     pub(super) files: Files,
-}
-
-/// Where a run stands.
-#[derive(Clone, Debug)]
-pub enum RunStatus {
-    /// Its metrics are published.
-    Published,
-    /// It diverged or failed.
-    Ended(Ended),
-    /// Another process, or another part of this one, trains it.
-    Training {
-        /// Who.
-        process: Process,
-        /// Its last epoch with metrics.
-        epoch: u32,
-    },
-    /// It began and can go on from a checkpoint, or from its beginning where it has none.
-    Begun {
-        /// Where it goes on from.
-        position: Position,
-        /// How the last attempt ended, if it says so.
-        ended: Option<Ended>,
-        /// The process that began it last.
-        process: Process,
-        /// When it began.
-        started: SystemTime,
-    },
-    /// Nobody began it.
-    ToDo,
-}
-
-impl RunStatus {
-    /// The status in tables: a run's own, or `training`, `begun`, `to do`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Published => Status::Done.name(),
-            Self::Ended(ended) => ended.status.name(),
-            Self::Training { .. } => "training",
-            Self::Begun { ended: Some(ended), .. } if ended.status == Status::Interrupted => {
-                ended.status.name()
-            }
-            Self::Begun { .. } => "begun",
-            Self::ToDo => "to do",
-        }
-    }
-
-    /// Whether a sweep that is run again trains it.
-    pub fn is_open(&self, retry_failed: bool) -> bool {
-        match self {
-            Self::Published => false,
-            Self::Ended(ended) => retry_failed && ended.status == Status::Failed,
-            Self::Training { .. } | Self::Begun { .. } | Self::ToDo => true,
-        }
-    }
-
-    /// Whether and why a sweep that is run again would train it, in a sentence.
-    pub fn why(&self, run: &PlannedRun) -> String {
-        let epochs = run.spec.epochs;
-        match self {
-            Self::Published => "is skipped: its metrics are published".to_owned(),
-            Self::Ended(ended) => {
-                let error = ended.error.as_deref().unwrap_or("no error is known");
-                match ended.status {
-                    Status::Failed => {
-                        format!(
-                            "is skipped: it failed ({error}); run(dir, #{{retry: \"failed\"}}) tries it again"
-                        )
-                    }
-                    status => format!("is skipped: it {} ({error}) and would again", status.name()),
-                }
-            }
-            Self::Training { process, epoch } => format!(
-                "is left to process {} on {}, which trains it and has done {epoch} of {epochs} epochs; it goes on here if that process ends",
-                process.pid, process.host
-            ),
-            Self::Begun { position, ended, process, .. } => {
-                let how = match ended {
-                    Some(ended) if ended.status == Status::Done => {
-                        "was done, but its metrics are gone".to_owned()
-                    }
-                    Some(_) => "was interrupted".to_owned(),
-                    None => {
-                        format!("was begun by process {} on {}, which is gone", process.pid, process.host)
-                    }
-                };
-                let from = match *position == Position::default() {
-                    true => "starts again: it has no checkpoint".to_owned(),
-                    false => format!("goes on from {position} of {epochs} epochs"),
-                };
-                format!("{from}; it {how}")
-            }
-            Self::ToDo => "trains from its beginning: nobody began it".to_owned(),
-        }
-    }
 }
 
 impl Store {
@@ -187,8 +89,8 @@ impl Store {
         store
     }
 
-    /// Opens a sweep's folder, or makes one for this plan. A folder with another plan is an error that says what
-    /// differs, unless `extend` is set and this plan only adds runs, or lacks some.
+    /// Opens a sweep's folder, or makes one for this plan. A folder with another plan is an error
+    /// that says what differs, unless `extend` is set and this plan only adds runs, or lacks some.
     pub fn create(
         files: Files,
         dir: &Path,
@@ -228,7 +130,8 @@ impl Store {
         }
     }
 
-    /// Why this plan cannot be run in the folder: it holds another one, or one that this is only a part of.
+    /// Why this plan cannot be run in the folder: it holds another one, or one that this is only a
+    /// part of.
     pub fn refuses(&self, plan: &Plan, extend: bool) -> Option<Error> {
         let (new, missing) = plan.difference(&self.plan);
         let (held, same) = (self.plan.runs.len(), plan.runs.len() - new.len());
@@ -272,6 +175,11 @@ impl Store {
         &self.provenance
     }
 
+    /// Where each run of the plan comes from.
+    pub(super) fn origins(&self) -> impl Iterator<Item = &Provenance> {
+        self.origin.iter().map(|&origin| &self.provenance[origin])
+    }
+
     /// The run with this id, or with the only id that begins so.
     pub fn find(&self, id: &str) -> Result<&PlannedRun> {
         // With or without the letter that ids begin with.
@@ -302,11 +210,11 @@ impl Store {
         self.files.has(&self.metrics_file(run))
     }
 
-    fn metrics(&self) -> PathBuf {
+    pub(super) fn metrics(&self) -> PathBuf {
         self.dir.join("metrics").join(format!("sweep={}", self.id))
     }
 
-    fn staging(&self) -> PathBuf {
+    pub(super) fn staging(&self) -> PathBuf {
         self.dir.join("staging")
     }
 
@@ -328,7 +236,8 @@ impl Store {
         attempt.resumable(&self.files)
     }
 
-    /// The file system's time, because clocks of hosts differ; this host's, which is finer, where the two agree.
+    /// The file system's time, because clocks of hosts differ. Where it agrees with this host's
+    /// clock, the latter, which is finer.
     fn now(&self) -> SystemTime {
         const AGREE: std::time::Duration = std::time::Duration::from_millis(100);
         let theirs = self.files.time_in(&self.staging());
@@ -351,12 +260,13 @@ impl Store {
     fn unpublished(&self, run: &str, now: SystemTime) -> Result<RunStatus> {
         let attempts = self.attempts(run)?;
         let Some(last) = attempts.last() else { return Ok(RunStatus::ToDo) };
-        // A listing of a folder may be old where the folder is on another host; a file asked for by name is not.
+        // On a network file system the listing of a folder may be stale; a file asked for by name
+        // is not.
         let done = |past: &Past| past.ended.as_ref().is_some_and(|ended| ended.status == Status::Done);
         if attempts.iter().any(done) && self.is_published(run) {
             return Ok(RunStatus::Published);
         }
-        // To diverge is a result, whoever else tried.
+        // Divergence is a result, whatever other attempts did.
         let diverged =
             |past: &&Past| past.ended.as_ref().is_some_and(|ended| ended.status == Status::Diverged);
         if let Some(ended) = attempts.iter().find(diverged).and_then(|past| past.ended.clone()) {
@@ -370,7 +280,7 @@ impl Store {
             return Ok(RunStatus::Ended(ended.clone()));
         }
         Ok(RunStatus::Begun {
-            // Of attempts on other devices or by another libtorch nothing is used (`attempt.rs`).
+            // Attempts on other devices or by another libtorch are not gone on from (`attempt.rs`).
             position: attempts
                 .iter()
                 .filter(|past| past.made_by == last.made_by)
@@ -405,8 +315,11 @@ impl Store {
         runs.iter().map(status).collect()
     }
 
-    /// Makes the folders that publishing needs, and removes what crashes left in staging long ago. Whoever cannot
-    /// write there learns it before training.
+    /// Makes the folders that publishing needs, and removes old files that crashes left in staging.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be written: better known before training than after.
     pub fn prepare(&self) -> Result<()> {
         const FORGOTTEN: std::time::Duration = std::time::Duration::from_secs(86_400);
         for folder in [self.staging(), self.dir.join("state"), self.dir.join("metrics"), self.metrics()] {
@@ -416,12 +329,12 @@ impl Store {
             }
         }
         let now = self.now();
-        // What bears another name is somebody's own.
+        // Files with other names are not kelvin's.
         for name in self.files.names(&self.staging())?.into_iter().filter(|name| is_aside(name)) {
             let path = self.staging().join(name);
             let touched = self.files.modified(&path).unwrap_or(now);
             if now.duration_since(touched).unwrap_or_default() > FORGOTTEN {
-                // Somebody else may have removed it.
+                // Another process may have removed it.
                 let _ = self.files.remove(&path);
             }
         }
@@ -439,117 +352,23 @@ impl Store {
         Beginning { made_by, device: device.to_owned(), now: self.now() }
     }
 
-    /// Begins an attempt at a run that looks at none before it.
+    /// Begins an attempt at a run without regard to earlier ones.
     pub fn begin_anew(&self, run: &str, device: &str) -> Result<Attempt> {
         Attempt::begin_anew(&self.files, run, &self.state(run), &self.beginning(device))
     }
 
-    /// Publishes a finished run: its metrics appear whole, once.
-    pub fn publish(&self, run: &PlannedRun, records: &[EpochRecord], ended: &Ended) -> Result<()> {
-        let wanted = (1..=run.spec.epochs).filter(|&epoch| run.spec.evaluates(epoch));
-        if !records.iter().map(|record| record.epoch).eq(wanted) {
-            let found = records.len();
-            let message =
-                format!("{}: the {found} epochs with metrics are not those of the whole run", run.id);
-            return Err(Error::invalid(message));
-        }
-        let table = rows::epochs(&self.id, run, records)?;
-        let keep: Vec<usize> =
-            (0..table.columns().len()).filter(|&index| table.columns()[index] != "sweep").collect();
-        let batch = table.batch().project(&keep).map_err(|error| Error::invalid(error.to_string()))?;
-        let ended = serde_json::to_string(ended).map_err(|error| Error::invalid(error.to_string()))?;
-        let mut bytes = Vec::new();
-        Table::new(batch).encode_parquet(&mut bytes, &[(ENDED, ended)])?;
-        self.files.publish(&self.staging(), &self.metrics_file(&run.id), &bytes)?;
-        self.remove_checkpoints(&run.id);
-        Ok(())
-    }
-
-    /// Removes what a run needs to go on, because it will not.
+    /// Removes the checkpoints of a run that will not go on.
     pub fn remove_checkpoints(&self, run: &str) {
         remove_checkpoints(&self.files, &self.attempts(run).unwrap_or_default(), self.now());
     }
-
-    /// How a published run ended: what its file says.
-    fn published(&self, run: &str) -> Result<Ended> {
-        let path = self.metrics_file(run);
-        let said = Table::parquet_note(&path, self.files.open(&path)?, ENDED)?
-            .and_then(|text| serde_json::from_str(&text).ok());
-        match said {
-            Some(ended) => Ok(ended),
-            None => {
-                let time = self.files.modified(&path)?;
-                Ok(Ended::here(Status::Done, None, time, time, ""))
-            }
-        }
-    }
-
-    /// The epochs table of every finished run, in the order of the plan.
-    pub fn epochs(&self) -> Result<Table> {
-        super::compact::read(self, &self.finished()?)
-    }
-
-    /// The finished runs, in the order of the plan.
-    pub fn finished(&self) -> Result<Vec<&PlannedRun>> {
-        let published: HashSet<String> = self.files.names(&self.metrics())?.into_iter().collect();
-        let is_published = |run: &&PlannedRun| published.contains(&format!("{}.parquet", run.id));
-        Ok(self.plan.runs.iter().filter(is_published).collect())
-    }
-
-    /// What was measured in one finished run.
-    pub(super) fn measured(&self, run: &PlannedRun) -> Result<RecordBatch> {
-        let path = self.metrics_file(&run.id);
-        let file = self.files.open(&path)?;
-        rows::measured_of(run, Table::read_columns(&path, file, &rows::file_schema(run))?)
-            .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
-    }
-
-    /// How a run ended or, where it has not, that it was interrupted; none where it never began.
-    pub fn ended(&self, run: &str, status: &RunStatus) -> Result<Option<Ended>> {
-        Ok(match status {
-            RunStatus::Published => Some(self.published(run)?),
-            RunStatus::Ended(ended) => Some(ended.clone()),
-            RunStatus::Begun { ended: Some(ended), .. } if ended.status == Status::Interrupted => {
-                Some(ended.clone())
-            }
-            RunStatus::Begun { process, started, .. } => {
-                let gone = Ended::here(Status::Interrupted, None, *started, *started, "");
-                Some(Ended { host: process.host.clone(), ..gone })
-            }
-            RunStatus::Training { .. } | RunStatus::ToDo => None,
-        })
-    }
-
-    /// The runs table of every run that began and is not training now.
-    pub fn runs(&self) -> Result<Table> {
-        let run_statuses = self.run_statuses()?;
-        let runs: Vec<(&PlannedRun, RunStatus)> = self.plan.runs.iter().zip(run_statuses).collect();
-        let ended = super::parallel(&runs, |(run, status)| self.ended(&run.id, status))?;
-        let rows: Vec<(&PlannedRun, &Provenance, Ended)> = runs
-            .iter()
-            .zip(&self.origin)
-            .zip(ended)
-            .filter_map(|(((run, _), &origin), ended)| Some((*run, &self.provenance[origin], ended?)))
-            .collect();
-        rows::runs(&self.id, &rows)
-    }
-
-    /// Whether `runs.parquet` is there.
-    pub(super) fn has_runs(&self) -> bool {
-        self.files.has(&self.dir.join(RUNS))
-    }
-
-    /// Rebuilds `runs.parquet`.
-    pub fn write_runs(&self) -> Result<()> {
-        let mut bytes = Vec::new();
-        self.runs()?.encode_parquet(&mut bytes, &[])?;
-        self.files.replace(&self.staging(), &self.dir.join(RUNS), &bytes)
-    }
 }
 
-/// An error where a new plan's folder holds what it must not. With results or extensions of a sweep
-/// whose plan is gone, what other programs read would be a mixture of two sweeps; a table of runs
-/// that is somebody's own would be replaced.
+/// Checks that a new plan's folder is free.
+///
+/// # Errors
+///
+/// It holds results or extensions of a sweep whose plan is gone: other programs would read a mixture
+/// of two sweeps. Or it holds a file of the runs table's name, which would be replaced.
 fn free(files: &Files, dir: &Path, id: &str) -> Result<()> {
     let own = format!("sweep={id}");
     let results = files.names(&dir.join("metrics"))?;

@@ -270,20 +270,20 @@ impl Table {
 
 /// The pages of the columns of a row group, as they come from the encoder.
 #[derive(Debug, Default)]
-struct Taken(Mutex<Vec<Column>>);
+struct Taken(Mutex<Vec<ColumnBytes>>);
 
 /// Those of one column.
 #[derive(Clone, Debug, Default)]
-struct Column(Arc<Mutex<Vec<Bytes>>>);
+struct ColumnBytes(Arc<Mutex<Vec<Bytes>>>);
 
 impl Taken {
     /// The columns since the last call.
-    fn columns(&self) -> Vec<Column> {
+    fn columns(&self) -> Vec<ColumnBytes> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Column {
+impl ColumnBytes {
     /// Headers and contents; the encoder puts one after the other.
     fn pages(&self) -> Vec<(Bytes, Bytes)> {
         let parts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
@@ -293,13 +293,13 @@ impl Column {
 
 impl PageStoreFactory for Taken {
     fn create(&self, _: &PageStoreArgs<'_>) -> Encoded<Box<dyn PageStore>> {
-        let column = Column::default();
+        let column = ColumnBytes::default();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(column.clone());
         Ok(Box::new(column))
     }
 }
 
-impl PageStore for Column {
+impl PageStore for ColumnBytes {
     fn put(&mut self, value: Bytes) -> Encoded<PageKey> {
         let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         parts.push(value);

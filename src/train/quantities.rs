@@ -59,8 +59,8 @@ pub const QUANTITIES: [(&str, Group, &str); 17] = [
     ("hessian_3", Group::Spectrum, "the third"),
 ];
 
-/// The quantities of one epoch in the order of [`QUANTITIES`]; none where a group was not wanted, or a number is not
-/// finite.
+/// The quantities of one epoch in the order of [`QUANTITIES`]; none where a group was not wanted,
+/// or a number is not finite.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Measured(Vec<Option<f64>>);

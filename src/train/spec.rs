@@ -166,7 +166,8 @@ pub struct RunSpec {
     pub evaluate_every: u32,
     /// Where the training metrics come from.
     pub train_metrics: TrainMetrics,
-    /// What is measured besides; left out where nothing is, so that runs of before keep their ids.
+    /// What is measured besides the losses. Left out where nothing is, so that runs of plans made
+    /// before it existed keep their ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measure: Option<Measure>,
 }
@@ -204,9 +205,14 @@ impl RunSpec {
         self.measure.as_ref().is_some_and(due)
     }
 
-    /// The canonical JSON of what decides the result: keys sorted, files by their content's hash and not
-    /// by their path.
+    /// The canonical JSON of what decides the result: keys sorted, files by their content's hash
+    /// and not by their path.
     pub fn canonical(&self) -> String {
+        self.canonical_json().to_string()
+    }
+
+    /// The same as a value.
+    pub(crate) fn canonical_json(&self) -> serde_json::Value {
         let mut spec = self.clone();
         if spec.data.digest.is_some()
             && let Some(path) = spec.data.source.path_mut()
@@ -217,7 +223,7 @@ impl RunSpec {
             init.path.clear();
         }
         // serde_json's maps are sorted by key, and its floats round-trip.
-        serde_json::to_value(spec).unwrap_or_default().to_string()
+        serde_json::to_value(spec).unwrap_or_default()
     }
 
     /// The run's id: a letter and 16 hex digits of the canonical JSON's SHA-256.

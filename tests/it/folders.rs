@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use kelvin::sweep::columns::of_epochs;
 use kelvin::table::Table;
 
 use crate::support::{Lab, read_parquet, texts, wait_until};
@@ -169,6 +170,45 @@ fn show_tells_where_a_sweep_comes_from() {
         assert!(runs.column(column).is_ok(), "{column}");
     }
     assert_eq!(runs.strings("weights_sha256").unwrap()[0].len(), 64);
+}
+
+/// A folder of an earlier version: its files lack later columns, which the plan knows. Runs on other data are
+/// told apart by them, and never compared.
+#[test]
+fn a_folder_of_an_earlier_version_has_the_columns_of_today() {
+    let lab = Lab::new();
+    let data = |seed: i64| format!("synthetic(#{{ n: 80, classes: 2, shape: [1, 4, 4], seed: {seed} }})");
+    let script = format!(
+        "let s = sweep(#{{ data: [{}, {}], train: 40, test: 20, model: linear(), lr: [0.1, 0.2], batch: [10, 20], \
+         seed: 1..=3, epochs: 3 }}); s.run(\"out\");",
+        data(1),
+        data(2)
+    );
+    assert_eq!(lab.script(&script).code, Some(0));
+    let new = kelvin::sweep::open(&lab.path("out")).unwrap();
+    let later: Vec<&str> =
+        of_epochs(false).filter(|column| column.is_later()).map(|column| column.name).collect();
+    assert!(later.contains(&"data_options"), "{later:?}");
+    for (path, _) in lab.metrics() {
+        let file = Table::read_parquet(&path).unwrap();
+        let names = file.columns().into_iter().filter(|name| *name != "sweep" && !later.contains(name));
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        file.select(&names).unwrap().write(&path).unwrap();
+    }
+    let old = kelvin::sweep::open(&lab.path("out")).unwrap();
+    assert_eq!(old.batch(), new.batch());
+    let told = lab.script(
+        "let steady = results(\"out\").steady(); \
+         print(steady.group([\"data_options\"], [\"count(*) as n\"]).sort(\"data_options\").rows()); \
+         print(collapse(steady).temperatures); predictions(steady)",
+    );
+    let rows = [1, 2].map(|seed| {
+        format!(
+            "#{{\"data_options\": \"classes=2, n=80, noise=1.0, seed={seed}, shape=[1,4,4]\", \"n\": 12}}"
+        )
+    });
+    assert_eq!(told.stdout.trim(), format!("[{}]\n2", rows.join(", ")), "{}", told.stderr);
+    assert!(told.stderr.contains("found `data_options` classes=2"), "{}", told.stderr);
 }
 
 /// SIGUSR1 asks for checkpoints now, and training goes on.

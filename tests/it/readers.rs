@@ -80,6 +80,6 @@ fn the_epochs_table_has_its_columns_in_order() {
          momentum, weight_decay, noise, schedule, order, precision, lr, batch, temperature, seed, seed_split, \
          seed_init, seed_order, epochs, epoch, steps, lr_now, train_loss, train_accuracy, test_loss, \
          test_accuracy, gap, accuracy_gap, train_loss_std, test_loss_std, seconds, label_noise, overlap, \
-         hidden, beta2, eps, train_metrics"
+         hidden, beta2, eps, train_metrics, seed_augment, seed_noise, evaluate_every, data_options, options"
     );
 }

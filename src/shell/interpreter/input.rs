@@ -8,6 +8,7 @@ use super::evaluate::{Import, Interpreter, Trouble, Typed};
 use super::{commands, syntax};
 use crate::script::manual;
 use crate::shell::folders::folder;
+use crate::sweep::columns;
 use crate::table::Table;
 
 impl Interpreter {
@@ -68,7 +69,10 @@ impl Interpreter {
             functions: manual::functions(&self.engine),
             properties: manual::properties(&self.engine),
             variables: self.known_variables(),
-            columns: crate::sweep::rows::column_names().into_iter().map(str::to_owned).collect(),
+            columns: columns::of_epochs(true)
+                .chain(columns::of_steady())
+                .map(|column| column.name.to_owned())
+                .collect(),
             modules: crate::script::STDLIB.iter().map(|module| module.0.to_owned()).collect(),
             imports: self.known_imports(),
         }
