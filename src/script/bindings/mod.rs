@@ -21,6 +21,7 @@ mod sequences;
 mod sweeps;
 mod tables;
 
+pub(super) use entries::schemas;
 pub(super) use jobs::problem;
 pub(super) use plots::PlotHandle;
 use rhai::{Engine, exported_module};
@@ -68,10 +69,7 @@ pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
 fn described() -> &'static [(&'static str, Vec<(&'static str, &'static str)>)] {
     static ALL: LazyLock<Vec<(&str, Vec<(&str, &str)>)>> = LazyLock::new(|| {
         let meaning = |opt: &Opt| (opt.name, &*String::leak(opt.meaning()));
-        entries::schemas()
-            .into_iter()
-            .map(|(call, schema)| (call, schema.iter().map(meaning).collect()))
-            .collect()
+        schemas().into_iter().map(|(call, schema)| (call, schema.iter().map(meaning).collect())).collect()
     });
     &ALL
 }
