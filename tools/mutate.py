@@ -128,7 +128,7 @@ MUTATIONS = [
     ("equations.rs", "0.5 * b * b * (cov_u(", "b * b * (cov_u("),
     ("equations.rs", "- own(&q.v2)));", "+ own(&q.v2)));"),
     ("equations.rs", "0.5 * there.curvature * (variance", "there.curvature * (variance"),
-    ("equations.rs", "exponent(b), &loss", "exponent(1.0), &loss"),
+    ("equations.rs", "exponent(b), loss", "exponent(1.0), loss"),
     ("quadratic.rs", "- self.h.kronecker(&self.h)", "+ self.h.kronecker(&self.h)"),
     ("quadratic.rs", "let right = (self.noise_at(&mean) + &one * (beta * beta)) * temperature", "let right = (self.noise_at(&mean) + &one * (beta * beta)) * (0.5 * temperature)"),
     ("quadratic.rs", "[&one - &k * lr, &one * (-lr * momentum)]", "[&one - &k * lr, &one * (lr * momentum)]"),

@@ -7,7 +7,7 @@
 //! its levels count as parameters (Meyer and Woodroofe 2000).
 
 use super::eq1::{Eq1, eq1, means};
-use super::function::{METRIC, TableFunction, table_of};
+use super::function::{Analysis, FOR_THE_METRIC, METRIC, TableFunction, table_of};
 use super::isotonic::falling;
 use super::statistics::is_constant;
 use super::variable_projection::{Family, Mean, Separable, geometric};
@@ -44,6 +44,7 @@ pub(super) const ENTRY: TableFunction = TableFunction {
     gap: [0.52, 0.42, 0.31, 0.27, 0.25, 0.2, 0.17, 0.12],
 });
 alternatives(steady)"#,
+    doc_with_options: FOR_THE_METRIC,
     options: &[METRIC],
     call: |steady, given| {
         let (x, y) = (steady.floats("temperature")?, steady.floats(&given.text("y")?)?);
@@ -59,7 +60,7 @@ alternatives(steady)"#,
             ]
         };
         let names = ["form", "parameters", "r2", "aicc", "delta_aicc"];
-        table_of(names, alternatives(&x, &y)?.into_iter().map(row).collect())
+        table_of(names, alternatives(&x, &y)?.into_iter().map(row).collect()).map(Analysis::Table)
     },
 };
 

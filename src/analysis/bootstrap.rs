@@ -30,7 +30,7 @@ use crate::interrupt;
 use crate::rng::{Rng, Stream};
 
 /// Draws of a bootstrap at most: more would tell nothing more, and all are kept in memory.
-pub(super) const MOST_DRAWS: i64 = 1_000_000;
+pub(super) const MAX_DRAWS: i64 = 1_000_000;
 
 /// What lies outside a 95 % interval at each end.
 pub(super) const TAIL: f64 = 0.025;

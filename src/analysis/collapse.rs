@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use nalgebra::{DMatrix, DVector};
 use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 
-use super::function::{METRIC, TableFunction, table_of};
+use super::function::{Analysis, FOR_THE_METRIC, METRIC, TableFunction, table_of};
 use super::groups::{Point, by_temperature, numbered, one_row_per_run, points};
 use super::noncentral::noncentrality;
 use super::prediction::Verdict;
@@ -47,6 +47,7 @@ pub(super) const ENTRY: TableFunction = TableFunction {
     lr: [0.1, 0.2, 0.4], batch: [10, 20], seed: 1..=3, epochs: 30,
 }).run("results/demo");
 collapse(runs.steady())"#,
+    doc_with_options: FOR_THE_METRIC,
     options: &[METRIC],
     call: |steady, given| {
         let found = collapse(steady, &given.text("y")?)?;
@@ -63,7 +64,7 @@ collapse(runs.steady())"#,
             ("runs", Cell::Int(found.runs as i64)),
             ("paired", Cell::Bool(found.paired)),
         ];
-        table_of(row.each_ref().map(|(name, _)| *name), vec![row.map(|(_, cell)| cell)])
+        table_of(row.each_ref().map(|(name, _)| *name), vec![row.map(|(_, cell)| cell)]).map(Analysis::Table)
     },
 };
 
@@ -97,10 +98,10 @@ pub struct Collapse {
 }
 
 /// Settings of one temperature: the eigenvalues of their matrix cannot be interrupted.
-const MOST_SETTINGS: usize = 1000;
+const MAX_SETTINGS: usize = 1000;
 
 /// Settings of one temperature times their runs: each has a column.
-const MOST_NUMBERS: usize = 100_000_000;
+const MAX_VALUES: usize = 100_000_000;
 
 /// Sums of squares with their degrees of freedom.
 #[derive(Clone, Copy, Default)]
@@ -161,10 +162,10 @@ fn comparable(steady: &Table, metric: &str) -> Result<Vec<Vec<Point>>> {
         .collect();
     for group in &shared {
         let settings = numbered(group.iter().map(|point| &point.setting)).1;
-        if settings > MOST_SETTINGS || settings.saturating_mul(group.len()) > MOST_NUMBERS {
+        if settings > MAX_SETTINGS || settings.saturating_mul(group.len()) > MAX_VALUES {
             return Err(Error::invalid(format!(
                 "collapse: {} runs of {settings} settings at one temperature, more than memory is asked for; expected at most \
-                 {MOST_SETTINGS} settings, and {MOST_NUMBERS} of settings times runs; filter first",
+                 {MAX_SETTINGS} settings, and {MAX_VALUES} of settings times runs; filter first",
                 group.len()
             )));
         }

@@ -19,7 +19,7 @@ pub const CURVE_OPTIONS: &[Opt] = &[Opt::new(
 )];
 
 /// Parameters of a formula at most: the normal equations of more cannot be interrupted.
-const MOST_FITTED: usize = 100;
+const MAX_PARAMETERS: usize = 100;
 
 /// Fitted parameters with their standard errors, from s² (JᵀJ)⁻¹ with s² = SSR / (n − p), as
 /// SciPy's `curve_fit`.
@@ -244,9 +244,9 @@ pub fn curve_fit(
     start: &[f64],
     sigma: Option<&[f64]>,
 ) -> Result<CurveFit> {
-    if start.len() > MOST_FITTED {
+    if start.len() > MAX_PARAMETERS {
         return Err(Error::invalid(format!(
-            "curve_fit: p0: expected at most {MOST_FITTED} parameters, found {}",
+            "curve_fit: p0: expected at most {MAX_PARAMETERS} parameters, found {}",
             start.len()
         )));
     }

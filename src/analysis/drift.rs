@@ -22,7 +22,7 @@ const LARGEST_CORRELATION: f64 = 0.9;
 /// Residuals beyond so many standard deviations are drawn in (Huber 1964).
 const OUTLIER: f64 = 3.0;
 /// With fewer epochs noise cannot be told from drift.
-const FEWEST: usize = 8;
+const MIN_EPOCHS: usize = 8;
 
 /// How a metric moves.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,7 +50,7 @@ impl Drift {
         let over = slope * (epochs[n - 1] - epochs[0]);
         let level = median(&mut values.to_vec()).abs();
         let change = if over == 0.0 { 0.0 } else { over / level };
-        let p = if n < FEWEST { f64::NAN } else { by_chance(epochs, values, slope) };
+        let p = if n < MIN_EPOCHS { f64::NAN } else { by_chance(epochs, values, slope) };
         Self { change, p }
     }
 

@@ -69,15 +69,15 @@ impl GapFit {
 }
 
 /// Temperatures of a fit: both parts of the curve are kept at each of them for every c of the grid.
-const MOST_TEMPERATURES: usize = 100_000;
+const MAX_TEMPERATURES: usize = 100_000;
 
 /// Fits Eq. 1 to gaps at temperatures. Points that are not finite are left out.
 pub fn fit_gap(temperature: &[f64], gap: &[f64]) -> Result<GapFit> {
     let (t, y) = usable(temperature, gap)?;
     let means = means(&t, &y);
-    if means.len() > MOST_TEMPERATURES {
+    if means.len() > MAX_TEMPERATURES {
         return Err(Error::invalid(format!(
-            "fit_gap: {} temperatures, expected at most {MOST_TEMPERATURES}; average neighbours first",
+            "fit_gap: {} temperatures, expected at most {MAX_TEMPERATURES}; average neighbours first",
             means.len()
         )));
     }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::bootstrap::MOST_DRAWS;
+use super::bootstrap::MAX_DRAWS;
 use super::fit::{GapFit, fit_gap, fit_gap_bootstrap};
-use super::function::{Estimates, TableFunction};
+use super::function::{Analysis, TableFunction};
 use super::groups::{keys, one_row_per_run, seed_names};
 use crate::error::{Error, Result};
 use crate::interrupt::{check, check_at};
@@ -50,9 +50,11 @@ pub(super) const ENTRY: TableFunction = TableFunction {
     table: "table",
     returns: "any",
     doc: "Fits the paper's Eq. 1, gap = (a/T + b) exp(−T/c) with positive a, b, c, to the columns `temperature` \
-          and `gap`, or to others. With `bootstrap` the fit has intervals; with `by` it is a table of fits.",
+          and `gap`.",
     example: r#"let steady = table(#{ temperature: [1e-3, 2e-3, 4e-3, 8e-3], gap: [0.24, 0.2, 0.16, 0.13] });
 fit_gap(steady)"#,
+    doc_with_options: "Fits Eq. 1 to the columns `x` and `y`; with `bootstrap`, with intervals; with `by`, a table of \
+                       fits, one for each value of that column and one for all rows.",
     options: &[
         Opt::new("x", Kind::Column, DefaultValue::Text(TEMPERATURE), "the column of temperatures"),
         Opt::new("y", Kind::Column, DefaultValue::Text(GAP), "the column to fit"),
@@ -64,7 +66,7 @@ fit_gap(steady)"#,
         ),
         Opt::new(
             "bootstrap",
-            Kind::Integer(0, MOST_DRAWS),
+            Kind::Integer(0, MAX_DRAWS),
             DefaultValue::Integer(0),
             "fits to data drawn again, for 95 % intervals, such as 1000; with 0 there are none",
         ),
@@ -73,8 +75,8 @@ fit_gap(steady)"#,
     call: |table, given| {
         let options = FitOptions::read(given)?;
         match given.given_text("by")? {
-            None => fit_columns(table, &options).map(|fit| Estimates::Fit(Box::new(fit))),
-            Some(by) => fits(&by, fit_by(table, &by, &options)?, options.bootstrap > 0).map(Estimates::Table),
+            None => fit_columns(table, &options).map(|fit| Analysis::Fit(Box::new(fit))),
+            Some(by) => fits(&by, fit_by(table, &by, &options)?, options.bootstrap > 0).map(Analysis::Table),
         }
     },
 };

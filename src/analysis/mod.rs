@@ -42,7 +42,7 @@ pub use epochs::paper_epochs;
 pub(crate) use fit::SPREADLESS;
 pub use fit::{GapFit, fit_gap, fit_gap_bootstrap};
 pub use fit_by::{FitOptions, GroupFit, fit_by, fit_columns};
-pub use function::{Estimates, TableFunction};
+pub use function::{Analysis, TableFunction};
 pub use prediction::{Prediction, PredictionOptions, Verdict};
 pub use predictions::predictions;
 pub use runs::last_quarter;

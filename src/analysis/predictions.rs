@@ -10,7 +10,7 @@
 //!
 //! To rise or fall is judged by Kendall's rank correlation within each seed (`kendall.rs`). To
 //! follow Eq. 1 means that the means at each temperature are off it by no more than their spread
-//! explains (`lack.rs`), or else that it explains 95 % of what any falling curve can (the isotonic
+//! explains (`lack_of_fit.rs`), or else that it explains 95 % of what any falling curve can (the isotonic
 //! regression); and in any case that no other falling form is better by far (`alternatives.rs`). To
 //! rise also means that a rising curve explains half of the means' variance and that no temperature
 //! is significantly below a lower one; the train loss spans decades, so that its logarithm is
@@ -20,9 +20,9 @@
 //! careful rather than bold.
 
 use super::alternatives::{EQ1, INVERSE, ISOTONIC, alternatives};
-use super::bootstrap::MOST_DRAWS;
+use super::bootstrap::MAX_DRAWS;
 use super::format::{chance, percent, short};
-use super::function::{TableFunction, table_of};
+use super::function::{Analysis, TableFunction, table_of};
 use super::groups::{Levels, one_kind, points};
 use super::isotonic::rising;
 use super::kendall::Kendall;
@@ -59,6 +59,7 @@ pub(super) const ENTRY: TableFunction = TableFunction {
 }).run("results/demo");
 let steady = runs.steady();
 predictions(steady).select(["prediction", "metric", "verdict", "p", "says"])"#,
+    doc_with_options: "The same with options: level, draws, seed.",
     options: &[
         Opt::new(
             "level",
@@ -68,7 +69,7 @@ predictions(steady).select(["prediction", "metric", "verdict", "p", "says"])"#,
         ),
         Opt::new(
             "draws",
-            Kind::Integer(100, MOST_DRAWS),
+            Kind::Integer(100, MAX_DRAWS),
             DefaultValue::Integer(PredictionOptions::DEFAULT.draws as i64),
             "draws of the bootstrap for the optimum's interval",
         ),
@@ -97,7 +98,7 @@ predictions(steady).select(["prediction", "metric", "verdict", "p", "says"])"#,
         let names =
             ["prediction", "metric", "verdict", "value", "low", "high", "p", "runs", "left_out", "says"];
         let found = predictions(steady, &PredictionOptions::read(given)?)?;
-        table_of(names, found.into_iter().map(row).collect())
+        table_of(names, found.into_iter().map(row).collect()).map(Analysis::Table)
     },
 };
 

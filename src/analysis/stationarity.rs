@@ -16,7 +16,7 @@
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::function::{Estimates, TableFunction};
+use super::function::{Analysis, TableFunction, table_of};
 use super::runs::by_run;
 use crate::error::{Error, Result};
 use crate::options::{Bounds, DefaultValue, Kind, Opt};
@@ -36,17 +36,18 @@ pub(super) const ENTRY: TableFunction = TableFunction {
     lr: [0.05, 0.1], batch: 10, epochs: 30, measure: #{ what: ["gradient", "hessian"], every: 1 },
 }).run("results/demo");
 stationarity(runs).select(["temperature", "equation", "left", "right", "residual_error", "verdict"])"#,
+    doc_with_options: "The same over another part of the runs: last, a share of them.",
     options: &[Opt::new(
         "last",
         Kind::Number(Bounds { low: 0.0, above: true, high: 1.0, below: false }),
         DefaultValue::Number(0.5),
         "the share of a run whose measured epochs are averaged",
     )],
-    call: |epochs, given| stationarity(epochs, given.number("last")?).map(Estimates::Table),
+    call: |epochs, given| stationarity(epochs, given.number("last")?).map(Analysis::Table),
 };
 
 /// Measured epochs of which an average and its error are made, at least.
-const LEAST: usize = 5;
+const MIN_EPOCHS: usize = 5;
 
 /// How often sides that agree may be called apart.
 const LEVEL: f64 = 0.003;
@@ -68,7 +69,19 @@ struct TimeMean {
     interval: f64,
 }
 
-/// TimeMean of values in the order of time by the method of batch means: neighbours are correlated,
+impl TimeMean {
+    /// Of a difference of sides of a size: whether they agree, differ, or neither is known.
+    fn verdict(&self, size: f64, [same, differs]: [&'static str; 2]) -> &'static str {
+        match () {
+            () if !self.error.is_finite() => "not measured",
+            () if self.value.abs() > self.apart.max(SMALL * size) => differs,
+            () if self.interval < COARSE * size => same,
+            () => "undecided",
+        }
+    }
+}
+
+/// Mean of values in the order of time by the method of batch means: neighbours are correlated,
 /// means of long stretches hardly. Few stretches, because slow motion under the noise of the
 /// measurements is not seen in the correlation of neighbours.
 fn mean_in_time(values: &[f64]) -> TimeMean {
@@ -211,109 +224,126 @@ pub fn stationarity(epochs: &Table, share: f64) -> Result<Table> {
     let at = |row: usize| MeasuredRow { columns: &columns, row };
     let (ids, optimizers) = (epochs.strings("run_id")?, epochs.strings("optimizer")?);
     let (schedules, orders) = (epochs.strings("schedule")?, epochs.strings("order")?);
-    let names = [
-        "run_id",
-        "temperature",
-        "lr",
-        "batch",
-        "equation",
-        "says",
-        "left",
-        "left_error",
-        "right",
-        "right_error",
-        "residual",
-        "residual_error",
-        "verdict",
-        "measured",
-        "note",
-    ];
-    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    let mut rows = Vec::new();
     for run in by_run(epochs)? {
         let end = at(run[run.len() - 1]).get("epoch");
         let measured: Vec<usize> = run
             .into_iter()
             .filter(|&row| at(row).get("epoch") > (1.0 - share) * end && !at(row).get("grad_norm2").is_nan())
             .collect();
-        if measured.len() < LEAST {
+        if measured.len() < MIN_EPOCHS {
             return Err(Error::invalid(format!(
-                "stationarity: {} measured epochs in the last {share} of the run {}, expected at least {LEAST}; train longer, or measure \
+                "stationarity: {} measured epochs in the last {share} of the run {}, expected at least {MIN_EPOCHS}; train longer, or measure \
                  more often: measure: #{{what: [\"gradient\", \"hessian\"], every: 1}}",
                 measured.len(),
                 measured.first().map_or("", |&row| ids[row].as_str()),
             )));
         }
         let first = measured[0];
-        let mut notes = Vec::new();
-        if optimizers[first] != "sgd" {
-            notes.push(format!("the relations are plain SGD's, not {}'s", optimizers[first]));
-        }
-        if schedules[first] != "constant" {
-            notes.push("λ changes with the schedule".to_owned());
-        }
-        if orders[first] != "replacement" {
-            notes.push(format!("Eq. 15 draws with replacement; batches were {}", orders[first]));
-        }
-        let note = notes.join("; ");
-        let mut add = |equation: &str,
-                       says: &str,
-                       sides: Vec<[f64; 2]>,
-                       verdict: &dyn Fn(&TimeMean, f64) -> &'static str| {
-            let side = |k: usize| sides.iter().map(|sides| sides[k]).collect::<Vec<_>>();
+        let note = note(&optimizers[first], &schedules[first], &orders[first]);
+        for compared in compared(&columns, &measured) {
+            let side = |k: usize| compared.sides.iter().map(|sides| sides[k]).collect::<Vec<_>>();
             let (left, right) = (mean_in_time(&side(0)), mean_in_time(&side(1)));
-            let apart = mean_in_time(&sides.iter().map(|[left, right]| left - right).collect::<Vec<_>>());
-            rows.push(vec![
+            let apart: Vec<f64> = compared.sides.iter().map(|[left, right]| left - right).collect();
+            let apart = mean_in_time(&apart);
+            let size = if compared.has_size { left.value.abs().max(right.value.abs()) } else { 0.0 };
+            rows.push([
                 Cell::Text(ids[first].clone()),
                 Cell::number(at(first).get("temperature")),
                 Cell::number(at(first).get("lr")),
                 Cell::Int(at(first).get("batch") as i64),
-                Cell::Text(equation.to_owned()),
-                Cell::Text(says.to_owned()),
+                Cell::Text(compared.equation.to_owned()),
+                Cell::Text(compared.says.to_owned()),
                 Cell::number(left.value),
                 Cell::number(left.error),
                 Cell::number(right.value),
                 Cell::number(right.error),
                 Cell::number(apart.value),
                 Cell::number(apart.error),
-                Cell::Text(verdict(&apart, left.value.abs().max(right.value.abs())).to_owned()),
-                Cell::Int(sides.len() as i64),
+                Cell::Text(apart.verdict(size, compared.verdicts).to_owned()),
+                Cell::Int(compared.sides.len() as i64),
                 Cell::Text(note.clone()),
             ]);
-        };
-        let judged = |apart: &TimeMean, size: f64, [same, differs]: [&'static str; 2]| match () {
-            () if !apart.error.is_finite() => "not measured",
-            () if apart.value.abs() > apart.apart.max(SMALL * size) => differs,
-            () if apart.interval < COARSE * size => same,
-            () => "undecided",
-        };
-        for (equation, says, relation) in RELATIONS {
-            let sides: Vec<[f64; 2]> = measured.iter().map(|&row| relation(&at(row))).collect();
-            // Of Eq. 34 no side has a size.
-            let sized = if equation == "34" { 0.0 } else { 1.0 };
-            add(equation, says, sides, &|apart, size| judged(apart, sized * size, ["at rest", "moving"]));
         }
-        // One change between each two measured epochs, and what is expected of an update at their
-        // ends.
-        let expected = |at: &MeasuredRow| -at.get("lr_now") * (at.dissipation() - at.fluctuation());
-        let sides = measured
-            .windows(2)
-            .map(|pair| {
-                let (before, after) = (at(pair[0]), at(pair[1]));
-                let difference = |name: &str| after.get(name) - before.get(name);
-                let change = 0.5 * difference("theta_norm2") / difference("steps");
-                [change, 0.5 * (expected(&before) + expected(&after))]
-            })
-            .collect();
-        add(
-            "33",
-            "the change of ½|θ|² per update, and −λ times the residual",
-            sides,
-            &|apart, size| judged(apart, size, ["equal", "differs"]),
-        );
     }
-    let columns: Vec<Vec<Cell>> =
-        (0..names.len()).map(|column| rows.iter().map(|row| row[column].clone()).collect()).collect();
-    Table::from_cells(&names.map(str::to_owned), &columns)
+    table_of(NAMES, rows)
+}
+
+const NAMES: [&str; 15] = [
+    "run_id",
+    "temperature",
+    "lr",
+    "batch",
+    "equation",
+    "says",
+    "left",
+    "left_error",
+    "right",
+    "right_error",
+    "residual",
+    "residual_error",
+    "verdict",
+    "measured",
+    "note",
+];
+
+/// Why the relations are not those of a run's algorithm; empty where they are.
+fn note(optimizer: &str, schedule: &str, order: &str) -> String {
+    let mut notes = Vec::new();
+    if optimizer != "sgd" {
+        notes.push(format!("the relations are plain SGD's, not {optimizer}'s"));
+    }
+    if schedule != "constant" {
+        notes.push("λ changes with the schedule".to_owned());
+    }
+    if order != "replacement" {
+        notes.push(format!("Eq. 15 draws with replacement; batches were {order}"));
+    }
+    notes.join("; ")
+}
+
+/// Two sides along a run.
+struct Compared {
+    equation: &'static str,
+    says: &'static str,
+    /// Left and right, in the order of time.
+    sides: Vec<[f64; 2]>,
+    /// Whether the sides have a size by which their difference is judged.
+    has_size: bool,
+    /// What is said of sides that agree, and of those that do not.
+    verdicts: [&'static str; 2],
+}
+
+/// What is compared at the measured rows of a run.
+fn compared(columns: &[(&'static str, Vec<f64>)], measured: &[usize]) -> Vec<Compared> {
+    let at = |row: usize| MeasuredRow { columns, row };
+    let relation = |(equation, says, relation): (&'static str, &'static str, Relation)| Compared {
+        equation,
+        says,
+        sides: measured.iter().map(|&row| relation(&at(row))).collect(),
+        has_size: equation != "34",
+        verdicts: ["at rest", "moving"],
+    };
+    // One change between each two measured epochs, and what is expected of an update at their
+    // ends.
+    let expected = |at: &MeasuredRow| -at.get("lr_now") * (at.dissipation() - at.fluctuation());
+    let sides = measured
+        .windows(2)
+        .map(|pair| {
+            let (before, after) = (at(pair[0]), at(pair[1]));
+            let difference = |name: &str| after.get(name) - before.get(name);
+            let change = 0.5 * difference("theta_norm2") / difference("steps");
+            [change, 0.5 * (expected(&before) + expected(&after))]
+        })
+        .collect();
+    let of_norm = Compared {
+        equation: "33",
+        says: "the change of ½|θ|² per update, and −λ times the residual",
+        sides,
+        has_size: true,
+        verdicts: ["equal", "differs"],
+    };
+    RELATIONS.into_iter().map(relation).chain([of_norm]).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch
 use arrow::compute::take;
 
 use super::drift::Drift;
-use super::function::{Estimates, TableFunction};
+use super::function::{Analysis, TableFunction};
 use super::runs::by_run;
 use super::spikes::{SPIKY_BATCH, end_before_spike};
 use super::statistics::median;
@@ -128,8 +128,9 @@ pub(super) const ENTRY: TableFunction = TableFunction {
     lr: [0.1, 0.2, 0.4], batch: 20, epochs: 30,
 }).run("results/demo");
 runs.steady().select(["temperature", "gap", "epochs_used", "converged", "drift"])"#,
+    doc_with_options: "The same with options: last, statistic, drop_spikes, tolerance, level.",
     options: STEADY_OPTIONS,
-    call: |epochs, given| steady(epochs, &SteadyOptions::read(given)?).map(Estimates::Table),
+    call: |epochs, given| steady(epochs, &SteadyOptions::read(given)?).map(Analysis::Table),
 };
 
 /// The drift of a run is that of its losses.

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use super::function::{METRIC, TableFunction, table_of};
+use super::function::{Analysis, FOR_THE_METRIC, METRIC, TableFunction, table_of};
 use super::groups::{keys, one_row_per_run, seed_names, setting_names};
 use super::statistics::mean;
 use crate::error::{Error, Result};
@@ -32,6 +32,7 @@ pub(super) const ENTRY: TableFunction = TableFunction {
     seed: #{ split: 1..=3, init: 1..=3, order: 1..=2 }, epochs: 10,
 }).run("results/demo");
 variance(runs.steady())"#,
+    doc_with_options: FOR_THE_METRIC,
     options: &[METRIC],
     call: |steady, given| {
         let row = |found: VarianceShare| {
@@ -45,6 +46,7 @@ variance(runs.steady())"#,
         };
         let found = variance(steady, &given.text("y")?)?;
         table_of(["source", "variance", "share", "alone", "pairs"], found.into_iter().map(row).collect())
+            .map(Analysis::Table)
     },
 };
 

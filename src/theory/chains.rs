@@ -152,8 +152,17 @@ pub(super) struct Tally {
     pub(super) square: f64,
 }
 
+/// What chains say of one parameter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ChainMoments {
+    pub(super) mean: Estimate,
+    pub(super) variance: Estimate,
+    /// Gelman and Rubin's R̂.
+    pub(super) r_hat: f64,
+}
+
 /// Mean and variance from chains, whose scatter gives the errors. `shift` was taken off every θ.
-pub(super) fn moments(tallies: &[Tally], shift: f64) -> Result<(Estimate, Estimate, f64)> {
+pub(super) fn moments(tallies: &[Tally], shift: f64) -> Result<ChainMoments> {
     let chains = tallies.len() as f64;
     let spread = |values: &[f64]| {
         let mean = values.iter().sum::<f64>() / chains;
@@ -180,7 +189,7 @@ pub(super) fn moments(tallies: &[Tally], shift: f64) -> Result<(Estimate, Estima
     let within = within.sum::<f64>() / chains;
     let between = mean.error * mean.error * chains;
     let r_hat = ((within + between) / within).sqrt();
-    Ok((Estimate { value: mean.value + shift, ..mean }, variance, r_hat))
+    Ok(ChainMoments { mean: Estimate { value: mean.value + shift, ..mean }, variance, r_hat })
 }
 
 impl Tally {

@@ -7,7 +7,7 @@
 
 use super::dynamics::{ALPHA, BETA, Dynamics, TEMPERATURE};
 use super::function::{LabFunction, LabValue, SEED, rows_of};
-use super::law::{DataSetKey, ExampleSet, Law, Local};
+use super::law::{DataSetKey, ExampleSet, Law, Local, Region};
 use super::problem::{DATASET, with_law};
 use super::{Problem, each_law};
 use crate::error::{Error, Result};
@@ -39,7 +39,7 @@ pub(super) struct Grid {
 }
 
 /// Points at most: memory, not precision, ends here.
-const MOST_POINTS: usize = 1 << 17;
+const MAX_POINTS: usize = 1 << 17;
 
 /// e^−DEPTH times the largest density is where a density ends.
 const DEPTH: f64 = 40.0;
@@ -47,7 +47,7 @@ const DEPTH: f64 = 40.0;
 impl Grid {
     /// Points about `centre`, which is one of them where it lies in the range; beyond the distance
     /// `span` they grow apart.
-    pub(super) fn new((low, high): (f64, f64), (centre, span): (f64, f64), points: usize) -> Self {
+    pub(super) fn new(low: f64, high: f64, Region { centre, span }: Region, points: usize) -> Self {
         let (from, to) = (((low - centre) / span).asinh(), ((high - centre) / span).asinh());
         let step = (to - from) / (points - 1) as f64;
         let first = (from / step).floor();
@@ -215,7 +215,7 @@ fn support<L: Law>(law: &L, sample: &ExampleSet, dynamics: &Dynamics) -> Result<
     /// Spans that are looked at at most.
     const FAR: f64 = 1e6;
     let Dynamics { temperature, alpha, beta } = *dynamics;
-    let (centre, span) = law.region();
+    let Region { centre, span } = law.region();
     let at = |theta: f64| {
         let local = sample.at::<L>(theta);
         let noise = local.noise + beta * beta;
@@ -309,17 +309,17 @@ pub(super) fn grid_for<L: Law>(
         let (from, to) = support(law, sample, dynamics)?;
         (low, high) = (low.min(from), high.max(to));
     }
-    let grid = |points: usize| Grid::new((low, high), law.region(), points);
+    let grid = |points: usize| Grid::new(low, high, law.region(), points);
     let mut points = 401;
     for sample in samples {
         crate::interrupt::check()?;
         loop {
             let grid = grid(points);
-            let density = Density::new::<L>(sample, dynamics, &grid, grid.nearest(law.region().0))?;
+            let density = Density::new::<L>(sample, dynamics, &grid, grid.nearest(law.region().centre))?;
             if density.z_error < 1e-10 {
                 break;
             }
-            if points > MOST_POINTS / 2 {
+            if points > MAX_POINTS / 2 {
                 return Err(Error::invalid(format!(
                     "Eq. 18: the partition function has not converged with {points} points of θ (half of them change it by {:.1e}); \
                      write a higher temperature",
@@ -331,7 +331,7 @@ pub(super) fn grid_for<L: Law>(
     }
     // v is of the sixth order only.
     let grid = grid(2 * points - 1);
-    let reference = grid.nearest(law.region().0);
+    let reference = grid.nearest(law.region().centre);
     Ok((grid, reference))
 }
 

@@ -4,7 +4,7 @@
 //! near ±1 the better one, and a training set whose mean has the other sign takes the wrong one for
 //! it.
 
-use super::law::{Example, Law, LawEntry, Population, Slopes, examples};
+use super::law::{Example, Law, LawEntry, LossDerivatives, Population, Region, examples};
 use crate::error::Result;
 use crate::options::{Bounds, DefaultValue, Given, Kind, Opt, Value};
 use crate::rng::Rng;
@@ -65,9 +65,9 @@ plot(lab::density(problem, #{ temperature: 0.2 })).x("theta").y("density").show(
         [self.tilt + self.sigma * rng.normal_pair().0, 0.0]
     }
 
-    fn slopes(theta: f64, [x, _]: Example) -> Slopes {
+    fn derivatives(theta: f64, [x, _]: Example) -> LossDerivatives {
         let square = theta * theta;
-        Slopes {
+        LossDerivatives {
             loss: 0.25 * (square - 1.0) * (square - 1.0) + x * theta,
             gradient: (square - 1.0) * theta + x,
             curvature: 3.0 * square - 1.0,
@@ -79,11 +79,11 @@ plot(lab::density(problem, #{ temperature: 0.2 })).x("theta").y("density").show(
     }
 
     fn population(&self, theta: f64) -> Population {
-        let Slopes { loss, curvature, .. } = Self::slopes(theta, [self.tilt, 0.0]);
+        let LossDerivatives { loss, curvature, .. } = Self::derivatives(theta, [self.tilt, 0.0]);
         Population { loss, curvature, loss_variance: (self.sigma * theta).powi(2) }
     }
 
-    fn region(&self) -> (f64, f64) {
-        (0.0, 1.0)
+    fn region(&self) -> Region {
+        Region { centre: 0.0, span: 1.0 }
     }
 }

@@ -28,7 +28,7 @@ pub struct EnsembleOptions {
 /// The option `datasets`.
 pub(super) const DATASETS: Opt = Opt::new(
     "datasets",
-    Kind::Integer(EnsembleOptions::LEAST as i64, EnsembleOptions::MOST as i64),
+    Kind::Integer(EnsembleOptions::MIN_DATASETS as i64, EnsembleOptions::MAX_DATASETS as i64),
     DefaultValue::Integer(1000),
     "data sets that are averaged over",
 );
@@ -43,10 +43,10 @@ pub(super) const TEST: Opt = Opt::new(
 
 impl EnsembleOptions {
     /// Fewer data sets say nothing of errors.
-    pub const LEAST: usize = 20;
+    pub const MIN_DATASETS: usize = 20;
 
     /// Data sets at most.
-    pub const MOST: usize = 10_000_000;
+    pub const MAX_DATASETS: usize = 10_000_000;
 
     /// Reads [`DATASETS`], [`TEST`] where the call has it, and the seed.
     pub(super) fn read(dynamics: Dynamics, test: Option<usize>, given: &Given) -> Result<Self> {
@@ -56,10 +56,10 @@ impl EnsembleOptions {
     /// Checks the numbers; `n` examples are in a training set.
     pub(super) fn check(&self, n: usize) -> Result<()> {
         self.dynamics.check()?;
-        if !(Self::LEAST..=Self::MOST).contains(&self.datasets) {
+        if !(Self::MIN_DATASETS..=Self::MAX_DATASETS).contains(&self.datasets) {
             return Err(Error::invalid(format!(
                 "datasets: expected {} to 10,000,000 data sets, found {}",
-                Self::LEAST,
+                Self::MIN_DATASETS,
                 self.datasets
             )));
         }

@@ -180,6 +180,6 @@ fn solve<L: Law>(law: &L, n: usize, options: &FokkerPlanckOptions) -> Result<Fok
     // Eq. 18 itself, on the cells' middles.
     let middles = Grid::uniform(theta[0], h, points);
     let stationary =
-        Density::new::<L>(&sample, &dynamics, &middles, middles.nearest(law.region().0))?.density;
+        Density::new::<L>(&sample, &dynamics, &middles, middles.nearest(law.region().centre))?.density;
     Ok(FokkerPlanck { theta, start: first, density: rho, stationary, mass_error })
 }

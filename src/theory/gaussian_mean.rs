@@ -4,7 +4,9 @@
 //! population variance of the training set), so Eq. 18 is normal with mean x̄ / (1 + α) and
 //! variance T(s² + β²) / (2(1 + α)), and with α = 0 the gap is σ² / n at every T and β.
 
-use super::law::{DataSetKey, Example, ExampleSet, Law, LawEntry, Population, Slopes, examples};
+use super::law::{
+    DataSetKey, Example, ExampleSet, Law, LawEntry, LossDerivatives, Population, Region, examples,
+};
 use super::quadratic::Quadratic;
 use crate::error::Result;
 use crate::options::{Bounds, DefaultValue, Given, Kind, Opt, Value};
@@ -70,9 +72,9 @@ impl Law for GaussianMean {
         [self.mean + self.sigma * rng.normal_pair().0, 0.0]
     }
 
-    fn slopes(theta: f64, [x, _]: Example) -> Slopes {
+    fn derivatives(theta: f64, [x, _]: Example) -> LossDerivatives {
         let d = theta - x;
-        Slopes { loss: 0.5 * d * d, gradient: d, curvature: 1.0 }
+        LossDerivatives { loss: 0.5 * d * d, gradient: d, curvature: 1.0 }
     }
 
     fn gradient(theta: f64, [x, _]: Example) -> f64 {
@@ -85,7 +87,7 @@ impl Law for GaussianMean {
         Population { loss: 0.5 * (d2 + s2), curvature: 1.0, loss_variance: s2 * d2 + 0.5 * s2 * s2 }
     }
 
-    fn region(&self) -> (f64, f64) {
-        (self.mean, self.sigma)
+    fn region(&self) -> Region {
+        Region { centre: self.mean, span: self.sigma }
     }
 }

@@ -118,7 +118,7 @@ fn histogram<L: Law>(
     bins: usize,
 ) -> Result<Vec<f64>> {
     let sample = ExampleSet::draw(law, &DataSetKey::train(n, options.seed, 0));
-    let start = options.start.unwrap_or(law.region().0);
+    let start = options.start.unwrap_or(law.region().centre);
     let (burn, width) = (options.burn(), (high - low) / bins as f64);
     /// Groups are counted together in as many parts.
     const PARTS: usize = 32;

@@ -117,7 +117,7 @@ fn simulate<L: Law>(law: &L, n: usize, options: &LangevinOptions) -> Result<Stat
     let LangevinOptions { lr, temperature, alpha, beta, momentum, form, printed, step, time, seed, .. } =
         *options;
     let sample = ExampleSet::draw(law, &DataSetKey::train(n, seed, 0));
-    let start = options.start.unwrap_or(law.region().0);
+    let start = options.start.unwrap_or(law.region().centre);
     let steps = (time / step).round() as usize;
     let burn = steps / 5;
     let root = step.sqrt();
@@ -162,5 +162,5 @@ fn simulate<L: Law>(law: &L, n: usize, options: &LangevinOptions) -> Result<Stat
         Ok(tally)
     };
     let tallies = in_parallel(options.chains, &chain)?;
-    moments(&tallies, start).map(Stationary::of_one)
+    Ok(Stationary::of(&[moments(&tallies, start)?]))
 }

@@ -10,10 +10,19 @@ pub type Example = [f64; 2];
 
 /// Loss of one example with its first two derivatives by θ.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Slopes {
+pub(super) struct LossDerivatives {
     pub(super) loss: f64,
     pub(super) gradient: f64,
     pub(super) curvature: f64,
+}
+
+/// Where the losses of a problem change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Region {
+    /// A θ near the minimum of Ū.
+    pub(super) centre: f64,
+    /// A distance over which things change.
+    pub(super) span: f64,
 }
 
 /// What is known exactly of the law of the examples, at one θ.
@@ -77,7 +86,7 @@ pub(super) trait Law: Clone + Send + Sync {
     fn draw(&self, rng: &mut Rng) -> Example;
 
     /// Loss, gradient and curvature of one example.
-    fn slopes(theta: f64, example: Example) -> Slopes;
+    fn derivatives(theta: f64, example: Example) -> LossDerivatives;
 
     /// The gradient alone, for simulations.
     fn gradient(theta: f64, example: Example) -> f64;
@@ -85,8 +94,8 @@ pub(super) trait Law: Clone + Send + Sync {
     /// What is known exactly.
     fn population(&self, theta: f64) -> Population;
 
-    /// A θ near the minimum of Ū, and a distance over which things change.
-    fn region(&self) -> (f64, f64);
+    /// Where things happen.
+    fn region(&self) -> Region;
 }
 
 /// Which data set: all that its examples depend on besides the problem.
@@ -152,12 +161,12 @@ impl ExampleSet {
         let n = self.examples.len() as f64;
         // Sums of deviations from one example: sums of squares would lose the digits of a small D.
         let first = self.examples.first().map_or([0.0; 2], |example| {
-            let first = L::slopes(theta, *example);
+            let first = L::derivatives(theta, *example);
             [first.gradient, first.curvature]
         });
         let [mut loss, mut gradient, mut curvature, mut square, mut product] = [0.0; 5];
         for example in &self.examples {
-            let one = L::slopes(theta, *example);
+            let one = L::derivatives(theta, *example);
             let (g, c) = (one.gradient - first[0], one.curvature - first[1]);
             loss += one.loss;
             gradient += g;
@@ -195,18 +204,18 @@ mod tests {
                 let fourth = values.iter().map(|value| (value - mean).powi(4)).sum::<f64>() / N as f64;
                 (mean, variance, ((fourth - variance * variance) / N as f64).sqrt())
             };
-            let (loss, variance, error) = moments(&|theta, example| L::slopes(theta, example).loss);
+            let (loss, variance, error) = moments(&|theta, example| L::derivatives(theta, example).loss);
             assert!((loss - known.loss).abs() < 4.0 * (variance / N as f64).sqrt(), "{loss} {known:?}");
             assert!((variance - known.loss_variance).abs() < 4.0 * error, "{variance} ± {error} {known:?}");
             assert!(error < 0.03 * variance);
-            let (curvature, spread, _) = moments(&|theta, example| L::slopes(theta, example).curvature);
+            let (curvature, spread, _) = moments(&|theta, example| L::derivatives(theta, example).curvature);
             assert!(
                 (curvature - known.curvature).abs() <= 4.0 * (spread / N as f64).sqrt() + 1e-9,
                 "{known:?}"
             );
             for &example in &sample.examples[..20] {
                 let h = 1e-5;
-                let [before, here, after] = [-h, 0.0, h].map(|step| L::slopes(theta + step, example));
+                let [before, here, after] = [-h, 0.0, h].map(|step| L::derivatives(theta + step, example));
                 let gradient = (after.loss - before.loss) / (2.0 * h);
                 assert!((gradient - here.gradient).abs() < 1e-8 * (1.0 + gradient.abs()));
                 assert!((here.gradient - L::gradient(theta, example)).abs() < 1e-12 * (1.0 + gradient.abs()));

@@ -7,7 +7,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::law::{DataSetKey, Example, Law, LawEntry, Population, Slopes, examples};
+use super::law::{DataSetKey, Example, Law, LawEntry, LossDerivatives, Population, Region, examples};
 use super::quadratic::Quadratic;
 use crate::error::Result;
 use crate::options::{Bounds, DefaultValue, Given, Kind, Opt, Value};
@@ -148,9 +148,9 @@ lab::sgd(problem, #{ lr: 0.05, batch: 2 })"#,
         [x[0], y]
     }
 
-    fn slopes(theta: f64, [x, y]: Example) -> Slopes {
+    fn derivatives(theta: f64, [x, y]: Example) -> LossDerivatives {
         let r = x * theta - y;
-        Slopes { loss: 0.5 * r * r, gradient: x * r, curvature: x * x }
+        LossDerivatives { loss: 0.5 * r * r, gradient: x * r, curvature: x * x }
     }
 
     fn gradient(theta: f64, [x, y]: Example) -> f64 {
@@ -163,7 +163,7 @@ lab::sgd(problem, #{ lr: 0.05, batch: 2 })"#,
         Population { loss: 0.5 * variance, curvature: 1.0, loss_variance: 0.5 * variance * variance }
     }
 
-    fn region(&self) -> (f64, f64) {
-        (self.true_weight(), self.noise)
+    fn region(&self) -> Region {
+        Region { centre: self.true_weight(), span: self.noise }
     }
 }

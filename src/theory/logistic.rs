@@ -7,7 +7,7 @@
 
 use std::f64::consts::TAU;
 
-use super::law::{Example, Law, LawEntry, Population, Slopes, examples};
+use super::law::{Example, Law, LawEntry, LossDerivatives, Population, Region, examples};
 use crate::error::Result;
 use crate::options::{DefaultValue, Given, Kind, Opt, Value};
 use crate::rng::Rng;
@@ -62,14 +62,14 @@ impl Law for Logistic {
         [y * x, 0.0]
     }
 
-    fn slopes(theta: f64, [m, _]: Example) -> Slopes {
+    fn derivatives(theta: f64, [m, _]: Example) -> LossDerivatives {
         // e to a power ≤ 0, so that nothing overflows.
         let z = m * theta;
         let e = (-z.abs()).exp();
         let small = e / (1.0 + e);
         // P(wrong) = 1 / (1 + e^z).
         let wrong = if z > 0.0 { small } else { 1.0 - small };
-        Slopes {
+        LossDerivatives {
             loss: e.ln_1p() + (-z).max(0.0),
             gradient: -m * wrong,
             curvature: m * m * wrong * (1.0 - wrong),
@@ -90,7 +90,7 @@ impl Law for Logistic {
         for node in 0..=NODES {
             let m = f64::from(node).mul_add(step, -END);
             let weight = step * 2.0 * (-0.5 * m * m).exp() / TAU.sqrt() / (1.0 + (-self.slope * m).exp());
-            let one = Self::slopes(theta, [m, 0.0]);
+            let one = Self::derivatives(theta, [m, 0.0]);
             loss += weight * one.loss;
             square += weight * one.loss * one.loss;
             curvature += weight * one.curvature;
@@ -98,7 +98,7 @@ impl Law for Logistic {
         Population { loss, curvature, loss_variance: square - loss * loss }
     }
 
-    fn region(&self) -> (f64, f64) {
-        (self.slope, 1.0 + self.slope.abs())
+    fn region(&self) -> Region {
+        Region { centre: self.slope, span: 1.0 + self.slope.abs() }
     }
 }

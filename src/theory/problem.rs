@@ -115,7 +115,7 @@ impl Problem {
 
     /// A θ near the minimum of the population loss.
     pub fn centre(&self) -> f64 {
-        each_law!(self, law => law.region().0)
+        each_law!(self, law => law.region().centre)
     }
 
     /// Whether it has one parameter, as `what` needs.

@@ -74,7 +74,7 @@ fn compare<L: Law>(law: &L, numbers: usize, case: &Case) -> Vec<String> {
     }
     let columns = columns(&ensemble, Gauge::Normalised);
     let column = |name: &str| &columns.iter().find(|(found, _)| *found == name).unwrap().1;
-    let centre = column("theta").iter().position(|theta| *theta == law.region().0).unwrap();
+    let centre = column("theta").iter().position(|theta| *theta == law.region().centre).unwrap();
     for (name, known) in &case.columns {
         let found = column(name)[centre];
         assert!(

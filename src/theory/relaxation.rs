@@ -126,7 +126,7 @@ impl Problem {
 
 fn relaxation<L: Law>(law: &L, n: usize, options: &ChainOptions, times: usize) -> Result<Vec<Moment>> {
     let sample = ExampleSet::draw(law, &DataSetKey::train(n, options.seed, 0));
-    let start = options.start.unwrap_or(law.region().0);
+    let start = options.start.unwrap_or(law.region().centre);
     // Times that are no whole number of updates are rounded.
     let at = |time: usize| ((time + 1) as f64 * options.steps as f64 / times as f64).round() as usize;
     let group = |group: usize| -> Result<Vec<[f64; LANES]>> {

@@ -2,7 +2,7 @@
 
 use super::Problem;
 use super::chains::{
-    BATCH, BURN, CHAINS, ChainOptions, LANES, LR, MOMENTUM, START, STEPS, Tally, moments, walk,
+    BATCH, BURN, CHAINS, ChainMoments, ChainOptions, LANES, LR, MOMENTUM, START, STEPS, Tally, moments, walk,
 };
 use super::dynamics::{ALPHA, BETA};
 use super::ensemble::in_parallel;
@@ -63,9 +63,15 @@ pub struct Stationary {
 }
 
 impl Stationary {
-    /// What one chain of numbers says of one parameter.
-    pub(super) fn of_one((mean, variance, r_hat): (Estimate, Estimate, f64)) -> Self {
-        Self { mean: vec![mean], variance: vec![variance], r_hat: vec![r_hat], exact: None, diffusion: None }
+    /// Of each parameter's chains; what is expected is not known yet.
+    pub(super) fn of(parameters: &[ChainMoments]) -> Self {
+        Self {
+            mean: parameters.iter().map(|one| one.mean).collect(),
+            variance: parameters.iter().map(|one| one.variance).collect(),
+            r_hat: parameters.iter().map(|one| one.r_hat).collect(),
+            exact: None,
+            diffusion: None,
+        }
     }
 
     /// A row per parameter: what was found and what is expected.
@@ -119,7 +125,7 @@ impl Problem {
 pub(super) fn stationary<L: Law>(law: &L, n: usize, options: &ChainOptions) -> Result<Stationary> {
     options.check()?;
     let sample = ExampleSet::draw(law, &DataSetKey::train(n, options.seed, 0));
-    let start = options.start.unwrap_or(law.region().0);
+    let start = options.start.unwrap_or(law.region().centre);
     let burn = options.burn();
     let groups = options.chains.div_ceil(LANES);
     let group = |group: usize| -> Result<[Tally; LANES]> {
@@ -138,7 +144,7 @@ pub(super) fn stationary<L: Law>(law: &L, n: usize, options: &ChainOptions) -> R
     };
     let mut tallies: Vec<Tally> = in_parallel(groups, &group)?.into_iter().flatten().collect();
     tallies.truncate(options.chains);
-    moments(&tallies, start).map(Stationary::of_one)
+    Ok(Stationary::of(&[moments(&tallies, start)?]))
 }
 
 /// The same for a regression with several parameters.
@@ -186,18 +192,5 @@ pub(super) fn stationary_of_regression(data: &Quadratic, options: &ChainOptions)
     };
     let chains = in_parallel(options.chains, &chain)?;
     let of = |k: usize| moments(&chains.iter().map(|tallies| tallies[k]).collect::<Vec<_>>(), start);
-    let mut found = Stationary {
-        mean: Vec::new(),
-        variance: Vec::new(),
-        r_hat: Vec::new(),
-        exact: None,
-        diffusion: None,
-    };
-    for k in 0..d {
-        let (mean, variance, r_hat) = of(k)?;
-        found.mean.push(mean);
-        found.variance.push(variance);
-        found.r_hat.push(r_hat);
-    }
-    Ok(found)
+    Ok(Stationary::of(&(0..d).map(of).collect::<Result<Vec<_>>>()?))
 }

@@ -7,7 +7,7 @@
 //! loss is smallest at a temperature in between. Far from 1 all examples have one gradient, so β >
 //! 0 is needed.
 
-use super::law::{Example, Law, LawEntry, Population, Slopes, examples};
+use super::law::{Example, Law, LawEntry, LossDerivatives, Population, Region, examples};
 use crate::error::Result;
 use crate::options::{Bounds, DefaultValue, Given, Kind, Opt, Value};
 use crate::rng::Rng;
@@ -86,10 +86,10 @@ impl Law for SpuriousMinimum {
         [self.mean + self.sigma * rng.normal_pair().0, self.width]
     }
 
-    fn slopes(theta: f64, [x, width]: Example) -> Slopes {
+    fn derivatives(theta: f64, [x, width]: Example) -> LossDerivatives {
         let z = (theta - 1.0) / width;
         let bump = x * (-0.5 * z * z).exp();
-        Slopes {
+        LossDerivatives {
             loss: 0.5 * theta * theta + bump,
             gradient: theta - bump * z / width,
             curvature: 1.0 + bump * (z * z - 1.0) / (width * width),
@@ -102,12 +102,12 @@ impl Law for SpuriousMinimum {
     }
 
     fn population(&self, theta: f64) -> Population {
-        let Slopes { loss, curvature, .. } = Self::slopes(theta, [self.mean, self.width]);
+        let LossDerivatives { loss, curvature, .. } = Self::derivatives(theta, [self.mean, self.width]);
         let z = (theta - 1.0) / self.width;
         Population { loss, curvature, loss_variance: (self.sigma * (-0.5 * z * z).exp()).powi(2) }
     }
 
-    fn region(&self) -> (f64, f64) {
-        (0.0, 1.0 + self.width)
+    fn region(&self) -> Region {
+        Region { centre: 0.0, span: 1.0 + self.width }
     }
 }

@@ -1,11 +1,11 @@
-//! Estimates in scripts.
+//! Analysis in scripts.
 
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, FnPtr, FuncRegistration, Map};
 
-use super::entries::{Schema, comment, with_options};
+use super::entries::{Schema, comment, of_rhai};
 use crate::analysis::{
-    Bootstrap, CURVE_OPTIONS, Estimates, FUNCTIONS, GapFit, TableFunction, curve_fit as fit_curve,
+    Analysis, Bootstrap, CURVE_OPTIONS, FUNCTIONS, GapFit, TableFunction, curve_fit as fit_curve,
     last_quarter as quarter, paper_epochs as epochs,
 };
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ pub(super) fn add_functions(module: &mut Module) {
         FuncRegistration::new(function.name)
             .in_global_namespace()
             .with_comments([comment(function.doc, function.example, true)])
-            .with_params_info([&table, function.returns])
+            .with_params_info([&table, of_rhai(function.returns)])
             .set_into_module(
                 module,
                 move |context: NativeCallContext, table: &mut Table| -> Scripted<Dynamic> {
@@ -40,8 +40,8 @@ pub(super) fn add_functions(module: &mut Module) {
             );
         FuncRegistration::new(function.name)
             .in_global_namespace()
-            .with_comments([with_options(function.options)])
-            .with_params_info([&table, "options: map", function.returns])
+            .with_comments([format!("/// {}", function.doc_with_options)])
+            .with_params_info([&table, "options: Map", of_rhai(function.returns)])
             .set_into_module(
                 module,
                 move |context: NativeCallContext, table: &mut Table, options: Map| -> Scripted<Dynamic> {
@@ -56,8 +56,8 @@ fn called(function: &'static TableFunction, table: &Table, options: &Map) -> Res
     let given = given(function.name, function.options, options)?;
     let table = table.clone();
     Ok(match leave_behind(function.name, move || (function.call)(&table, &given))? {
-        Estimates::Table(table) => Dynamic::from(table),
-        Estimates::Fit(fit) => Dynamic::from(*fit),
+        Analysis::Table(table) => Dynamic::from(table),
+        Analysis::Fit(fit) => Dynamic::from(*fit),
     })
 }
 

@@ -26,8 +26,11 @@ pub(super) fn comment(doc: &str, example: &str, runs: bool) -> String {
     format!("/// {doc}\n///\n/// ```{}{lines}\n/// ```", if runs { "" } else { "no_run" })
 }
 
-/// What help says of the same function with options.
-pub(super) fn with_options(options: &[Opt]) -> String {
-    let names: Vec<&str> = options.iter().map(|opt| opt.name).collect();
-    format!("/// The same with options: {}.", names.join(", "))
+/// Rhai's name of a type, which editors read.
+pub(super) fn of_rhai(name: &str) -> &str {
+    match name {
+        "any" => "Dynamic",
+        "map" => "Map",
+        name => name,
+    }
 }

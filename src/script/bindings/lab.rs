@@ -6,7 +6,7 @@ use std::rc::Rc;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FuncRegistration, Map};
 
-use super::entries::{Schema, comment};
+use super::entries::{Schema, comment, of_rhai};
 use crate::error::{Error, Result};
 use crate::interrupt::{check, check_at, leave_behind};
 use crate::options::Opt;
@@ -45,7 +45,7 @@ fn add_problems(module: &mut Module) {
         let law = problem.law;
         FuncRegistration::new(own(law.name))
             .with_comments([comment(law.doc, law.example, true)])
-            .with_params_info(["options: map", "Problem"])
+            .with_params_info(["options: Map", "Problem"])
             .set_into_module(
                 module,
                 move |context: NativeCallContext, options: Map| -> Scripted<ProblemHandle> {
@@ -62,7 +62,7 @@ fn add_functions(module: &mut Module) {
     for function in FUNCTIONS {
         FuncRegistration::new(own(function.name))
             .with_comments([comment(function.doc, function.example, true)])
-            .with_params_info(["problem: Problem", "options: map", function.returns])
+            .with_params_info(["problem: Problem", "options: Map", of_rhai(function.returns)])
             .set_into_module(
                 module,
                 move |context: NativeCallContext,
@@ -76,7 +76,7 @@ fn add_functions(module: &mut Module) {
 }
 
 /// Rows of a table that a call may make: each cell is kept apart until the table is made.
-const MOST_ROWS: usize = 1_000_000;
+const MAX_ROWS: usize = 1_000_000;
 
 /// One of the settings that the axes make.
 #[derive(Clone)]
@@ -132,9 +132,9 @@ fn called(function: &'static LabFunction, problem: &Problem, options: &Map) -> R
             }
             LabValue::WithTable(fields, table) => return with_table(&fields, &table),
         };
-        if rows.len().saturating_mul(count) > MOST_ROWS {
+        if rows.len().saturating_mul(count) > MAX_ROWS {
             return Err(Error::invalid(format!(
-                "{}: {count} settings of {} rows each: expected at most {MOST_ROWS} rows; shorten an axis",
+                "{}: {count} settings of {} rows each: expected at most {MAX_ROWS} rows; shorten an axis",
                 function.name,
                 rows.len()
             )));
