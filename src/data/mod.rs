@@ -15,6 +15,7 @@ mod http;
 mod idx;
 mod image_files;
 mod images;
+pub mod options;
 mod sampling;
 mod synthetic;
 

@@ -3,10 +3,8 @@
 
 use std::sync::LazyLock;
 
-use super::bindings::{
-    ANALYSIS_OPTIONS, AVERAGE_OPTIONS, DIVISION_OPTIONS, IMAGES_OPTIONS, LAB_OPTIONS, SUBSET_OPTIONS,
-    SYNTHETIC_OPTIONS,
-};
+use super::bindings::{ANALYSIS_OPTIONS, AVERAGE_OPTIONS, IMAGES_OPTIONS, LAB_OPTIONS, SYNTHETIC_OPTIONS};
+use crate::data::options::{DIVISION_OPTIONS, SUBSET_OPTIONS};
 use crate::error::{nearest, suggestion};
 use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;
@@ -40,11 +38,11 @@ pub fn calls() -> &'static [Call] {
             call("join", JOIN_OPTIONS),
             call("init", INIT_OPTIONS),
             call("measure", MEASURE_OPTIONS),
+            call("split", DIVISION_OPTIONS),
+            call("sample", DIVISION_OPTIONS),
+            call("fixed", DIVISION_OPTIONS),
+            call("subset", SUBSET_OPTIONS),
             call("average_over", AVERAGE_OPTIONS[..].schema()),
-            call("split", DIVISION_OPTIONS[..].schema()),
-            call("sample", DIVISION_OPTIONS[..].schema()),
-            call("fixed", DIVISION_OPTIONS[..].schema()),
-            call("subset", SUBSET_OPTIONS[..].schema()),
             call("synthetic", SYNTHETIC_OPTIONS[..].schema()),
             call("images", IMAGES_OPTIONS[..].schema()),
         ];

@@ -3,11 +3,12 @@
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, FuncRegistration, Map};
 
+use crate::data::options::{DIVISION_OPTIONS, SUBSET_OPTIONS};
 use crate::data::{DataOp, Dataset, Place, SOURCES, Sampling, Source, SyntheticOptions};
 use crate::error::Error;
 use crate::interrupt::leave_behind;
 use crate::script::Session;
-use crate::script::convert::{Scripted, at, count, integer, known_keys, number, text};
+use crate::script::convert::{Scripted, at, count, given, integer, known_keys, number, text};
 use crate::script::graphics::Picture;
 
 /// Names the types as scripts see them.
@@ -37,13 +38,6 @@ pub(super) fn add_folders(module: &mut Module) {
     }
 }
 
-/// The options of split, sample and fixed, with their meanings.
-pub(in crate::script) const DIVISION_OPTIONS: [(&str, &str); 3] = [
-    ("train", "examples of the first part; default: the data set's official size"),
-    ("test", "examples of the second part; default: the data set's official size"),
-    ("seed", "what decides the draws; default 1"),
-];
-
 /// The options of images(path, #{…}), with their meanings.
 pub(in crate::script) const IMAGES_OPTIONS: [(&str, &str); 2] = [
     ("image", "the column of encoded images; default: found"),
@@ -58,10 +52,6 @@ pub(in crate::script) const SYNTHETIC_OPTIONS: [(&str, &str); 5] = [
     ("noise", "standard deviation of the pixel noise, in those of the patterns; default 1.0"),
     ("seed", "what decides patterns and noise; default 1"),
 ];
-
-/// The options of subset(#{…}), with their meanings.
-pub(in crate::script) const SUBSET_OPTIONS: [(&str, &str); 2] =
-    [("n", "how many examples; required"), ("seed", "which ones; default 1")];
 
 fn seed_of(options: &Map) -> Result<i64, Error> {
     options.get("seed").map_or(Ok(1), |value| integer("seed", value))
@@ -80,10 +70,11 @@ fn changed(data: &Dataset, call: &str, operation: DataOp) -> Result<Dataset, Err
 
 /// The two data sets that a division makes, and how many examples of the second are also in the first.
 fn divide(call: &str, data: &Dataset, sampling: Sampling, options: &Map) -> Result<Map, Error> {
-    known_keys(call, options, DIVISION_OPTIONS.map(|(name, _)| name))?;
+    let given = given(call, DIVISION_OPTIONS, options)?;
     let official = data.default_sizes();
-    let size = |key: &str, default| options.get(key).map_or(Ok(default), |value| count(key, value));
-    let (train, test, seed) = (size("train", official.0)?, size("test", official.1)?, seed_of(options)?);
+    let size = |key: &str, default| given.given_count(key).map(|size| size.unwrap_or(default));
+    let (train, test) = (size("train", official.0)?, size("test", official.1)?);
+    let seed = given.integer("seed")?;
     let data = data.clone();
     let divide = move || {
         let part = |is_test| data.then(DataOp::Part { sampling, train, test, seed, is_test, before: 0 });
@@ -250,9 +241,8 @@ pub mod functions {
     #[rhai_fn(return_raw, pure)]
     pub fn subset(context: NativeCallContext, data: &mut Dataset, options: Map) -> Scripted<Dataset> {
         let draw = || {
-            known_keys("subset", &options, SUBSET_OPTIONS.map(|(name, _)| name))?;
-            let n = options.get("n").ok_or_else(|| Error::invalid("subset: the option `n` is missing"))?;
-            changed(data, "subset", DataOp::subset(count("n", n)?, seed_of(&options)?))
+            let given = given("subset", SUBSET_OPTIONS, &options)?;
+            changed(data, "subset", DataOp::subset(given.count("n")?, given.integer("seed")?))
         };
         draw().map_err(|error| at(&context, error))
     }

@@ -22,7 +22,7 @@ mod tables;
 
 pub(super) use analysis::OPTIONS as ANALYSIS_OPTIONS;
 pub(super) use average::AVERAGE_OPTIONS;
-pub(super) use data::{DIVISION_OPTIONS, IMAGES_OPTIONS, SUBSET_OPTIONS, SYNTHETIC_OPTIONS};
+pub(super) use data::{IMAGES_OPTIONS, SYNTHETIC_OPTIONS};
 pub(super) use jobs::problem;
 pub(super) use lab::OPTIONS as LAB_OPTIONS;
 pub(super) use plots::PlotHandle;
