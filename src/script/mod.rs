@@ -5,7 +5,7 @@
 mod arguments;
 mod axes;
 mod bindings;
-pub mod catalogue;
+mod catalogue;
 pub mod check;
 mod convert;
 mod engine;

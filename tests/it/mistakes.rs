@@ -46,16 +46,10 @@ fn options(changes: &[(&str, &str)]) -> String {
         .join(", ")
 }
 
-/// A sweep that is refused before it is run.
+/// A sweep that is refused before it is run. The place is marked in a change; else it is the call.
 fn sweep(changes: &[(&str, &str)], says: &'static [&'static str]) -> Mistake {
     let options = options(changes);
-    // An option that is not known, or a value that is none of the choices, is the place; else the call is.
-    let key = says[0].strip_prefix("unknown option `").map(|key| key.trim_end_matches('`').to_owned());
-    let word = key.or_else(|| says[0].contains("expected \"split\"").then(|| changes[0].1.to_owned()));
-    let (call, options) = match word {
-        Some(word) => ("sweep", options.replacen(&word, &format!("{HERE}{word}"), 1)),
-        None => ("§sweep", options),
-    };
+    let call = if options.contains(HERE) { "sweep" } else { "§sweep" };
     mistake(format!("print(1);\nlet s = {call}(#{{{options}}});\ns.run(\"results\");\n"), says)
 }
 
@@ -96,37 +90,37 @@ fn fail_all(mistakes: impl IntoIterator<Item = Mistake>) {
 fn wrong_options() {
     fail_all([
         sweep(
-            &[("lr", ""), ("lerning_rate", "0.1")],
+            &[("lr", ""), ("§lerning_rate", "0.1")],
             &["unknown option `lerning_rate`", "did you mean `lr`?"],
         ),
-        sweep(&[("btach", "10")], &["unknown option `btach`", "did you mean `batch`?"]),
-        sweep(&[("zebra", "1")], &["unknown option `zebra`", "known: data, sampling, train"]),
-        sweep(&[("batch_size", "10")], &["unknown option `batch_size`", "did you mean `batch`?"]),
-        sweep(&[("nesterov", "true")], &["unknown option `nesterov`", "it belongs to sgd(#{nesterov: …})"]),
-        sweep(&[("lr", "\"fast\"")], &["lr: expected a number > 0, found the text \"fast\""]),
-        sweep(&[("batch", "10.5")], &["batch: expected an integer ≥ 1, found the number 10.5"]),
-        sweep(&[("batch", "-1")], &["batch: expected an integer ≥ 1, found the integer -1"]),
+        sweep(&[("§btach", "10")], &["unknown option `btach`", "did you mean `batch`?"]),
+        sweep(&[("§zebra", "1")], &["unknown option `zebra`", "known: data, sampling, train"]),
+        sweep(&[("§batch_size", "10")], &["unknown option `batch_size`", "did you mean `batch`?"]),
+        sweep(&[("§nesterov", "true")], &["unknown option `nesterov`", "it belongs to sgd(#{nesterov: …})"]),
+        sweep(&[("lr", "§\"fast\"")], &["lr: expected a number > 0, found the text \"fast\""]),
+        sweep(&[("batch", "§10.5")], &["batch: expected an integer ≥ 1, found the number 10.5"]),
+        sweep(&[("batch", "§-1")], &["batch: expected an integer ≥ 1, found the integer -1"]),
         sweep(
-            &[("data", "\"digits\"")],
+            &[("data", "§\"digits\"")],
             &["data: expected a data set such as digits()", "found the text \"digits\""],
         ),
         sweep(
-            &[("model", "8")],
+            &[("model", "§8")],
             &["model: expected a model such as resnet(#{width: 8})", "found the integer 8"],
         ),
-        sweep(&[("augment", "1")], &["augment: expected true or false, found the integer 1"]),
+        sweep(&[("augment", "§1")], &["augment: expected true or false, found the integer 1"]),
         sweep(&[("lr", "")], &["the option `lr` is missing"]),
         sweep(&[("data", "")], &["the option `data` is missing"]),
         sweep(&[("lr", "[]")], &["lr: an axis without values", "expected at least one"]),
         sweep(
-            &[("sampling", "\"splt\"")],
+            &[("sampling", "§\"splt\"")],
             &[
                 "sampling: expected \"split\", \"random\", \"fixed\", found \"splt\"",
                 "did you mean \"split\"?",
             ],
         ),
         sweep(
-            &[("sampling", "\"bootstrap\"")],
+            &[("sampling", "§\"bootstrap\"")],
             &["expected \"split\", \"random\", \"fixed\", found \"bootstrap\""],
         ),
         mistake(
@@ -151,22 +145,22 @@ fn wrong_options() {
 #[test]
 fn numbers_out_of_range() {
     fail_all([
-        sweep(&[("lr", "0")], &["lr: expected a number > 0, found the integer 0"]),
-        sweep(&[("lr", "[0.1, -0.1]")], &["lr: expected a number > 0, found the number -0.1"]),
+        sweep(&[("lr", "§0")], &["lr: expected a number > 0, found the integer 0"]),
+        sweep(&[("lr", "[0.1, §-0.1]")], &["lr: expected a number > 0, found the number -0.1"]),
         sweep(&[("lr", "0.0/0.0")], &["lr: expected a number > 0, found the number NaN"]),
         sweep(&[("lr", "1.0/0.0")], &["lr: expected a number > 0, found the number inf"]),
         sweep(&[("batch", "101")], &["batch is 101, larger than the training set of 100 examples"]),
-        sweep(&[("batch", "0")], &["batch: expected an integer ≥ 1, found the integer 0"]),
+        sweep(&[("batch", "§0")], &["batch: expected an integer ≥ 1, found the integer 0"]),
         sweep(
-            &[("batch", "0"), ("epochs", "|run| 1")],
+            &[("batch", "§0"), ("epochs", "|run| 1")],
             &["batch: expected an integer ≥ 1, found the integer 0"],
         ),
-        sweep(&[("epochs", "0")], &["epochs: expected an integer from 1", "found the integer 0"]),
+        sweep(&[("epochs", "§0")], &["epochs: expected an integer from 1", "found the integer 0"]),
         sweep(
             &[("train", "150"), ("test", "51")],
             &["train 150 and test 51", "train + test must be at most the 200 examples"],
         ),
-        sweep(&[("train", "0")], &["train: expected an integer ≥ 1, found the integer 0"]),
+        sweep(&[("train", "§0")], &["train: expected an integer ≥ 1, found the integer 0"]),
         sweep(
             &[("train", "9223372036854775807")],
             &["train 9223372036854775807", "at most the 200 examples"],
@@ -453,8 +447,8 @@ fn figures_and_pages() {
         ),
         mistake("§figure([])", &["expected an array of plots, found an empty one"]),
         mistake("figure([1], #{§colums: 2})", &["unknown option `colums`", "did you mean `columns`?"]),
-        mistake("§figure([1], #{columns: 0})", &["columns: expected an integer ≥ 1, found the integer 0"]),
-        mistake("§figure([1], #{title: 3})", &["title: expected text, found the integer 3"]),
+        mistake("figure([1], #{columns: §0})", &["columns: expected an integer ≥ 1, found the integer 0"]),
+        mistake("figure([1], #{title: §3})", &["title: expected text, found the integer 3"]),
         mistake("plot(t).§legend(1)", &["`legend` does not take (Plot, integer)"]),
         mistake("page(\"p\").§figure(t, \"c\")", &["figure: expected a plot such as", "found a Table"]),
         mistake("page(\"p\").§verdicts(t)", &["no column `prediction`", "known: gap, lr, name"]),
