@@ -126,12 +126,19 @@ const LONGEST_JOURNAL: u64 = 512 << 20;
 /// each, and what is told of them.
 const LONGEST_CHECKPOINT: u64 = 3 * 8 * MOST_PARAMETERS as u64 + (64 << 20);
 
-/// What a resumed run has: the epochs before, the checkpoint's file, what is in it.
-type Found = (Vec<EpochRecord>, Vec<u8>, Snapshot);
+/// A checkpoint that a run can go on from.
+struct Resumable {
+    /// The epochs before it.
+    epochs: Vec<EpochRecord>,
+    /// Its file.
+    bytes: Vec<u8>,
+    /// What is in it.
+    snapshot: Snapshot,
+}
 
 /// The best of all checkpoints that were made as this process would and whose file is as its
 /// journal says.
-fn best(files: &Files, run: &str, made_by: &str, attempts: &[Past]) -> Result<Option<Found>> {
+fn best(files: &Files, run: &str, made_by: &str, attempts: &[Past]) -> Result<Option<Resumable>> {
     let mut candidates: Vec<(&Past, &Checkpoint)> = attempts
         .iter()
         .filter(|attempt| attempt.made_by == made_by)
@@ -153,7 +160,7 @@ fn best(files: &Files, run: &str, made_by: &str, attempts: &[Past]) -> Result<Op
         if snapshot.position == checkpoint.position {
             let before = |record: &&EpochRecord| record.epoch <= checkpoint.position.epoch;
             let epochs = attempt.epochs.iter().filter(before).cloned().collect();
-            return Ok(Some((epochs, bytes, snapshot)));
+            return Ok(Some(Resumable { epochs, bytes, snapshot }));
         }
     }
     Ok(None)
@@ -214,7 +221,7 @@ impl Attempt {
                 attempt.checkpoints.iter().map(|checkpoint| attempt.folder.join(&checkpoint.file))
             })
             .collect();
-        let Some((epochs, bytes, snapshot)) = found else {
+        let Some(Resumable { epochs, bytes, snapshot }) = found else {
             let mut attempt = Self::begin_anew(files, run, folder, beginning)?;
             attempt.outlived = outlived;
             return Ok((attempt, None));

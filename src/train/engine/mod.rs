@@ -1,10 +1,10 @@
 //! Worker threads that train stacks until there are none left.
 //!
-//! [`queue`] cuts tasks into jobs. Workers ([`worker`]) train them ([`job`]) and report; what becomes of the
-//! reports is up to the thread that called [`resume`] ([`supervisor`]), so that neither disks nor
-//! displays hold training up. When a run's turn comes, the caller's [`ResumeSource`] says where it
-//! starts. A job that fails is cut in two and tried again ([`failure`]), until what fails is a run
-//! alone: that one ends with its error, the others finish.
+//! [`queue`] cuts tasks into jobs. Workers ([`worker`]) train them ([`job`]) and report; what
+//! becomes of the reports is up to the thread that called [`resume`] ([`supervisor`]), so that
+//! neither disks nor displays hold training up. When a run's turn comes, the caller's
+//! [`ResumeSource`] says where it starts. A job that fails is cut in two and tried again
+//! ([`failure`]), until what fails is a run alone: that one ends with its error, the others finish.
 
 mod crew;
 mod data;
