@@ -304,7 +304,7 @@ fn values_are_checked_as_if_a_script_had_given_them() {
             json!(1.0),
             "momentum: expected a number from 0 to below 1, found the number 1.0",
         ),
-        (linear, "spec/optimizer/weight_decay", json!(-1.0), "weight_decay is -1"),
+        (linear, "spec/optimizer/weight_decay", json!(-1.0), "weight_decay: expected a number ≥ 0"),
         (linear, "spec/data/digest", json!("../x"), "data.digest is \"../x\""),
         (linear, "spec/data/operations", json!([{"take": {"n": 0}}]), "n is 0"),
         (linear, "spec/data/operations", json!([{"label_noise": {"p": 1.5, "seed": 1}}]), "p is 1.5"),
