@@ -1,5 +1,6 @@
 //! The options of runs and networks, as scripts give them.
 
+use crate::optim::SCHEDULE_CHOICES;
 use crate::options::{Bounds, DefaultValue, Kind, Opt};
 
 /// What `data` takes.
@@ -68,7 +69,7 @@ pub const RUN_OPTIONS: &[Opt] = &[
     .axis(),
     Opt::new(
         "schedule",
-        Kind::Choice(&[("constant", ""), ("cosine", "λ cos(π/2 · t/t_f)")]),
+        Kind::Choice(&SCHEDULE_CHOICES),
         DefaultValue::Text("constant"),
         "how the learning rate changes",
     )

@@ -167,7 +167,7 @@ fn numbers_out_of_range() {
         ),
         mistake("digits().§take(5000)", &["expected 1 to 1797 examples, found 5000"]),
         mistake(
-            "§sgd(#{momentum: 1.5})",
+            "sgd(#{momentum: §1.5})",
             &["momentum: expected a number from 0 to below 1, found the number 1.5"],
         ),
     ]);

@@ -142,7 +142,7 @@ mod tests {
         assert!(text.contains("take(n): expected an integer ≥ 0, found the integer -3"), "{text}");
         assert!(!message("print(a1)").contains("arguments"), "{}", message("print(a1)"));
         for (script, wanted) in [
-            ("sgd(#{ momentum: linear() })", "momentum: expected a number, found a Model"),
+            ("sgd(#{ momentum: linear() })", "momentum: expected a number from 0 to below 1, found a Model"),
             ("let s = digits(); while s {}", "expected true or false, found a Dataset"),
             ("[1][digits()]", "expected an integer, found a Dataset"),
             ("throw digits()", "the script threw a Dataset"),
