@@ -278,29 +278,18 @@ impl Levels {
 mod tests {
     use super::*;
     use crate::analysis::{SteadyOptions, steady};
-    use crate::model::Scores;
     use crate::sweep::columns::tests::{Pair, pairs};
     use crate::sweep::rows::epochs;
     use crate::table::Cell;
-    use crate::train::EpochRecord;
+    use crate::train::example_record;
 
     /// Runs that differ in an option are no replicas of each other, and runs that differ in a stream's
     /// seed are not the same one.
     #[test]
     fn every_option_that_distinguishes_runs_distinguishes_their_groups() {
-        let scores = Scores { loss: 1.0, accuracy: 0.5, loss_std: 0.1 };
-        let record = EpochRecord {
-            epoch: 1,
-            steps: 4,
-            lr_now: 0.1,
-            train: scores,
-            test: scores,
-            measured: None,
-            seconds: 1.0,
-        };
         for Pair { field, runs } in pairs() {
             let [one, other] = runs.each_ref().map(|run| {
-                let epochs = epochs("s1", run, std::slice::from_ref(&record)).unwrap();
+                let epochs = epochs("s1", run, &[example_record()]).unwrap();
                 let steady = steady(&epochs, &SteadyOptions::default()).unwrap();
                 points(&steady, "test_loss").unwrap().remove(0)
             });

@@ -103,18 +103,17 @@ pub fn parse(bytes: &[u8]) -> Vec<Record> {
 mod tests {
     use super::*;
     use crate::model::Scores;
+    use crate::train::example_record;
 
     fn records() -> Vec<Record> {
         let scores = |loss| Scores { loss, accuracy: 1.0 / 3.0, loss_std: f64::INFINITY };
         let epoch = |epoch| {
             Record::Epoch(EpochRecord {
                 epoch,
-                steps: 10,
                 lr_now: 0.1 + 0.2,
                 train: scores(5e-324),
                 test: scores(1.7976931348623157e308),
-                measured: None,
-                seconds: 0.5,
+                ..example_record()
             })
         };
         let position = Position { epoch: 2, step: 5 };

@@ -193,10 +193,9 @@ pub(super) fn runs(sweep: &str, runs: &[(&PlannedRun, &Provenance, Ended)]) -> R
 mod tests {
     use super::*;
     use crate::data::{DataOp, Dataset, Sampling};
-    use crate::model::Scores;
     use crate::sweep::Plan;
     use crate::table::Cell;
-    use crate::train::{Group, Measure, RunSpec};
+    use crate::train::{Group, Measure, RunSpec, example_record};
 
     /// What label noises of 0.3 and 0.2 change together in ten classes, where a ninth of what is
     /// changed again comes back.
@@ -209,17 +208,7 @@ mod tests {
     }
 
     fn epochs_of(run: &PlannedRun) -> Table {
-        let scores = Scores { loss: 1.0, accuracy: 0.5, loss_std: 0.1 };
-        let record = EpochRecord {
-            epoch: 1,
-            steps: 10,
-            lr_now: 0.1,
-            train: scores,
-            test: scores,
-            measured: None,
-            seconds: 1.0,
-        };
-        epochs("s1", run, &[record]).unwrap()
+        epochs("s1", run, &[example_record()]).unwrap()
     }
 
     fn last_two(table: &Table) -> [Cell; 2] {

@@ -32,6 +32,8 @@ pub use evaluate::scores;
 pub use losses::losses;
 pub use measure::measure_network;
 pub use quantities::{Group, Measure, Measured, QUANTITIES};
+#[cfg(test)]
+pub(crate) use record::example_record;
 pub use record::{EpochRecord, Status};
 pub use snapshot::{Position, Snapshot, weights_digest};
 #[cfg(test)]

@@ -50,3 +50,18 @@ pub struct EpochRecord {
     /// Wall time of the epoch, evaluation included, divided by the replicas that shared it.
     pub seconds: f64,
 }
+
+/// The record of a first epoch, for tests.
+#[cfg(test)]
+pub(crate) fn example_record() -> EpochRecord {
+    let scores = Scores { loss: 1.0, accuracy: 0.5, loss_std: 0.1 };
+    EpochRecord {
+        epoch: 1,
+        steps: 10,
+        lr_now: 0.1,
+        train: scores,
+        test: scores,
+        measured: None,
+        seconds: 1.0,
+    }
+}

@@ -14,7 +14,7 @@ use crate::sweep::provenance::Provenance;
 use crate::train::{QUANTITIES, RunSpec};
 
 /// What the plan says of a run.
-pub(super) static PARAMETERS: [Column; 25] = [
+pub(super) static PARAMETERS: &[Column] = &[
     Column::new(
         "run_id",
         Identity,
@@ -154,7 +154,7 @@ pub(super) static PARAMETERS: [Column; 25] = [
 ];
 
 /// What every epoch has.
-pub(super) static METRICS: [Column; 12] = [
+pub(super) static METRICS: &[Column] = &[
     Column::new("epoch", Progress, Int(|row| Some(i64::from(row.record?.epoch))), "this row's epoch, from 1"),
     Column::new("steps", Progress, Int(|row| Some(row.record?.steps as i64)), "updates so far"),
     Column::new(
@@ -230,7 +230,7 @@ pub(super) static METRICS: [Column; 12] = [
 ];
 
 /// What was added before version 0.2.0.
-pub(super) static ADDED: [Column; 6] = [
+pub(super) static ADDED: &[Column] = &[
     Column::new(
         "label_noise",
         Parameter,
@@ -291,7 +291,7 @@ pub(super) static MEASURED: [Column; QUANTITIES.len()] = {
 };
 
 /// What later versions added.
-pub(super) static LATER: [Column; 5] = [
+pub(super) static LATER: &[Column] = &[
     Column::new(
         "seed_augment",
         Seed,
@@ -329,7 +329,7 @@ pub(super) static LATER: [Column; 5] = [
 ];
 
 /// What the steady state of a run has besides the columns of its epochs.
-pub(super) static STEADY: [Column; 5] = [
+pub(super) static STEADY: &[Column] = &[
     Column::new("epochs_used", Status, Analysed, "how many epochs the metrics are taken over"),
     Column::new("spiked", Status, Analysed, "whether the run's end was moved back before a spike"),
     Column::new(
@@ -350,7 +350,7 @@ pub(super) static STEADY: [Column; 5] = [
 ];
 
 /// What the table of a plan has besides parameters.
-pub(super) static PLAN: [Column; 7] = [
+pub(super) static PLAN: &[Column] = &[
     Column::new(
         "images",
         Status,
@@ -386,7 +386,7 @@ pub(super) static PLAN: [Column; 7] = [
 ];
 
 /// What the runs table has besides parameters.
-pub(super) static RUNS: [Column; 13] = [
+pub(super) static RUNS: &[Column] = &[
     Column::new(
         "data_sha256",
         Status,
@@ -434,7 +434,7 @@ pub(super) static RUNS: [Column; 13] = [
 
 /// The fields of a specification that columns tell.
 static TOLD: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
-    let columns = PARAMETERS.iter().chain(&ADDED).chain(&LATER);
+    let columns = PARAMETERS.iter().chain(ADDED).chain(LATER);
     columns.flat_map(|column| column.tells).copied().collect()
 });
 

@@ -28,7 +28,7 @@ const EARLY_IN_RUNS: [&str; 2] = ["seed_augment", "seed_noise"];
 /// some.
 pub fn of_epochs(measuring: bool) -> impl Iterator<Item = &'static Column> {
     let measured = MEASURED.iter().filter(move |_| measuring);
-    PARAMETERS.iter().chain(&METRICS).chain(&ADDED).chain(measured).chain(&LATER)
+    PARAMETERS.iter().chain(METRICS).chain(ADDED).chain(measured).chain(LATER)
 }
 
 /// The columns that the steady state of a run has besides those of its epochs.
@@ -44,7 +44,7 @@ pub fn of_plan() -> impl Iterator<Item = &'static Column> {
 /// The columns of the runs table, in order.
 pub fn of_runs() -> impl Iterator<Item = &'static Column> {
     let early = LATER.iter().filter(|column| EARLY_IN_RUNS.contains(&column.name));
-    between(early.chain(&RUNS).collect())
+    between(early.chain(RUNS).collect())
 }
 
 /// A table's own columns after the first parameters and before the later ones, as in the epochs
@@ -52,7 +52,7 @@ pub fn of_runs() -> impl Iterator<Item = &'static Column> {
 fn between(own: Vec<&'static Column>) -> impl Iterator<Item = &'static Column> {
     let is_new =
         |column: &&Column| column.role.is_planned() && !own.iter().any(|known| known.name == column.name);
-    let later: Vec<&Column> = ADDED.iter().chain(&LATER).filter(is_new).collect();
+    let later: Vec<&Column> = ADDED.iter().chain(LATER).filter(is_new).collect();
     PARAMETERS.iter().chain(own).chain(later)
 }
 
@@ -63,7 +63,7 @@ pub fn names(roles: &[Role]) -> impl Iterator<Item = &'static str> {
 
 /// The column of this name: of the epochs table, the steady state, the runs table or a plan's.
 pub fn find(name: &str) -> Option<&'static Column> {
-    of_epochs(true).chain(&STEADY).chain(&RUNS).chain(&PLAN).find(|column| column.name == name)
+    of_epochs(true).chain(STEADY).chain(RUNS).chain(PLAN).find(|column| column.name == name)
 }
 
 /// What a column is called on an axis, one of the list's or any other.
