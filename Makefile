@@ -17,7 +17,7 @@ help:
 	@echo "make soak    the fault tests in full: hundreds of kills, every file-system call; half an hour or so"
 	@echo "make repl    the prompt"
 	@echo "make bench   kelvin and eager PyTorch side by side, into results/bench.parquet"
-	@echo "make lint    format, clippy, the library without its features, advisories on crates where they can be had"
+	@echo "make lint    format, clippy, comments, documentation, advisories on crates where they can be had"
 
 setup:
 	@$(PYTHON) tools/setup.py
@@ -67,8 +67,11 @@ stacks: setup
 
 lint: setup
 	$(CARGO) fmt --all --check
+	@$(PYTHON) tools/comments.py
+	@$(PYTHON) tools/mutate.py --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release --locked --lib --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
 	@$(PYTHON) tools/audit.py
 
 clean:
