@@ -208,7 +208,7 @@ pub fn train(bench: &mut Bench) -> Outcome<()> {
     let peak = bench.rows.iter().find(|row| row.part == "peak").map_or(f64::NAN, |row| row.images);
     bench.say("Training, images per second: medians of three turns, and ratios turn by turn.\n");
     bench.say(
-        "| case | runs | kelvin | share of peak | PyTorch, eager | kelvin / eager | strongest PyTorch | kelvin / strongest | its way |",
+        "| case | runs | kelvin | share of peak | PyTorch, eager | kelvin / eager | strongest PyTorch | kelvin / strongest | settings |",
     );
     bench.say("|---|---:|---:|---:|---:|---|---:|---|---|");
     let mut known: Option<(Case, Option<Way>)> = None;

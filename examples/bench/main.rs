@@ -1,10 +1,8 @@
-//! kelvin and PyTorch side by side: `make bench`.
+//! kelvin and PyTorch side by side: `make bench`, or `bench --help`.
 //!
-//!     bench PYTHON [--device cpu] [--only TEXT …] [--no-compile] [--seconds N] [PART …]
-//!
-//! PYTHON is one that has torch. With `--only`, of training and losses only the cases whose names contain one of the texts; after `--seconds`, no case is begun. Parts: losses, train, evaluate, load, memory, script, store; without any, all
-//! of them. In each, the two sides take turns, three times (script and Rust eight); ratios are of the same turn. Every measurement is
-//! a row of `results/bench.parquet`, and the tables of `docs/speed.md` between its two marks are written anew.
+//! In each part the two sides take turns, three times (script and Rust eight); ratios are of the same
+//! turn. Every measurement is a row of `results/bench.parquet`. The tables of a call that measured
+//! everything are written to `docs/benchmarks/DATE.md`, of another to `results/bench.md`.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -18,6 +16,7 @@ mod store;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use clap::Parser;
 use kelvin::table::{Cell, Table};
 
 use cases::Case;
@@ -46,7 +45,7 @@ struct Bench {
     python: String,
     device: tch::Device,
     only: Vec<String>,
-    /// Whether torch.compile is among the ways; it takes minutes per case.
+    /// Whether torch.compile is tried; it takes minutes per case.
     compile: bool,
     /// When no case is begun any more.
     until: Option<std::time::Instant>,
@@ -130,58 +129,65 @@ fn short(value: f64) -> String {
     grouped
 }
 
+/// Measures kelvin and PyTorch side by side, with the same images, first weights and batches.
+#[derive(Parser)]
+struct Arguments {
+    /// A Python that has torch.
+    python: String,
+    /// What is measured; everything where nothing is named.
+    #[arg(value_parser = PARTS.map(|(name, _)| name))]
+    parts: Vec<String>,
+    /// Of training and losses only the cases whose names contain this text, for instance "width 4".
+    #[arg(long, value_name = "TEXT")]
+    only: Vec<String>,
+    /// Where both sides train: cpu, cuda, cuda:1.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Leaves torch.compile out, which takes minutes per case.
+    #[arg(long)]
+    no_compile: bool,
+    /// After so many seconds no case is begun.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+}
+
+/// The parts, in the order in which they are measured.
+const PARTS: [(&str, Part); 7] = [
+    ("losses", compare::losses),
+    ("train", compare::train),
+    ("evaluate", compare::evaluate),
+    ("load", script::load),
+    ("memory", script::memory),
+    ("script", script::overhead),
+    ("store", store::measure),
+];
+
 fn main() -> Outcome<()> {
     kelvin::memory::keep_freed();
     let mut arguments = std::env::args().skip(1);
-    let python = arguments
-        .next()
-        .ok_or("usage: bench PYTHON [--device cpu] [--only TEXT] [--no-compile] [--seconds N] [PART …]")?;
-    if python == "--child" {
+    if arguments.next().as_deref() == Some("--child") {
         return script::child(arguments.collect());
     }
-    let (mut device, mut parts, mut only, mut compile) = (tch::Device::Cpu, Vec::new(), Vec::new(), true);
-    let mut until = None;
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--device" => device = kelvin::torch::device_named(&arguments.next().unwrap_or_default())?,
-            "--only" => only.extend(arguments.next()),
-            "--no-compile" => compile = false,
-            "--seconds" => {
-                let seconds: u64 = arguments.next().unwrap_or_default().parse()?;
-                until = Some(std::time::Instant::now() + std::time::Duration::from_secs(seconds));
-            }
-            part => parts.push(part.to_owned()),
-        }
-    }
+    let Arguments { python, parts, only, device, no_compile, seconds } = Arguments::parse();
+    let device = kelvin::torch::device_named(&device)?;
+    let until = seconds.map(|seconds| std::time::Instant::now() + std::time::Duration::from_secs(seconds));
     kelvin::torch::initialize();
     let folder = tempfile::tempdir()?;
     let mut bench = Bench {
         python,
         device,
         only,
-        compile,
+        compile: !no_compile,
         until,
         rows: Vec::new(),
         losses: Vec::new(),
         page: String::new(),
         folder,
     };
-    let all: [(&str, Part); 7] = [
-        ("losses", compare::losses),
-        ("train", compare::train),
-        ("evaluate", compare::evaluate),
-        ("load", script::load),
-        ("memory", script::memory),
-        ("script", script::overhead),
-        ("store", store::measure),
-    ];
-    if let Some(part) = parts.iter().find(|part| !all.iter().any(|(name, _)| name == part)) {
-        return Err(format!("no part `{part}`").into());
-    }
     let machine = compare::machine(&mut bench)?;
     bench.say(&machine);
     let mut failed = Vec::new();
-    for (name, part) in all {
+    for (name, part) in PARTS {
         if parts.is_empty() || parts.iter().any(|part| part == name) {
             // What was measured is kept whatever comes after it.
             if let Err(error) = part(&mut bench) {
@@ -198,7 +204,7 @@ fn main() -> Outcome<()> {
         && until.is_none()
         && device == tch::Device::Cpu
     {
-        page(&root().join("docs/speed.md"), &bench.page)?;
+        write_page(&bench.page)?;
     } else {
         std::fs::write("results/bench.md", &bench.page)?;
     }
@@ -271,13 +277,13 @@ fn write_losses(losses: &[(Case, &'static str, usize, f64)]) -> Outcome<()> {
     Ok(())
 }
 
-/// Puts the tables between the page's marks.
-fn page(path: &Path, tables: &str) -> Outcome<()> {
-    let text = std::fs::read_to_string(path)?;
-    let (begin, end) = ("<!-- make bench: begin -->\n", "<!-- make bench: end -->");
-    let (before, rest) = text.split_once(begin).ok_or("docs/speed.md has lost its marks")?;
-    let (_, after) = rest.split_once(end).ok_or("docs/speed.md has lost its marks")?;
-    std::fs::write(path, format!("{before}{begin}{tables}{end}{after}"))?;
-    println!("written into {}", path.display());
+/// The tables, as a page of the documentation.
+fn write_page(tables: &str) -> Outcome<()> {
+    let today = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).date_naive();
+    let folder = root().join("docs/benchmarks");
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("{today}.md"));
+    std::fs::write(&path, format!("# kelvin and PyTorch, {today}\n\n{tables}"))?;
+    println!("written to {}", path.display());
     Ok(())
 }

@@ -20,7 +20,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// ResumeSource one, or says why there is none.
+    /// Starts one, or says why there is none.
     pub fn start() -> Option<Self> {
         let missing = missing(&["chromium", "chromedriver"]);
         if !missing.is_empty() {

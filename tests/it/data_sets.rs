@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use kelvin::data::{Archive, Member, Patience, Unpack, fetch};
 use sha2::{Digest, Sha256};
 
-use crate::support::Lab;
+use crate::support::{Lab, assert_soon};
 
 /// What the server does with a request.
 enum Reply {
@@ -352,27 +352,6 @@ fn what_a_server_refuses_is_asked_for_once_and_what_it_cannot_do_now_again() {
     assert!(place.told.iter().any(|text| text.contains("503")), "{:?}", place.told);
 }
 
-#[test]
-fn a_silent_server_is_given_up() {
-    let server = Server::new(|_, _| Reply::Hang(Vec::new()));
-    let mut place = Place::new();
-    place.silence = Duration::from_millis(400);
-    let started = Instant::now();
-    let message = place.fetch(&server, &sound(), 1).unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    assert!(message.contains("sent nothing for 0.4 s"), "{message}");
-    assert_eq!(server.requests().len(), 2);
-    place.is_empty();
-
-    // In the middle of the file: what came is kept.
-    place.silence = Duration::from_millis(1500);
-    let server = Server::new(|_, range| Reply::Hang(cut(answer(&sound(), range), 1000)));
-    let message = place.fetch(&server, &sound(), 0).unwrap_err();
-    assert!(message.contains("sent nothing"), "{message}");
-    assert_eq!(fs::metadata(place.part()).unwrap().len() as usize, sound().len() - 1000);
-    assert!(!place.target().exists());
-}
-
 /// Archives that a careful program does not unpack. Their hashes are right: whoever made them made those, too.
 #[test]
 fn nothing_is_unpacked_outside_of_the_folder_nor_anything_else_than_files() {
@@ -515,31 +494,6 @@ fn two_at_once_do_not_disturb_each_other() {
     place.is_complete();
 }
 
-/// The program asks for the official address, through a proxy that the test runs, and Ctrl-C stops it.
-#[test]
-fn an_interrupt_stops_a_download() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut lab = Lab::new();
-    lab.set("http_proxy", format!("http://{}", listener.local_addr().unwrap()));
-    lab.set("KELVIN_DATA", lab.path("data"));
-    let started = lab.start(["-e", "download(\"fashion_mnist\")"]);
-    let (mut stream, _) = listener.accept().unwrap();
-    let mut request = String::new();
-    while !request.contains("\r\n\r\n") {
-        let mut part = [0; 256];
-        let length = stream.read(&mut part).unwrap();
-        assert!(length > 0, "{request}");
-        request += &String::from_utf8_lossy(&part[..length]);
-    }
-    assert!(request.contains("fashion-mnist.s3-website.eu-central-1.amazonaws.com"), "{request}");
-    started.signal(libc::SIGINT);
-    let asked = Instant::now();
-    let run = started.end();
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
-    assert_eq!(run.code, Some(130), "{}", run.stderr);
-    assert!(!lab.path("data/fashion_mnist").exists());
-}
-
 /// Files of the right names and lengths, all zeros.
 fn cifar100(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
@@ -614,4 +568,55 @@ fn data_lists_what_is_there_and_how_to_get_the_rest() {
     assert!(wrong.stderr.contains("no data set \"cifar11\"; did you mean `cifar10`?"), "{}", wrong.stderr);
     let wrong = lab.run(["-e", "download(\"digits\")"]);
     assert!(wrong.stderr.contains("no data set \"digits\" to fetch"), "{}", wrong.stderr);
+}
+
+/// One at a time; see `main.rs`.
+mod alone {
+    use super::*;
+
+    #[test]
+    fn a_silent_server_is_given_up() {
+        let server = Server::new(|_, _| Reply::Hang(Vec::new()));
+        let mut place = Place::new();
+        place.silence = Duration::from_millis(400);
+        let started = Instant::now();
+        let message = place.fetch(&server, &sound(), 1).unwrap_err();
+        assert_soon("giving up", started.elapsed(), Duration::from_secs(5));
+        assert!(message.contains("sent nothing for 0.4 s"), "{message}");
+        assert_eq!(server.requests().len(), 2);
+        place.is_empty();
+
+        // In the middle of the file: what came is kept.
+        place.silence = Duration::from_millis(1500);
+        let server = Server::new(|_, range| Reply::Hang(cut(answer(&sound(), range), 1000)));
+        let message = place.fetch(&server, &sound(), 0).unwrap_err();
+        assert!(message.contains("sent nothing"), "{message}");
+        assert_eq!(fs::metadata(place.part()).unwrap().len() as usize, sound().len() - 1000);
+        assert!(!place.target().exists());
+    }
+
+    /// The program asks for the official address, through a proxy that the test runs, and Ctrl-C stops it.
+    #[test]
+    fn an_interrupt_stops_a_download() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut lab = Lab::new();
+        lab.set("http_proxy", format!("http://{}", listener.local_addr().unwrap()));
+        lab.set("KELVIN_DATA", lab.path("data"));
+        let started = lab.start(["-e", "download(\"fashion_mnist\")"]);
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = String::new();
+        while !request.contains("\r\n\r\n") {
+            let mut part = [0; 256];
+            let length = stream.read(&mut part).unwrap();
+            assert!(length > 0, "{request}");
+            request += &String::from_utf8_lossy(&part[..length]);
+        }
+        assert!(request.contains("fashion-mnist.s3-website.eu-central-1.amazonaws.com"), "{request}");
+        started.signal(libc::SIGINT);
+        let asked = Instant::now();
+        let run = started.end();
+        assert_soon("Ctrl-C", asked.elapsed(), Duration::from_secs(2));
+        assert_eq!(run.code, Some(130), "{}", run.stderr);
+        assert!(!lab.path("data/fashion_mnist").exists());
+    }
 }

@@ -22,9 +22,9 @@ use tch::Device;
 
 use crate::support::{read_parquet, texts};
 
-mod alone;
 mod calls;
 mod crowd;
+mod culprits;
 mod damage;
 mod kills;
 mod positions;

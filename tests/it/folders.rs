@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use kelvin::sweep::columns::of_epochs;
 use kelvin::table::Table;
 
-use crate::support::{Lab, read_parquet, texts, wait_until};
+use crate::support::{Lab, assert_soon, read_parquet, texts, wait_until};
 
 /// Two short runs and two that take a while; batches so small that two share a stack on any number of cores.
 const SWEEP: &str = "let s = sweep(#{ data: digits().take(400), train: 60, test: 100, model: resnet(#{width: 2}), \
@@ -211,24 +211,6 @@ fn a_folder_of_an_earlier_version_has_the_columns_of_today() {
     assert!(told.stderr.contains("found `data_options` classes=2"), "{}", told.stderr);
 }
 
-/// SIGUSR1 asks for checkpoints now, and training goes on.
-#[test]
-fn a_signal_asks_for_checkpoints() {
-    let lab = Lab::new();
-    lab.write("sweep.rhai", format!("{SWEEP} s.run(\"out\");"));
-    let run = lab.start(["sweep.rhai"]);
-    wait_until("a short run's end", || !lab.files_under("metrics").is_empty());
-    assert_eq!(checkpoints(&lab), 0, "none is due in the first minute");
-    for (signal, least) in [(libc::SIGUSR1, 1), (libc::SIGUSR2, 2)] {
-        let sent = Instant::now();
-        run.signal(signal);
-        wait_until("a checkpoint", || checkpoints(&lab) >= least);
-        assert!(sent.elapsed() < Duration::from_secs(2), "{:?}", sent.elapsed());
-    }
-    run.signal(libc::SIGTERM);
-    assert_eq!(run.end().code, Some(130));
-}
-
 /// One sorted file beside the others, which stay.
 #[test]
 fn compacting_sorts_all_rows_into_one_file() {
@@ -256,38 +238,61 @@ fn compacting_sorts_all_rows_into_one_file() {
     assert_eq!(sums[0], sums[1]);
 }
 
-/// Many runs: quick counts in every test run, the full ones with KELVIN_SOAK.
-#[test]
-fn many_finished_runs_open_plan_and_compact_quickly() {
-    let soak = std::env::var_os("KELVIN_SOAK").is_some();
-    let runs = if soak { 10_000 } else { 500 };
-    let lab = Lab::new();
-    let sweep = |more: usize| {
-        format!(
-            "let s = sweep(#{{ data: digits().take(40), train: 20, test: 10, model: linear(), lr: 0.1, batch: 10, \
-             seed: 1..={}, epochs: 40 }});",
-            runs + more
-        )
-    };
-    lab.write("sweep.rhai", format!("{} s.run(\"out\");", sweep(0)));
-    // The deadline of a test is shorter than what ten thousand runs take.
-    let trained = lab.kelvin().arg("-q").arg("sweep.rhai").status().unwrap();
-    assert!(trained.success());
-    let timed = |what: &str, script: String, seconds: f64| {
-        let run = lab.script(&script);
-        assert_eq!(run.code, Some(0), "{}", run.stderr);
-        println!("{what}: {runs} runs in {:?}", run.time);
-        let limit = if soak { seconds } else { seconds / 2.0 };
-        assert!(run.time.as_secs_f64() < limit, "{what}: {:?}", run.time);
-        run
-    };
-    let opened = timed("open", "print(results(\"out\").len);".to_owned(), 2.0);
-    assert_eq!(opened.stdout.trim(), (40 * runs).to_string());
-    let plan = "print(s.plan(\"out\").filter(\"status = 'to do'\").len);";
-    let planned = timed("plan", format!("{} {plan}", sweep(20)), 2.0);
-    assert_eq!(planned.stdout.trim(), "20");
-    let started = Instant::now();
-    assert_eq!(lab.run(["compact", "out"]).code, Some(0));
-    println!("compact: {runs} runs in {:?}", started.elapsed());
-    assert!(started.elapsed() < Duration::from_secs(20));
+/// One at a time; see `main.rs`.
+mod alone {
+    use super::*;
+
+    /// SIGUSR1 asks for checkpoints now, and training goes on.
+    #[test]
+    fn a_signal_asks_for_checkpoints() {
+        let lab = Lab::new();
+        lab.write("sweep.rhai", format!("{SWEEP} s.run(\"out\");"));
+        let run = lab.start(["sweep.rhai"]);
+        wait_until("a short run's end", || !lab.files_under("metrics").is_empty());
+        assert_eq!(checkpoints(&lab), 0, "none is due in the first minute");
+        for (signal, least) in [(libc::SIGUSR1, 1), (libc::SIGUSR2, 2)] {
+            let sent = Instant::now();
+            run.signal(signal);
+            wait_until("a checkpoint", || checkpoints(&lab) >= least);
+            assert_soon("a checkpoint", sent.elapsed(), Duration::from_secs(2));
+        }
+        run.signal(libc::SIGTERM);
+        assert_eq!(run.end().code, Some(130));
+    }
+
+    /// Many runs: quick counts in every test run, the full ones with KELVIN_SOAK.
+    #[test]
+    fn many_finished_runs_open_plan_and_compact_quickly() {
+        let soak = std::env::var_os("KELVIN_SOAK").is_some();
+        let runs = if soak { 10_000 } else { 500 };
+        let lab = Lab::new();
+        let sweep = |more: usize| {
+            format!(
+                "let s = sweep(#{{ data: digits().take(40), train: 20, test: 10, model: linear(), lr: 0.1, batch: 10, \
+                 seed: 1..={}, epochs: 40 }});",
+                runs + more
+            )
+        };
+        lab.write("sweep.rhai", format!("{} s.run(\"out\");", sweep(0)));
+        // The deadline of a test is shorter than what ten thousand runs take.
+        let trained = lab.kelvin().arg("-q").arg("sweep.rhai").status().unwrap();
+        assert!(trained.success());
+        let timed = |what: &str, script: String, seconds: f64| {
+            let run = lab.script(&script);
+            assert_eq!(run.code, Some(0), "{}", run.stderr);
+            println!("{what}: {runs} runs in {:?}", run.time);
+            let limit = if soak { seconds } else { seconds / 2.0 };
+            assert_soon(what, run.time, Duration::from_secs_f64(limit));
+            run
+        };
+        let opened = timed("open", "print(results(\"out\").len);".to_owned(), 2.0);
+        assert_eq!(opened.stdout.trim(), (40 * runs).to_string());
+        let plan = "print(s.plan(\"out\").filter(\"status = 'to do'\").len);";
+        let planned = timed("plan", format!("{} {plan}", sweep(20)), 2.0);
+        assert_eq!(planned.stdout.trim(), "20");
+        let started = Instant::now();
+        assert_eq!(lab.run(["compact", "out"]).code, Some(0));
+        println!("compact: {runs} runs in {:?}", started.elapsed());
+        assert_soon("compact", started.elapsed(), Duration::from_secs(20));
+    }
 }

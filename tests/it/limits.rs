@@ -80,41 +80,6 @@ fn programs_that_run_are_not_refused() {
     }
 }
 
-#[test]
-fn an_interrupted_training_can_be_had() {
-    let lab = Lab::new();
-    let mut terminal = Terminal::start(&lab);
-    let long = SHORT.replace("epochs: 3", "epochs: 10000000");
-    // Until some epochs were done, however busy the machine is.
-    for patience in 1.. {
-        terminal.begin(&format!("let r = {long};"));
-        (0..patience).for_each(|_| drop(terminal.wait("images/s")));
-        let (answer, _) = terminal.interrupt();
-        assert!(answer.contains("last_run() has the run with") && answer.contains("interrupted"), "{answer}");
-        assert_eq!(terminal.ask("let r = last_run(); r.status"), "interrupted");
-        if terminal.ask("r.epochs.len > 20") == "true" {
-            break;
-        }
-    }
-    assert!(terminal.ask("r").contains("run interrupted after"), "{}", terminal.screen());
-    assert_eq!(terminal.ask("r.epochs.len > 0 && r.epochs[\"epoch\"][0] == 1"), "true");
-    assert_eq!(terminal.ask("r.network.evaluate(digits()).accuracy > 0.2"), "true");
-    // What no name was given to is kept, too.
-    terminal.ask(SHORT);
-    assert_eq!(terminal.ask("last_run().status"), "done");
-    assert_eq!(terminal.ask("last_run().epochs.len"), "3");
-    let refused = terminal.ask(&format!("q = {long}"));
-    assert!(refused.contains("unknown variable `q`; define it first"), "{refused}");
-    assert_eq!(terminal.leave(), Some(0));
-
-    let diverges = SHORT.replace("lr: 0.1", "lr: 1e300");
-    let script = format!("try {{ {diverges}; }} catch (e) {{ print(e); }} print(last_run().status);");
-    let found = prints(&script);
-    assert!(found.contains("last_run() has the run with") && found.ends_with("diverged"), "{found}");
-    let none = Lab::new().run(["-e", "last_run()"]);
-    assert!(none.stderr.contains("nothing was trained yet"), "{}", none.stderr);
-}
-
 /// Deep values are right, or an error that can be caught; the program goes on.
 #[test]
 fn deep_values_do_not_end_the_program() {
@@ -166,82 +131,6 @@ fn values_that_grow_deeper_and_deeper_end_with_an_error() {
         let found = prints(&format!("{wrap} try {{ {script} }} catch (e) {{ print(e); }} print(\"on\");"));
         assert!(found.contains("a value is deeper than") && found.ends_with("on"), "{script}: {found}");
     }
-}
-
-#[test]
-fn values_that_double_end_with_an_error() {
-    for script in [
-        "let s = \"0123456789\"; loop { s += s; }",
-        "let a = [1, 2]; loop { a += a; }",
-        "let a = [1, 2]; loop { a.append(a); }",
-        "let a = [1]; loop { a = [a, a]; }",
-        "let s = \"01234567890123456789\"; loop { s = `${s}${s}`; }",
-        "let f = |x| x; loop { f = f.curry(f); }",
-        "let a = []; loop { a.push(1.5); }",
-    ] {
-        let lab = Lab::new();
-        let run = lab.script(&format!("try {{ {script} }} catch (e) {{ print(e); }} print(\"on\");"));
-        assert_eq!(run.code, Some(0), "{script}: {}", run.stderr);
-        let found = run.stdout.trim();
-        assert!(found.contains("hold more than 1 GB") && found.ends_with("on"), "{script}: {found}");
-        assert!(run.peak < 6 << 30, "{script}: {} MB", run.peak >> 20);
-    }
-}
-
-/// The look at the variables costs no more where they are many.
-#[test]
-fn loops_over_large_arrays_stay_linear() {
-    let seconds = |n: u32| {
-        let script =
-            format!("let a = []; for i in 0..{n} {{ a.push(i); }} for i in 0..{n} {{ a[i] += 1; }} a.len");
-        let run = Lab::new().run(["-e", &script]);
-        assert_eq!(run.stdout.trim(), n.to_string(), "{}", run.stderr);
-        run.cpu.as_secs_f64()
-    };
-    let (short, long) = (seconds(100_000), seconds(1_000_000));
-    println!("{short:.2} s and {long:.2} s");
-    assert!(long < 40.0 * short.max(0.1), "{short} s and {long} s");
-}
-
-#[test]
-fn bytes_that_are_not_utf8_are_an_error_of_their_line() {
-    let lab = Lab::new();
-    let mut terminal = Terminal::start(&lab);
-    assert_eq!(terminal.ask("let n = 3;"), "");
-    for keys in
-        [&b"n = 4; \"caf\xe9\"; n = 5;\r"[..], b"\x1b[200~n = 6; \"\xff\"; n = 7;\x1b[201~\r", b"\xc3("]
-    {
-        terminal.send_bytes(keys);
-        terminal.wait("expected UTF-8");
-    }
-    terminal.ask("");
-    assert_eq!(terminal.ask("n"), "3");
-    assert_eq!(terminal.leave(), Some(0));
-
-    // Files, modules, standard input, and what follows -e and -D.
-    lab.write("latin.rhai", b"let a = 1;\nlet s = \"caf\xe9\";");
-    for arguments in [vec!["latin.rhai"], vec!["check", "latin.rhai"], vec!["-e", "import \"latin\" as l;"]] {
-        let run = lab.run(&arguments);
-        assert_eq!(run.code, Some(1), "{arguments:?}");
-        assert!(run.stderr.contains("latin.rhai:2:13: expected a script in UTF-8"), "{}", run.stderr);
-    }
-    let run = lab.kelvin().stdin(std::fs::File::open(lab.path("latin.rhai")).unwrap()).output().unwrap();
-    let error = String::from_utf8_lossy(&run.stderr);
-    assert!(error.contains("standard input:2:13: expected a script in UTF-8"), "{error}");
-    use std::os::unix::ffi::OsStrExt;
-    let bad = std::ffi::OsStr::from_bytes(b"x=caf\xe9");
-    for flag in ["-e", "-D"] {
-        let run = lab.run([std::ffi::OsStr::new(flag), bad]);
-        assert_eq!(run.code, Some(2), "{}", run.stderr);
-        assert!(run.stderr.to_lowercase().contains("utf-8"), "{}", run.stderr);
-    }
-    // A file's own name may be any bytes; its modules are found beside it.
-    let folder = lab.path(".").join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::write(folder.join("one.rhai"), "fn one() { 1 }").unwrap();
-    std::fs::write(folder.join("a.rhai"), "import \"one\" as one; print(one::one());").unwrap();
-    let run = lab.run([folder.join("a.rhai")]);
-    assert_eq!(run.stdout.trim(), "1", "{}", run.stderr);
 }
 
 #[test]
@@ -313,88 +202,210 @@ fn a_tilde_is_the_home_folder_in_every_path() {
     assert!(other.join("u.parquet").exists());
 }
 
-/// As root the limit does not hold, so that the test becomes another user for it.
-#[test]
-fn a_process_that_may_start_no_thread_says_so() {
-    use std::os::unix::process::CommandExt;
-    let with = |processes: u64, script: &str| {
-        let mut command = Command::new(crate::support::program());
-        command.args(["-e", script]).current_dir("/tmp").env("HOME", "/tmp").env("NO_COLOR", "1");
-        let limit = libc::rlimit { rlim_cur: processes, rlim_max: processes };
-        let set = move || {
-            // SAFETY: plain system calls between fork and exec.
-            unsafe {
-                libc::setrlimit(libc::RLIMIT_NPROC, &limit);
-                if libc::getuid() == 0 && (libc::setgid(54_321) != 0 || libc::setuid(54_321) != 0) {
-                    return Err(std::io::Error::last_os_error());
-                }
+/// One at a time; see `main.rs`.
+mod alone {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_training_can_be_had() {
+        let lab = Lab::new();
+        let mut terminal = Terminal::start(&lab);
+        let long = SHORT.replace("epochs: 3", "epochs: 10000000");
+        // Until some epochs were done, however busy the machine is.
+        for patience in 1.. {
+            terminal.begin(&format!("let r = {long};"));
+            (0..patience).for_each(|_| drop(terminal.wait("images/s")));
+            let (answer, _) = terminal.interrupt();
+            assert!(
+                answer.contains("last_run() has the run with") && answer.contains("interrupted"),
+                "{answer}"
+            );
+            assert_eq!(terminal.ask("let r = last_run(); r.status"), "interrupted");
+            if terminal.ask("r.epochs.len > 20") == "true" {
+                break;
             }
-            Ok(())
-        };
-        // SAFETY: the closure makes system calls only.
-        unsafe { command.pre_exec(set) };
-        command.stdin(Stdio::null()).output()
-    };
-    let Ok(free) = with(1_000, "1 + 1") else {
-        eprintln!("skipped: another user may not run the program");
-        return;
-    };
-    if !free.status.success() {
-        eprintln!("skipped: {}", String::from_utf8_lossy(&free.stderr));
-        return;
+        }
+        assert!(terminal.ask("r").contains("run interrupted after"), "{}", terminal.screen());
+        assert_eq!(terminal.ask("r.epochs.len > 0 && r.epochs[\"epoch\"][0] == 1"), "true");
+        assert_eq!(terminal.ask("r.network.evaluate(digits()).accuracy > 0.2"), "true");
+        // What no name was given to is kept, too.
+        terminal.ask(SHORT);
+        assert_eq!(terminal.ask("last_run().status"), "done");
+        assert_eq!(terminal.ask("last_run().epochs.len"), "3");
+        let refused = terminal.ask(&format!("q = {long}"));
+        assert!(refused.contains("unknown variable `q`; define it first"), "{refused}");
+        assert_eq!(terminal.leave(), Some(0));
+
+        let diverges = SHORT.replace("lr: 0.1", "lr: 1e300");
+        let script = format!("try {{ {diverges}; }} catch (e) {{ print(e); }} print(last_run().status);");
+        let found = prints(&script);
+        assert!(found.contains("last_run() has the run with") && found.ends_with("diverged"), "{found}");
+        let none = Lab::new().run(["-e", "last_run()"]);
+        assert!(none.stderr.contains("nothing was trained yet"), "{}", none.stderr);
     }
-    for (processes, script) in [(1, "1 + 1"), (3, SHORT), (2, SHORT), (4, SHORT)] {
-        let run = with(processes, script).unwrap();
-        let error = String::from_utf8_lossy(&run.stderr);
-        println!("{processes}: {:?} {error}", run.status);
-        assert!(!error.contains("panicked"), "{processes}: {error}");
-        assert!(run.status.code().is_some(), "{processes}: {:?} {error}", run.status);
-        if processes == 1 {
-            assert_eq!(run.status.code(), Some(1), "{error}");
-            assert!(error.contains("thread") && error.lines().count() == 1, "{error}");
+
+    #[test]
+    fn values_that_double_end_with_an_error() {
+        for script in [
+            "let s = \"0123456789\"; loop { s += s; }",
+            "let a = [1, 2]; loop { a += a; }",
+            "let a = [1, 2]; loop { a.append(a); }",
+            "let a = [1]; loop { a = [a, a]; }",
+            "let s = \"01234567890123456789\"; loop { s = `${s}${s}`; }",
+            "let f = |x| x; loop { f = f.curry(f); }",
+            "let a = []; loop { a.push(1.5); }",
+        ] {
+            let lab = Lab::new();
+            let run = lab.script(&format!("try {{ {script} }} catch (e) {{ print(e); }} print(\"on\");"));
+            assert_eq!(run.code, Some(0), "{script}: {}", run.stderr);
+            let found = run.stdout.trim();
+            assert!(found.contains("hold more than 1 GB") && found.ends_with("on"), "{script}: {found}");
+            assert!(run.peak < 6 << 30, "{script}: {} MB", run.peak >> 20);
         }
     }
-}
 
-#[test]
-fn texts_that_no_one_writes_end_soon_with_an_error() {
-    let deep = 10_000;
-    let lab = Lab::new();
-    for (name, text) in [
-        ("brackets", format!("{}1{}", "(".repeat(deep), ")".repeat(deep))),
-        ("arrays", format!("{}{}", "[".repeat(deep), "]".repeat(deep))),
-        ("maps", format!("{}1{}", "#{a:".repeat(deep), "}".repeat(deep))),
-        ("blocks", format!("{}1{}", "{".repeat(deep), "}".repeat(deep))),
-        ("open", "[".repeat(deep)),
-        ("sums", format!("1{}", "+x".repeat(deep))),
-        ("minus", format!("{}1", "-".repeat(deep))),
-        ("nots", format!("{}true", "!".repeat(deep))),
-        ("dots", format!("let x = 1; x{}", ".y".repeat(deep))),
-        ("indices", format!("let x = 1; x{}", "[0]".repeat(deep))),
-        ("calls", format!("let x = 1; x{}", ".f()".repeat(deep))),
-        ("ifs", format!("if 1 == 2 {{ }}{}", " else if 1 == 2 { }".repeat(deep))),
-        ("closures", format!("let f = {}1", "|x| ".repeat(deep))),
-        ("texts", format!("let f = {}1{}", "`${".repeat(deep), "}`".repeat(deep))),
-        ("ands", format!("x{}", " && x".repeat(deep))),
-        ("comments", format!("{}{} 1", "/*".repeat(deep), "*/".repeat(deep))),
-        ("name", "a".repeat(100_000)),
-        ("names", format!("let {0} = 1; {0} + {0}b", "a".repeat(100_000))),
-        ("large", "let x = 1;\n".repeat(5_000_000)),
-        ("digits", "1".repeat(1_000_000)),
-    ] {
-        let file = format!("{name}.rhai");
-        lab.write(&file, text);
-        for arguments in [vec![file.as_str()], vec!["check", file.as_str()]] {
-            let run = lab.run(&arguments);
-            println!(
-                "{name}: {:?} {:?} {}",
-                run.code,
-                run.time,
-                run.stderr.chars().take(200).collect::<String>()
+    /// The look at the variables costs no more where they are many.
+    #[test]
+    fn loops_over_large_arrays_stay_linear() {
+        let seconds = |n: u32| {
+            let script = format!(
+                "let a = []; for i in 0..{n} {{ a.push(i); }} for i in 0..{n} {{ a[i] += 1; }} a.len"
             );
-            assert!(run.code.is_some_and(|code| code < 2), "{name}: {:?} {}", run.code, run.stderr.len());
-            assert!(run.cpu.as_secs() < 30, "{name}: {:?}", run.cpu);
-            assert!(!run.stderr.contains("panicked") && run.stderr.len() < 10_000, "{name}");
+            let run = Lab::new().run(["-e", &script]);
+            assert_eq!(run.stdout.trim(), n.to_string(), "{}", run.stderr);
+            run.cpu.as_secs_f64()
+        };
+        let (short, long) = (seconds(100_000), seconds(1_000_000));
+        println!("{short:.2} s and {long:.2} s");
+        assert!(long < 40.0 * short.max(0.1), "{short} s and {long} s");
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_an_error_of_their_line() {
+        let lab = Lab::new();
+        let mut terminal = Terminal::start(&lab);
+        assert_eq!(terminal.ask("let n = 3;"), "");
+        for keys in
+            [&b"n = 4; \"caf\xe9\"; n = 5;\r"[..], b"\x1b[200~n = 6; \"\xff\"; n = 7;\x1b[201~\r", b"\xc3("]
+        {
+            terminal.send_bytes(keys);
+            terminal.wait("expected UTF-8");
+        }
+        terminal.ask("");
+        assert_eq!(terminal.ask("n"), "3");
+        assert_eq!(terminal.leave(), Some(0));
+
+        // Files, modules, standard input, and what follows -e and -D.
+        lab.write("latin.rhai", b"let a = 1;\nlet s = \"caf\xe9\";");
+        for arguments in
+            [vec!["latin.rhai"], vec!["check", "latin.rhai"], vec!["-e", "import \"latin\" as l;"]]
+        {
+            let run = lab.run(&arguments);
+            assert_eq!(run.code, Some(1), "{arguments:?}");
+            assert!(run.stderr.contains("latin.rhai:2:13: expected a script in UTF-8"), "{}", run.stderr);
+        }
+        let run = lab.kelvin().stdin(std::fs::File::open(lab.path("latin.rhai")).unwrap()).output().unwrap();
+        let error = String::from_utf8_lossy(&run.stderr);
+        assert!(error.contains("standard input:2:13: expected a script in UTF-8"), "{error}");
+        use std::os::unix::ffi::OsStrExt;
+        let bad = std::ffi::OsStr::from_bytes(b"x=caf\xe9");
+        for flag in ["-e", "-D"] {
+            let run = lab.run([std::ffi::OsStr::new(flag), bad]);
+            assert_eq!(run.code, Some(2), "{}", run.stderr);
+            assert!(run.stderr.to_lowercase().contains("utf-8"), "{}", run.stderr);
+        }
+        // A file's own name may be any bytes; its modules are found beside it.
+        let folder = lab.path(".").join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("one.rhai"), "fn one() { 1 }").unwrap();
+        std::fs::write(folder.join("a.rhai"), "import \"one\" as one; print(one::one());").unwrap();
+        let run = lab.run([folder.join("a.rhai")]);
+        assert_eq!(run.stdout.trim(), "1", "{}", run.stderr);
+    }
+
+    /// As root the limit does not hold, so that the test becomes another user for it.
+    #[test]
+    fn a_process_that_may_start_no_thread_says_so() {
+        use std::os::unix::process::CommandExt;
+        let with = |processes: u64, script: &str| {
+            let mut command = Command::new(crate::support::program());
+            command.args(["-e", script]).current_dir("/tmp").env("HOME", "/tmp").env("NO_COLOR", "1");
+            let limit = libc::rlimit { rlim_cur: processes, rlim_max: processes };
+            let set = move || {
+                // SAFETY: plain system calls between fork and exec.
+                unsafe {
+                    libc::setrlimit(libc::RLIMIT_NPROC, &limit);
+                    if libc::getuid() == 0 && (libc::setgid(54_321) != 0 || libc::setuid(54_321) != 0) {
+                        return Err(std::io::Error::last_os_error());
+                    }
+                }
+                Ok(())
+            };
+            // SAFETY: the closure makes system calls only.
+            unsafe { command.pre_exec(set) };
+            command.stdin(Stdio::null()).output()
+        };
+        let Ok(free) = with(1_000, "1 + 1") else {
+            eprintln!("skipped: another user may not run the program");
+            return;
+        };
+        if !free.status.success() {
+            eprintln!("skipped: {}", String::from_utf8_lossy(&free.stderr));
+            return;
+        }
+        for (processes, script) in [(1, "1 + 1"), (3, SHORT), (2, SHORT), (4, SHORT)] {
+            let run = with(processes, script).unwrap();
+            let error = String::from_utf8_lossy(&run.stderr);
+            println!("{processes}: {:?} {error}", run.status);
+            assert!(!error.contains("panicked"), "{processes}: {error}");
+            assert!(run.status.code().is_some(), "{processes}: {:?} {error}", run.status);
+            if processes == 1 {
+                assert_eq!(run.status.code(), Some(1), "{error}");
+                assert!(error.contains("thread") && error.lines().count() == 1, "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn texts_that_no_one_writes_end_soon_with_an_error() {
+        let deep = 10_000;
+        let lab = Lab::new();
+        for (name, text) in [
+            ("brackets", format!("{}1{}", "(".repeat(deep), ")".repeat(deep))),
+            ("arrays", format!("{}{}", "[".repeat(deep), "]".repeat(deep))),
+            ("maps", format!("{}1{}", "#{a:".repeat(deep), "}".repeat(deep))),
+            ("blocks", format!("{}1{}", "{".repeat(deep), "}".repeat(deep))),
+            ("open", "[".repeat(deep)),
+            ("sums", format!("1{}", "+x".repeat(deep))),
+            ("minus", format!("{}1", "-".repeat(deep))),
+            ("nots", format!("{}true", "!".repeat(deep))),
+            ("dots", format!("let x = 1; x{}", ".y".repeat(deep))),
+            ("indices", format!("let x = 1; x{}", "[0]".repeat(deep))),
+            ("calls", format!("let x = 1; x{}", ".f()".repeat(deep))),
+            ("ifs", format!("if 1 == 2 {{ }}{}", " else if 1 == 2 { }".repeat(deep))),
+            ("closures", format!("let f = {}1", "|x| ".repeat(deep))),
+            ("texts", format!("let f = {}1{}", "`${".repeat(deep), "}`".repeat(deep))),
+            ("ands", format!("x{}", " && x".repeat(deep))),
+            ("comments", format!("{}{} 1", "/*".repeat(deep), "*/".repeat(deep))),
+            ("name", "a".repeat(100_000)),
+            ("names", format!("let {0} = 1; {0} + {0}b", "a".repeat(100_000))),
+            ("large", "let x = 1;\n".repeat(5_000_000)),
+            ("digits", "1".repeat(1_000_000)),
+        ] {
+            let file = format!("{name}.rhai");
+            lab.write(&file, text);
+            for arguments in [vec![file.as_str()], vec!["check", file.as_str()]] {
+                let run = lab.run(&arguments);
+                println!(
+                    "{name}: {:?} {:?} {}",
+                    run.code,
+                    run.time,
+                    run.stderr.chars().take(200).collect::<String>()
+                );
+                assert!(run.code.is_some_and(|code| code < 2), "{name}: {:?} {}", run.code, run.stderr.len());
+                assert!(run.cpu.as_secs() < 30, "{name}: {:?}", run.cpu);
+                assert!(!run.stderr.contains("panicked") && run.stderr.len() < 10_000, "{name}");
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch};
 use image::{DynamicImage, ImageFormat};
 use parquet::arrow::ArrowWriter;
 
-use crate::support::{Lab, Run, SCRIPT, read_parquet, texts};
+use crate::support::{Lab, Run, SCRIPT, assert_soon, read_parquet, texts};
 
 /// Marks the place in a script that the message must point at; it is taken out before the script runs.
 const HERE: char = '§';
@@ -198,54 +198,6 @@ fn cifar(lab: &Lab, folder: &str, odd: &str, size: u64) {
     }
 }
 
-#[test]
-fn wrong_cifar_files() {
-    let lab = Lab::new();
-    let peak_of_nothing = lab.run(["-e", "digits()"]).peak;
-
-    fail(
-        &lab,
-        &mistake(
-            "let d = §cifar10(\"nowhere\");",
-            &["nowhere: expected a folder", "data_batch_1.bin", "found none"],
-        ),
-    );
-    fs::create_dir(lab.path("empty")).unwrap();
-    fail(
-        &lab,
-        &mistake("§cifar10(\"empty\")", &["empty: expected data_batch_1.bin", "*.parquet", "found neither"]),
-    );
-
-    cifar(&lab, "five", "data_batch_4", 30_730_000);
-    fs::remove_file(lab.path("five/data_batch_4.bin")).unwrap();
-    fail(
-        &lab,
-        &mistake("§cifar10(\"five\")", &["data_batch_4.bin: expected 30730000 bytes", "found no file"]),
-    );
-
-    // The last file is the short one: whoever reads before checking has read the others by then.
-    for (folder, size) in [("short", 30_729_999), ("nothing", 0), ("long", 30_730_001)] {
-        cifar(&lab, folder, "test_batch", size);
-        let script = format!("let a = 1;\nlet d = §cifar10(\"{folder}\");");
-        let run = fail(&lab, &mistake(script, &["test_batch.bin: expected 30730000 bytes"]));
-        assert!(run.stderr.contains(&format!("found {size}")), "{}", run.stderr);
-        let more = run.peak.saturating_sub(peak_of_nothing);
-        assert!(more < 15_000_000, "{more} bytes were held for a file that is refused");
-    }
-
-    cifar(&lab, "label", "", 0);
-    let mut file = File::options().write(true).open(lab.path("label/data_batch_2.bin")).unwrap();
-    file.seek(SeekFrom::Start(3 * 3073)).unwrap();
-    file.write_all(&[200]).unwrap();
-    fail(
-        &lab,
-        &mistake(
-            "§cifar10(\"label\")",
-            &["label/data_batch_2.bin: record 3 has the label 200, expected 0 to 9"],
-        ),
-    );
-}
-
 /// A PNG file of one colour.
 fn png(width: u32, height: u32) -> Vec<u8> {
     let mut file = std::io::Cursor::new(Vec::new());
@@ -278,57 +230,6 @@ fn write_images(path: &Path, images: &[Option<&[u8]>], labels: &[Option<i64>]) {
     let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
-}
-
-#[test]
-fn wrong_image_files() {
-    let lab = Lab::new();
-    let (small, large, boast) = (png(8, 8), png(8, 9), png_that_boasts());
-    let file = lab.path("images.parquet");
-    let read = "let a = 1;\nlet d = §images(\"images.parquet\");";
-    let good = Some(&small[..]);
-
-    // The file as it should be is read, so what follows fails for its mistake alone.
-    write_images(&file, &[good, good], &[Some(0), Some(1)]);
-    let sound = lab.script("print(images(\"images.parquet\").shape)");
-    assert_eq!((sound.code, &sound.stdout[..]), (Some(0), "[3, 8, 8]\n"), "{}", sound.stderr);
-
-    type Case<'a> = (Option<&'a [u8]>, Option<i64>, &'static [&'static str]);
-    let cases: [Case; 7] = [
-        (Some(&large), Some(1), &["images.parquet: image 1: expected [3, 8, 8]", "found [3, 9, 8]"]),
-        (None, Some(1), &["images.parquet: image 1: null"]),
-        (Some(b"these bytes are no image"), Some(1), &["images.parquet: image 1: "]),
-        (Some(&small[..small.len() / 2]), Some(1), &["images.parquet: image 1: "]),
-        (Some(&boast), Some(1), &["images.parquet: image 1: "]),
-        (good, None, &["images.parquet: row 1: the label `label` is null"]),
-        (good, Some(-1), &["images.parquet: row 1: the label is -1, expected 0 to"]),
-    ];
-    for (image, label, says) in cases {
-        write_images(&file, &[good, image], &[Some(0), label]);
-        let run = fail(&lab, &mistake(read, says));
-        assert!(run.peak < sound.peak + 20_000_000, "{} bytes for\n{}", run.peak - sound.peak, run.stderr);
-    }
-
-    // Cut in half it has no footer.
-    write_images(&file, &[good, good], &[Some(0), Some(1)]);
-    let whole = fs::read(&file).unwrap();
-    fs::write(&file, &whole[..whole.len() / 2]).unwrap();
-    fail(&lab, &mistake(read, &["images.parquet: not a readable Parquet file"]));
-    fail(
-        &lab,
-        &mistake("§images(\"nowhere.parquet\")", &["nowhere.parquet: expected Parquet files, found none"]),
-    );
-
-    // A folder of images of the wrong size is not CIFAR-10.
-    fs::create_dir(lab.path("folder")).unwrap();
-    write_images(&lab.path("folder/train.parquet"), &[good], &[Some(0)]);
-    fail(
-        &lab,
-        &mistake(
-            "§cifar10(\"folder\")",
-            &["expected [3, 32, 32] images of 10 classes, found [3, 8, 8]", "images(path)"],
-        ),
-    );
 }
 
 #[test]
@@ -371,54 +272,6 @@ fn wrong_results_folders() {
     );
     lab.write("torn/sweep.json", &plan[..plan.len() / 2]);
     fail(&lab, &run_in("torn", "0.1", &["torn/sweep.json: damaged, or not a plan"]));
-}
-
-#[test]
-fn a_diverging_run_ends_alone() {
-    let lab = Lab::new();
-    let script = format!(
-        "let runs = sweep(#{{{}}}).run(\"results\");\nprint(runs.len);\n",
-        options(&[("lr", "[1e6, 0.05]"), ("epochs", "5")])
-    );
-    let first = lab.script(&script);
-    assert_eq!(first.code, Some(1), "{}", first.stderr);
-    for part in ["1 of 2 runs done, 1 diverged, 0 failed", "results/runs.parquet"] {
-        assert!(first.stderr.contains(part), "{}", first.stderr);
-    }
-    // The script went on with the run that is left.
-    assert_eq!(first.stdout, "5\n");
-
-    let runs = read_parquet(&lab.path("results/runs.parquet"));
-    let lrs = texts(&runs, "lr").iter().map(|lr| lr.parse::<f64>().unwrap()).collect::<Vec<_>>();
-    assert_eq!(lrs, [1e6, 0.05]);
-    assert_eq!(texts(&runs, "status"), ["diverged", "done"]);
-    let errors = texts(&runs, "error");
-    assert!(errors[0].contains("the loss is") && errors[0].contains("after epoch"), "{errors:?}");
-    assert_eq!(errors[1], "");
-    let [file] = &lab.files_under("metrics")[..] else { panic!("expected one file: {:?}", lab.metrics()) };
-    assert_eq!(file.file_stem().unwrap().to_string_lossy(), texts(&runs, "run_id")[1]);
-    let epochs = read_parquet(file);
-    assert_eq!(epochs.num_rows(), 5);
-    // It shared its stack with the one that diverged.
-    for loss in texts(&epochs, "train_loss") {
-        assert!(loss.parse::<f64>().unwrap().is_finite(), "{loss}");
-    }
-
-    let state = || {
-        use std::os::unix::fs::MetadataExt;
-        let about = |path: &std::path::PathBuf| {
-            (path.clone(), path.metadata().unwrap().ino(), fs::read(path).unwrap())
-        };
-        lab.files_under("metrics").iter().chain(&lab.files_under("state")).map(about).collect::<Vec<_>>()
-    };
-    let before = state();
-    let again = lab.script(&script);
-    assert_eq!(again.code, Some(1), "{}", again.stderr);
-    assert!(again.stderr.contains("1 diverged"), "{}", again.stderr);
-    assert!(!again.stderr.contains("training"), "it was trained again: {}", again.stderr);
-    assert_eq!(again.stdout, "5\n");
-    assert_eq!(state(), before);
-    assert!(again.time < Duration::from_secs(20));
 }
 
 #[test]
@@ -482,4 +335,169 @@ fn each_kind_of_mistake_has_its_message() {
         kinds += 1;
     }
     assert!(kinds >= 20, "{kinds}");
+}
+
+/// One at a time; see `main.rs`.
+mod alone {
+    use super::*;
+
+    #[test]
+    fn wrong_cifar_files() {
+        let lab = Lab::new();
+        let peak_of_nothing = lab.run(["-e", "digits()"]).peak;
+
+        fail(
+            &lab,
+            &mistake(
+                "let d = §cifar10(\"nowhere\");",
+                &["nowhere: expected a folder", "data_batch_1.bin", "found none"],
+            ),
+        );
+        fs::create_dir(lab.path("empty")).unwrap();
+        fail(
+            &lab,
+            &mistake(
+                "§cifar10(\"empty\")",
+                &["empty: expected data_batch_1.bin", "*.parquet", "found neither"],
+            ),
+        );
+
+        cifar(&lab, "five", "data_batch_4", 30_730_000);
+        fs::remove_file(lab.path("five/data_batch_4.bin")).unwrap();
+        fail(
+            &lab,
+            &mistake("§cifar10(\"five\")", &["data_batch_4.bin: expected 30730000 bytes", "found no file"]),
+        );
+
+        // The last file is the short one: whoever reads before checking has read the others by then.
+        for (folder, size) in [("short", 30_729_999), ("nothing", 0), ("long", 30_730_001)] {
+            cifar(&lab, folder, "test_batch", size);
+            let script = format!("let a = 1;\nlet d = §cifar10(\"{folder}\");");
+            let run = fail(&lab, &mistake(script, &["test_batch.bin: expected 30730000 bytes"]));
+            assert!(run.stderr.contains(&format!("found {size}")), "{}", run.stderr);
+            let more = run.peak.saturating_sub(peak_of_nothing);
+            assert!(more < 15_000_000, "{more} bytes were held for a file that is refused");
+        }
+
+        cifar(&lab, "label", "", 0);
+        let mut file = File::options().write(true).open(lab.path("label/data_batch_2.bin")).unwrap();
+        file.seek(SeekFrom::Start(3 * 3073)).unwrap();
+        file.write_all(&[200]).unwrap();
+        fail(
+            &lab,
+            &mistake(
+                "§cifar10(\"label\")",
+                &["label/data_batch_2.bin: record 3 has the label 200, expected 0 to 9"],
+            ),
+        );
+    }
+
+    #[test]
+    fn wrong_image_files() {
+        let lab = Lab::new();
+        let (small, large, boast) = (png(8, 8), png(8, 9), png_that_boasts());
+        let file = lab.path("images.parquet");
+        let read = "let a = 1;\nlet d = §images(\"images.parquet\");";
+        let good = Some(&small[..]);
+
+        // The file as it should be is read, so what follows fails for its mistake alone.
+        write_images(&file, &[good, good], &[Some(0), Some(1)]);
+        let sound = lab.script("print(images(\"images.parquet\").shape)");
+        assert_eq!((sound.code, &sound.stdout[..]), (Some(0), "[3, 8, 8]\n"), "{}", sound.stderr);
+
+        type Case<'a> = (Option<&'a [u8]>, Option<i64>, &'static [&'static str]);
+        let cases: [Case; 7] = [
+            (Some(&large), Some(1), &["images.parquet: image 1: expected [3, 8, 8]", "found [3, 9, 8]"]),
+            (None, Some(1), &["images.parquet: image 1: null"]),
+            (Some(b"these bytes are no image"), Some(1), &["images.parquet: image 1: "]),
+            (Some(&small[..small.len() / 2]), Some(1), &["images.parquet: image 1: "]),
+            (Some(&boast), Some(1), &["images.parquet: image 1: "]),
+            (good, None, &["images.parquet: row 1: the label `label` is null"]),
+            (good, Some(-1), &["images.parquet: row 1: the label is -1, expected 0 to"]),
+        ];
+        for (image, label, says) in cases {
+            write_images(&file, &[good, image], &[Some(0), label]);
+            let run = fail(&lab, &mistake(read, says));
+            assert!(
+                run.peak < sound.peak + 20_000_000,
+                "{} bytes for\n{}",
+                run.peak - sound.peak,
+                run.stderr
+            );
+        }
+
+        // Cut in half it has no footer.
+        write_images(&file, &[good, good], &[Some(0), Some(1)]);
+        let whole = fs::read(&file).unwrap();
+        fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+        fail(&lab, &mistake(read, &["images.parquet: not a readable Parquet file"]));
+        fail(
+            &lab,
+            &mistake(
+                "§images(\"nowhere.parquet\")",
+                &["nowhere.parquet: expected Parquet files, found none"],
+            ),
+        );
+
+        // A folder of images of the wrong size is not CIFAR-10.
+        fs::create_dir(lab.path("folder")).unwrap();
+        write_images(&lab.path("folder/train.parquet"), &[good], &[Some(0)]);
+        fail(
+            &lab,
+            &mistake(
+                "§cifar10(\"folder\")",
+                &["expected [3, 32, 32] images of 10 classes, found [3, 8, 8]", "images(path)"],
+            ),
+        );
+    }
+
+    #[test]
+    fn a_diverging_run_ends_alone() {
+        let lab = Lab::new();
+        let script = format!(
+            "let runs = sweep(#{{{}}}).run(\"results\");\nprint(runs.len);\n",
+            options(&[("lr", "[1e6, 0.05]"), ("epochs", "5")])
+        );
+        let first = lab.script(&script);
+        assert_eq!(first.code, Some(1), "{}", first.stderr);
+        for part in ["1 of 2 runs done, 1 diverged, 0 failed", "results/runs.parquet"] {
+            assert!(first.stderr.contains(part), "{}", first.stderr);
+        }
+        // The script went on with the run that is left.
+        assert_eq!(first.stdout, "5\n");
+
+        let runs = read_parquet(&lab.path("results/runs.parquet"));
+        let lrs = texts(&runs, "lr").iter().map(|lr| lr.parse::<f64>().unwrap()).collect::<Vec<_>>();
+        assert_eq!(lrs, [1e6, 0.05]);
+        assert_eq!(texts(&runs, "status"), ["diverged", "done"]);
+        let errors = texts(&runs, "error");
+        assert!(errors[0].contains("the loss is") && errors[0].contains("after epoch"), "{errors:?}");
+        assert_eq!(errors[1], "");
+        let [file] = &lab.files_under("metrics")[..] else {
+            panic!("expected one file: {:?}", lab.metrics())
+        };
+        assert_eq!(file.file_stem().unwrap().to_string_lossy(), texts(&runs, "run_id")[1]);
+        let epochs = read_parquet(file);
+        assert_eq!(epochs.num_rows(), 5);
+        // It shared its stack with the one that diverged.
+        for loss in texts(&epochs, "train_loss") {
+            assert!(loss.parse::<f64>().unwrap().is_finite(), "{loss}");
+        }
+
+        let state = || {
+            use std::os::unix::fs::MetadataExt;
+            let about = |path: &std::path::PathBuf| {
+                (path.clone(), path.metadata().unwrap().ino(), fs::read(path).unwrap())
+            };
+            lab.files_under("metrics").iter().chain(&lab.files_under("state")).map(about).collect::<Vec<_>>()
+        };
+        let before = state();
+        let again = lab.script(&script);
+        assert_eq!(again.code, Some(1), "{}", again.stderr);
+        assert!(again.stderr.contains("1 diverged"), "{}", again.stderr);
+        assert!(!again.stderr.contains("training"), "it was trained again: {}", again.stderr);
+        assert_eq!(again.stdout, "5\n");
+        assert_eq!(state(), before);
+        assert_soon("a sweep that has ended", again.time, Duration::from_secs(20));
+    }
 }

@@ -129,140 +129,145 @@ fn rows(path: &Path) -> BTreeSet<Vec<(String, String)>> {
         .collect()
 }
 
-/// The page in Chromium: it asks for nothing, fits a phone, has a dark side, and shows the table's values under the
-/// pointer, a finger and the arrow keys.
-#[test]
-fn a_page_in_a_real_browser() {
-    let Some(browser) = Browser::start() else { return };
-    let lab = made();
-    browser.open(&lab.path("page.html"));
+/// One at a time; see `main.rs`.
+mod alone {
+    use super::*;
 
-    for (width, height) in [(360, 640), (390, 844), (1280, 900)] {
-        browser.resize(width, height);
-        let wide = browser.value("return document.documentElement.scrollWidth", Value::Null);
-        assert!(wide.as_u64().unwrap() <= u64::from(width), "{wide} pixels wide on {width}");
-        let letters = browser.value(
-            "return Math.min(...[...document.querySelectorAll('.plot text')].map(text =>
-                text.getAttribute('font-size') * text.ownerSVGElement.clientWidth / text.ownerSVGElement.viewBox.baseVal.width))",
-            Value::Null,
-        );
-        assert!(letters.as_f64().unwrap() > 8.5, "letters of {letters} pixels on {width}");
-    }
-    browser.resize(390, 844);
-    let scrolls =
-        "const box = document.querySelector('.scroll'); return box.scrollWidth > box.clientWidth + 100";
-    assert_eq!(browser.value(scrolls, Value::Null), true, "the wide table scrolls in its own box");
+    /// The page in Chromium: it asks for nothing, fits a phone, has a dark side, and shows the table's values under the
+    /// pointer, a finger and the arrow keys.
+    #[test]
+    fn a_page_in_a_real_browser() {
+        let Some(browser) = Browser::start() else { return };
+        let lab = made();
+        browser.open(&lab.path("page.html"));
 
-    // Every marker shows its row, and each row is shown.
-    let expected = rows(&lab.path("steady.parquet"));
-    for width in [1280, 390] {
-        browser.resize(width, 900);
-        browser.value(
-            "scrollTo({top: 0, behavior: 'instant'});
-            document.querySelector('.plot').scrollIntoView({block: 'center', behavior: 'instant'})",
-            Value::Null,
-        );
-        let places = markers(&browser);
-        assert_eq!(places.len(), 12);
-        let mut found = BTreeSet::new();
-        for place in &places {
-            browser.point(*place);
-            let until = Instant::now() + Duration::from_secs(5);
-            let mut values = shown(&browser);
-            // So may the first marker of a window that was just resized.
-            while values.is_empty() && Instant::now() < until {
-                std::thread::sleep(Duration::from_millis(50));
-                browser.point(*place);
-                values = shown(&browser);
-            }
-            found.insert(values);
-            // Inside the window, and no value is broken into lines, wherever the point stands.
-            let fits = || {
-                browser.value(
-                    "const tip = document.getElementById('tip');
-                 const box = tip.getBoundingClientRect();
-                 const texts = [...tip.querySelectorAll('dd')].map(dd => {
-                     const range = document.createRange();
-                     range.selectNodeContents(dd);
-                     return new Set([...range.getClientRects()].map(line => line.top)).size;
-                 });
-                 return box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight
-                     && texts.every(lines => lines == 1)",
-                    Value::Null,
-                ) == true
-            };
-            // A window that was just resized may not have been laid out yet.
-            let until = Instant::now() + Duration::from_secs(5);
-            while !fits() {
-                assert!(Instant::now() < until, "the values at {place:?} on {width}");
-                std::thread::sleep(Duration::from_millis(50));
-                browser.point(*place);
-            }
+        for (width, height) in [(360, 640), (390, 844), (1280, 900)] {
+            browser.resize(width, height);
+            let wide = browser.value("return document.documentElement.scrollWidth", Value::Null);
+            assert!(wide.as_u64().unwrap() <= u64::from(width), "{wide} pixels wide on {width}");
+            let letters = browser.value(
+                "return Math.min(...[...document.querySelectorAll('.plot text')].map(text =>
+                    text.getAttribute('font-size') * text.ownerSVGElement.clientWidth / text.ownerSVGElement.viewBox.baseVal.width))",
+                Value::Null,
+            );
+            assert!(letters.as_f64().unwrap() > 8.5, "letters of {letters} pixels on {width}");
         }
-        assert_eq!(found, expected, "on {width}");
-        browser.point((2.0, 2.0));
+        browser.resize(390, 844);
+        let scrolls =
+            "const box = document.querySelector('.scroll'); return box.scrollWidth > box.clientWidth + 100";
+        assert_eq!(browser.value(scrolls, Value::Null), true, "the wide table scrolls in its own box");
+
+        // Every marker shows its row, and each row is shown.
+        let expected = rows(&lab.path("steady.parquet"));
+        for width in [1280, 390] {
+            browser.resize(width, 900);
+            browser.value(
+                "scrollTo({top: 0, behavior: 'instant'});
+                document.querySelector('.plot').scrollIntoView({block: 'center', behavior: 'instant'})",
+                Value::Null,
+            );
+            let places = markers(&browser);
+            assert_eq!(places.len(), 12);
+            let mut found = BTreeSet::new();
+            for place in &places {
+                browser.point(*place);
+                let until = Instant::now() + Duration::from_secs(5);
+                let mut values = shown(&browser);
+                // So may the first marker of a window that was just resized.
+                while values.is_empty() && Instant::now() < until {
+                    std::thread::sleep(Duration::from_millis(50));
+                    browser.point(*place);
+                    values = shown(&browser);
+                }
+                found.insert(values);
+                // Inside the window, and no value is broken into lines, wherever the point stands.
+                let fits = || {
+                    browser.value(
+                        "const tip = document.getElementById('tip');
+                     const box = tip.getBoundingClientRect();
+                     const texts = [...tip.querySelectorAll('dd')].map(dd => {
+                         const range = document.createRange();
+                         range.selectNodeContents(dd);
+                         return new Set([...range.getClientRects()].map(line => line.top)).size;
+                     });
+                     return box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight
+                         && texts.every(lines => lines == 1)",
+                        Value::Null,
+                    ) == true
+                };
+                // A window that was just resized may not have been laid out yet.
+                let until = Instant::now() + Duration::from_secs(5);
+                while !fits() {
+                    assert!(Instant::now() < until, "the values at {place:?} on {width}");
+                    std::thread::sleep(Duration::from_millis(50));
+                    browser.point(*place);
+                }
+            }
+            assert_eq!(found, expected, "on {width}");
+            browser.point((2.0, 2.0));
+            assert!(shown(&browser).is_empty());
+            browser.tap(places[0]);
+            assert!(expected.contains(&shown(&browser)), "under a finger");
+            browser.tap((2.0, 2.0));
+            assert!(shown(&browser).is_empty());
+        }
+
+        // Home is the leftmost point, the arrow goes on to the right; Escape takes the values away.
+        browser.value("document.querySelector('.over').focus({preventScroll: true})", Value::Null);
+        let mut x = Vec::new();
+        for key in ['\u{e011}', '\u{e014}', '\u{e014}', '\u{e014}', '\u{e014}'] {
+            browser.press(key);
+            x.push(shown(&browser)[0].1.parse::<f64>().unwrap());
+        }
+        assert!(x.is_sorted() && x[0] < x[4], "{x:?}");
+        assert_eq!(x[0], 0.01 / 64.0);
+        browser.press('\u{e00c}');
         assert!(shown(&browser).is_empty());
-        browser.tap(places[0]);
-        assert!(expected.contains(&shown(&browser)), "under a finger");
-        browser.tap((2.0, 2.0));
-        assert!(shown(&browser).is_empty());
-    }
 
-    // Home is the leftmost point, the arrow goes on to the right; Escape takes the values away.
-    browser.value("document.querySelector('.over').focus({preventScroll: true})", Value::Null);
-    let mut x = Vec::new();
-    for key in ['\u{e011}', '\u{e014}', '\u{e014}', '\u{e014}', '\u{e014}'] {
-        browser.press(key);
-        x.push(shown(&browser)[0].1.parse::<f64>().unwrap());
-    }
-    assert!(x.is_sorted() && x[0] < x[4], "{x:?}");
-    assert_eq!(x[0], 0.01 / 64.0);
-    browser.press('\u{e00c}');
-    assert!(shown(&browser).is_empty());
+        // A column sorts up and down, numbers as numbers.
+        let sort = "const head = [...document.querySelectorAll('th')].find(th => th.textContent == 'temperature');
+            head.firstChild.click();
+            return [...head.closest('table').tBodies[0].rows].map(row => Number(row.cells[head.cellIndex].textContent))";
+        let column = || -> Vec<f64> {
+            let found = browser.value(sort, Value::Null);
+            found.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+        };
+        assert!(column().is_sorted());
+        assert!(column().iter().rev().is_sorted());
 
-    // A column sorts up and down, numbers as numbers.
-    let sort = "const head = [...document.querySelectorAll('th')].find(th => th.textContent == 'temperature');
-        head.firstChild.click();
-        return [...head.closest('table').tBodies[0].rows].map(row => Number(row.cells[head.cellIndex].textContent))";
-    let column = || -> Vec<f64> {
-        let found = browser.value(sort, Value::Null);
-        found.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
-    };
-    assert!(column().is_sorted());
-    assert!(column().iter().rev().is_sorted());
+        // Light on dark and dark on light: text and paper are far apart.
+        let brightness = |part: &str| -> f64 {
+            let color = browser.value(
+                &format!("return getComputedStyle(document.body).{part}.match(/\\d+/g).map(Number)"),
+                Value::Null,
+            );
+            color.as_array().unwrap()[..3].iter().map(|value| value.as_f64().unwrap()).sum::<f64>() / 3.0
+        };
+        for dark in [false, true] {
+            browser.dark(dark);
+            let (paper, ink) = (brightness("backgroundColor"), brightness("color"));
+            assert!((paper - ink).abs() > 150.0 && (paper < ink) == dark, "paper {paper}, ink {ink}");
+        }
 
-    // Light on dark and dark on light: text and paper are far apart.
-    let brightness = |part: &str| -> f64 {
-        let color = browser.value(
-            &format!("return getComputedStyle(document.body).{part}.match(/\\d+/g).map(Number)"),
+        // Names, titles and links lead somewhere.
+        let broken = browser.value(
+            "return [...document.querySelectorAll('[aria-labelledby], nav a, use')].map(one =>
+                one.getAttribute('aria-labelledby') ?? one.getAttribute('href').slice(1))
+                .filter(id => document.querySelectorAll('#' + id).length != 1)",
             Value::Null,
         );
-        color.as_array().unwrap()[..3].iter().map(|value| value.as_f64().unwrap()).sum::<f64>() / 3.0
-    };
-    for dark in [false, true] {
-        browser.dark(dark);
-        let (paper, ink) = (brightness("backgroundColor"), brightness("color"));
-        assert!((paper - ink).abs() > 150.0 && (paper < ink) == dark, "paper {paper}, ink {ink}");
+        assert_eq!(broken, Value::Array(Vec::new()));
+        let titles = browser.value(
+            "return [...document.querySelectorAll('.plot svg')].filter(svg =>
+                svg.getAttribute('role') == 'img' && svg.querySelector('title').textContent.includes(' against ')).length",
+            Value::Null,
+        );
+        assert_eq!(titles, 6);
+
+        let requests = browser.requests();
+        let own = format!("file://{}", lab.path("page.html").display());
+        assert!(requests.contains(&own), "{requests:?}");
+        assert!(requests.iter().all(|url| *url == own || url.starts_with("data:")), "{requests:?}");
+        assert_eq!(browser.console(), Vec::<String>::new());
     }
-
-    // Names, titles and links lead somewhere.
-    let broken = browser.value(
-        "return [...document.querySelectorAll('[aria-labelledby], nav a, use')].map(one =>
-            one.getAttribute('aria-labelledby') ?? one.getAttribute('href').slice(1))
-            .filter(id => document.querySelectorAll('#' + id).length != 1)",
-        Value::Null,
-    );
-    assert_eq!(broken, Value::Array(Vec::new()));
-    let titles = browser.value(
-        "return [...document.querySelectorAll('.plot svg')].filter(svg =>
-            svg.getAttribute('role') == 'img' && svg.querySelector('title').textContent.includes(' against ')).length",
-        Value::Null,
-    );
-    assert_eq!(titles, 6);
-
-    let requests = browser.requests();
-    let own = format!("file://{}", lab.path("page.html").display());
-    assert!(requests.contains(&own), "{requests:?}");
-    assert!(requests.iter().all(|url| *url == own || url.starts_with("data:")), "{requests:?}");
-    assert_eq!(browser.console(), Vec::<String>::new());
 }

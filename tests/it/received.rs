@@ -802,33 +802,6 @@ fn shell_lines_of_scripts_need_a_flag() {
     assert!(job_scripts(&lab).contains("\ntrue\n"));
 }
 
-/// At a terminal somebody is asked, once.
-#[test]
-fn the_prompt_asks_once_for_shell_lines() {
-    let mut lab = Lab::new();
-    with_slurm(&mut lab);
-    let question = "may scripts of this session do so? (y/N) ";
-    for (answer, expected) in [("n", "kelvin --allow-shell"), ("yes", "sent 2 runs")] {
-        let mut terminal = Terminal::start(&lab);
-        terminal.send(SUBMITTED);
-        terminal.send(ENTER);
-        assert!(terminal.wait(question).contains("touch owned"));
-        // Whoever is asked can still leave.
-        terminal.send(CTRL_C);
-        terminal.wait("interrupted");
-        terminal.wait(PROMPT);
-        terminal.send(SUBMITTED);
-        terminal.send(ENTER);
-        terminal.wait(question);
-        terminal.send(answer);
-        terminal.send(ENTER);
-        terminal.wait(expected);
-        terminal.wait(PROMPT);
-        assert!(!terminal.ask(SUBMITTED).contains(question), "{answer}");
-        assert_eq!(job_scripts(&lab).contains("touch owned"), answer == "yes");
-    }
-}
-
 /// What ends up on a command line is one word, and what is read from the folder is checked like it.
 #[test]
 fn submissions_that_were_changed_are_refused() {
@@ -880,4 +853,36 @@ fn submissions_that_were_changed_are_refused() {
     lab.write("queue", "7_0|RUNNING|None|kelvin-../../outside-0\n");
     let run = lab.run(["ls", "out"]);
     assert!(run.code == Some(0) && !run.stdout.contains("job 7"), "{}", run.stdout);
+}
+
+/// One at a time; see `main.rs`.
+mod alone {
+    use super::*;
+
+    /// At a terminal somebody is asked, once.
+    #[test]
+    fn the_prompt_asks_once_for_shell_lines() {
+        let mut lab = Lab::new();
+        with_slurm(&mut lab);
+        let question = "may scripts of this session do so? (y/N) ";
+        for (answer, expected) in [("n", "kelvin --allow-shell"), ("yes", "sent 2 runs")] {
+            let mut terminal = Terminal::start(&lab);
+            terminal.send(SUBMITTED);
+            terminal.send(ENTER);
+            assert!(terminal.wait(question).contains("touch owned"));
+            // Whoever is asked can still leave.
+            terminal.send(CTRL_C);
+            terminal.wait("interrupted");
+            terminal.wait(PROMPT);
+            terminal.send(SUBMITTED);
+            terminal.send(ENTER);
+            terminal.wait(question);
+            terminal.send(answer);
+            terminal.send(ENTER);
+            terminal.wait(expected);
+            terminal.wait(PROMPT);
+            assert!(!terminal.ask(SUBMITTED).contains(question), "{answer}");
+            assert_eq!(job_scripts(&lab).contains("touch owned"), answer == "yes");
+        }
+    }
 }

@@ -142,7 +142,7 @@ impl Lab {
         self.run([SCRIPT])
     }
 
-    /// ResumeSource the program. Its output goes to files: not a terminal, and nothing to be emptied meanwhile.
+    /// Starts the program. Its output goes to files: not a terminal, and nothing to be emptied meanwhile.
     pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Started {
         let output = tempfile::tempdir_in(self.output.path()).unwrap().keep();
         // Until it has its own memory the new process has this one's, whose peak would count as its.
@@ -255,6 +255,38 @@ impl Started {
             peak: usage.ru_maxrss as u64 * 1024,
         }
     }
+}
+
+/// Fails where something took longer than it may on a free machine. Where others use the cores it may take as much
+/// longer as they slow down a computation.
+pub fn assert_soon(what: &str, took: Duration, limit: Duration) {
+    if took >= limit {
+        let slowdown = slowdown();
+        assert!(
+            took < limit.mul_f64(slowdown),
+            "{what}: {took:?}, expected less than {limit:?} on a machine slowed down {slowdown:.1} times"
+        );
+    }
+}
+
+/// How much longer than alone a computation on all cores takes now: at least 1.
+fn slowdown() -> f64 {
+    // Nanoseconds that the calling thread has computed; none where the kernel does not count.
+    let computed = || -> Option<f64> {
+        let counts = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        counts.split_whitespace().next()?.parse().ok()
+    };
+    let spin = || {
+        let (started, before) = (Instant::now(), computed()?);
+        while started.elapsed() < Duration::from_millis(300) {}
+        Some(started.elapsed().as_nanos() as f64 / (computed()? - before))
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let found: Vec<Option<f64>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(spin)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    found.into_iter().flatten().fold(1.0, f64::max)
 }
 
 /// Waits until something holds, or fails the test.

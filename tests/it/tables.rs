@@ -6,7 +6,7 @@ use std::time::Duration;
 use kelvin::table::{Cell, How, JoinOptions, Table};
 use serde_json::Value;
 
-use crate::support::Lab;
+use crate::support::{Lab, assert_soon};
 
 /// Numbers agree to this, relatively.
 const CLOSE: f64 = 1e-12;
@@ -233,28 +233,6 @@ fn a_long_query_can_be_interrupted() {
     assert_eq!(ended.code, Some(130), "{}", ended.stderr);
 }
 
-/// A million rows group in under a second.
-#[test]
-fn a_million_rows_group_quickly() {
-    let lab = Lab::new();
-    // 10⁶ rows without a loop in the script.
-    let script = r#"
-        let digits = table(#{ d: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] });
-        let t = digits.sql(`select 0.01 * (1 + a.d) as lr, 16 * (1 + b.d) as batch,
-            sin(a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d + 100000 * f.d) as gap
-            from t a, t b, t c, t d, t e, t f`);
-        let start = timestamp();
-        let g = t.group(["lr", "batch"], ["avg(gap) as gap", "stddev(gap) as s", "count(*) as n"]);
-        let seconds = start.elapsed;
-        print(t.len); print(g.len); print(seconds);
-    "#;
-    let found = printed(&lab, script);
-    let lines: Vec<&str> = found.lines().collect();
-    assert_eq!(lines[..2], ["1000000", "100"]);
-    println!("a million rows in groups: {} s", lines[2]);
-    assert!(lines[2].parse::<f64>().unwrap() < 1.0, "{found}");
-}
-
 /// Several sweeps in one table; a run in two of them counts once; a folder of an earlier version opens.
 #[test]
 fn several_sweeps_open_as_one_table() {
@@ -388,5 +366,32 @@ fn same(found: &Value, wanted: &Value) -> bool {
         }
         (Value::Number(found), Value::Number(wanted)) => found == wanted || found.as_f64() == wanted.as_f64(),
         _ => found == wanted,
+    }
+}
+
+/// One at a time; see `main.rs`.
+mod alone {
+    use super::*;
+
+    /// A million rows group in under a second.
+    #[test]
+    fn a_million_rows_group_quickly() {
+        let lab = Lab::new();
+        // 10⁶ rows without a loop in the script.
+        let script = r#"
+            let digits = table(#{ d: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] });
+            let t = digits.sql(`select 0.01 * (1 + a.d) as lr, 16 * (1 + b.d) as batch,
+                sin(a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d + 100000 * f.d) as gap
+                from t a, t b, t c, t d, t e, t f`);
+            let start = timestamp();
+            let g = t.group(["lr", "batch"], ["avg(gap) as gap", "stddev(gap) as s", "count(*) as n"]);
+            let seconds = start.elapsed;
+            print(t.len); print(g.len); print(seconds);
+        "#;
+        let found = printed(&lab, script);
+        let lines: Vec<&str> = found.lines().collect();
+        assert_eq!(lines[..2], ["1000000", "100"]);
+        println!("a million rows in groups: {} s", lines[2]);
+        assert_soon("groups", Duration::from_secs_f64(lines[2].parse().unwrap()), Duration::from_secs(1));
     }
 }

@@ -51,7 +51,7 @@ fn is_readable(screen: &File, closed: &AtomicBool) -> bool {
 }
 
 impl Terminal {
-    /// ResumeSource kelvin and waits for its prompt.
+    /// Starts kelvin and waits for its prompt.
     pub fn start(lab: &Lab) -> Self {
         let mut terminal = Self::open(lab, &[], Some("xterm-256color"), COLUMNS);
         terminal.wait(READING);

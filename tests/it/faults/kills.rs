@@ -139,7 +139,7 @@ fn of_two_live_attempts_the_first_to_publish_wins() {
         let begun = || {
             files_in(&dir.join("state")).iter().any(|path| {
                 let journal = fs::read(path).unwrap_or_default();
-                path.ends_with("journal.jsonl") && String::from_utf8_lossy(&journal).contains("\"epoch\":")
+                path.ends_with("journal.jsonl") && String::from_utf8_lossy(&journal).contains("\"epoch\":{")
             })
         };
         wait_until("the first epoch", begun);

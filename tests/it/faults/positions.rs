@@ -15,7 +15,7 @@ use tch::Device;
 
 use super::{Dice, many};
 
-/// ResumeSource runs from checkpoints as bytes.
+/// Starts runs from checkpoints as bytes.
 struct From(Vec<Option<(String, Vec<u8>)>>);
 
 impl ResumeSource for From {

@@ -271,7 +271,7 @@ fn every_function_hears_an_interrupt() {
     in_own_process(CALLS);
 }
 
-const CALLS: &str = "interrupts::calls_are_interrupted";
+const CALLS: &str = "alone::interrupts::calls_are_interrupted";
 
 #[test]
 fn calls_are_interrupted() {

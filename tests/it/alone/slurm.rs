@@ -54,7 +54,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// ResumeSource one, or says why there is none.
+    /// Starts one, or says why there is none.
     fn start() -> Option<Self> {
         let missing = missing(&["munged", "slurmctld", "slurmd", "sbatch"]);
         // SAFETY: it only reads.
@@ -101,7 +101,7 @@ impl Cluster {
                 )
             })
             .collect();
-        let conf = include_str!("../slurm/slurm.conf")
+        let conf = include_str!("../../slurm/slurm.conf")
             .replace("@HOST@", &host)
             .replace("@DIR@", dir.to_str().unwrap())
             .replace("@CONTROLLER@", &ports[0].to_string())

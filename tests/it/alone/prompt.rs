@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Lab, read_parquet, wait_until};
+use crate::support::{Lab, assert_soon, read_parquet, wait_until};
 use crate::terminal::{ENTER, PROMPT, Terminal, UP};
 
 /// Training that takes hours.
@@ -117,7 +117,7 @@ fn ctrl_c_stops_a_script_that_loops() {
         let (answer, time) = terminal.interrupt();
         println!("Ctrl-C stopped `{endless}` in {time:?}");
         assert!(answer.contains("interrupted"), "{answer}");
-        assert!(time < Duration::from_secs(1), "{time:?}");
+        assert_soon("Ctrl-C", time, Duration::from_secs(1));
     }
     assert_eq!(terminal.ask("n"), "3");
     assert_eq!(terminal.leave(), Some(0));
@@ -134,7 +134,7 @@ fn ctrl_c_stops_training() {
         let (answer, time) = terminal.interrupt();
         println!("Ctrl-C stopped training in {time:?}");
         assert!(answer.contains("interrupted"), "{answer}");
-        assert!(time < Duration::from_secs(1), "{time:?}");
+        assert_soon("Ctrl-C", time, Duration::from_secs(1));
         assert_eq!(terminal.ask("n"), "3");
     }
     // And the next training is not stopped by the last Ctrl-C.
@@ -160,7 +160,7 @@ fn ctrl_c_does_not_wait_for_a_long_step() {
     let (answer, time) = terminal.interrupt();
     println!("Ctrl-C stopped training of long steps in {time:?}");
     assert!(answer.contains("interrupted"), "{answer}");
-    assert!(time < Duration::from_secs(1), "{time:?}");
+    assert_soon("Ctrl-C", time, Duration::from_secs(1));
     assert_eq!(terminal.ask("n"), "3");
     // The step may still be computed while the program ends.
     assert_eq!(terminal.leave(), Some(0));
@@ -180,7 +180,7 @@ fn an_interrupted_sweep_keeps_whole_files_and_goes_on_later() {
     let (answer, time) = terminal.interrupt();
     println!("Ctrl-C stopped a sweep in {time:?}");
     assert!(answer.contains("interrupted"), "{answer}");
-    assert!(time < Duration::from_secs(1), "{time:?}");
+    assert_soon("Ctrl-C", time, Duration::from_secs(1));
     let before = lab.metrics();
     let [(first, _)] = &before[..] else { panic!("expected one file: {before:?}") };
     assert_eq!(read_parquet(first).num_rows(), 1);
@@ -226,9 +226,10 @@ fn a_second_ctrl_c_drops_the_checkpoint() {
     let sent = Instant::now();
     run.signal(libc::SIGINT);
     let ended = run.end();
-    println!("a second Ctrl-C ended the program in {:?}", sent.elapsed());
+    let time = sent.elapsed();
+    println!("a second Ctrl-C ended the program in {time:?}");
     assert_eq!(ended.code, Some(130), "{}", ended.stderr);
-    assert!(sent.elapsed() < Duration::from_secs(1), "{:?}", sent.elapsed());
+    assert_soon("a second Ctrl-C", time, Duration::from_secs(1));
     assert_eq!(checkpoints(&lab), 0);
 
     // Where the machine is slow to give memory, the first step has not begun after a second: then there is nothing to keep.
@@ -285,7 +286,7 @@ fn an_interrupted_script_exits_with_130() {
             println!("signal {signal} ended `{script:.30}…` in {time:?}");
             assert_eq!(run.code, Some(130), "{}", run.stderr);
             assert!(run.stderr.contains("interrupted"), "{}", run.stderr);
-            assert!(time < Duration::from_secs(1), "{time:?}");
+            assert_soon("Ctrl-C", time, Duration::from_secs(1));
         }
     }
 }
