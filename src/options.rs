@@ -136,6 +136,11 @@ impl Opt {
         Self { default, ..self }
     }
 
+    /// Whether it goes by this name, or did.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || !name.is_empty() && self.formerly == name
+    }
+
     /// The texts that it may be.
     pub fn choices(&self) -> Vec<&'static str> {
         self.kind.choices().into_iter().map(|(name, _)| name).collect()
@@ -146,7 +151,8 @@ impl Opt {
         self.kind.keys()
     }
 
-    /// All that a reader is told of it, in a line: choices, meaning, bounds, unit, default.
+    /// All that a reader is told of it, in a line: meaning, choices, bounds, unit, default, whether it
+    /// may be an axis.
     pub fn meaning(&self) -> String {
         let choices = self.kind.choices();
         let list: Vec<String> = choices
@@ -175,6 +181,9 @@ impl Opt {
             DefaultValue::Absent("") => {}
             DefaultValue::Absent(what) => parts.push(format!("default: {what}")),
             default => parts.push(format!("default {default}")),
+        }
+        if self.axis {
+            parts.push("axis".to_owned());
         }
         parts.retain(|part| !part.is_empty());
         parts.join("; ")
@@ -255,7 +264,8 @@ impl Kind {
         }
     }
 
-    fn keys(&self) -> &'static [Opt] {
+    /// The options of its map, where it may be one.
+    pub fn keys(&self) -> &'static [Opt] {
         match self {
             Self::Map(keys) => keys,
             Self::Either(kinds) => {
@@ -265,11 +275,43 @@ impl Kind {
         }
     }
 
+    /// What the elements of an array are, where it may be one.
+    pub fn element(&self) -> Option<&'static Self> {
+        match self {
+            Self::List(kind) => Some(kind),
+            Self::Either(kinds) => kinds.iter().find_map(Self::element),
+            _ => None,
+        }
+    }
+
+    /// Whether its texts name columns.
+    pub fn is_column(&self) -> bool {
+        match self {
+            Self::Column => true,
+            Self::List(kind) => kind.is_column(),
+            Self::Either(kinds) => kinds.iter().any(Self::is_column),
+            _ => false,
+        }
+    }
+
+    /// The registered types that it takes.
+    pub fn handles(&self) -> Vec<&'static str> {
+        match self {
+            Self::Handle(name, _) => vec![*name],
+            Self::List(kind) => kind.handles(),
+            Self::Either(kinds) => kinds.iter().flat_map(Self::handles).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The bounds of its numbers in words; none where there are none worth a word.
     fn bounds(&self) -> Option<String> {
         match *self {
             Self::Number(bounds) => Some(bounds.to_string()).filter(|text| !text.is_empty()),
-            Self::Integer(least, most) if most < i64::MAX => Some(format!("{least} to {most}")),
+            // That it fits in 32 bits is told to whoever tries more.
+            Self::Integer(least, most) if most < u32::MAX.into() => Some(format!("{least} to {most}")),
+            Self::List(kind) => kind.bounds(),
+            Self::Either(kinds) => kinds.iter().find_map(Self::bounds),
             _ => None,
         }
     }
@@ -405,6 +447,7 @@ impl fmt::Display for Value {
 }
 
 /// The options that a call was given, checked against its schema.
+#[derive(Clone)]
 pub struct Given {
     call: String,
     schema: &'static [Opt],
@@ -428,24 +471,57 @@ impl Given {
         schema: &'static [Opt],
         map: impl IntoIterator<Item = (String, Value)>,
     ) -> Result<Self> {
-        let mut values = BTreeMap::new();
+        let mut given = Self::none(call, schema);
         for (key, value) in map {
-            let opt = schema.iter().find(|opt| opt.name == key || !key.is_empty() && opt.formerly == key);
+            let opt = schema.iter().find(|opt| opt.is_called(&key));
             let opt = opt.ok_or_else(|| Error::invalid(unknown(call, &key, schema)))?;
             opt.kind.check(&key, &value)?;
-            if values.insert(opt.name, value).is_some() {
+            if given.values.insert(opt.name, value).is_some() {
                 return Err(Error::invalid(format!(
                     "{call}: `{}` and `{}` are one option; write `{}` alone",
                     opt.name, opt.formerly, opt.name
                 )));
             }
         }
-        for opt in schema {
-            if opt.default == DefaultValue::Required && !values.contains_key(opt.name) {
-                return Err(Error::invalid(missing(call, opt)));
-            }
+        require(call, schema, |name| given.has(name))?;
+        Ok(given)
+    }
+
+    /// No options at all, not even those that are required.
+    pub fn none(call: &str, schema: &'static [Opt]) -> Self {
+        Self { call: call.to_owned(), schema, values: BTreeMap::new() }
+    }
+
+    /// Gives an option a value, in place of the one that it has.
+    ///
+    /// # Errors
+    ///
+    /// The option does not take the value.
+    pub fn set(&mut self, name: &str, value: Value) -> Result<()> {
+        let opt = self.opt(name)?;
+        opt.kind.check(name, &value)?;
+        self.values.insert(opt.name, value);
+        Ok(())
+    }
+
+    /// Gives a key of an option's map a value.
+    ///
+    /// # Errors
+    ///
+    /// The key does not take the value.
+    pub fn set_within(&mut self, name: &str, key: &str, value: Value) -> Result<()> {
+        let opt = self.opt(name)?;
+        let inner = opt.keys().iter().find(|opt| opt.name == key).ok_or_else(|| self.mistaken(name))?;
+        inner.kind.check(&format!("{name}.{key}"), &value)?;
+        match self.values.entry(opt.name).or_insert_with(|| Value::Map(Vec::new())) {
+            Value::Map(map) => map.push((key.to_owned(), value)),
+            other => *other = Value::Map(vec![(key.to_owned(), value)]),
         }
-        Ok(Self { call: call.to_owned(), schema, values })
+        Ok(())
+    }
+
+    fn opt(&self, name: &str) -> Result<&'static Opt> {
+        self.schema.iter().find(|opt| opt.name == name).ok_or_else(|| self.mistaken(name))
     }
 
     /// The call's name.
@@ -547,14 +623,24 @@ impl Given {
             .ok_or_else(|| self.mistaken(name))
     }
 
-    /// Texts, of which one may stand alone; none where they are not given.
+    /// What choices stand for, of which one may stand alone, or their default.
+    pub fn choices<T: Copy>(&self, name: &str, all: &[(&str, T)]) -> Result<Vec<T>> {
+        let find = |text: String| all.iter().find(|(known, _)| *known == text).map(|(_, value)| *value);
+        let texts = self.texts(name)?;
+        texts.into_iter().map(|text| find(text).ok_or_else(|| self.mistaken(name))).collect()
+    }
+
+    /// Texts, of which one may stand alone, or their default; none where there is none.
     pub fn texts(&self, name: &str) -> Result<Vec<String>> {
         let text = |value: &Value| match value {
             Value::Text(text) => Ok(text.clone()),
             _ => Err(self.mistaken(name)),
         };
         match self.values.get(name) {
-            None => Ok(Vec::new()),
+            None => Ok(match self.default(name) {
+                Some(DefaultValue::Text(text)) => vec![text.to_owned()],
+                _ => Vec::new(),
+            }),
             Some(Value::List(values)) => values.iter().map(text).collect(),
             Some(value) => Ok(vec![text(value)?]),
         }
@@ -592,6 +678,16 @@ impl Given {
     }
 }
 
+/// Asks for every option that must be given.
+///
+/// # Errors
+///
+/// One that is required is not given.
+pub fn require(call: &str, schema: &[Opt], is_given: impl Fn(&str) -> bool) -> Result<()> {
+    let missing_one = schema.iter().find(|opt| opt.default == DefaultValue::Required && !is_given(opt.name));
+    missing_one.map_or(Ok(()), |opt| Err(Error::invalid(missing(call, opt))))
+}
+
 /// What is said of a required option that is not given.
 fn missing(call: &str, opt: &Opt) -> String {
     match opt.doc {
@@ -621,7 +717,8 @@ mod tests {
             Kind::Either(&[Kind::INTEGER, Kind::Map(STREAMS)]),
             DefaultValue::Integer(1),
             "a seed, or streams",
-        ),
+        )
+        .axis(),
         Opt::new("max_seeds", Kind::COUNT, DefaultValue::Integer(64), "seeds at most").formerly("most"),
         Opt::new(
             "device",
@@ -662,8 +759,25 @@ mod tests {
         assert_eq!((given.number("momentum").unwrap(), given.count("max_seeds").unwrap()), (0.0, 8));
         assert_eq!(given.texts("by").unwrap(), ["lr"]);
         assert_eq!(given.map("seed").unwrap().integer("init").unwrap(), 7);
+        assert!(
+            given.choices("by", &[("lr", 1)]).unwrap() == [1] && given.choices("by", &[("x", 1)]).is_err()
+        );
+        assert_eq!(given.texts("form").unwrap(), ["pytorch"], "the default");
         // What is asked for in another way than the schema says is an error, not a guess.
         assert!(given.flag("momentum").is_err() && given.number("nothing").is_err());
+    }
+
+    #[test]
+    fn what_is_set_is_checked_too() {
+        let mut given = Given::none("call", SCHEMA);
+        given.set("n", Value::Integer(2)).unwrap();
+        given.set("n", Value::Integer(3)).unwrap();
+        given.set_within("seed", "init", Value::Integer(7)).unwrap();
+        assert_eq!(given.count("n").unwrap(), 3);
+        assert_eq!(given.map("seed").unwrap().integer("init").unwrap(), 7);
+        let said = given.set_within("seed", "init", text("x")).unwrap_err().to_string();
+        assert_eq!(said, "seed.init: expected an integer, found the text \"x\"");
+        assert!(given.set("n", Value::Integer(0)).is_err() && given.set("m", Value::Integer(1)).is_err());
     }
 
     #[test]
@@ -706,6 +820,17 @@ mod tests {
     }
 
     #[test]
+    fn kinds_tell_their_elements_columns_types_and_keys() {
+        let kind = |name: &str| SCHEMA.iter().find(|opt| opt.name == name).unwrap().kind;
+        assert!(kind("by").is_column() && kind("by").element().is_some_and(Kind::is_column));
+        assert!(!kind("n").is_column() && kind("n").element().is_none() && kind("n").keys().is_empty());
+        assert_eq!(kind("seed").keys().len(), 1);
+        let data = Kind::Either(&[Kind::Text, Kind::List(&Kind::Handle("Dataset", "a data set"))]);
+        assert_eq!(data.handles(), ["Dataset"]);
+        assert!(SCHEMA.iter().find(|opt| opt.name == "max_seeds").unwrap().is_called("most"));
+    }
+
+    #[test]
     fn the_meaning_tells_choices_bounds_unit_and_default() {
         let meaning = |name: &str| SCHEMA.iter().find(|opt| opt.name == name).unwrap().meaning();
         for (name, said) in [
@@ -715,6 +840,7 @@ mod tests {
             ("form", "\"pytorch\" (Eq. 16) or \"sutskever\"; default \"pytorch\""),
             ("by", "columns; default: each setting"),
             ("max_seeds", "seeds at most; default 64"),
+            ("seed", "a seed, or streams; default 1; axis"),
         ] {
             assert_eq!(meaning(name), said);
         }

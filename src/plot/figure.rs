@@ -1,6 +1,7 @@
 //! What a figure shows, as plain data.
 
 use crate::error::{Error, Result};
+use crate::options::{DefaultValue, Kind, Opt};
 
 /// Several panels in a grid under one title.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -12,6 +13,17 @@ pub struct Figure {
     /// How many panels stand in one row; 0 leaves the choice to the drawing.
     pub columns: usize,
 }
+
+/// The options of `figure`.
+pub const FIGURE_OPTIONS: &[Opt] = &[
+    Opt::new(
+        "columns",
+        Kind::AT_LEAST_ONE,
+        DefaultValue::Absent("2 for two to four panels, 3 for more"),
+        "how many panels stand side by side",
+    ),
+    Opt::new("title", Kind::Text, DefaultValue::Absent("none"), "the text above all panels"),
+];
 
 /// Panels of a figure: more can neither be seen nor opened by viewers.
 const MOST_PANELS: usize = 1000;

@@ -29,7 +29,7 @@ mod terminal;
 
 pub use chart::Chart;
 pub use draw::{Drawn, png, save, svg};
-pub use figure::{Axis, Figure, Key, KeySample, Line, LineStyle, Panel, Points, Tint};
+pub use figure::{Axis, FIGURE_OPTIONS, Figure, Key, KeySample, Line, LineStyle, Panel, Points, Tint};
 pub use mark::{Mark, MarkForm, MarkKind, Vertical};
 pub use marks::MARKS;
 pub use page::Page;

@@ -96,6 +96,15 @@ impl Axes {
     }
 }
 
+/// Whether a value is an array or a range, of which each value is tried.
+pub(super) fn is_axis(value: &Dynamic) -> bool {
+    value.is_array()
+        || value.is::<std::ops::Range<i64>>()
+        || value.is::<std::ops::RangeInclusive<i64>>()
+        || value.is::<Steps>()
+        || is_walked(value)
+}
+
 /// How many values an axis has, where that can be told without making them.
 fn length(key: &str, value: &Dynamic) -> Result<Option<usize>> {
     let range = |start: i64, end: i128| match usize::try_from(end - i128::from(start)) {
@@ -196,6 +205,10 @@ mod tests {
         assert_eq!(integers("1..=3"), [1, 2, 3]);
         assert_eq!(integers("range(0, 6, 2)"), [0, 2, 4]);
         assert_eq!(integers("7"), [7]);
+        for axis in ["[]", "1..3", "1..=3", "range(0, 6, 2)", "range(0.0, 1.0, 0.5)"] {
+            assert!(is_axis(&value(axis)), "{axis}");
+        }
+        assert!(!is_axis(&value("7")) && !is_axis(&value("#{ a: [1] }")) && !is_axis(&value("|x| x")));
         for none in ["[]", "3..3", "3..=2", "range(0, 0, 1)"] {
             let error = Axes::new("sweep", "runs").add("lr", &value(none)).unwrap_err().to_string();
             assert!(error.contains("lr: an axis without values"), "{none}: {error}");

@@ -9,11 +9,11 @@ use rhai::{
     ParseErrorType, Position, Scope, Stmt,
 };
 
-use super::convert;
-use super::manual;
+use super::catalogue;
 use super::modules;
 use super::session::Session;
 use crate::error::{nearest, suggestion};
+use crate::options::{Kind, Opt, Value};
 
 /// Something that is wrong, and where.
 #[derive(Debug)]
@@ -329,12 +329,11 @@ fn computes_keys(ast: &AST) -> bool {
     })
 }
 
-/// The maps of options that are written down in a call.
+/// The map of options that is written down in a call: its last argument.
 fn written_options(name: &str, call: &FnCallExpr, findings: &mut Vec<Finding>) {
-    for argument in &call.args {
-        if let Expr::Map(map, _) = argument {
-            options(name, None, &map.0, findings);
-        }
+    let schema = catalogue::options_of(name);
+    if let (Some(Expr::Map(map, _)), false) = (call.args.last(), schema.is_empty()) {
+        options(name, schema, &map.0, findings);
     }
 }
 
@@ -353,36 +352,56 @@ fn counts(arities: &BTreeSet<usize>) -> String {
 }
 
 /// Keys and values of a map of options that is written down.
-fn options(call: &str, within: Option<&str>, map: &[(rhai::Ident, Expr)], findings: &mut Vec<Finding>) {
-    let known = manual::keys(call, within);
-    if known.is_empty() {
-        return;
-    }
+fn options(call: &str, schema: &'static [Opt], map: &[(rhai::Ident, Expr)], findings: &mut Vec<Finding>) {
     for (key, value) in map {
         let name = key.name.as_str();
-        let Some((_, doc)) = known.iter().find(|(known, _)| *known == name) else {
-            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-            findings.push(Finding { message: convert::unknown_option(call, name, names), position: key.pos });
-            continue;
-        };
-        match value {
-            Expr::Map(inner, _) => options(call, Some(name), &inner.0, findings),
-            // Where the meaning begins with the choices, there are no others.
-            Expr::StringConstant(text, position) if within.is_none() && doc.starts_with('"') => {
-                let choices = manual::choices(call, name);
-                if !choices.contains(&text.as_str()) {
-                    let hint = nearest(text, choices.iter().copied())
-                        .map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
-                    let list: Vec<String> = choices.iter().map(|choice| format!("\"{choice}\"")).collect();
-                    findings.push(Finding {
-                        message: format!("{name}: expected {}, found \"{text}\"{hint}", list.join(", ")),
-                        position: *position,
-                    });
-                }
+        match schema.iter().find(|opt| opt.is_called(name)) {
+            Some(opt) => written_value(call, name, &opt.kind, opt.axis, value, findings),
+            None => {
+                let known = schema.iter().map(|opt| opt.name);
+                let message = catalogue::unknown_option(call, name, known);
+                findings.push(Finding { message, position: key.pos });
             }
-            _ => {}
         }
     }
+}
+
+/// What an option does not take of a value that is written down; `axis`: an array of values is
+/// taken, too.
+fn written_value(
+    call: &str,
+    name: &str,
+    kind: &'static Kind,
+    axis: bool,
+    value: &Expr,
+    findings: &mut Vec<Finding>,
+) {
+    let element = if axis { Some(kind) } else { kind.element() };
+    match (value, element) {
+        (Expr::Array(values, _), Some(element)) => {
+            values.iter().for_each(|value| written_value(call, name, element, false, value, findings));
+        }
+        (Expr::Map(map, _), _) if !kind.keys().is_empty() => options(call, kind.keys(), &map.0, findings),
+        _ => {
+            let found = literal(value).and_then(|value| kind.check(name, &value).err());
+            let position = value.position();
+            findings.extend(found.map(|error| Finding { message: error.to_string(), position }));
+        }
+    }
+}
+
+/// A value that is written down, of arrays and maps only that they are some.
+fn literal(value: &Expr) -> Option<Value> {
+    Some(match value {
+        Expr::BoolConstant(flag, _) => Value::Flag(*flag),
+        Expr::IntegerConstant(integer, _) => Value::Integer(*integer),
+        Expr::FloatConstant(number, _) => Value::Number(**number),
+        Expr::StringConstant(text, _) => Value::Text(text.to_string()),
+        Expr::Unit(_) => Value::Nothing,
+        Expr::Array(..) => Value::List(Vec::new()),
+        Expr::Map(..) => Value::Map(Vec::new()),
+        _ => return None,
+    })
 }
 
 /// Statements after one that leaves the block.
@@ -795,6 +814,10 @@ runs.steady(#{ last: 5, statistics: \"mean\" });
 digits(1, 2, 3, 4);
 sweep(#{ data: digits() });
 fn f() { return 1; print(2); }
+runs.run(\"a\", #{ jobs: 0, device: \"cpu\", checkpoint_every: -1, extend: 1, retry: [\"failed\"] });
+train(#{ lr: [0.1, \"0.2\", -0.1], batch: 2.5, seed: 1..=4, sampling: [\"split\", \"al\"], measure: [\"noise\"] });
+train(#{ epochs: |run| 3, lr: runs, measure: #{ every: 0 }, seed: #{ split: [1, 2.5] }, data: \"digits\" });
+runs.join(runs, #{ on: [\"a\", 1], how: \"inne\" });
 1";
         let found = found(text);
         for wanted in [
@@ -813,9 +836,23 @@ fn f() { return 1; print(2); }
             "10: `digits` takes 0 argument",
             "11: this plan is not used",
             "12: this never runs",
+            "13: jobs: expected an integer ≥ 1, found the integer 0",
+            "13: checkpoint_every: expected a number ≥ 0, found the integer -1",
+            "13: extend: expected true or false, found the integer 1",
+            "13: retry: expected \"failed\", found an array",
+            "14: lr: expected a number, found the text \"0.2\"; write 0.2 without quotes",
+            "14: lr: expected a number > 0, found the number -0.1",
+            "14: batch: expected an integer ≥ 1, found the number 2.5",
+            "14: sampling: expected \"split\", \"random\", \"fixed\", found \"al\"",
+            "14: measure: expected \"gradient\", \"hessian\", \"spectrum\", found \"noise\"",
+            "15: every: expected an integer from 1",
+            "15: split: expected an integer, found the number 2.5",
+            "15: data: expected a data set such as digits(), found the text \"digits\"",
+            "16: on: expected the name of a column, found the integer 1",
+            "16: how: expected \"inner\", \"left\", \"right\", \"full\", \"semi\", \"anti\", found \"inne\"",
         ] {
             assert!(found.iter().any(|line| line.starts_with(wanted)), "{wanted}\n{found:#?}");
         }
-        assert_eq!(found.len(), 15, "{found:#?}");
+        assert_eq!(found.len(), 29, "{found:#?}");
     }
 }

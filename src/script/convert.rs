@@ -6,12 +6,13 @@ use rhai::{Array, Dynamic, EvalAltResult, Map, NativeCallContext, Position};
 
 use std::sync::Arc;
 
+use super::catalogue;
 use super::handles::{ModelHandle, OptimizerHandle};
 use super::manual;
 use super::session::Session;
 pub(super) use super::types::kind;
 use crate::data::Dataset;
-use crate::error::{Error, Result, nearest, suggestion};
+use crate::error::{Error, Result};
 use crate::interrupt::check_at;
 use crate::options::{Given, Opt, Value};
 use crate::sweep::slurm::Slurm;
@@ -193,30 +194,10 @@ pub(super) fn known_keys<'a>(
 ) -> Result<()> {
     for key in map.keys() {
         if !known.clone().into_iter().any(|name| name == key.as_str()) {
-            return Err(Error::invalid(unknown_option(call, key, known)));
+            return Err(Error::invalid(catalogue::unknown_option(call, key, known)));
         }
     }
     Ok(())
-}
-
-/// What is said of an option that is none, where these are.
-pub(super) fn unknown_option<'a>(
-    call: &str,
-    key: &str,
-    known: impl IntoIterator<Item = &'a str> + Clone,
-) -> String {
-    use super::bindings::{calls_with_options, options_of};
-    let owners: Vec<String> = calls_with_options()
-        .into_iter()
-        .filter(|other| options_of(other).iter().any(|(name, _)| *name == key))
-        .map(|other| format!("{other}(#{{{key}: …}})"))
-        .collect();
-    let hint = match &owners[..] {
-        [] => suggestion(key, known),
-        _ if nearest(key, known.clone()).is_some() => suggestion(key, known),
-        owners => format!("it belongs to {}", owners.join(" or ")),
-    };
-    format!("{call}: unknown option `{key}`; {hint}")
 }
 
 #[cfg(test)]

@@ -1,18 +1,17 @@
 //! What there is to know of every name: the one source of help, of `kelvin doc` and of completion.
 //!
-//! Functions come from the doc comments of the bindings, options from the lists that checking reads, columns from
-//! [`crate::sweep::rows::COLUMNS`], topics from `manual/`.
+//! Functions come from the doc comments of the bindings, options from the schemas of
+//! [`super::catalogue`], columns from [`crate::sweep::rows::COLUMNS`], topics from `manual/`.
 
 use rhai::Engine;
 
-use super::bindings::{calls_with_options, options_of};
-use super::options::MEASURE_KEYS;
+use super::catalogue::{calls, options_of};
 use super::screen::wrapped;
 pub(super) use super::types::type_name;
 use crate::data::SOURCES;
 use crate::model::MODELS;
 use crate::optim::OPTIMIZERS;
-use crate::train::Seeds;
+use crate::options::Opt;
 
 /// One way to call a function.
 pub struct Function {
@@ -204,7 +203,7 @@ pub fn names(engine: &Engine) -> Vec<String> {
     let mut names: Vec<String> = functions(engine).into_iter().map(|function| function.name).collect();
     names.extend(properties(engine).into_iter().map(|property| property.name));
     names.extend(TOPICS.iter().map(|topic| topic.name.to_owned()));
-    names.extend(options_of("sweep").into_iter().map(|(name, _)| name.to_owned()));
+    names.extend(options_of("sweep").iter().map(|opt| opt.name.to_owned()));
     names.sort();
     names.dedup();
     names
@@ -226,17 +225,11 @@ pub fn entry(engine: &Engine, name: &str) -> Option<String> {
         text += &format!("{}.{} -> {}\n", property.of, property.name, property.returns);
         text += &format!("{}\n", wrapped(&format!("    {}", property.doc), 4));
     }
-    let options = options_of(name);
-    if !options.is_empty() {
-        let head = match name {
-            "sweep" | "train" => "Options (in a sweep, an array or a range is an axis):",
-            _ => "Options:",
-        };
-        text += &listed(head, &options);
-    }
-    for call in calls_with_options().into_iter().filter(|call| *call != "train") {
-        if let Some((_, doc)) = options_of(call).into_iter().find(|(option, _)| *option == name) {
-            text += &format!("{name} (option of {call})\n{}\n", wrapped(&format!("    {doc}"), 4));
+    text += &listed(options_of(name));
+    for call in calls().iter().filter(|call| call.name != "train") {
+        if let Some(opt) = call.options.iter().find(|opt| opt.is_called(name)) {
+            text += &format!("{name} (option of {})\n", call.name);
+            text += &format!("{}\n", wrapped(&format!("    {}", opt.meaning()), 4));
         }
     }
     if let Some(doc) = column(name) {
@@ -288,14 +281,36 @@ fn origin(name: &str) -> Option<&'static str> {
     data.or(model).or(optimizer).filter(|origin| !origin.is_empty())
 }
 
-/// Names and meanings, aligned, under a head.
-fn listed(head: &str, list: &[(&str, &str)]) -> String {
-    let width = list.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let lines: String = list
-        .iter()
-        .map(|(name, doc)| wrapped(&format!("  {name:width$}  {doc}"), width + 4) + "\n")
-        .collect();
-    format!("\n{head}\n{lines}")
+/// Options with all that is known of them, and the keys of their maps (`seed.split`), where those are
+/// not another call's options.
+fn rows(options: &[Opt]) -> Vec<(String, String)> {
+    let names = |options: &[Opt]| options.iter().map(|opt| opt.name).collect::<Vec<_>>();
+    let mut rows = Vec::new();
+    for opt in options {
+        rows.push((opt.name.to_owned(), opt.meaning()));
+        if names(opt.keys()) != names(options_of(opt.name)) {
+            let of_key = |key: &Opt| (format!("{}.{}", opt.name, key.name), key.meaning());
+            rows.extend(opt.keys().iter().map(of_key));
+        }
+    }
+    rows
+}
+
+/// Options, aligned, under a head; nothing where there are none.
+fn listed(options: &[Opt]) -> String {
+    if options.is_empty() {
+        return String::new();
+    }
+    let head = match options.iter().any(|opt| opt.axis) {
+        true => "Options (axis: an array or a range tries each of its values):",
+        false => "Options:",
+    };
+    let rows = rows(options);
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let line = |(name, meaning): &(String, String)| {
+        wrapped(&format!("  {name:width$}  {meaning}"), width + 4) + "\n"
+    };
+    format!("\n{head}\n{}", rows.iter().map(line).collect::<String>())
 }
 
 /// Up to the first full stop that does not end an abbreviation.
@@ -305,35 +320,39 @@ pub fn first_sentence(doc: &str) -> &str {
     end.map_or(doc, |(at, _)| &doc[..=at])
 }
 
-/// The values that an option's meaning names in quotes: its choices.
-pub fn choices(call: &str, option: &str) -> Vec<&'static str> {
-    if option == "seed" {
-        return Vec::new();
-    }
+/// The options of a map; `within` is the key of a call's options whose value the map is, if it is
+/// one.
+pub fn keys(call: &str, within: Option<&str>) -> &'static [Opt] {
     let options = options_of(call);
-    let Some((_, doc)) = options.iter().find(|(name, _)| *name == option) else { return Vec::new() };
-    let mut found: Vec<&str> = doc.split('"').skip(1).step_by(2).collect();
-    found.dedup();
-    let mut seen = Vec::new();
-    found.retain(|value| {
-        !seen.contains(value) && {
-            seen.push(value);
-            true
-        }
-    });
-    found
+    match within {
+        Some(key) => options.iter().find(|opt| opt.is_called(key)).map_or(&[], Opt::keys),
+        None => options,
+    }
 }
 
-/// The keys of a map of options; `within` is the key whose value the map is, if it is one.
-pub fn keys(call: &str, within: Option<&str>) -> Vec<(&'static str, &'static str)> {
-    match within {
-        Some("seed") => Seeds::NAMES.iter().map(|name| (*name, "a seed of its own")).collect(),
-        Some("steady") => options_of("steady"),
-        Some("run") => options_of("run"),
-        Some("measure") => MEASURE_KEYS.to_vec(),
-        Some(_) => Vec::new(),
-        None => options_of(call),
+/// Definitions of all functions with their comments and options, in Rhai's format for editors.
+pub fn definitions(engine: &Engine) -> String {
+    let plain = engine.definitions().include_standard_packages(false).single_file();
+    let (mut text, mut module) = (String::new(), String::new());
+    for line in plain.lines() {
+        let line_of = |start: &str| line.trim_start().strip_prefix(start);
+        if let Some(name) = line_of("module ").and_then(|rest| rest.strip_suffix(" {")) {
+            module = format!("{name}::");
+        } else if line.starts_with('}') {
+            module.clear();
+        } else if let Some((name, parameters)) = line_of("fn ").and_then(|rest| rest.split_once('('))
+            && parameters.contains("options: map")
+        {
+            let options = options_of(&format!("{module}{name}"));
+            text += if options.is_empty() { "" } else { "///\n/// Options:\n" };
+            for (name, meaning) in rows(options) {
+                text += &format!("/// - `{name}`: {meaning}\n");
+            }
+        }
+        text += line;
+        text.push('\n');
     }
+    text
 }
 
 #[cfg(test)]
@@ -354,9 +373,8 @@ mod tests {
             .collect();
         without.dedup();
         assert!(without.is_empty(), "no example: {without:?}");
-        for call in calls_with_options() {
-            assert!(functions.iter().any(|function| function.name == call), "{call}");
-            assert!(!options_of(call).is_empty(), "{call}");
+        for call in calls() {
+            assert!(functions.iter().any(|function| function.name == call.name), "{}", call.name);
         }
     }
 
@@ -368,13 +386,21 @@ mod tests {
             assert!(sgd.contains(part), "{part}: {sgd}");
         }
         assert!(entry(&engine, "lr").unwrap().contains("option of sweep"));
+        let flat = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let sweep = flat(entry(&engine, "sweep").unwrap());
+        for part in [" seed.split which", " measure.every epochs", "> 0; required; axis", "default \"split\""]
+        {
+            assert!(sweep.contains(part), "{part}: {sweep}");
+        }
+        let average = entry(&engine, "average_over").unwrap();
+        assert!(!average.contains("steady."), "they are those of steady: {average}");
         assert!(entry(&engine, "parameters").unwrap().contains("Network.parameters -> integer"));
         assert!(entry(&engine, "columns").unwrap().contains("temperature"));
         assert!(entry(&engine, "gap").unwrap().contains("gap (column)\n    test_loss − train_loss"));
         for (name, _, doc) in crate::train::QUANTITIES {
             assert!(entry(&engine, name).is_some_and(|entry| entry.contains(doc)), "{name}: {doc}");
         }
-        assert!(entry(&engine, "lab::gap").unwrap().contains("Options:\n  temperature"));
+        assert!(entry(&engine, "lab::gap").unwrap().contains(":\n  temperature"));
         assert!(entry(&engine, "nothing_at_all").is_none());
     }
 
@@ -401,9 +427,11 @@ mod tests {
             let Property { of, name, doc, .. } = property;
             assert!((doc.ends_with('.') || doc.ends_with('}')) && closed(&doc), "{of}.{name}: {doc}");
         }
-        for call in calls_with_options() {
-            for (option, doc) in options_of(call) {
-                assert!(closed(doc) && !doc.ends_with([',', ':', ';']), "{call}: {option}: {doc}");
+        for call in calls() {
+            for opt in call.options {
+                let (call, name, doc) = (call.name, opt.name, opt.meaning());
+                assert!(closed(&doc) && !doc.ends_with([',', ':', ';']), "{call}: {name}: {doc}");
+                assert!(!doc.is_empty(), "{call}: {name}");
             }
         }
         for (names, doc) in columns() {
@@ -421,10 +449,30 @@ mod tests {
     }
 
     #[test]
-    fn choices_are_those_of_the_options() {
+    fn keys_are_those_of_the_options() {
+        let choices = |call: &str, name: &str| {
+            keys(call, None).iter().find(|opt| opt.name == name).map(Opt::choices).unwrap_or_default()
+        };
         assert_eq!(choices("sweep", "sampling"), ["split", "random", "fixed"]);
         assert_eq!(choices("steady", "statistic"), ["median", "mean"]);
+        assert_eq!(choices("sweep", "measure"), ["gradient", "hessian", "spectrum"]);
         assert_eq!(choices("sweep", "lr"), [""; 0]);
         assert_eq!(keys("sweep", Some("seed")).len(), 5);
+        assert_eq!(keys("train", Some("measure")).len(), 2);
+        assert!(keys("sweep", Some("lr")).is_empty() && keys("nothing", None).is_empty());
+    }
+
+    #[test]
+    fn definitions_for_editors_tell_the_options() {
+        let comment = |before: &str| before.rsplit("\n\n").next().unwrap_or_default().to_owned();
+        let text = definitions(&engine(&Session::silent()));
+        let (before, _) = text.split_once("fn join(table: Table, other: Table, options: map)").unwrap();
+        assert!(
+            comment(before).contains("/// - `how`: which rows are kept: \"inner\""),
+            "{}",
+            comment(before)
+        );
+        let (before, _) = text.split_once("fn gap(problem: ProblemHandle, options: map)").unwrap();
+        assert!(comment(before).contains("/// - `temperature`: T = lr / batch"), "{}", comment(before));
     }
 }

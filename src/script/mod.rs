@@ -5,6 +5,7 @@
 mod arguments;
 mod axes;
 mod bindings;
+pub mod catalogue;
 pub mod check;
 mod convert;
 mod engine;
@@ -35,7 +36,6 @@ pub use engine::{engine, evaluate, function_names, guarded, known_names};
 pub use limits::STACK;
 pub use loops::compile;
 pub use modules::{ModuleFunction, STDLIB, functions_of};
-pub use options::RUN_OPTIONS;
 pub(crate) use output::{clear_screen, finish_output, is_open, note_written, print, tell};
 pub use pager::page;
 pub use painted::Painted;

@@ -11,7 +11,9 @@ use crate::script::{Session, engine, manual, print};
 /// Writes `reference.md` and `kelvin.d.rhai` into a folder.
 pub(super) fn write(folder: &Path) -> Result<()> {
     let session = Session::silent();
-    for (name, text) in [("reference.md", reference(&session)), ("kelvin.d.rhai", definitions(&session))] {
+    for (name, text) in
+        [("reference.md", reference(&session)), ("kelvin.d.rhai", manual::definitions(&engine(&session)))]
+    {
         let file = folder.join(name);
         files::write_bytes(&file, text.as_bytes())?;
         print(&file.display().to_string());
@@ -41,9 +43,4 @@ fn reference(session: &Rc<Session>) -> String {
         }
     }
     text
-}
-
-/// Definitions of all functions with their comments, in Rhai's format for editors.
-fn definitions(session: &Rc<Session>) -> String {
-    engine(session).definitions().include_standard_packages(false).single_file()
 }

@@ -7,6 +7,7 @@ mod job;
 mod journal;
 mod local;
 mod observer;
+pub mod options;
 mod plan;
 mod preview;
 mod process;

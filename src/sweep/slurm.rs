@@ -15,6 +15,7 @@ use super::plan::PlannedRun;
 use super::store::{RunStatus, Store};
 use crate::error::{Error, Result};
 use crate::hash::sha256;
+use crate::options::{DefaultValue, Kind, Opt};
 use crate::train::cohort::{cohorts, stacks};
 use crate::train::{RunSpec, Status};
 
@@ -45,19 +46,36 @@ pub struct Slurm {
     pub checkpoint_every: Option<f64>,
 }
 
-/// What each option is, for help, completion and checking.
-pub const SLURM_OPTIONS: [(&str, &str); 8] = [
-    ("partition", "the partition; default: the site's"),
-    ("gpus", "1: a GPU for each task; default none"),
-    ("time", "the time limit, \"4:00:00\"; default: the site's"),
-    ("cpus", "cores of one task; default: the threads of a run's frozen plan, 1 with a GPU"),
-    ("mem", "memory of one task, \"8G\"; default: the site's"),
-    ("array_limit", "tasks that run at the same time, at most; default: the site's"),
-    (
+/// Numbers that Slurm takes.
+const NUMBER: Kind = Kind::Integer(0, u32::MAX as i64);
+
+const SITE: DefaultValue = DefaultValue::Absent("the site's");
+
+/// The options of `slurm`.
+pub const SLURM_OPTIONS: &[Opt] = &[
+    Opt::new("partition", Kind::Text, SITE, "the partition"),
+    Opt::new("gpus", NUMBER, DefaultValue::Absent("none"), "GPUs of one task"),
+    Opt::new("time", Kind::Text, SITE, "the time limit, such as \"4:00:00\""),
+    Opt::new(
+        "cpus",
+        NUMBER,
+        DefaultValue::Absent("the threads of a run's frozen plan, 1 with a GPU"),
+        "cores of one task",
+    ),
+    Opt::new("mem", Kind::Text, SITE, "memory of one task, such as \"8G\""),
+    Opt::new("array_limit", NUMBER, SITE, "tasks that run at the same time, at most"),
+    Opt::new(
         "setup",
+        Kind::Text,
+        DefaultValue::Absent("none"),
         "shell lines before the program starts, such as \"module load cuda\"; needs kelvin --allow-shell",
     ),
-    ("runs_per_task", "runs of one task; default: as many as its cores train at once"),
+    Opt::new(
+        "runs_per_task",
+        Kind::COUNT,
+        DefaultValue::Absent("as many as its cores train at once"),
+        "runs of one task",
+    ),
 ];
 
 /// `DIR/submissions/ID.json`.

@@ -4,6 +4,7 @@ use super::Table;
 use super::operations::{place, quote, unused};
 use super::schema::{comparable, type_name};
 use crate::error::{Error, Result};
+use crate::options::{DefaultValue, Kind, Opt};
 
 /// Which rows a join keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,35 @@ impl JoinOptions {
         Self { on: on.to_vec(), how: How::Inner, suffix: "_right".to_owned() }
     }
 }
+
+/// The options of `join`.
+pub const JOIN_OPTIONS: &[Opt] = &[
+    Opt::new(
+        "on",
+        Kind::List(&Kind::Column),
+        DefaultValue::Required,
+        "the columns that agree, such as \"run_id\" or [\"lr\", \"batch\"]",
+    ),
+    Opt::new(
+        "how",
+        Kind::Choice(&[
+            ("inner", "pairs that agree"),
+            ("left", "and the first table's rows without a partner"),
+            ("right", "and the second's"),
+            ("full", "those of both"),
+            ("semi", "the first table's rows that have a partner"),
+            ("anti", "those that have none"),
+        ]),
+        DefaultValue::Text("inner"),
+        "which rows are kept",
+    ),
+    Opt::new(
+        "suffix",
+        Kind::Text,
+        DefaultValue::Text("_right"),
+        "what the second table's columns get whose names both have",
+    ),
+];
 
 impl Table {
     /// Rows of both tables that agree in the columns `on`, in the order of the first table's rows, then the

@@ -14,7 +14,7 @@ pub mod schema;
 
 pub use cells::{Cell, number};
 pub(crate) use html::escaped;
-pub use join::{How, JoinOptions};
+pub use join::{How, JOIN_OPTIONS, JoinOptions};
 use plain::arrow;
 
 use std::sync::Arc;

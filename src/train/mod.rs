@@ -13,6 +13,7 @@ mod lanes;
 mod losses;
 mod measure;
 mod memory;
+pub mod options;
 mod record;
 mod recorded;
 mod snapshot;

@@ -23,7 +23,7 @@ pub fn known() -> Vec<Known> {
         let inner = inner.rsplit_once(')').map_or("", |(inner, _)| inner);
         let parameters = inner.split(", ").filter_map(|one| one.split_once(": "));
         let parameters = parameters.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
-        let options = keys(&function.name, None).into_iter().map(|(name, _)| name).collect();
+        let options = keys(&function.name, None).iter().map(|opt| opt.name).collect();
         Known { function, parameters, options }
     });
     known.filter(|known| !LEFT_OUT.iter().any(|(name, _)| *name == known.function.name)).collect()

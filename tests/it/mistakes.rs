@@ -103,9 +103,9 @@ fn wrong_options() {
         sweep(&[("zebra", "1")], &["unknown option `zebra`", "known: data, sampling, train"]),
         sweep(&[("batch_size", "10")], &["unknown option `batch_size`", "did you mean `batch`?"]),
         sweep(&[("nesterov", "true")], &["unknown option `nesterov`", "it belongs to sgd(#{nesterov: …})"]),
-        sweep(&[("lr", "\"fast\"")], &["lr: expected a number, found the text \"fast\""]),
-        sweep(&[("batch", "10.5")], &["batch: expected an integer, found the number 10.5"]),
-        sweep(&[("batch", "-1")], &["batch: expected an integer ≥ 0, found the integer -1"]),
+        sweep(&[("lr", "\"fast\"")], &["lr: expected a number > 0, found the text \"fast\""]),
+        sweep(&[("batch", "10.5")], &["batch: expected an integer ≥ 1, found the number 10.5"]),
+        sweep(&[("batch", "-1")], &["batch: expected an integer ≥ 1, found the integer -1"]),
         sweep(
             &[("data", "\"digits\"")],
             &["data: expected a data set such as digits()", "found the text \"digits\""],
@@ -151,19 +151,22 @@ fn wrong_options() {
 #[test]
 fn numbers_out_of_range() {
     fail_all([
-        sweep(&[("lr", "0")], &["lr is 0, expected a finite number above 0"]),
-        sweep(&[("lr", "[0.1, -0.1]")], &["lr is -0.1, expected a finite number above 0"]),
-        sweep(&[("lr", "0.0/0.0")], &["lr is NaN, expected a finite number above 0"]),
-        sweep(&[("lr", "1.0/0.0")], &["lr is inf, expected a finite number above 0"]),
+        sweep(&[("lr", "0")], &["lr: expected a number > 0, found the integer 0"]),
+        sweep(&[("lr", "[0.1, -0.1]")], &["lr: expected a number > 0, found the number -0.1"]),
+        sweep(&[("lr", "0.0/0.0")], &["lr: expected a number > 0, found the number NaN"]),
+        sweep(&[("lr", "1.0/0.0")], &["lr: expected a number > 0, found the number inf"]),
         sweep(&[("batch", "101")], &["batch is 101, larger than the training set of 100 examples"]),
-        sweep(&[("batch", "0")], &["batch is 0, expected at least 1"]),
-        sweep(&[("batch", "0"), ("epochs", "|run| 1")], &["batch is 0, expected at least 1"]),
-        sweep(&[("epochs", "0")], &["epochs is 0, expected at least 1"]),
+        sweep(&[("batch", "0")], &["batch: expected an integer ≥ 1, found the integer 0"]),
+        sweep(
+            &[("batch", "0"), ("epochs", "|run| 1")],
+            &["batch: expected an integer ≥ 1, found the integer 0"],
+        ),
+        sweep(&[("epochs", "0")], &["epochs: expected an integer from 1", "found the integer 0"]),
         sweep(
             &[("train", "150"), ("test", "51")],
             &["train 150 and test 51", "train + test must be at most the 200 examples"],
         ),
-        sweep(&[("train", "0")], &["train 0 and test 50", "expected at least one example"]),
+        sweep(&[("train", "0")], &["train: expected an integer ≥ 1, found the integer 0"]),
         sweep(
             &[("train", "9223372036854775807")],
             &["train 9223372036854775807", "at most the 200 examples"],
@@ -447,7 +450,7 @@ fn figures_and_pages() {
         ),
         mistake("§figure([])", &["expected an array of plots, found an empty one"]),
         mistake("figure([1], #{§colums: 2})", &["unknown option `colums`", "did you mean `columns`?"]),
-        mistake("§figure([1], #{columns: 0})", &["columns: expected an integer ≥ 1, found 0"]),
+        mistake("§figure([1], #{columns: 0})", &["columns: expected an integer ≥ 1, found the integer 0"]),
         mistake("§figure([1], #{title: 3})", &["title: expected text, found the integer 3"]),
         mistake("plot(t).§legend(1)", &["`legend` does not take (Plot, integer)"]),
         mistake("page(\"p\").§figure(t, \"c\")", &["figure: expected a plot such as", "found a Table"]),

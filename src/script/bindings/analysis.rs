@@ -20,7 +20,7 @@ pub(super) fn name_types(engine: &mut rhai::Engine) {
 }
 
 /// The options of each function, with their meanings.
-pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 8] = [
+pub(in crate::script) const OPTIONS: [(&str, &[(&str, &str)]); 8] = [
     ("steady", &STEADY_OPTIONS),
     ("fit_gap", &FIT_OPTIONS),
     ("predictions", &PREDICTION_OPTIONS),

@@ -18,7 +18,7 @@ use crate::script::session::Session;
 use crate::table::Table;
 
 /// The options of `average_over`, with their meanings.
-pub(super) const AVERAGE_OPTIONS: [(&str, &str); 9] = [
+pub(in crate::script) const AVERAGE_OPTIONS: [(&str, &str); 9] = [
     ("until", "the standard error of the mean that is small enough, in the metric's units; required"),
     ("relative", "true: `until` is in units of the mean; default false"),
     ("metric", "a column of the steady-state table; default \"gap\""),

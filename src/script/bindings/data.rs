@@ -38,20 +38,20 @@ pub(super) fn add_folders(module: &mut Module) {
 }
 
 /// The options of split, sample and fixed, with their meanings.
-pub(super) const DIVISION_OPTIONS: [(&str, &str); 3] = [
+pub(in crate::script) const DIVISION_OPTIONS: [(&str, &str); 3] = [
     ("train", "examples of the first part; default: the data set's official size"),
     ("test", "examples of the second part; default: the data set's official size"),
     ("seed", "what decides the draws; default 1"),
 ];
 
 /// The options of images(path, #{…}), with their meanings.
-pub(super) const IMAGES_OPTIONS: [(&str, &str); 2] = [
+pub(in crate::script) const IMAGES_OPTIONS: [(&str, &str); 2] = [
     ("image", "the column of encoded images; default: found"),
     ("label", "the column of labels; default: found"),
 ];
 
 /// The options of synthetic(#{…}), with their meanings.
-pub(super) const SYNTHETIC_OPTIONS: [(&str, &str); 5] = [
+pub(in crate::script) const SYNTHETIC_OPTIONS: [(&str, &str); 5] = [
     ("n", "images; default 1200"),
     ("classes", "classes; default 10"),
     ("shape", "[channels, height, width]; default [1, 8, 8]"),
@@ -60,7 +60,7 @@ pub(super) const SYNTHETIC_OPTIONS: [(&str, &str); 5] = [
 ];
 
 /// The options of subset(#{…}), with their meanings.
-pub(super) const SUBSET_OPTIONS: [(&str, &str); 2] =
+pub(in crate::script) const SUBSET_OPTIONS: [(&str, &str); 2] =
     [("n", "how many examples; required"), ("seed", "which ones; default 1")];
 
 fn seed_of(options: &Map) -> Result<i64, Error> {

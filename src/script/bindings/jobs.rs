@@ -6,12 +6,13 @@ use std::sync::Arc;
 use rhai::plugin::*;
 use rhai::{Dynamic, FnPtr, Map};
 
-use super::sweeps::{Executor, SweepHandle, run_options};
+use super::sweeps::{Executor, SweepHandle, execution};
 use crate::error::{Error, Result};
-use crate::script::convert::{Scripted, at, path, raise};
+use crate::script::convert::{Scripted, at, given, path, raise};
 use crate::script::handles::JobHandle;
 use crate::script::session::{Notifier, Session};
 use crate::script::{clear_screen, output_sink, print, shown};
+use crate::sweep::options::START_OPTIONS;
 use crate::sweep::{Job, Progress, Stage};
 use crate::table::{Cell, Table, number};
 
@@ -20,10 +21,10 @@ pub(super) fn name_types(engine: &mut rhai::Engine) {
     engine.register_type_with_name::<JobHandle>("Job");
 }
 
-fn begin(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &Map) -> Result<JobHandle> {
+fn begin(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, options: &Map) -> Result<JobHandle> {
     let (session, dir) = (Session::of(context), &path(dir));
     session.may_write(Path::new(dir))?;
-    let (options, executor) = run_options(given, &session)?;
+    let (options, executor) = execution(&given("start", START_OPTIONS, options)?, &session)?;
     if !matches!(executor, Executor::Local) {
         return Err(Error::invalid(
             "start: runs on this machine; run(dir, #{executor: slurm(#{…})}) sends a sweep and returns at once",

@@ -22,7 +22,7 @@ use crate::theory::{
 pub(super) type ProblemHandle = Rc<Problem>;
 
 /// The options of each function of the module, with their meanings.
-pub(super) const OPTIONS: [(&str, &[(&str, &str)]); 15] = [
+pub(in crate::script) const OPTIONS: [(&str, &[(&str, &str)]); 15] = [
     (
         "lab::gaussian_mean",
         &[

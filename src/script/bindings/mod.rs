@@ -20,75 +20,12 @@ mod sequences;
 mod sweeps;
 mod tables;
 
+pub(super) use analysis::OPTIONS as ANALYSIS_OPTIONS;
+pub(super) use average::AVERAGE_OPTIONS;
+pub(super) use data::{DIVISION_OPTIONS, IMAGES_OPTIONS, SUBSET_OPTIONS, SYNTHETIC_OPTIONS};
+pub(super) use lab::OPTIONS as LAB_OPTIONS;
 pub(super) use plots::PlotHandle;
 use rhai::{Engine, exported_module};
-
-use crate::model::MODELS;
-use crate::optim::OPTIMIZERS;
-
-/// The options of a call that takes a map of them, with their meanings: the one list that help, completion and checking read.
-pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
-    let list: &[(&str, &str)] = match call {
-        "sweep" | "train" => {
-            return crate::script::RUN_OPTIONS.iter().map(|option| (option.name, option.doc)).collect();
-        }
-        "run" => &sweeps::EXECUTION_OPTIONS,
-        // The function belongs to the script, which goes on meanwhile.
-        "start" => {
-            return sweeps::EXECUTION_OPTIONS.into_iter().filter(|(name, _)| *name != "on_epoch").collect();
-        }
-        "average_over" => &average::AVERAGE_OPTIONS,
-        "slurm" => &crate::sweep::slurm::SLURM_OPTIONS,
-        "figure" => &pages::FIGURE_OPTIONS,
-        "join" => &tables::JOIN_OPTIONS,
-        "init" => &model::INIT_OPTIONS,
-        "measure" => &model::MEASURE_OPTIONS,
-        "split" | "sample" | "fixed" => &data::DIVISION_OPTIONS,
-        "subset" => &data::SUBSET_OPTIONS,
-        "synthetic" => &data::SYNTHETIC_OPTIONS,
-        "images" => &data::IMAGES_OPTIONS,
-        _ => {
-            let analysis = analysis::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list);
-            let analysis = analysis
-                .or_else(|| lab::OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| *list));
-            let model = MODELS.iter().find(|model| model.name == call).map(|model| model.options);
-            let optimizer =
-                OPTIMIZERS.iter().find(|optimizer| optimizer.name == call).map(|optimizer| optimizer.options);
-            let mark =
-                plots::MARK_OPTIONS.iter().find(|(name, _)| *name == call).map(|(_, list)| list.as_slice());
-            analysis.or(model).or(optimizer).or(mark).unwrap_or_default()
-        }
-    };
-    list.to_vec()
-}
-
-/// The calls that take a map of options.
-pub(super) fn calls_with_options() -> Vec<&'static str> {
-    let mut calls = vec![
-        "sweep",
-        "train",
-        "run",
-        "start",
-        "average_over",
-        "slurm",
-        "figure",
-        "join",
-        "init",
-        "measure",
-        "split",
-        "sample",
-        "fixed",
-        "subset",
-        "synthetic",
-        "images",
-    ];
-    calls.extend(analysis::OPTIONS.iter().map(|(name, _)| *name));
-    calls.extend(lab::OPTIONS.iter().map(|(name, _)| *name));
-    calls.extend(MODELS.iter().filter(|model| !model.options.is_empty()).map(|model| model.name));
-    calls.extend(plots::MARK_OPTIONS.iter().map(|(name, _)| *name));
-    calls.extend(OPTIMIZERS.iter().map(|optimizer| optimizer.name));
-    calls
-}
 
 /// Every topic of functions with its module.
 pub(super) fn register(engine: &mut Engine) {

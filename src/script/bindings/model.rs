@@ -14,12 +14,13 @@ use crate::interrupt::leave_behind;
 use crate::model::{ModelSpec, Network, load_state};
 use crate::optim::{Adam, Form, OptimizerSpec, Sgd};
 use crate::script::convert::{
-    Scripted, at, choice, count, flag, handle, integer, known_keys, number, write_to,
+    Scripted, at, choice, count, flag, given, integer, known_keys, number, write_to,
 };
 use crate::script::handles::{ModelHandle, NetworkHandle, OptimizerHandle};
 use crate::script::options::groups;
 use crate::torch::Precision;
-use crate::train::{Group, QUANTITIES, measure_network};
+use crate::train::options::{INIT_OPTIONS, MEASURE_OPTIONS};
+use crate::train::{QUANTITIES, measure_network};
 
 /// Names the types as scripts see them.
 pub(super) fn name_types(engine: &mut rhai::Engine) {
@@ -78,21 +79,10 @@ fn make_adam(options: &Map) -> Result<OptimizerHandle> {
     Ok(OptimizerHandle(OptimizerSpec::Adam(adam)))
 }
 
-/// The options of model.init(#{…}), with their meanings.
-pub(super) const INIT_OPTIONS: [(&str, &str); 5] = [
-    ("data", "the data set whose images it takes: digits(), …"),
-    ("channels", "colours of an image, in place of `data`; default 3"),
-    ("classes", "classes, in place of `data`; default 10"),
-    ("seed", "what decides the weights; default 1"),
-    ("precision", "\"float32\", \"tf32\", \"bf16\" or \"float64\"; default \"float32\""),
-];
-
 fn make_network(model: &ModelHandle, options: &Map) -> Result<Network> {
-    known_keys("init", options, INIT_OPTIONS.map(|(name, _)| name))?;
-    let data = options.get("data").map(|value| handle::<Dataset>("data", "a data set", value)).transpose()?;
-    let size = |key: &str, own: Option<usize>| {
-        options.get(key).map(|value| count(key, value)).transpose().map(|given| given.or(own))
-    };
+    let given = given("init", INIT_OPTIONS, options)?;
+    let data = given.handle::<Dataset>("data")?;
+    let size = |key: &str, own: Option<usize>| given.given_count(key).map(|found| found.or(own));
     let (shape, classes) = match data {
         Some(data) => {
             let sizes = ModelHandle {
@@ -115,34 +105,16 @@ fn make_network(model: &ModelHandle, options: &Map) -> Result<Network> {
             }
         },
     };
-    let seed = options.get("seed").map_or(Ok(1), |value| integer("seed", value))?;
-    let precision = options
-        .get("precision")
-        .map_or(Ok(Precision::Float32), |value| choice("precision", &Precision::ALL, value))?;
+    let (seed, precision) = (given.integer("seed")?, given.choice("precision", &Precision::ALL)?);
     crate::torch::initialize();
     let model = model.spec.build(shape, classes)?;
     leave_behind("init", move || Ok(Network::draw(model, seed, precision, Device::Cpu)))
 }
 
-/// The options of `measure`, with their meanings.
-pub(super) const MEASURE_OPTIONS: [(&str, &str); 5] = [
-    ("batch", "examples of a batch, B; required"),
-    ("what", "\"gradient\", \"hessian\", \"spectrum\", or an array of them; default \"gradient\""),
-    ("test", "a data set to test on; default the same"),
-    ("weight_decay", "α; default 5e-4"),
-    ("seed", "what decides the batches; default 1"),
-];
-
 fn measured(network: &Network, data: &Dataset, options: &Map) -> Result<Map> {
-    known_keys("measure", options, MEASURE_OPTIONS.map(|(name, _)| name))?;
-    let missing = || {
-        Error::invalid("measure: the option `batch` is missing: the noise is that of batches of B examples")
-    };
-    let batch = count("batch", options.get("batch").ok_or_else(missing)?)?;
-    let what = options.get("what").map_or(Ok(vec![Group::Gradient]), groups)?;
-    let test = options.get("test").map(|test| handle::<Dataset>("test", "a data set", test)).transpose()?;
-    let alpha = options.get("weight_decay").map_or(Ok(5e-4), |value| number("weight_decay", value))?;
-    let seed = options.get("seed").map_or(Ok(1), |value| integer("seed", value))?;
+    let given = given("measure", MEASURE_OPTIONS, options)?;
+    let (batch, what, test) = (given.count("batch")?, groups(&given, "what")?, given.handle("test")?);
+    let (alpha, seed) = (given.number("weight_decay")?, given.integer("seed")?);
     let found = measure_network(network, [data, test.as_ref().unwrap_or(data)], batch, alpha, &what, seed)?;
     let groups = QUANTITIES.iter().filter(|(_, group, _)| what.contains(group));
     let value = |name: &str| match found.get(name) {

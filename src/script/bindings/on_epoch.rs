@@ -3,7 +3,6 @@
 use rhai::{Dynamic, EvalAltResult, FnPtr, NativeCallContext};
 
 use crate::error::{Error, Result};
-use crate::script::convert::describe;
 use crate::sweep::{Observer, PlannedRun, Process, Work};
 use crate::train::{EpochRecord, Status};
 
@@ -13,15 +12,6 @@ pub(super) struct OnEpoch<'a> {
     context: &'a NativeCallContext<'a>,
     function: FnPtr,
     failed: Option<Box<EvalAltResult>>,
-}
-
-/// The function of an option.
-pub(super) fn function(value: &Dynamic) -> Result<FnPtr> {
-    value.clone().try_cast::<FnPtr>().ok_or_else(|| {
-        let found = describe(value);
-        let example = "|row| print(`${row.run_id} ${row.epoch}: ${row.test_loss}`)";
-        Error::invalid(format!("on_epoch: expected a function of a row, {example}, found {found}"))
-    })
 }
 
 impl<'a> OnEpoch<'a> {

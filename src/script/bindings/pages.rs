@@ -10,15 +10,9 @@ use super::plots::{PlotHandle, save_figure, show_figure};
 use crate::analysis::GapFit;
 use crate::error::Error;
 use crate::interrupt::leave_behind;
-use crate::plot::{Figure, Page};
-use crate::script::convert::{Scripted, at, count, describe, known_keys, text as as_text, write_to};
+use crate::plot::{FIGURE_OPTIONS, Figure, Page};
+use crate::script::convert::{Scripted, at, describe, given, write_to};
 use crate::table::Table;
-
-/// The options of figure(plots, #{…}).
-pub(super) const FIGURE_OPTIONS: [(&str, &str); 2] = [
-    ("columns", "how many panels stand side by side (2 for two to four panels, 3 for more)"),
-    ("title", "the text above all panels"),
-];
 
 /// Verdicts that a page takes at once: all of them are shown.
 const MOST_VERDICTS: usize = 1000;
@@ -50,12 +44,9 @@ fn one(context: &NativeCallContext, place: &str, value: &Dynamic) -> Scripted<Fi
 
 fn several(context: &NativeCallContext, plots: &Array, options: &Map) -> Scripted<Figure> {
     let fail = |error| at(context, error);
-    known_keys("figure", options, FIGURE_OPTIONS.map(|(name, _)| name)).map_err(fail)?;
-    let columns = options.get("columns").map(|value| count("columns", value)).transpose().map_err(fail)?;
-    if columns == Some(0) {
-        return Err(fail(Error::invalid("columns: expected an integer ≥ 1, found 0")));
-    }
-    let title = options.get("title").map(|value| as_text("title", value)).transpose().map_err(fail)?;
+    let given = given("figure", FIGURE_OPTIONS, options).map_err(fail)?;
+    let columns = given.given_count("columns").map_err(fail)?;
+    let title = given.given_text("title").map_err(fail)?;
     if plots.is_empty() {
         return Err(fail(Error::invalid("figure: expected an array of plots, found an empty one")));
     }

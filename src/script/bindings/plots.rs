@@ -1,14 +1,13 @@
 //! Plots in scripts.
 
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use rhai::plugin::*;
 use rhai::{Dynamic, FnPtr, FuncRegistration, Map, Module};
 
 use crate::analysis::GapFit;
 use crate::interrupt::leave_behind;
-use crate::options::Opt;
 use crate::plot::{self, Chart, Figure, MARKS, Mark, MarkForm};
 use crate::script::convert::{Scripted, at, given, number};
 use crate::script::session::Session;
@@ -40,13 +39,6 @@ pub(super) fn module() -> Module {
     }
     module
 }
-
-/// The options of the methods that add marks, with their meanings.
-pub(super) static MARK_OPTIONS: LazyLock<Vec<(&str, Vec<(&str, &str)>)>> = LazyLock::new(|| {
-    let meaning = |opt: &Opt| -> (&str, &str) { (opt.name, opt.meaning().leak()) };
-    let kinds = MARKS.iter().filter(|kind| !kind.options().is_empty());
-    kinds.map(|kind| (kind.method, kind.options().iter().map(meaning).collect())).collect()
-});
 
 /// A doc comment as Rhai keeps it.
 fn comment(doc: &str, example: &str) -> String {

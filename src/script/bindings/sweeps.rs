@@ -9,16 +9,16 @@ use std::time::Duration;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, FnPtr, Map};
 
-use super::on_epoch::{self, OnEpoch};
+use super::on_epoch::OnEpoch;
 use crate::error::{Error, Result};
 use crate::interrupt::leave_behind;
+use crate::options::{Given, Value};
 use crate::script::axes::MOST_COMBINATIONS;
-use crate::script::convert::{
-    Scripted, at, count, describe, flag, known_keys, number, path, raise, text, texts,
-};
+use crate::script::convert::{Scripted, at, given, path, raise, texts};
 use crate::script::handles::{NetworkHandle, TrainedRun, problems};
 use crate::script::options::expand;
 use crate::script::session::Session;
+use crate::sweep::options::{EXECUTION_OPTIONS, START_OPTIONS};
 use crate::sweep::slurm::{SLURM_OPTIONS, Slurm};
 use crate::sweep::{Files, Observer, Plan, RunOptions, Store, Trained, preview_plan};
 use crate::table::Table;
@@ -50,102 +50,54 @@ pub(super) enum Executor {
     Slurm(Slurm),
 }
 
-/// The options of `run`, with their meanings.
-pub(super) const EXECUTION_OPTIONS: [(&str, &str); 7] = [
-    ("jobs", "stacks that train at the same time; default one per core, or sixteen per GPU"),
-    (
-        "device",
-        "\"auto\" (the first GPU, else the CPU), \"cpu\", \"cuda\", \"cuda:1\", or several: \"cuda:0,1\"; default \"auto\"",
-    ),
-    ("executor", "\"local\" or slurm(#{…}); default \"local\""),
-    ("checkpoint_every", "seconds from one checkpoint to the next, 0: every epoch; default 60"),
-    ("retry", "\"failed\": runs that failed are tried again"),
-    (
-        "extend",
-        "true: this plan may have more runs than the frozen one, which are added, or fewer; default false",
-    ),
-    (
-        "on_epoch",
-        "a function that is called with each row of the epochs table as it comes (run_id, lr, batch, …, epoch, train_loss, gap, …): \
-         |row| print(row.gap); its error stops the sweep; only for run(dir, #{…}) on this machine",
-    ),
-];
-
-/// The option `on_epoch`, and the others.
-fn split_on_epoch(options: &Map) -> Result<(Option<FnPtr>, Map)> {
-    let mut others = options.clone();
-    let own = others.remove("on_epoch").filter(|value| !value.is_unit());
-    Ok((own.as_ref().map(on_epoch::function).transpose()?, others))
+/// How and where the options of `run` or `start` say that a sweep is run.
+pub(super) fn execution(given: &Given, session: &Session) -> Result<(RunOptions, Executor)> {
+    let seconds = given.number("checkpoint_every")?;
+    let too_long = |_| Error::invalid(format!("checkpoint_every: {seconds:e} seconds are too many"));
+    let options = RunOptions {
+        jobs: given.given_count("jobs")?,
+        devices: match given.has("device") {
+            true => Some(devices_named(&given.text("device")?)?),
+            false => None,
+        },
+        retry_failed: given.has("retry"),
+        extend: given.flag("extend")?,
+        checkpoint_every: Duration::try_from_secs_f64(seconds).map_err(too_long)?,
+        patience: session.patience(),
+        files: Files::default(),
+    };
+    let executor = match given.value("executor") {
+        Some(Value::Handle(..)) => given.handle("executor")?.map_or(Executor::Local, Executor::Slurm),
+        _ => Executor::Local,
+    };
+    Ok((options, executor))
 }
 
+/// The same of a map that is an option of another call.
 pub(super) fn run_options(options: &Map, session: &Session) -> Result<(RunOptions, Executor)> {
-    known_keys("run", options, EXECUTION_OPTIONS.map(|(name, _)| name))?;
-    let mut found = RunOptions { patience: session.patience(), ..RunOptions::default() };
-    let mut executor = Executor::Local;
-    for (key, value) in options {
-        match key.as_str() {
-            "jobs" => {
-                let jobs = count(key, value)?;
-                if jobs == 0 {
-                    return Err(Error::invalid("jobs is 0, expected at least 1"));
-                }
-                found.jobs = Some(jobs);
-            }
-            "device" => found.devices = Some(devices_named(&text(key, value)?)?),
-            "executor" => match value.clone().try_cast::<Slurm>() {
-                Some(slurm) => executor = Executor::Slurm(slurm),
-                None => {
-                    let name = text(key, value)?;
-                    if name != "local" {
-                        let message =
-                            format!("executor: expected \"local\" or slurm(#{{…}}), found \"{name}\"");
-                        return Err(Error::invalid(message));
-                    }
-                }
-            },
-            "retry" => {
-                if value.clone().into_string().ok().as_deref() != Some("failed") {
-                    return Err(Error::invalid(format!(
-                        "retry: expected \"failed\", found {}",
-                        describe(value)
-                    )));
-                }
-                found.retry_failed = true;
-            }
-            "extend" => found.extend = flag(key, value)?,
-            "on_epoch" => {
-                return Err(Error::invalid(
-                    "on_epoch: only run(dir, #{on_epoch: |row| …}) calls a function as epochs come, on this machine",
-                ));
-            }
-            _ => {
-                let seconds = number(key, value)?;
-                found.checkpoint_every = Duration::try_from_secs_f64(seconds).map_err(|_| {
-                    Error::invalid(format!("checkpoint_every: expected seconds ≥ 0, found {seconds}"))
-                })?;
-            }
-        }
-    }
-    Ok((found, executor))
+    execution(&given("run", START_OPTIONS, options)?, session)
 }
 
-fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &Map) -> Scripted<Table> {
+fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, map: &Map) -> Scripted<Table> {
     let (session, dir) = (Session::of(context), &path(dir));
     let mut failed = None;
     let mut run = || {
         session.may_write(Path::new(dir))?;
         super::jobs::not_beside_a_job(&session, "run", dir)?;
-        let (mut function, others) = split_on_epoch(given)?;
-        let slurm = others.get("executor").is_some_and(Dynamic::is::<Slurm>);
-        let given = if slurm { given } else { &others };
-        let (options, executor) = run_options(given, &session)?;
+        // `on_epoch: ()` is none.
+        let is_given = |name: &str, value: &Dynamic| name != "on_epoch" || !value.is_unit();
+        let mut map = map.clone();
+        map.retain(|name, value| is_given(name, value));
+        let given = given("run", EXECUTION_OPTIONS, &map)?;
+        let (options, executor) = execution(&given, &session)?;
         let (path, provenance) = (Path::new(dir), session.provenance());
         match executor {
             Executor::Local => {
                 let train = |observer: &mut dyn Observer| {
                     crate::sweep::run(&sweep.plan, path, &provenance, &options, observer)
                 };
-                let summary = match function.take() {
+                let function = map.get("on_epoch").and_then(|value| value.clone().try_cast::<FnPtr>());
+                let summary = match function {
                     None => train(session.observer().as_mut())?,
                     Some(function) => {
                         let mut observer = OnEpoch::new(session.observer(), context, function);
@@ -159,7 +111,12 @@ fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, given: &M
                 }
             }
             Executor::Slurm(slurm) => {
-                if given.contains_key("jobs") || given.contains_key("device") {
+                if given.has("on_epoch") {
+                    return Err(Error::invalid(
+                        "on_epoch: only run(dir, #{on_epoch: |row| …}) calls a function as epochs come, on this machine",
+                    ));
+                }
+                if given.has("jobs") || given.has("device") {
                     return Err(Error::invalid(
                         "run: `jobs` and `device` are for this machine; slurm(#{cpus, gpus}) says what a task asks for",
                     ));
@@ -200,28 +157,23 @@ fn results_in(context: &NativeCallContext, dirs: &[String]) -> Scripted<Table> {
 }
 
 fn slurm_options(options: &Map) -> Result<Slurm> {
-    known_keys("slurm", options, SLURM_OPTIONS.map(|(name, _)| name))?;
-    let mut slurm = Slurm::default();
-    for (key, value) in options {
-        let small = || {
-            let number = count(key, value)?;
-            u32::try_from(number).map_err(|_| Error::invalid(format!("{key}: {number} is too many")))
-        };
-        let clock = |example: &str| {
-            text(key, value).map_err(|error| Error::invalid(format!("{error}; write \"{example}\"")))
-        };
-        match key.as_str() {
-            "partition" => slurm.partition = Some(text(key, value)?),
-            "gpus" => slurm.gpus = Some(small()?),
-            "time" => slurm.time = Some(clock("4:00:00")?),
-            "cpus" => slurm.cpus = Some(small()?),
-            "mem" => slurm.mem = Some(clock("8G")?),
-            "array_limit" => slurm.array_limit = Some(small()?),
-            "setup" => slurm.setup = Some(text(key, value)?),
-            _ => slurm.runs_per_task = Some(count(key, value)?),
-        }
-    }
-    Ok(slurm)
+    let given = given("slurm", SLURM_OPTIONS, options)?;
+    // Its schema keeps it below 2³².
+    let number = |name: &str| {
+        let found = given.given_count(name)?;
+        Ok::<_, Error>(found.map(|count| u32::try_from(count).unwrap_or(u32::MAX)))
+    };
+    Ok(Slurm {
+        partition: given.given_text("partition")?,
+        gpus: number("gpus")?,
+        time: given.given_text("time")?,
+        cpus: number("cpus")?,
+        mem: given.given_text("mem")?,
+        array_limit: number("array_limit")?,
+        setup: given.given_text("setup")?,
+        runs_per_task: given.given_count("runs_per_task")?,
+        checkpoint_every: None,
+    })
 }
 
 /// Why a run of a sweep's folder would or would not train again.
@@ -559,5 +511,21 @@ pub mod functions {
             last("test_loss"),
             100.0 * last("test_accuracy")
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schemas_defaults_are_those_of_the_core() {
+        let (found, executor) = run_options(&Map::new(), &Session::silent()).unwrap();
+        let core = RunOptions::default();
+        assert!(matches!(executor, Executor::Local));
+        assert_eq!((found.jobs, found.devices), (core.jobs, core.devices));
+        assert_eq!((found.retry_failed, found.extend), (core.retry_failed, core.extend));
+        assert_eq!((found.checkpoint_every, found.patience), (core.checkpoint_every, core.patience));
+        assert_eq!(slurm_options(&Map::new()).unwrap(), Slurm::default());
     }
 }

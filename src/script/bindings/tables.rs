@@ -7,8 +7,8 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map};
 
 use crate::error::{Error, Result};
-use crate::script::convert::{self, Scripted, at, choice, count, handle, known_keys, text, texts, write_to};
-use crate::table::{Cell, How, JoinOptions, Table};
+use crate::script::convert::{self, Scripted, at, count, given, handle, texts, write_to};
+use crate::table::{Cell, How, JOIN_OPTIONS, JoinOptions, Table};
 
 /// Names the types as scripts see them.
 pub(super) fn name_types(engine: &mut rhai::Engine) {
@@ -144,28 +144,14 @@ fn cell(name: &str, value: &Dynamic) -> Result<Cell> {
     })
 }
 
-/// The options of join(other, #{…}), with their meanings.
-pub(super) const JOIN_OPTIONS: [(&str, &str); 3] = [
-    ("on", "the columns that agree, such as \"run_id\" or [\"lr\", \"batch\"]; required"),
-    (
-        "how",
-        "\"inner\", \"left\" (and the first table's rows without a partner), \"right\", \"full\" (those of both), \"semi\" (the first table's rows that have a partner) or \"anti\" (those that have none); default \"inner\"",
-    ),
-    ("suffix", "what the second table's columns get whose names both have; default \"_right\""),
-];
-
 /// The options of a join.
 fn join_options(options: &Map) -> Result<JoinOptions> {
-    known_keys("join", options, JOIN_OPTIONS.map(|(name, _)| name))?;
-    let on = options.get("on").ok_or_else(|| Error::invalid("join: the option `on` is missing"))?;
-    let mut join = JoinOptions::on(&texts("on", on)?);
-    if let Some(how) = options.get("how") {
-        join.how = choice("how", &How::ALL, how)?;
-    }
-    if let Some(suffix) = options.get("suffix") {
-        join.suffix = text("suffix", suffix)?;
-    }
-    Ok(join)
+    let given = given("join", JOIN_OPTIONS, options)?;
+    Ok(JoinOptions {
+        on: given.texts("on")?,
+        how: given.choice("how", &How::ALL)?,
+        suffix: given.text("suffix")?,
+    })
 }
 
 /// The rows as maps.
@@ -378,9 +364,7 @@ pub mod functions {
             .map_err(|error| at(&context, error))
     }
 
-    /// Joins with options: `a.join(b, #{ on: ["run_id"], how: "left", suffix: "_b" })`. `how` is "inner", "left" (and the first
-    /// table's rows without a partner), "right", "full" (those of both), "semi" (the first table's rows that have a partner),
-    /// "anti" (those that have none).
+    /// Joins with options: `a.join(b, #{ on: ["run_id"], how: "left", suffix: "_b" })`.
     #[rhai_fn(name = "join", return_raw, pure)]
     pub fn join_with(
         context: NativeCallContext,
@@ -522,5 +506,17 @@ pub mod functions {
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn table_to_string(table: &mut Table) -> String {
         table.render(crate::script::width())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schemas_defaults_are_those_of_a_join() {
+        let options = Map::from_iter([("on".into(), "x".into())]);
+        let found = join_options(&options).unwrap();
+        assert_eq!(format!("{found:?}"), format!("{:?}", JoinOptions::on(&["x".to_owned()])));
     }
 }

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use super::commands::COMMANDS;
 use super::syntax::{Kind, Token, tokens};
+use crate::data::{Place, SOURCES, SourceInfo};
+use crate::options::Opt;
 use crate::script::manual::{self, Function, Property};
 use crate::visible::is_hidden;
 
@@ -41,35 +43,21 @@ pub(in crate::shell) struct Found {
     pub candidates: Vec<String>,
 }
 
-/// Calls whose text is a path.
-const PATHS: [&str; 17] = [
-    "parquet",
-    "results",
-    "run",
-    "start",
-    "save",
-    "load",
-    "write",
-    "plan",
-    "why",
-    "cifar10",
-    "cifar100",
-    "mnist",
-    "fashion_mnist",
-    "images",
-    "import",
-    "init",
-    "dir",
-];
+/// Calls and options whose text is a path, besides the sources of images.
+const PATHS: [&str; 12] =
+    ["parquet", "results", "run", "start", "save", "load", "write", "plan", "why", "import", "init", "dir"];
+
+/// Whether the text of a call or an option is a path.
+fn is_path(name: &str) -> bool {
+    let of_files = |source: &SourceInfo| !matches!(source.place, Place::Inside);
+    PATHS.contains(&name) || SOURCES.iter().any(|source| source.name == name && of_files(source))
+}
 
 /// Types on which a text of a method call is made of columns.
 const OF_COLUMNS: [&str; 2] = ["Table", "Plot"];
 
 /// Calls of these types whose text is none of columns.
 const NO_COLUMNS: [&str; 6] = ["title", "x_label", "y_label", "show", "legend", "describe"];
-
-/// Options whose value is a column.
-const COLUMN_OPTIONS: [&str; 6] = ["x", "y", "by", "on", "metric", "column"];
 
 /// What may stand at the end of `line`, of what can be typed as it is seen.
 pub(in crate::shell) fn complete(line: &str, known: &Known) -> Found {
@@ -119,18 +107,14 @@ fn candidates(line: &str, known: &Known) -> Found {
             Some(Enclosing::Map { call, within }) if matches!(last, Some("{" | ",")) => {
                 let given = keys_given(line, &before);
                 let keys = manual::keys(&call, within.as_deref());
-                keys.into_iter().map(|(key, _)| key.to_owned()).filter(|key| !given.contains(key)).collect()
+                keys.iter().map(|opt| opt.name.to_owned()).filter(|key| !given.contains(key)).collect()
             }
-            Some(Enclosing::Map { call, within: None }) if last == Some(":") => {
+            Some(Enclosing::Map { call, within }) if last == Some(":") => {
                 let key = before.get(before.len().wrapping_sub(2)).map(text).unwrap_or_default();
-                let choices = manual::choices(&call, key);
+                let option = manual::keys(&call, within.as_deref()).iter().find(|opt| opt.is_called(key));
+                let choices = option.map(Opt::choices).unwrap_or_default();
                 let choices = choices.into_iter().map(|choice| format!("\"{choice}\""));
-                let constructors: &[&str] = match key {
-                    "model" => &["Model"],
-                    "data" => &["Dataset"],
-                    "optimizer" => &["Optimizer"],
-                    _ => &[],
-                };
+                let constructors = option.map(|opt| opt.kind.handles()).unwrap_or_default();
                 let constructors = known.functions.iter().filter(|function| {
                     // Methods give one, too; a constructor's first argument is none.
                     constructors.contains(&function.returns.as_str())
@@ -380,14 +364,18 @@ fn in_text(line: &str, start: usize, before: &[Token], known: &Known) -> Found {
     let key = (before.len() >= 2 && text(before.len() - 1) == ":").then(|| text(before.len() - 2).to_owned());
     let import = text(before.len().wrapping_sub(1)) == "import";
     let enclosing = enclosing(line, before);
-    if let (Some(key), Some(Enclosing::Map { call, .. })) = (&key, &enclosing) {
-        let choices: Vec<String> = manual::choices(call, key).into_iter().map(str::to_owned).collect();
-        if !COLUMN_OPTIONS.contains(&key.as_str()) && !choices.is_empty() {
+    let mut is_column = false;
+    if let (Some(key), Some(Enclosing::Map { call, within })) = (&key, &enclosing) {
+        let option = manual::keys(call, within.as_deref()).iter().find(|opt| opt.is_called(key));
+        let choices = option.map(Opt::choices).unwrap_or_default();
+        if !choices.is_empty() {
+            let choices = choices.into_iter().map(str::to_owned).collect();
             return Found { start: inside, candidates: fitting(choices, &line[inside..]) };
         }
-        if PATHS.contains(&key.as_str()) {
+        if is_path(key) {
             return files(line, inside);
         }
+        is_column = option.is_some_and(|opt| opt.kind.is_column());
     }
     let call = match &enclosing {
         Some(Enclosing::Call { name, at }) => Some((name.as_str(), *at)),
@@ -403,18 +391,16 @@ fn in_text(line: &str, start: usize, before: &[Token], known: &Known) -> Found {
         return Found { start: inside, candidates: fitting(names.collect(), &line[inside..]) };
     }
     if call.is_some_and(|(name, _)| name == "download") {
-        let sets = ["cifar10", "cifar100", "mnist", "fashion_mnist"].map(str::to_owned).to_vec();
+        let sets = SOURCES.iter().filter(|source| !source.archives.is_empty());
+        let sets = sets.map(|source| source.name.to_owned()).collect();
         return Found { start: inside, candidates: fitting(sets, &line[inside..]) };
     }
     let of_columns = match (&key, call) {
-        (Some(key), _) => COLUMN_OPTIONS.contains(&key.as_str()),
+        (Some(_), _) => is_column,
         (None, Some((name, at))) => {
             let method = at >= 2 && text(at - 2) == ".";
             let kind = if method { kind_of(line, &before[..at - 2], known) } else { String::new() };
-            method
-                && OF_COLUMNS.contains(&kind.as_str())
-                && !NO_COLUMNS.contains(&name)
-                && !PATHS.contains(&name)
+            method && OF_COLUMNS.contains(&kind.as_str()) && !NO_COLUMNS.contains(&name) && !is_path(name)
         }
         _ => false,
     };
@@ -437,7 +423,7 @@ fn in_text(line: &str, start: usize, before: &[Token], known: &Known) -> Found {
             }
             found
         }
-        Some((name, _)) if PATHS.contains(&name) => files(line, inside),
+        Some((name, _)) if is_path(name) => files(line, inside),
         _ => nothing,
     }
 }
