@@ -74,11 +74,11 @@ const CIRCLES: &[(&[&str], &str)] = &[
     (&["sweep/frozen.rs", "sweep/plan.rs"], "a plan and its frozen form"),
     (&["sweep/compact.rs", "sweep/rows.rs", "sweep/store.rs"], "the store and the tables that it writes"),
     (&["analysis/bootstrap.rs", "analysis/fit.rs"], "a fit and its bootstrap"),
+    (&["analysis/drift.rs", "analysis/steady.rs"], "the steady state and the drift that rules it out"),
     (
         &["analysis/optimum.rs", "analysis/predictions.rs"],
         "predictions and the optimum that one of them needs",
     ),
-    (&["analysis/drift.rs", "analysis/steady.rs"], "the steady state and the drift that rules it out"),
     (
         &[
             "script/bindings/analysis.rs",
@@ -99,6 +99,7 @@ const CIRCLES: &[(&[&str], &str)] = &[
             "script/bindings/sequences.rs",
             "script/bindings/sweeps.rs",
             "script/bindings/tables.rs",
+            "script/catalogue.rs",
             "script/convert.rs",
             "script/manual.rs",
             "script/options.rs",
