@@ -65,9 +65,12 @@ pub(super) fn options_of(call: &str) -> Vec<(&'static str, &'static str)> {
     list.to_vec()
 }
 
-/// Names and meanings of the options that have schemas.
-fn described() -> &'static [(&'static str, Vec<(&'static str, &'static str)>)] {
-    static ALL: LazyLock<Vec<(&str, Vec<(&str, &str)>)>> = LazyLock::new(|| {
+/// A call with the names and meanings of its options.
+type Described = (&'static str, Vec<(&'static str, &'static str)>);
+
+/// The calls that have schemas.
+fn described() -> &'static [Described] {
+    static ALL: LazyLock<Vec<Described>> = LazyLock::new(|| {
         let meaning = |opt: &Opt| (opt.name, &*String::leak(opt.meaning()));
         schemas().into_iter().map(|(call, schema)| (call, schema.iter().map(meaning).collect())).collect()
     });
