@@ -63,6 +63,12 @@ pub mod interrupt {
     pub fn scope() -> Option<u8> { None }
     pub fn work_for(_: Option<u8>) {}
 }
+pub mod threads {
+    use std::thread::{Scope, ScopedJoinHandle};
+    pub fn start<'s, T: Send + 's>(
+        scope: &'s Scope<'s, '_>, work: impl FnOnce() -> T + Send + 's,
+    ) -> crate::error::Result<ScopedJoinHandle<'s, T>> { Ok(scope.spawn(work)) }
+}
 pub mod optim {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Form { Pytorch, Sutskever }

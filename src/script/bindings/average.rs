@@ -13,6 +13,7 @@ use crate::script::convert::{Scripted, at, describe, given, handle, integer, pat
 use crate::script::handles::problems;
 use crate::script::options::expand;
 use crate::script::session::Session;
+use crate::sweep::options::START_OPTIONS;
 use crate::table::Table;
 
 /// The options of `average_over`. It is no entry of the list of `analysis/`: it runs a sweep's
@@ -57,12 +58,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         DefaultValue::Absent(""),
         "options of steady for the metric",
     ),
-    Opt::new(
-        RUN,
-        Kind::Map(&[]),
-        DefaultValue::Absent(""),
-        "options of run: jobs, device, checkpoint_every, retry",
-    ),
+    Opt::new(RUN, Kind::Map(START_OPTIONS), DefaultValue::Absent(""), "how and where it is run"),
 ];
 
 /// The option that is handed on to the sweep, which reads it.
