@@ -94,7 +94,7 @@ impl Network {
         self.set_state(load_state(path, parameters)?, path)
     }
 
-    /// Parameters of the model, for [`load_state`].
+    /// Parameters of the model, for `load_state`.
     pub fn parameters(&self) -> i64 {
         self.weights.layout().parameters()
     }

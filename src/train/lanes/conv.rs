@@ -4,7 +4,7 @@
 //! holds of its images is a *pack*. Numbers of a few packs (a [slab](super::slab)) are ordered by
 //! pack, channel, pixel; weights by output, input, tap, which is PyTorch's order, and replica. A
 //! convolution goes tap by tap ([`direct`](super::direct)) or, where that is less work, by tiles of
-//! pixels ([`winograd`](super::winograd)).
+//! pixels ([`winograd`]).
 
 use std::ops::Range;
 use std::sync::Arc;
