@@ -20,8 +20,8 @@ const EPOCHS: u32 = 20;
 
 fn plan() -> Plan {
     let specs = (0..RUNS).map(|seed| RunSpec {
-        data: DataSpec::new(Source::Digits),
-        model: ModelSpec::Linear,
+        data: DataSpec::new(Source::digits()),
+        model: ModelSpec::linear(),
         train: 64,
         evaluate_every: 1,
         ..cases::Case::digits(4, 32, 1).spec(seed, EPOCHS, 32)
