@@ -134,7 +134,8 @@ def answer(request):
         train(request, steps, False, losses)
         return {"losses": losses}
 
-    # Thread pools, kernels for these shapes and compiling: reported, not a cost of training, and needed once.
+    # Thread pools, kernels for these shapes and compiling: reported, not a cost of training, and
+    # needed once.
     begin = time.perf_counter()
     kind_of_work = json.dumps({**request, "steps": 0, "runs": 0}, sort_keys=True)
     if kind_of_work not in WARM:

@@ -1,7 +1,8 @@
-//! What computes an update: vector lanes and libtorch's stacks, on one core. `cargo bench --bench kernels`.
+//! What computes an update: vector lanes and libtorch's stacks, on one core. `cargo bench --bench
+//! kernels`.
 //!
-//! An iteration is a training of a few updates, with drawing data and weights and one evaluation of two
-//! images; throughput counts the images that were trained on.
+//! An iteration is a training of a few updates, with drawing data and weights and one evaluation of
+//! two images; throughput counts the images that were trained on.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! Measures how replicas train fastest on this machine's CPU, in libtorch's stacks of which size or in vector
-//! lanes, and prints the table that `src/train/stacks.csv` holds: `make stacks`. A file of such a table as an
-//! argument is printed again, with what lanes do measured anew.
+//! Measures how replicas train fastest on this machine's CPU, in libtorch's stacks of which size or
+//! in vector lanes, and prints the table that `src/train/stacks.csv` holds: `make stacks`. A file
+//! of such a table as an argument is printed again, with what lanes do measured anew.
 //!
-//! Every worker trains stacks of one size at the same time, as in a sweep; the figure is images per second
-//! of one core. Each case is measured three times, in turn with the others, and the best is kept: what
-//! disturbs a measurement only ever slows it.
+//! Every worker trains stacks of one size at the same time, as in a sweep; the figure is images per
+//! second of one core. Each case is measured three times, in turn with the others, and the best is
+//! kept: what disturbs a measurement only ever slows it.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -99,7 +99,8 @@ fn main() {
             for (&strategy, best) in choices.iter().zip(&mut best) {
                 // The last speed decides how many steps fill the time.
                 let steps = *best * SECONDS / (batch * stack(strategy)) as f64;
-                // What takes much longer than that for two steps is known well enough after one measurement.
+                // What takes much longer than that for two steps is known well enough after one
+                // measurement.
                 if *best > 0.0 && steps < 0.2 {
                     continue;
                 }

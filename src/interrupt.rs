@@ -1,9 +1,9 @@
 //! What signals ask for: flags that handlers set and that every long loop polls.
 //!
-//! SIGINT (Ctrl-C) and SIGTERM ask what runs to stop in good order; a second one asks it to stop at once. SIGHUP, of a terminal that
-//! was closed, counts as SIGTERM, but for a program that was started to outlive it (nohup).
-//! SIGUSR1 and SIGUSR2 ask for checkpoints; a worker of a cluster may have SIGUSR1 ask it to stop as well
-//! ([`stop_on_usr1`]), because its time is nearly over.
+//! SIGINT (Ctrl-C) and SIGTERM ask what runs to stop in good order; a second one asks it to stop at
+//! once. SIGHUP, of a terminal that was closed, counts as SIGTERM, but for a program that was
+//! started to outlive it (nohup). SIGUSR1 and SIGUSR2 ask for checkpoints; a worker of a cluster
+//! may have SIGUSR1 ask it to stop as well ([`stop_on_usr1`]), because its time is nearly over.
 //!
 //! What runs in the background has a [`Scope`] of its own: Ctrl-C at the prompt is not for it.
 
@@ -105,7 +105,8 @@ pub fn install() -> Result<()> {
     register().map_err(|error| Error::invalid(format!("cannot handle signals: {error}")))
 }
 
-/// Says whether the prompt waits for a line, so that an interrupt could stop nothing that the user waits for.
+/// Says whether the prompt waits for a line, so that an interrupt could stop nothing that the user
+/// waits for.
 pub fn set_waiting(waiting: bool) {
     WAITING.store(waiting, Ordering::SeqCst);
     update_idle();
@@ -116,8 +117,8 @@ fn update_idle() {
     IDLE.store(idle, Ordering::SeqCst);
 }
 
-/// Something that runs in the background, until it is dropped. Where SIGTERM ended the last such thing and nothing else runs, the
-/// process ends, too.
+/// Something that runs in the background, until it is dropped. Where SIGTERM ended the last such
+/// thing and nothing else runs, the process ends, too.
 pub struct Background(Scope);
 
 impl Background {

@@ -286,7 +286,8 @@ fn used(files: &BTreeMap<Module, SourceFile>, module: &Module, source: &SourceFi
     used
 }
 
-/// The module in which each token of a file stands: the file's own, or one that is written out in it.
+/// The module in which each token of a file stands: the file's own, or one that is written out in
+/// it.
 fn within(module: &Module, tokens: &[String]) -> Vec<Module> {
     let (mut within, mut current) = (Vec::new(), module.clone());
     // For each open bracket, whether it opened a module.

@@ -72,8 +72,9 @@ impl Drop for AtWork {
     }
 }
 
-/// Has the program's allocator keep freed memory while something trains and a minute longer, instead of a second. The next
-/// training wants as much again, hundreds of megabytes for a wide net, and the system clears every page before it gives it.
+/// Has the program's allocator keep freed memory while something trains and a minute longer,
+/// instead of a second. The next training wants as much again, hundreds of megabytes for a wide
+/// net, and the system clears every page before it gives it.
 #[cfg(feature = "shell")]
 pub fn keep_freed() {
     use std::ffi::{c_int, c_long};
@@ -106,8 +107,8 @@ pub fn keep_freed() {
 /// Gives what is kept back to the system, where something is kept.
 static GIVE_BACK: OnceLock<fn()> = OnceLock::new();
 
-/// Bytes that this process may still use on the CPU; none where the system does not tell. Where this process holds more than a
-/// quarter of that, freed memory that was kept is given back before.
+/// Bytes that this process may still use on the CPU; none where the system does not tell. Where
+/// this process holds more than a quarter of that, freed memory that was kept is given back before.
 pub fn available() -> Option<u64> {
     let free = free()?;
     match GIVE_BACK.get() {
@@ -136,7 +137,8 @@ fn number(lines: &str, name: &str) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// What the limits of this process's control groups leave: version 2, or the older version's memory controller.
+/// What the limits of this process's control groups leave: version 2, or the older version's memory
+/// controller.
 fn cgroup_room() -> Option<u64> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let unified = own.lines().find_map(|line| line.strip_prefix("0::/"));

@@ -151,8 +151,8 @@ impl Opt {
         self.kind.keys()
     }
 
-    /// All that a reader is told of it, in a line: meaning, choices, bounds, unit, default, whether it
-    /// may be an axis.
+    /// All that a reader is told of it, in a line: meaning, choices, bounds, unit, default, whether
+    /// it may be an axis.
     pub fn meaning(&self) -> String {
         let choices = self.kind.choices();
         let list: Vec<String> = choices

@@ -1,8 +1,8 @@
 //! Random numbers that depend on nothing but their key.
 //!
-//! Every random decision is drawn from ChaCha with 8 rounds, keyed by (seed, stream, index). The index is
-//! an epoch, a step or a parameter tensor, so a number does not depend on what was drawn before
-//! it: not on the device, the cohort, or where a run was resumed.
+//! Every random decision is drawn from ChaCha with 8 rounds, keyed by (seed, stream, index). The
+//! index is an epoch, a step or a parameter tensor, so a number does not depend on what was drawn
+//! before it: not on the device, the cohort, or where a run was resumed.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -81,7 +81,8 @@ impl Rng {
         (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Uniform on 0..n, exactly (Lemire 2019, "Fast random integer generation in an interval"). `n` > 0.
+    /// Uniform on 0..n, exactly (Lemire 2019, "Fast random integer generation in an interval"). `n`
+    /// > 0.
     pub fn below(&mut self, n: u32) -> u32 {
         let mut product = u64::from(self.0.next_u32()) * u64::from(n);
         if (product as u32) < n {

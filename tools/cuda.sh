@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Builds libkelvin_cuda.so, with which runs on a GPU are recorded as CUDA graphs: tools/cuda.sh [FOLDER], by default beside the program.
+# Builds libkelvin_cuda.so, with which runs on a GPU are recorded as CUDA graphs: tools/cuda.sh
+# [FOLDER], by default beside the program.
 #
-# Needs g++ and the libtorch that `make setup` fetched, whose wheels have the headers but for the compiler's, which are fetched (0.1 MB);
-# no CUDA toolkit and no GPU.
+# Needs g++ and the libtorch that `make setup` fetched, whose wheels have the headers but for the
+# compiler's, which are fetched (0.1 MB); no CUDA toolkit and no GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${KELVIN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kelvin}

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Everything that is to be measured on a machine with a GPU, in one command, from binaries built elsewhere.
+# Everything that is to be measured on a machine with a GPU, in one command, from binaries built
+# elsewhere.
 #
 #   tools/gpu.sh pack [CIFAR10]         here: gpu/ (ignored by git) with the stripped, compressed
 #                                       programs, and CIFAR-10's Parquet files from the folder
 #                                       CIFAR10, if given
-#   tools/gpu.sh run [OUT] [SECONDS]    there, in this folder with gpu/ beside it: needs python3 with
+# tools/gpu.sh run [OUT] [SECONDS]    there, in this folder with gpu/ beside it: needs python3 with
 #                                       torch 2.11 (CUDA), no compiler; writes Parquet, a page and
 #                                       plots into OUT (default gpu/out), and all of it into
 #                                       OUT.tar.gz; after SECONDS (default 900) of comparing speeds
@@ -37,7 +38,8 @@ run() {
     export LD_LIBRARY_PATH
     nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv | tee "$out/gpu.csv"
 
-    # Epochs at the paper's scale beside its 28 s (batch 20) and 2 s (batch 2,000) on an RTX 3080, then a short sweep of Figure 1.
+    # Epochs at the paper's scale beside its 28 s (batch 20) and 2 s (batch 2,000) on an RTX 3080,
+    # then a short sweep of Figure 1.
     if [ -d gpu/cifar10 ]; then
         gpu/kelvin run --quiet --allow-write "$out" tools/gpu-epochs.rhai -D data=gpu/cifar10 -D dir="$out/epochs" 2>&1 | tee "$out/epochs.txt"
         gpu/kelvin run --quiet --allow-write "$out" scripts/figure01.rhai -D scale=paper -D data=gpu/cifar10 -D precision=tf32 \

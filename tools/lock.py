@@ -19,7 +19,8 @@ from pathlib import Path
 
 from setup import REQUIREMENTS, VERSION, certificates, fail, index_links, index_url, say
 
-# By environment: the Pythons it is made with, and what is asked for. What that needs in turn, pip finds.
+# By environment: the Pythons it is made with, and what is asked for. What that needs in turn, pip
+# finds.
 PACKAGES = {
     "readers": (range(11, 15), [
         "pyarrow==26.0.1", "pandas==3.1.1", "polars==2.1.0", "duckdb==2.0.0", "numpy==2.4.6",

@@ -46,7 +46,8 @@ CACHE = Path(
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kelvin"
 ).resolve()
 
-# project, file name, SHA-256. Any CPython's wheel holds the same libtorch; this one is fetched everywhere.
+# project, file name, SHA-256. Any CPython's wheel holds the same libtorch; this one is fetched
+# everywhere.
 WHEELS = [
     ("torch", "torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl",
      "7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a"),

@@ -88,7 +88,8 @@ impl Case {
         Ok(Plan::new(specs)?.runs[0].strategy)
     }
 
-    /// Training images (as float32, normalised) with labels, and first weights, for PyTorch; the weights for kelvin, too.
+    /// Training images (as float32, normalised) with labels, and first weights, for PyTorch; the
+    /// weights for kelvin, too.
     pub fn export(self, folder: &Path) -> Outcome<Files> {
         let name = |what: &str, ending: &str| {
             let Self { colour, width, batch, precision, .. } = self;
@@ -120,7 +121,8 @@ impl Case {
         Ok(files)
     }
 
-    /// The run whose losses PyTorch can follow: its weights from the file, batches as the images lie.
+    /// The run whose losses PyTorch can follow: its weights from the file, batches as the images
+    /// lie.
     pub fn in_order(self, files: &Files, steps: usize) -> Outcome<RunSpec> {
         let epochs = steps.div_ceil(self.steps()).max(1) as u32;
         let path = files.own.to_str().ok_or("a path that is not UTF-8")?;
@@ -128,8 +130,9 @@ impl Case {
         Ok(RunSpec { order: Order::Sequential, ..spec })
     }
 
-    /// Operations to train on one image, in GFLOP: multiplications and additions of the convolutions and the linear
-    /// layer that no padding makes zero, forward and for both gradients (the images' own is not wanted).
+    /// Operations to train on one image, in GFLOP: multiplications and additions of the
+    /// convolutions and the linear layer that no padding makes zero, forward and for both gradients
+    /// (the images' own is not wanted).
     pub fn work(self) -> f64 {
         let links = |side: usize, kernel: usize, stride: usize| {
             let after = side.div_ceil(stride);

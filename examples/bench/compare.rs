@@ -12,8 +12,8 @@ use super::cases::{Case, Files};
 use super::pytorch::{EAGER, PyTorch, Way};
 use super::{Bench, Outcome, REPEATS, Timed, median, short};
 
-/// Seconds that a measurement should take, at least: of wide nets so many that getting memory from the system, once per
-/// sweep, weighs little.
+/// Seconds that a measurement should take, at least: of wide nets so many that getting memory from
+/// the system, once per sweep, weighs little.
 fn seconds(case: Case, device: Device) -> f64 {
     match (device, case.colour) {
         (Device::Cpu, true) => 8.0,
@@ -79,8 +79,8 @@ pub fn machine(bench: &mut Bench) -> Outcome<String> {
     Ok(format!("Machine: {name}; matrix products reach {} GFLOP/s in float32.\n", short(peak)))
 }
 
-/// GFLOP/s of float32 matrix products, all cores at once, each for itself: the faster of libtorch's two ways, its BLAS, and
-/// a convolution of one tap, which is the same product by another library.
+/// GFLOP/s of float32 matrix products, all cores at once, each for itself: the faster of libtorch's
+/// two ways, its BLAS, and a convolution of one tap, which is the same product by another library.
 fn peak(device: Device) -> f64 {
     let (workers, n) = if device == Device::Cpu { (cores(), 1024i64) } else { (1, 8192) };
     let work = move || {
@@ -108,7 +108,8 @@ fn peak(device: Device) -> f64 {
     threads.into_iter().map(|thread| thread.join().unwrap_or(f64::NAN)).sum()
 }
 
-/// The case's runs trained by kelvin, as the program would: everything from drawing data and weights on counts.
+/// The case's runs trained by kelvin, as the program would: everything from drawing data and
+/// weights on counts.
 fn kelvin(
     case: Case,
     strategy: ExecutionStrategy,
@@ -127,9 +128,10 @@ fn kelvin(
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// Seconds of a first training, epochs to be taken off every measurement, and epochs beyond those that take as long as
-/// it should. On a CPU nothing is taken off. On a GPU runs start one after another (their graphs are recorded one at a time), and the
-/// first ones train while the others start: what is taken off lasts until all have started, so that it holds all of it.
+/// Seconds of a first training, epochs to be taken off every measurement, and epochs beyond those
+/// that take as long as it should. On a CPU nothing is taken off. On a GPU runs start one after
+/// another (their graphs are recorded one at a time), and the first ones train while the others
+/// start: what is taken off lasts until all have started, so that it holds all of it.
 fn warm_up(case: Case, strategy: ExecutionStrategy, device: Device) -> Outcome<(f64, u32, u32)> {
     let train = |epochs| kelvin(case, strategy, device, |seed| case.spec(seed, epochs, 2));
     let fill = |each: f64| (seconds(case, device) / each).ceil().clamp(1.0, 5000.0) as u32;
@@ -161,8 +163,8 @@ fn ways(case: Case, device: Device) -> Vec<Way> {
     }
     let apart = Way { processes: cores(), threads: Some(1), ..best };
     let first = if case.runs > 1 { apart } else { best };
-    // Where the operations are large, channels-last is the faster layout, there is little for a compiler to merge,
-    // and each try takes minutes.
+    // Where the operations are large, channels-last is the faster layout, there is little for a
+    // compiler to merge, and each try takes minutes.
     if case.batch >= 500 {
         return vec![first];
     }

@@ -1,8 +1,8 @@
 //! kelvin and PyTorch side by side: `make bench`, or `bench --help`.
 //!
-//! In each part the two sides take turns, three times (script and Rust eight); ratios are of the same
-//! turn. Every measurement is a row of `results/bench.parquet`. The tables of a call that measured
-//! everything are written to `docs/benchmarks/DATE.md`, of another to `results/bench.md`.
+//! In each part the two sides take turns, three times (script and Rust eight); ratios are of the
+//! same turn. Every measurement is a row of `results/bench.parquet`. The tables of a call that
+//! measured everything are written to `docs/benchmarks/DATE.md`, of another to `results/bench.md`.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

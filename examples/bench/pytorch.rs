@@ -54,7 +54,8 @@ impl Process {
     fn start(python: &str) -> Outcome<Self> {
         let mut child = Command::new(python)
             .arg(root().join("bench/pytorch.py"))
-            // Where kelvin has no other way to forbid TF32, it does so for all of a process and its children.
+            // Where kelvin has no other way to forbid TF32, it does so for all of a process and its
+            // children.
             .env_remove("NVIDIA_TF32_OVERRIDE")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -130,8 +131,8 @@ impl PyTorch {
         self.processes[..processes].iter_mut().map(Process::answer).collect()
     }
 
-    /// Runs one after another, or several at a time, of `steps` updates each (`what`: train) or passes over all
-    /// images (evaluate). Times are those of the slowest process.
+    /// Runs one after another, or several at a time, of `steps` updates each (`what`: train) or
+    /// passes over all images (evaluate). Times are those of the slowest process.
     pub fn measure(
         &mut self,
         case: Case,

@@ -1,4 +1,5 @@
-//! What a sweep's journals and checkpoints cost: the quickstart sweep in memory and in a folder, in turn.
+//! What a sweep's journals and checkpoints cost: the quickstart sweep in memory and in a folder, in
+//! turn.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,8 @@ const QUICKSTART_EPOCHS: u32 = 10;
 /// Checkpoints six times as often as a sweep makes them by default.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
-/// Wall time and time of all cores, in seconds, of this process and of its children that ended meanwhile.
+/// Wall time and time of all cores, in seconds, of this process and of its children that ended
+/// meanwhile.
 pub fn timed(work: impl FnOnce() -> Outcome<()>) -> Outcome<[f64; 2]> {
     let of = |whose: libc::c_int| {
         // SAFETY: all zeros is a valid rusage, and the call only fills it.
@@ -34,7 +36,8 @@ pub fn timed(work: impl FnOnce() -> Outcome<()>) -> Outcome<[f64; 2]> {
     Ok([start.elapsed().as_secs_f64(), cores() - before])
 }
 
-/// What journals, checkpoints and publishing cost: the quickstart sweep in memory and in a folder, in turn.
+/// What journals, checkpoints and publishing cost: the quickstart sweep in memory and in a folder,
+/// in turn.
 pub fn measure(bench: &mut Bench) -> Outcome<()> {
     let mut specs = Vec::new();
     for (lr, batch) in [0.025, 0.05, 0.1].iter().flat_map(|lr| [16, 32, 128].map(|batch| (*lr, batch))) {

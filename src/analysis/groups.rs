@@ -29,7 +29,8 @@ fn named(table: &Table, role: Role) -> Vec<&'static str> {
     columns::names(&[role]).filter(|name| columns.contains(name)).collect()
 }
 
-/// The seeds of a run in its table: those that every table has, and later ones where this one has them.
+/// The seeds of a run in its table: those that every table has, and later ones where this one has
+/// them.
 pub(super) fn seed_names(table: &Table) -> Vec<&'static str> {
     let columns = table.columns();
     let is_there = |column: &&columns::Column| !column.is_later() || columns.contains(&column.name);
@@ -283,8 +284,8 @@ mod tests {
     use crate::table::Cell;
     use crate::train::example_record;
 
-    /// Runs that differ in an option are no replicas of each other, and runs that differ in a stream's
-    /// seed are not the same one.
+    /// Runs that differ in an option are no replicas of each other, and runs that differ in a
+    /// stream's seed are not the same one.
     #[test]
     fn every_option_that_distinguishes_runs_distinguishes_their_groups() {
         for Pair { field, runs } in pairs() {

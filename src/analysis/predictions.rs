@@ -10,11 +10,11 @@
 //!
 //! To rise or fall is judged by Kendall's rank correlation within each seed (`kendall.rs`). To
 //! follow Eq. 1 means that the means at each temperature are off it by no more than their spread
-//! explains (`lack_of_fit.rs`), or else that it explains 95 % of what any falling curve can (the isotonic
-//! regression); and in any case that no other falling form is better by far (`alternatives.rs`). To
-//! rise also means that a rising curve explains half of the means' variance and that no temperature
-//! is significantly below a lower one; the train loss spans decades, so that its logarithm is
-//! looked at.
+//! explains (`lack_of_fit.rs`), or else that it explains 95 % of what any falling curve can (the
+//! isotonic regression); and in any case that no other falling form is better by far
+//! (`alternatives.rs`). To rise also means that a rising curve explains half of the means' variance
+//! and that no temperature is significantly below a lower one; the train loss spans decades, so
+//! that its logarithm is looked at.
 //!
 //! What a seed does at all temperatures alike is left in the spread of each; that makes comparisons
 //! careful rather than bold.

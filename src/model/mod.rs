@@ -1,8 +1,8 @@
 //! Models: networks of stacked replicas.
 //!
 //! A model says which layers it has (`Design`), one file per model and one line in the list below.
-//! The layers become an `Architecture` with the layout of all tensors, which training backends read.
-//! [`Weights`] hold the tensors of one or more replicas, side by side.
+//! The layers become an `Architecture` with the layout of all tensors, which training backends
+//! read. [`Weights`] hold the tensors of one or more replicas, side by side.
 
 pub(crate) mod architecture;
 pub(crate) mod layers;

@@ -59,8 +59,8 @@ pub fn options_of(call: &str) -> &'static [Opt] {
     calls().iter().find(|known| known.name == call).map_or(&[], |call| call.options)
 }
 
-/// What is said of an option that is none of a call's: the one that is meant, or the calls that have
-/// it.
+/// What is said of an option that is none of a call's: the one that is meant, or the calls that
+/// have it.
 pub fn unknown_option<'a>(call: &str, key: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     let has_it = |call: &&Call| call.options.iter().any(|opt| opt.name == key);
     let owners = calls().iter().filter(has_it).map(|call| format!("{}(#{{{key}: …}})", call.name));

@@ -1,4 +1,5 @@
-//! What can be told of a script without running it: unknown names, options and values, and plans that nothing uses.
+//! What can be told of a script without running it: unknown names, options and values, and plans
+//! that nothing uses.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,7 +97,8 @@ fn strictly(engine: &mut Engine, text: &str) -> Result<(AST, Vec<Finding>), Box<
 struct Script {
     /// Functions of the program and of the script: their numbers of arguments.
     functions: BTreeMap<String, BTreeSet<usize>>,
-    /// Those of the modules that it imports, by alias; none where the module is only known when it runs.
+    /// Those of the modules that it imports, by alias; none where the module is only known when it
+    /// runs.
     modules: BTreeMap<String, Option<BTreeMap<String, BTreeSet<usize>>>>,
     /// Keys that its maps may have, which may hold functions.
     keys: BTreeSet<String>,

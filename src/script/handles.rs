@@ -46,8 +46,8 @@ impl ModelHandle {
         }
     }
 
-    /// The images (channels, height, width) and classes that it is for where there is no data set; none
-    /// where those of a data set are needed.
+    /// The images (channels, height, width) and classes that it is for where there is no data set;
+    /// none where those of a data set are needed.
     pub(crate) fn usual_sizes(&self) -> Option<([usize; 3], usize)> {
         let [channels, height, width] = self.spec.info().usual_images?;
         let shape = [self.channels.unwrap_or(channels), height, width];

@@ -12,8 +12,8 @@ use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, 
 
 use crate::memory::allocated;
 
-/// Bytes of stack of a thread that evaluates scripts: to drop, copy, compare and print values that are
-/// deeper than the limit and not noticed yet. Only what is touched is memory.
+/// Bytes of stack of a thread that evaluates scripts: to drop, copy, compare and print values that
+/// are deeper than the limit and not noticed yet. Only what is touched is memory.
 pub const STACK: usize = 1 << 30;
 
 /// Levels of arrays, maps and functions within one another.

@@ -20,7 +20,8 @@ pub struct Function {
     pub name: String,
     /// How it is called: `filter(table: Table, condition: text) -> Table`.
     pub signature: String,
-    /// The types of its parameters, as scripts see them; the first one is what stands before the dot of a method.
+    /// The types of its parameters, as scripts see them; the first one is what stands before the
+    /// dot of a method.
     pub parameters: Vec<String>,
     /// The type of what it gives; empty for nothing.
     pub returns: String,
@@ -259,8 +260,8 @@ fn origin(name: &str) -> Option<&'static str> {
     data.or(model).or(optimizer).filter(|origin| !origin.is_empty())
 }
 
-/// Options with all that is known of them, and the keys of their maps (`seed.split`), where those are
-/// not another call's options.
+/// Options with all that is known of them, and the keys of their maps (`seed.split`), where those
+/// are not another call's options.
 fn rows(options: &[Opt]) -> Vec<(String, String)> {
     let names = |options: &[Opt]| options.iter().map(|opt| opt.name).collect::<Vec<_>>();
     let mut rows = Vec::new();

@@ -96,8 +96,8 @@ fn model(given: &Given) -> Result<ModelHandle> {
     required("model", given.handle("model")?)
 }
 
-/// How many examples to train on and to test on: where the options leave it out, as the data set was
-/// published.
+/// How many examples to train on and to test on: where the options leave it out, as the data set
+/// was published.
 fn sizes(given: &Given, data: &Dataset) -> Result<(usize, usize)> {
     let (train, test) = (given.given_count("train")?, given.given_count("test")?);
     if let (Some(train), Some(test)) = (train, test) {

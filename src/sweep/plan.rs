@@ -23,7 +23,8 @@ pub struct PlannedRun {
     pub strategy: ExecutionStrategy,
     /// Trainable parameters.
     pub parameters: i64,
-    /// Examples of the data set that training and test set are drawn from; plans of earlier versions do not say.
+    /// Examples of the data set that training and test set are drawn from; plans of earlier
+    /// versions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub examples: Option<usize>,
     /// What is trained.
@@ -62,7 +63,8 @@ impl PlannedRun {
         }
     }
 
-    /// How many test examples are also in the training set; none where the plan does not say what they are drawn from.
+    /// How many test examples are also in the training set; none where the plan does not say what
+    /// they are drawn from.
     pub fn overlap(&self) -> Option<i64> {
         let RunSpec { sampling, train, test, seeds, .. } = &self.spec;
         // Without a draw, it does not matter from how many.

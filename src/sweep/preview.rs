@@ -20,8 +20,9 @@ const BUDGET: Duration = Duration::from_secs(1);
 /// Time for the trial of one kind, at least.
 const SHORTEST: Duration = Duration::from_millis(20);
 
-/// A row per run of the plan: parameters, status, cost ([`rows::plan`]). With a folder, where the runs stand in
-/// it; without, all are to do. Beside it, why the plan could not be run there as it is, if so.
+/// A row per run of the plan: parameters, status, cost ([`rows::plan`]). With a folder, where the
+/// runs stand in it; without, all are to do. Beside it, why the plan could not be run there as it
+/// is, if so.
 pub fn preview_plan(plan: &Plan, dir: Option<&Path>) -> Result<(Table, Option<String>)> {
     let mut refused = None;
     let mut statuses = vec![RunStatus::ToDo; plan.runs.len()];
@@ -41,8 +42,8 @@ pub fn preview_plan(plan: &Plan, dir: Option<&Path>) -> Result<(Table, Option<St
     Ok((rows::plan(&id, &dir, &plan.runs, &statuses, &costs)?, refused))
 }
 
-/// What each run that is not finished costs: one trial per kind of runs, as far as time allows; other kinds by
-/// the measured table, at the pace of those that were tried.
+/// What each run that is not finished costs: one trial per kind of runs, as far as time allows;
+/// other kinds by the measured table, at the pace of those that were tried.
 fn costs(runs: &[PlannedRun], statuses: &[RunStatus]) -> Result<Vec<Option<Expected>>> {
     let open: Vec<usize> = (0..runs.len()).filter(|&index| statuses[index].is_open(false)).collect();
     let specs: Vec<RunSpec> = open.iter().map(|&index| runs[index].spec.clone()).collect();

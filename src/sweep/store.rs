@@ -367,8 +367,8 @@ impl Store {
 ///
 /// # Errors
 ///
-/// It holds results or extensions of a sweep whose plan is gone: other programs would read a mixture
-/// of two sweeps. Or it holds a file of the runs table's name, which would be replaced.
+/// It holds results or extensions of a sweep whose plan is gone: other programs would read a
+/// mixture of two sweeps. Or it holds a file of the runs table's name, which would be replaced.
 fn free(files: &Files, dir: &Path, id: &str) -> Result<()> {
     let own = format!("sweep={id}");
     let results = files.names(&dir.join("metrics"))?;

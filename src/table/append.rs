@@ -13,13 +13,14 @@ use super::{Table, arrow};
 use crate::error::{Error, Result};
 
 impl Table {
-    /// The rows of both, columns by name: what one lacks is null there; numbers of different types become ones that
-    /// hold both.
+    /// The rows of both, columns by name: what one lacks is null there; numbers of different types
+    /// become ones that hold both.
     pub fn append(&self, other: &Self) -> Result<Self> {
         Self::unite(&[("the table", self), ("the appended one", other)])
     }
 
-    /// The rows of all, columns by name, in the order of first appearance. The texts say in errors which table is meant.
+    /// The rows of all, columns by name, in the order of first appearance. The texts say in errors
+    /// which table is meant.
     pub fn unite(tables: &[(impl AsRef<str>, &Self)]) -> Result<Self> {
         let mut fields: Vec<Field> = Vec::new();
         let mut columns: Vec<ArrayRef> = Vec::new();
@@ -49,7 +50,8 @@ fn found<'a>(
     })
 }
 
-/// The type that holds a column's values in all tables. Where it holds nulls alone, its type is no obstacle.
+/// The type that holds a column's values in all tables. Where it holds nulls alone, its type is no
+/// obstacle.
 fn united_type(tables: &[(impl AsRef<str>, &Table)], name: &str) -> Result<DataType> {
     let has_values = |column: &ArrayRef| column.logical_null_count() < column.len();
     let mut kind = DataType::Null;

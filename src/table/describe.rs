@@ -15,9 +15,10 @@ const NAMES: [&str; 10] = ["column", "count", "nulls", "mean", "std", "min", "q2
 const STATISTICS: usize = 7;
 
 impl Table {
-    /// A row per column of numbers: how many values and nulls, mean, sample standard deviation (dividing by n − 1), minimum,
-    /// quartiles (interpolated linearly, as pandas and NumPy do), maximum. Nulls count nowhere else; a NaN is
-    /// a value, greater than every other, and makes the mean and the standard deviation NaN.
+    /// A row per column of numbers: how many values and nulls, mean, sample standard deviation
+    /// (dividing by n − 1), minimum, quartiles (interpolated linearly, as pandas and NumPy do),
+    /// maximum. Nulls count nowhere else; a NaN is a value, greater than every other, and makes the
+    /// mean and the standard deviation NaN.
     pub fn describe(&self) -> Result<Self> {
         let table = self.clone();
         interrupt::leave_behind("describe", move || table.described())

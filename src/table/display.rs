@@ -48,9 +48,9 @@ impl Table {
         format!("{text}1 row, {}", count(of_columns, "column"))
     }
 
-    /// Lays the table out in at most `width` characters. Where the columns do not fit, those with one value in all rows are named
-    /// below with it instead; then standard deviations, times and ids, then those in the middle, without. One row that does not fit has a
-    /// line per column.
+    /// Lays the table out in at most `width` characters. Where the columns do not fit, those with
+    /// one value in all rows are named below with it instead; then standard deviations, times and
+    /// ids, then those in the middle, without. One row that does not fit has a line per column.
     pub fn render(&self, width: usize) -> String {
         let (outer, between) = self.outer_columns();
         let text = outer.shown_as(width, self.batch.num_columns());

@@ -1,8 +1,9 @@
-//! Folders of files as other programs write them: which files are data, and what the folders' names say.
+//! Folders of files as other programs write them: which files are data, and what the folders' names
+//! say.
 //!
-//! Spark and Hive put `key=value` folders around files that leave the key out, `_SUCCESS` and `_metadata` beside
-//! them, and `.part-0000.crc` for checksums; a value that is null is called `__HIVE_DEFAULT_PARTITION__`, and
-//! characters that a file name cannot hold are written `%2F`.
+//! Spark and Hive put `key=value` folders around files that leave the key out, `_SUCCESS` and
+//! `_metadata` beside them, and `.part-0000.crc` for checksums; a value that is null is called
+//! `__HIVE_DEFAULT_PARTITION__`, and characters that a file name cannot hold are written `%2F`.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -233,8 +234,8 @@ fn is_hidden(name: &str) -> bool {
     name.starts_with('.') || (name.starts_with('_') && !name.contains('='))
 }
 
-/// The keys and values of the folders above a file, the outermost first; no value where it stands for null. The nearest
-/// folder of a key is the one that counts.
+/// The keys and values of the folders above a file, the outermost first; no value where it stands
+/// for null. The nearest folder of a key is the one that counts.
 pub(super) fn keys(file: &Path) -> Vec<(String, Option<String>)> {
     let mut keys: Vec<(String, Option<String>)> = Vec::new();
     for folder in file.ancestors().skip(1).filter_map(Path::file_name) {

@@ -6,7 +6,8 @@ use super::display::{ROWS, count};
 use super::{Cell, Table, schema};
 
 impl Table {
-    /// The table as an HTML element: names and types in its head, the first and last rows, how many there are.
+    /// The table as an HTML element: names and types in its head, the first and last rows, how many
+    /// there are.
     pub fn html(&self) -> String {
         let (outer, between) = self.outer_columns();
         let fields = outer.batch.schema_ref().fields();

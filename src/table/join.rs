@@ -94,8 +94,9 @@ pub const JOIN_OPTIONS: &[Opt] = &[
 ];
 
 impl Table {
-    /// Rows of both tables that agree in the columns `on`, in the order of the first table's rows, then the
-    /// second's; of a right join the other way round. A null key agrees with nothing, as in SQL (pandas lets nulls agree).
+    /// Rows of both tables that agree in the columns `on`, in the order of the first table's rows,
+    /// then the second's; of a right join the other way round. A null key agrees with nothing, as
+    /// in SQL (pandas lets nulls agree).
     pub fn join(&self, other: &Self, options: &JoinOptions) -> Result<Self> {
         let JoinOptions { on, how, .. } = options;
         if on.is_empty() {

@@ -37,8 +37,8 @@ impl Table {
         Self { batch }
     }
 
-    /// A table of record batches of one schema. Each column of theirs goes as soon as it is copied, so that memory holds
-    /// the rows once.
+    /// A table of record batches of one schema. Each column of theirs goes as soon as it is copied,
+    /// so that memory holds the rows once.
     pub fn concat(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<Self> {
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
         let mut parts: Vec<_> = batches.into_iter().map(|batch| batch.into_parts().1.into_iter()).collect();
@@ -53,8 +53,8 @@ impl Table {
         Ok(Self { batch: batch.map_err(arrow)? })
     }
 
-    /// A table of named columns of cells. A column's type is its cells': integers and floats together are
-    /// floats; nulls fit every type, and a column of nulls alone has the type `null`.
+    /// A table of named columns of cells. A column's type is its cells': integers and floats
+    /// together are floats; nulls fit every type, and a column of nulls alone has the type `null`.
     pub fn from_cells(names: &[String], columns: &[Vec<Cell>]) -> Result<Self> {
         let rows = columns.first().map_or(0, Vec::len);
         let columns = names

@@ -1,8 +1,10 @@
-//! Operations of data frames, each one SQL query over the table as `t`. Expressions are SQL expressions.
+//! Operations of data frames, each one SQL query over the table as `t`. Expressions are SQL
+//! expressions.
 //!
-//! Nulls are missing values: aggregates leave them out, comparisons with them hold nowhere, they form one group of
-//! their own, sort last in either direction, and agree with nothing in a join. NaN is a value: equal to itself, greater
-//! than every number, and a mean with it is NaN. Names of columns are case-sensitive.
+//! Nulls are missing values: aggregates leave them out, comparisons with them hold nowhere, they
+//! form one group of their own, sort last in either direction, and agree with nothing in a join.
+//! NaN is a value: equal to itself, greater than every number, and a mean with it is NaN. Names of
+//! columns are case-sensitive.
 
 use std::sync::Arc;
 
@@ -72,8 +74,8 @@ impl Table {
         self.sql(&format!("SELECT * FROM t WHERE {condition}"))
     }
 
-    /// These expressions as columns; `"x AS name"` names one, else it is called as it is written. A text that is a column's
-    /// name means this column, also in `group` and `sort`.
+    /// These expressions as columns; `"x AS name"` names one, else it is called as it is written. A
+    /// text that is a column's name means this column, also in `group` and `sort`.
     pub fn select(&self, expressions: &[String]) -> Result<Self> {
         let selected = selection("select", &self.names_in(expressions))?;
         self.sql(&format!("SELECT {} FROM t", list(&selected)))
@@ -91,7 +93,8 @@ impl Table {
         self.sql(&format!("SELECT {} FROM t", columns.join(", ")))
     }
 
-    /// One row per combination of the keys, sorted by them, with the aggregates; without keys one row.
+    /// One row per combination of the keys, sorted by them, with the aggregates; without keys one
+    /// row.
     pub fn group(&self, keys: &[String], aggregates: &[String]) -> Result<Self> {
         let keys = self.names_in(keys);
         let selected = selection("group", &[&keys, aggregates].concat())?;
@@ -105,8 +108,8 @@ impl Table {
         self.sql(&format!("SELECT {columns} FROM t GROUP BY {positions} ORDER BY {positions}"))
     }
 
-    /// The rows in the order of these expressions; `"x DESC"` reverses. Nulls are last either way, unless `NULLS FIRST` is
-    /// written; equal rows stay in their order.
+    /// The rows in the order of these expressions; `"x DESC"` reverses. Nulls are last either way,
+    /// unless `NULLS FIRST` is written; equal rows stay in their order.
     pub fn sort(&self, keys: &[String]) -> Result<Self> {
         let mut order = Vec::new();
         for key in &self.names_in(keys) {
@@ -173,7 +176,8 @@ fn twice(schema: &SchemaRef) -> Option<&str> {
     Some(names[second])
 }
 
-/// How the column begins that holds the rows' numbers for a while: not as anyone would call a column.
+/// How the column begins that holds the rows' numbers for a while: not as anyone would call a
+/// column.
 const ROW: &str = "kelvin: row";
 
 /// A name that no column has.
@@ -191,7 +195,8 @@ pub(super) fn place(table: &Table, quoted: &str) -> Result<Table> {
     table.with_column(quoted.trim_matches('"'), Arc::new(numbers))
 }
 
-/// An error that names a column which does not exist, if the message is about one, and what to write instead.
+/// An error that names a column which does not exist, if the message is about one, and what to
+/// write instead.
 fn missing_column(message: &str, query: &str, known: &[&str]) -> Option<String> {
     let (_, rest) = message.split_once("No field named ")?;
     let found =

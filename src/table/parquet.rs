@@ -50,9 +50,9 @@ impl Table {
         crate::error::guarded(path, || read_opened(untrusted::open_file(path, file)?, is_wanted))
     }
 
-    /// Reads Parquet files: a file, a folder (with the folders in it), or a glob. Columns go by name: what a file lacks
-    /// is null there, numbers of different types become ones that hold both. What is in a folder and is no data, as
-    /// Spark's `_SUCCESS`, is left out.
+    /// Reads Parquet files: a file, a folder (with the folders in it), or a glob. Columns go by
+    /// name: what a file lacks is null there, numbers of different types become ones that hold
+    /// both. What is in a folder and is no data, as Spark's `_SUCCESS`, is left out.
     pub fn read_parquet_files(path: &str) -> Result<Self> {
         Self::read_all(&folders::files(path)?)
     }
@@ -321,8 +321,8 @@ fn read_opened(file: untrusted::Opened, is_wanted: impl Fn(&str) -> bool) -> Res
         fields.enumerate().filter(|(_, field)| is_wanted(field.name())).map(|(index, _)| index).collect();
     let schema = file.schema().project(&wanted).map_err(arrow)?;
     let rows = file.rows().clamp(1, LONGEST_BATCH) as usize;
-    // Plain types first: dictionaries of several batches need not fit one. The schema of the file's metadata (pandas'
-    // index, for instance) is not the table's.
+    // Plain types first: dictionaries of several batches need not fit one. The schema of the file's
+    // metadata (pandas' index, for instance) is not the table's.
     let plain = file.batches(&wanted, rows)?.map(|batch| plain_batch(&batch?)).collect::<Result<Vec<_>>>()?;
     let schema = match plain.first() {
         Some(batch) => batch.schema(),

@@ -1,4 +1,5 @@
-//! One type for one meaning: other programs encode a column in many ways, and tables know one of each.
+//! One type for one meaning: other programs encode a column in many ways, and tables know one of
+//! each.
 
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ pub(super) fn arrow(error: arrow::error::ArrowError) -> Error {
     Error::invalid(error.to_string())
 }
 
-/// The type that tables use for a column of this one: text for dictionaries (categories, enumerations) and every
-/// other encoding of text, UTC for times with a zone.
+/// The type that tables use for a column of this one: text for dictionaries (categories,
+/// enumerations) and every other encoding of text, UTC for times with a zone.
 fn plain(kind: &DataType) -> DataType {
     use DataType::{
         Binary, BinaryView, Decimal32, Decimal64, Decimal128, Dictionary, Float16, Float32, LargeBinary,

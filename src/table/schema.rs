@@ -27,8 +27,9 @@ pub fn type_name(kind: &DataType) -> String {
     }
 }
 
-/// The type that holds the values of both: integers of different width and sign as integers, other numbers of
-/// different types as `float64`, times in the finer unit. None where there is no such type: text and numbers, for instance.
+/// The type that holds the values of both: integers of different width and sign as integers, other
+/// numbers of different types as `float64`, times in the finer unit. None where there is no such
+/// type: text and numbers, for instance.
 pub fn common(a: &DataType, b: &DataType) -> Option<DataType> {
     use DataType::{
         Date32, Date64, Duration, Float64, Int64, LargeUtf8, Null, Time32, Time64, Timestamp, Utf8,

@@ -41,8 +41,8 @@ pub(super) fn needed(
     let trained = spec.batch as u64 * activations;
     let at_work = match (device, spec.precision) {
         (Device::Cpu, _) => trained,
-        // What was seen on a GPU (docs/benchmarks/2026-11-27-gpu.md): gradients of activations and the convolutions'
-        // workspaces come on top. An evaluation uses the same memory.
+        // What was seen on a GPU (docs/benchmarks/2026-11-27-gpu.md): gradients of activations and
+        // the convolutions' workspaces come on top. An evaluation uses the same memory.
         (_, precision) => {
             let workspaces = if matches!(precision, Precision::Float32 | Precision::Float64) { 5 } else { 3 };
             (workspaces * trained).max(spec.train.max(spec.test).min(CHUNK) as u64 * activations)

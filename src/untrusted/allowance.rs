@@ -7,8 +7,8 @@ const SMALL: u64 = 240 << 20;
 /// Times its own length that a file may unpack to.
 const RATIO: u64 = 32;
 
-/// What a file of this length may unpack to, in bytes; also what several files of this length in all
-/// may.
+/// What a file of this length may unpack to, in bytes; also what several files of this length in
+/// all may.
 pub(crate) fn allowance(length: u64) -> u64 {
     length.saturating_mul(RATIO).max(SMALL)
 }

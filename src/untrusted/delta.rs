@@ -1,8 +1,9 @@
 //! Pages of differences: how many values they claim to hold.
 //!
-//! Apache Parquet, encodings: DELTA_BINARY_PACKED is the length of a block, the number of its parts, the number of values
-//! and the first of them, then blocks; each has its least difference, a width in bits per part, and the parts.
-//! DELTA_LENGTH_BYTE_ARRAY begins with one such stream, DELTA_BYTE_ARRAY with two.
+//! Apache Parquet, encodings: DELTA_BINARY_PACKED is the length of a block, the number of its
+//! parts, the number of values and the first of them, then blocks; each has its least difference, a
+//! width in bits per part, and the parts. DELTA_LENGTH_BYTE_ARRAY begins with one such stream,
+//! DELTA_BYTE_ARRAY with two.
 
 use parquet::basic::Encoding;
 

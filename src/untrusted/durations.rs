@@ -1,5 +1,5 @@
-//! Durations: Parquet has no type for them. Arrow's writers store integers, and the unit in the schema of their own that
-//! they add to a file's notes. Nothing else is taken from there.
+//! Durations: Parquet has no type for them. Arrow's writers store integers, and the unit in the
+//! schema of their own that they add to a file's notes. Nothing else is taken from there.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! The end of a Parquet file: its length, and a tree of columns that a reader builds by recursion.
 //!
-//! Apache Parquet, file format: the file ends with its metadata (Thrift), their length in four bytes, and `PAR1`.
+//! Apache Parquet, file format: the file ends with its metadata (Thrift), their length in four
+//! bytes, and `PAR1`.
 
 use super::Checked;
 use super::input::Input;

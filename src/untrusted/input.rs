@@ -1,4 +1,5 @@
-//! The bytes of a file: in memory as a whole where it is small, read where they are wanted otherwise.
+//! The bytes of a file: in memory as a whole where it is small, read where they are wanted
+//! otherwise.
 
 use std::fs::File;
 use std::io::{BufReader, Read};

@@ -57,8 +57,9 @@ pub(crate) fn open_file(path: &Path, file: File) -> Result<Opened> {
         let input = input(path, file)?;
         let fail = |error: String| not_readable(path, &error);
         footer::check(&input).map_err(fail)?;
-        // What Arrow's own schema adds in a file's notes (views, dictionaries, lists of fixed length) are ways to say
-        // much in few bytes. The columns' types are Parquet's, which has all but durations.
+        // What Arrow's own schema adds in a file's notes (views, dictionaries, lists of fixed
+        // length) are ways to say much in few bytes. The columns' types are Parquet's, which has
+        // all but durations.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load(&input, options).map_err(|error| fail(error.to_string()))?;
         unpackable(metadata.metadata())

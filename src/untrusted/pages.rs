@@ -14,7 +14,8 @@ use super::input::Input;
 use super::thrift::{Thrift, kind};
 use super::{Checked, allowance, delta, too_much};
 
-/// Pages of any file, and pages per so many bytes of it, at most: each takes time however small it is.
+/// Pages of any file, and pages per so many bytes of it, at most: each takes time however small it
+/// is.
 const PAGES: u64 = 1 << 16;
 const BYTES_PER_PAGE: u64 = 256;
 
@@ -51,7 +52,8 @@ struct Header {
     /// Values of a page of data or of a dictionary.
     values: u64,
     encoding: i32,
-    /// The bytes of the levels in a page of the second version, which are never packed; without them where all is plain.
+    /// The bytes of the levels in a page of the second version, which are never packed; without
+    /// them where all is plain.
     levels: u64,
     is_packed: bool,
 }
@@ -111,7 +113,8 @@ fn decoded(column: &ColumnDescriptor) -> u64 {
     width(column) + if column.max_rep_level() > 0 { 4 } else { 0 }
 }
 
-/// Checks one column of one row group; what it returns is how long the longest text may be that many rows share.
+/// Checks one column of one row group; what it returns is how long the longest text may be that
+/// many rows share.
 fn chunk_check(
     input: &Input,
     chunk: &ColumnChunkMetaData,
@@ -186,7 +189,8 @@ fn chunk_check(
         dictionary = None;
     }
     let longest = match dictionary {
-        // Only a part of the file in any case; a short one is not worth a look, unless a row may have it many times.
+        // Only a part of the file in any case; a short one is not worth a look, unless a row may
+        // have it many times.
         Some(unpacked) if delta == 0 && (unpacked > SHORT || column.max_rep_level() > 0) => {
             longest_text(input, chunk)?
         }
@@ -310,8 +314,8 @@ impl Data {
     }
 }
 
-/// Checks that a page unpacks to what its header says, where the codec would go on for ever: gzip, and the old form of
-/// LZ4 that is a frame.
+/// Checks that a page unpacks to what its header says, where the codec would go on for ever: gzip,
+/// and the old form of LZ4 that is a frame.
 fn inflates(input: &Input, chunk: &ColumnChunkMetaData, header: &Header, at: u64) -> Checked<()> {
     if !header.is_packed || header.unpacked == header.levels {
         return Ok(());

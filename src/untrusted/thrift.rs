@@ -1,6 +1,8 @@
-//! Thrift's compact protocol, as far as Parquet's headers use it: walked without allocating anything.
+//! Thrift's compact protocol, as far as Parquet's headers use it: walked without allocating
+//! anything.
 //!
-//! Everything returns nothing where the bytes end, or where they say what no writer of Parquet says.
+//! Everything returns nothing where the bytes end, or where they say what no writer of Parquet
+//! says.
 
 /// Structures in structures; Parquet's own are six deep.
 const DEEPEST: u32 = 16;
@@ -126,7 +128,8 @@ impl<'a> Thrift<'a> {
             }
             kind::LIST | kind::SET => {
                 let (kind, length) = self.list()?;
-                // Readers do not agree on how long a flag in a list is, and no header has such a list.
+                // Readers do not agree on how long a flag in a list is, and no header has such a
+                // list.
                 if length > 0 && matches!(kind, kind::TRUE | kind::FALSE) {
                     return None;
                 }

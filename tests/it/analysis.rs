@@ -2,8 +2,8 @@
 
 use crate::support::Lab;
 
-/// Three temperatures, two settings at the middle one, four seeds; the gap falls as Eq. 1, the train loss rises, the test
-/// loss is least in the middle.
+/// Three temperatures, two settings at the middle one, four seeds; the gap falls as Eq. 1, the
+/// train loss rises, the test loss is least in the middle.
 const STEADY: &str = r#"
 let rows = [];
 for setting in [[0.02, 32], [0.04, 32], [0.02, 16], [0.08, 32], [0.16, 32]] {

@@ -179,8 +179,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The end of the session ends the browser; chromedriver alone would leave it running. A test that has failed
-        // already must not panic again.
+        // The end of the session ends the browser; chromedriver alone would leave it running. A
+        // test that has failed already must not panic again.
         if !self.session.is_empty() {
             let _ = self.ask("DELETE", &format!("/session/{}", self.session), &json!({}));
         }

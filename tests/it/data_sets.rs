@@ -20,7 +20,8 @@ enum Reply {
     Hang(Vec<u8>),
 }
 
-/// A server of one file that answers the n-th request, with the first byte asked for, as it is told.
+/// A server of one file that answers the n-th request, with the first byte asked for, as it is
+/// told.
 struct Server {
     address: String,
     /// The first byte that each request asked for; none: the whole file.
@@ -352,7 +353,8 @@ fn what_a_server_refuses_is_asked_for_once_and_what_it_cannot_do_now_again() {
     assert!(place.told.iter().any(|text| text.contains("503")), "{:?}", place.told);
 }
 
-/// Archives that a careful program does not unpack. Their hashes are right: whoever made them made those, too.
+/// Archives that a careful program does not unpack. Their hashes are right: whoever made them made
+/// those, too.
 #[test]
 fn nothing_is_unpacked_outside_of_the_folder_nor_anything_else_than_files() {
     use tar::EntryType::{Block, Char, Directory, Fifo, GNUSparse, Link, Symlink};
@@ -410,7 +412,8 @@ fn nothing_is_unpacked_outside_of_the_folder_nor_anything_else_than_files() {
     }
 }
 
-/// Files that are kept as they are: those that are there are not fetched again when the next one fails.
+/// Files that are kept as they are: those that are there are not fetched again when the next one
+/// fails.
 #[test]
 fn complete_files_are_kept_for_the_next_call() {
     let contents = [noise(70_000), b"two".to_vec()];
@@ -595,7 +598,8 @@ mod alone {
         assert!(!place.target().exists());
     }
 
-    /// The program asks for the official address, through a proxy that the test runs, and Ctrl-C stops it.
+    /// The program asks for the official address, through a proxy that the test runs, and Ctrl-C
+    /// stops it.
     #[test]
     fn an_interrupt_stops_a_download() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

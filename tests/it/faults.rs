@@ -1,8 +1,8 @@
-//! Sweeps survive anything: whatever happens to one, running it again gives the rows and the weights of a sweep
-//! that nothing happened to, bit for bit.
+//! Sweeps survive anything: whatever happens to one, running it again gives the rows and the
+//! weights of a sweep that nothing happened to, bit for bit.
 //!
-//! `make test` runs a sample of each fault, `make soak` (KELVIN_SOAK=1) all of them. Random choices come from a
-//! seed that is printed; KELVIN_SEED repeats them.
+//! `make test` runs a sample of each fault, `make soak` (KELVIN_SOAK=1) all of them. Random choices
+//! come from a seed that is printed; KELVIN_SEED repeats them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -126,7 +126,8 @@ impl Readers {
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}: {line}", dir.display()))
     }
 
-    /// Opens a folder that nobody writes: every reader sees the files that are there, and whole runs.
+    /// Opens a folder that nobody writes: every reader sees the files that are there, and whole
+    /// runs.
     fn check(&mut self, dir: &Path, plan: &Plan) {
         let expected: BTreeMap<String, u64> = plan
             .runs
@@ -195,7 +196,8 @@ fn small_plan() -> Plan {
     Plan::new(vec![spec(20, 1), spec(20, 2), spec(30, 1)]).unwrap()
 }
 
-/// Runs what is left of a plan in a folder, through these files, with a checkpoint after every epoch.
+/// Runs what is left of a plan in a folder, through these files, with a checkpoint after every
+/// epoch.
 fn run_through(files: Files, plan: &Plan, dir: &Path) -> Result<Summary> {
     let options =
         RunOptions { jobs: Some(1), checkpoint_every: Duration::ZERO, files, ..RunOptions::default() };
@@ -209,7 +211,8 @@ fn run_to_the_end(plan: &Plan, dir: &Path) {
     assert_eq!(summary.done, plan.runs.len(), "{summary:?}");
 }
 
-/// Begins a sweep: every run has trained, with a checkpoint after every epoch but the last, and none is published.
+/// Begins a sweep: every run has trained, with a checkpoint after every epoch but the last, and
+/// none is published.
 fn begin_all(plan: &Plan, dir: &Path) -> Store {
     let store = Store::create(Files::default(), dir, plan, &Provenance::here(), false).unwrap();
     store.prepare().unwrap();
@@ -229,8 +232,8 @@ fn begin_all(plan: &Plan, dir: &Path) -> Store {
     store
 }
 
-/// Looks through a sweep's journals; returns how many epochs were trained more than once. A run never goes on from
-/// before the last checkpoint that was committed.
+/// Looks through a sweep's journals; returns how many epochs were trained more than once. A run
+/// never goes on from before the last checkpoint that was committed.
 fn repeated(dir: &Path) -> usize {
     let store = Store::open(dir).unwrap();
     let mut repeated = 0;

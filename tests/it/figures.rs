@@ -23,7 +23,8 @@ const OUT: &str = "out/quick-epochs-1";
 const RUNS: usize = 24;
 const COLDER: usize = 16;
 
-/// A figure of six panels: its number, sampling, momentum, schedule, runs, and the temperature where it ends.
+/// A figure of six panels: its number, sampling, momentum, schedule, runs, and the temperature
+/// where it ends.
 type SixPanels = (usize, &'static str, &'static str, &'static str, usize, f64);
 
 const SIX_PANELS: [SixPanels; 10] = [

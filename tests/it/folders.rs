@@ -7,7 +7,8 @@ use kelvin::table::Table;
 
 use crate::support::{Lab, assert_soon, read_parquet, texts, wait_until};
 
-/// Two short runs and two that take a while; batches so small that two share a stack on any number of cores.
+/// Two short runs and two that take a while; batches so small that two share a stack on any number
+/// of cores.
 const SWEEP: &str = "let s = sweep(#{ data: digits().take(400), train: 60, test: 100, model: resnet(#{width: 2}), \
     optimizer: sgd(#{momentum: 0.9}), lr: [0.02, 0.05], batch: 2, epochs: [2, 400] });";
 
@@ -75,7 +76,8 @@ fn a_plan_says_what_is_done_begun_and_to_do_and_why() {
     );
 }
 
-/// Runs that another process had begun are more than was announced at the start; on a terminal, too.
+/// Runs that another process had begun are more than was announced at the start; on a terminal,
+/// too.
 #[test]
 fn a_sweep_takes_over_from_a_process_that_died() {
     let lab = Lab::new();
@@ -92,7 +94,8 @@ fn a_sweep_takes_over_from_a_process_that_died() {
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
 }
 
-/// A finished run whose file was removed trains again, from its beginning: it has no checkpoint any more.
+/// A finished run whose file was removed trains again, from its beginning: it has no checkpoint any
+/// more.
 #[test]
 fn a_run_whose_metrics_are_gone_trains_again() {
     let lab = Lab::new();
@@ -113,7 +116,8 @@ fn a_run_whose_metrics_are_gone_trains_again() {
     assert_eq!(lab.metrics().len(), 4);
 }
 
-/// A plan that a folder would refuse says so before it is run; a folder that lost its plan is left alone.
+/// A plan that a folder would refuse says so before it is run; a folder that lost its plan is left
+/// alone.
 #[test]
 fn plans_that_do_not_belong_to_a_folder_are_told() {
     let lab = Lab::new();
@@ -172,8 +176,8 @@ fn show_tells_where_a_sweep_comes_from() {
     assert_eq!(runs.strings("weights_sha256").unwrap()[0].len(), 64);
 }
 
-/// A folder of an earlier version: its files lack later columns, which the plan knows. Runs on other data are
-/// told apart by them, and never compared.
+/// A folder of an earlier version: its files lack later columns, which the plan knows. Runs on
+/// other data are told apart by them, and never compared.
 #[test]
 fn a_folder_of_an_earlier_version_has_the_columns_of_today() {
     let lab = Lab::new();

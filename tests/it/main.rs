@@ -1,9 +1,10 @@
 //! The program and the library as their users see them.
 //!
-//! Tests run beside each other, except those in a module called `alone`: they measure time, processor
-//! time or memory, limit a process, sit at a terminal, or drive Slurm, a browser or Jupyter. `make test`
-//! runs them one at a time after the others. A file of such tests lies in the folder `alone`; in a file
-//! of others they are in its own `mod alone`. The unit tests in `src` follow the same rule.
+//! Tests run beside each other, except those in a module called `alone`: they measure time,
+//! processor time or memory, limit a process, sit at a terminal, or drive Slurm, a browser or
+//! Jupyter. `make test` runs them one at a time after the others. A file of such tests lies in the
+//! folder `alone`; in a file of others they are in its own `mod alone`. The unit tests in `src`
+//! follow the same rule.
 #![allow(clippy::unwrap_used)]
 
 mod alone {

@@ -1,4 +1,5 @@
-//! What is measured along a trajectory, against explicit Hessians and gradients of every example (PyTorch, float64).
+//! What is measured along a trajectory, against explicit Hessians and gradients of every example
+//! (PyTorch, float64).
 
 use std::collections::HashMap;
 
@@ -109,7 +110,8 @@ fn means_over_batches_are_the_explicit_ones() {
     }
 }
 
-/// With one batch that is the whole training set nothing is random but the probes; batch norm is in training mode.
+/// With one batch that is the whole training set nothing is random but the probes; batch norm is in
+/// training mode.
 #[test]
 fn of_whole_batches_hessians_are_exact_in_tensors_and_in_lanes() {
     let stored = stored();
@@ -169,7 +171,8 @@ fn tensors_and_lanes_measure_the_same() {
     }
 }
 
-/// Columns where they are asked for, nulls at the other epochs, the same after a resume and in every reader's file.
+/// Columns where they are asked for, nulls at the other epochs, the same after a resume and in
+/// every reader's file.
 #[test]
 fn a_sweep_that_measures_has_the_columns_and_one_that_does_not_has_not() {
     let lab = Lab::new();

@@ -12,7 +12,8 @@ use parquet::arrow::ArrowWriter;
 
 use crate::support::{Lab, Run, SCRIPT, assert_soon, read_parquet, texts};
 
-/// Marks the place in a script that the message must point at; it is taken out before the script runs.
+/// Marks the place in a script that the message must point at; it is taken out before the script
+/// runs.
 const HERE: char = '§';
 
 /// A script that must fail.
@@ -27,7 +28,8 @@ fn mistake(script: impl Into<String>, says: &'static [&'static str]) -> Mistake 
     Mistake { script: script.into(), says }
 }
 
-/// The options of a small sound sweep, with changes: a value for a key, or an empty one to leave it out.
+/// The options of a small sound sweep, with changes: a value for a key, or an empty one to leave it
+/// out.
 fn options(changes: &[(&str, &str)]) -> String {
     let sound = [
         ("data", "digits().take(200)"),
@@ -313,7 +315,8 @@ fn figures_and_pages() {
     ]);
 }
 
-/// The message of each kind of mistake, as it is shown: `tests/mistakes/NAME.rhai` and `NAME.txt`. KELVIN_BLESS=1 writes them anew.
+/// The message of each kind of mistake, as it is shown: `tests/mistakes/NAME.rhai` and `NAME.txt`.
+/// KELVIN_BLESS=1 writes them anew.
 #[test]
 fn each_kind_of_mistake_has_its_message() {
     let scripts = crate::support::files("tests/mistakes/*.rhai");
@@ -369,7 +372,8 @@ mod alone {
             &mistake("§cifar10(\"five\")", &["data_batch_4.bin: expected 30730000 bytes", "found no file"]),
         );
 
-        // The last file is the short one: whoever reads before checking has read the others by then.
+        // The last file is the short one: whoever reads before checking has read the others by
+        // then.
         for (folder, size) in [("short", 30_729_999), ("nothing", 0), ("long", 30_730_001)] {
             cifar(&lab, folder, "test_batch", size);
             let script = format!("let a = 1;\nlet d = §cifar10(\"{folder}\");");

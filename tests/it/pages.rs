@@ -133,8 +133,8 @@ fn rows(path: &Path) -> BTreeSet<Vec<(String, String)>> {
 mod alone {
     use super::*;
 
-    /// The page in Chromium: it asks for nothing, fits a phone, has a dark side, and shows the table's values under the
-    /// pointer, a finger and the arrow keys.
+    /// The page in Chromium: it asks for nothing, fits a phone, has a dark side, and shows the
+    /// table's values under the pointer, a finger and the arrow keys.
     #[test]
     fn a_page_in_a_real_browser() {
         let Some(browser) = Browser::start() else { return };

@@ -107,7 +107,8 @@ fn a_sweeps_folder_reads_as_its_metrics() {
 mod alone {
     use super::*;
 
-    /// Each is at work for much longer than it may take to end, mostly within one call of the engine.
+    /// Each is at work for much longer than it may take to end, mostly within one call of the
+    /// engine.
     #[test]
     fn long_work_ends_soon_after_an_interrupt() {
         let series = |query: &str| format!("table(#{{a: [1]}}).sql(`{query}`)");

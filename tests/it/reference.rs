@@ -95,7 +95,8 @@ fn spec(stored: &Stored, case: &Case) -> RunSpec {
     }
 }
 
-/// libtorch alone and stacked, and vector lanes with one image in a vector, with two and with as many as there are lanes.
+/// libtorch alone and stacked, and vector lanes with one image in a vector, with two and with as
+/// many as there are lanes.
 fn strategies() -> [ExecutionStrategy; 5] {
     let [one, two, all] = [1, 2, 8].map(|images| ExecutionStrategy::lanes(Precision::Float64, images));
     [ExecutionStrategy::torch(1, 1), ExecutionStrategy::torch(2, 1), one, two, all]
@@ -123,7 +124,8 @@ fn close(what: &str, found: f64, expected: f64) {
     );
 }
 
-/// Every variant of SGD and every schedule, computed in every way: the losses after each of three epochs.
+/// Every variant of SGD and every schedule, computed in every way: the losses after each of three
+/// epochs.
 #[test]
 fn losses_equal_pytorchs() {
     compare(&stored("sgd.json"), 11);
@@ -183,7 +185,8 @@ struct Colour {
     gradient_norms: HashMap<String, f64>,
 }
 
-/// x[n, c, i, j] = sin(0.1 (n+1)(i+1) + 0.7 c) cos(0.05 (j+1)(n+2)), as the stored outputs were made.
+/// x[n, c, i, j] = sin(0.1 (n+1)(i+1) + 0.7 c) cos(0.05 (j+1)(n+2)), as the stored outputs were
+/// made.
 fn colour_images(n: i64, size: i64) -> Tensor {
     let mut values = Vec::new();
     for n in 0..n {
@@ -245,7 +248,8 @@ fn weights_survive_a_round_trip() {
     assert!(error.contains("expected shape") && error.contains("w.safetensors"), "{error}");
 }
 
-/// The initial weights have PyTorch's distribution: uniform with the bound 1/√fan_in, norms 1 and 0.
+/// The initial weights have PyTorch's distribution: uniform with the bound 1/√fan_in, norms 1 and
+/// 0.
 #[test]
 fn initial_weights_have_pytorchs_ranges() {
     let model = ModelSpec::resnet(16).build([3, 32, 32], 10).unwrap();

@@ -58,8 +58,8 @@ const ASKED_FOR: &str = "KELVIN_TEST_ASKED_FOR";
 /// The name under which [`Lab::script`] saves and runs a script.
 pub const SCRIPT: &str = "script.rhai";
 
-/// The checkout whose tests run. Cargo names it as it starts them; what was known when they were compiled can be
-/// another one, which shared this one's build folder.
+/// The checkout whose tests run. Cargo names it as it starts them; what was known when they were
+/// compiled can be another one, which shared this one's build folder.
 pub fn checkout() -> PathBuf {
     std::env::var_os("CARGO_MANIFEST_DIR").expect("tests are run by cargo").into()
 }
@@ -142,10 +142,12 @@ impl Lab {
         self.run([SCRIPT])
     }
 
-    /// Starts the program. Its output goes to files: not a terminal, and nothing to be emptied meanwhile.
+    /// Starts the program. Its output goes to files: not a terminal, and nothing to be emptied
+    /// meanwhile.
     pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Started {
         let output = tempfile::tempdir_in(self.output.path()).unwrap().keep();
-        // Until it has its own memory the new process has this one's, whose peak would count as its.
+        // Until it has its own memory the new process has this one's, whose peak would count as
+        // its.
         let _ = fs::write("/proc/self/clear_refs", "5");
         let child = self
             .kelvin()
@@ -257,8 +259,8 @@ impl Started {
     }
 }
 
-/// Fails where something took longer than it may on a free machine. Where others use the cores it may take as much
-/// longer as they slow down a computation.
+/// Fails where something took longer than it may on a free machine. Where others use the cores it
+/// may take as much longer as they slow down a computation.
 pub fn assert_soon(what: &str, took: Duration, limit: Duration) {
     if took >= limit {
         let slowdown = slowdown();

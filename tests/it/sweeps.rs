@@ -113,8 +113,8 @@ fn opening_checks_the_content() {
     assert!(error.contains("have changed"), "{error}");
 }
 
-/// A script's function gets every epoch's row as it comes. Its error is shown where it is, stops the sweep, and what
-/// was trained is kept: the same sweep goes on from there.
+/// A script's function gets every epoch's row as it comes. Its error is shown where it is, stops
+/// the sweep, and what was trained is kept: the same sweep goes on from there.
 #[test]
 fn a_function_of_every_epoch_sees_them_all_and_may_stop_the_sweep() {
     let lab = Lab::new();

@@ -1,4 +1,5 @@
-//! Tables: the real program's operations, equality with pandas, files of other programs, several sweeps.
+//! Tables: the real program's operations, equality with pandas, files of other programs, several
+//! sweeps.
 
 use std::process::Command;
 use std::time::Duration;
@@ -233,7 +234,8 @@ fn a_long_query_can_be_interrupted() {
     assert_eq!(ended.code, Some(130), "{}", ended.stderr);
 }
 
-/// Several sweeps in one table; a run in two of them counts once; a folder of an earlier version opens.
+/// Several sweeps in one table; a run in two of them counts once; a folder of an earlier version
+/// opens.
 #[test]
 fn several_sweeps_open_as_one_table() {
     let lab = Lab::new();
@@ -284,7 +286,8 @@ fn several_sweeps_open_as_one_table() {
     assert_eq!(found, "#{\"label_noise\": 0.25, \"overlap > 0\": true}");
 }
 
-/// What pandas, polars, pyarrow, DuckDB and Spark write. `make test` installs them and sets KELVIN_PYTHON.
+/// What pandas, polars, pyarrow, DuckDB and Spark write. `make test` installs them and sets
+/// KELVIN_PYTHON.
 #[test]
 fn files_of_other_programs_are_read() {
     let Some(python) = std::env::var_os("KELVIN_PYTHON") else {

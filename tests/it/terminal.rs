@@ -22,7 +22,8 @@ pub const UP: &str = "\x1b[A";
 pub const TAB: &str = "\t";
 pub const RIGHT: &str = "\x1b[C";
 
-/// The line editor switches bracketed paste on when it begins to read a line, and off when it has one.
+/// The line editor switches bracketed paste on when it begins to read a line, and off when it has
+/// one.
 const READING: &str = "\x1b[?2004h";
 const READ: &str = "\x1b[?2004l";
 pub const PROMPT: &str = "kelvin> ";
@@ -86,7 +87,8 @@ impl Terminal {
         let (mut screen, shared) = (master.try_clone().unwrap(), Arc::clone(&written));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // Linux ends a terminal that nobody holds open any more with an error. A read that waits would hold it open.
+            // Linux ends a terminal that nobody holds open any more with an error. A read that
+            // waits would hold it open.
             while is_readable(&screen, &shared.2)
                 && let Ok(count @ 1..) = screen.read(&mut buffer)
             {
@@ -232,7 +234,8 @@ fn open_terminal(columns: u16) -> (File, OwnedFd) {
     // SAFETY: openpty made both descriptors and nobody else owns them.
     let (master, slave) = unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
     for descriptor in [&master, &slave] {
-        // SAFETY: the descriptor is open. A program of another test that inherited it would keep it open.
+        // SAFETY: the descriptor is open. A program of another test that inherited it would keep it
+        // open.
         unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
     }
     (File::from(master), slave)

@@ -1,4 +1,5 @@
-//! Reproducibility: seeds, cohorts, orders, and where a result may and may not depend on its neighbours.
+//! Reproducibility: seeds, cohorts, orders, and where a result may and may not depend on its
+//! neighbours.
 
 use std::sync::{Arc, Mutex};
 
@@ -76,7 +77,8 @@ impl ResumeSource for Dealt {
     }
 }
 
-/// Workers are dealt out to devices: on the same one several times every run trains once, and as on one.
+/// Workers are dealt out to devices: on the same one several times every run trains once, and as on
+/// one.
 #[test]
 fn runs_are_dealt_out_to_devices() {
     let specs: Vec<RunSpec> = (1..=4).map(|seed| spec(2, 16, Precision::Float32, seed)).collect();
@@ -134,8 +136,8 @@ fn assert_same_to_1e10(some: &[EpochRecord], others: &[EpochRecord]) {
     }
 }
 
-/// Vector lanes agree with libtorch on everything that the digits leave out: colour, odd widths and sides, crops
-/// and flips, an incomplete slab, training metrics from the batches.
+/// Vector lanes agree with libtorch on everything that the digits leave out: colour, odd widths and
+/// sides, crops and flips, an incomplete slab, training metrics from the batches.
 #[test]
 fn lanes_agree_with_libtorch_on_augmented_colour_images() {
     let options = SyntheticOptions { n: 90, classes: 7, shape: [3, 18, 13], noise: 1.0, seed: 1 };
@@ -163,8 +165,8 @@ fn lanes_agree_with_libtorch_on_augmented_colour_images() {
     }
 }
 
-/// In vector lanes a replica's bits depend on nothing but itself: not on its neighbours, not on where a sweep was
-/// cut, and in float32 they are those of libtorch to rounding.
+/// In vector lanes a replica's bits depend on nothing but itself: not on its neighbours, not on
+/// where a sweep was cut, and in float32 they are those of libtorch to rounding.
 #[test]
 fn a_replica_in_lanes_gives_the_same_bits_whoever_shares_its_vector() {
     let specs: Vec<RunSpec> = (1..=19)
@@ -190,7 +192,8 @@ fn a_replica_in_lanes_gives_the_same_bits_whoever_shares_its_vector() {
     }
 }
 
-/// In float32 a lone run equals a stacked one to rounding. Rounding grows with every step, so few steps.
+/// In float32 a lone run equals a stacked one to rounding. Rounding grows with every step, so few
+/// steps.
 #[test]
 fn cohort_and_solo_agree_to_rounding_in_float32() {
     let specs: Vec<RunSpec> =
@@ -202,8 +205,8 @@ fn cohort_and_solo_agree_to_rounding_in_float32() {
     }
 }
 
-/// Stacks of two or more give the same bits whoever shares them: the plan may cut cohorts as it likes, and
-/// a sweep that is resumed with other neighbours gives the same rows.
+/// Stacks of two or more give the same bits whoever shares them: the plan may cut cohorts as it
+/// likes, and a sweep that is resumed with other neighbours gives the same rows.
 #[test]
 fn a_stack_of_two_or_more_gives_the_same_bits_whoever_shares_it() {
     for (width, batch, precision) in
@@ -227,7 +230,8 @@ fn a_stack_of_two_or_more_gives_the_same_bits_whoever_shares_it() {
     }
 }
 
-/// The same run gives the same bits again, another seed does not, and each stream of seeds varies alone.
+/// The same run gives the same bits again, another seed does not, and each stream of seeds varies
+/// alone.
 #[test]
 fn each_stream_of_seeds_varies_alone() {
     let base = RunSpec {
@@ -296,7 +300,8 @@ fn augmentation_has_its_own_stream() {
         noise: 1.0,
         seed: 1,
     }));
-    // Synthetic images have no recipe of their own; images from files do. A folder of them is made here.
+    // Synthetic images have no recipe of their own; images from files do. A folder of them is made
+    // here.
     let folder = tempfile::tempdir().unwrap();
     let images = write_images(folder.path(), &data);
     let base =
@@ -325,7 +330,8 @@ fn orders_do_what_they_say() {
     assert_ne!(bits_of(Order::Replacement, 1), bits_of(Order::Shuffled, 1));
 }
 
-/// The isotropic noise of Eq. 15: with a vanishing gradient the weights diffuse by β √(λT) per step.
+/// The isotropic noise of Eq. 15: with a vanishing gradient the weights diffuse by β √(λT) per
+/// step.
 #[test]
 fn noise_has_the_stated_strength() {
     let (lr, batch, beta, steps) = (0.1, 10, 0.5, 40u32);
@@ -336,7 +342,8 @@ fn noise_has_the_stated_strength() {
     };
     let quiet =
         RunSpec { optimizer: OptimizerSpec::new(Sgd { weight_decay: 0.0, ..Sgd::default() }), ..quiet };
-    // One epoch of one step: both start alike and see the same batch, so they differ by the noise alone.
+    // One epoch of one step: both start alike and see the same batch, so they differ by the noise
+    // alone.
     let one = |spec: &RunSpec| RunSpec { train: batch, epochs: 1, ..spec.clone() };
     let weights = |spec: &RunSpec| -> Vec<f64> {
         let options = kelvin::sweep::RunOptions::default();

@@ -111,7 +111,8 @@ def main():
         case("power", "power", 1e-3 * (1 + up), noisy("power", 1e-3 * (1 + up), [5e-6, -1.3], 0.02), [1e-5, -1],
              [5e-6, -1.3]),
         case("wave_of_phase_zero", "wave", up, noisy("wave", up, [2, 1.5, 0], 0.02), [1, 1.4, 0], [2, 1.5, 0]),
-        # NIST's Misra1a; its certified values are 238.94212918 ± 2.7070075241 and 5.5015643181e-4 ± 7.2668688436e-6.
+        # NIST's Misra1a; its certified values are 238.94212918 ± 2.7070075241 and 5.5015643181e-4 ±
+        # 7.2668688436e-6.
         case("misra1a", "saturating", misra, volume, [500, 1e-4], [238.94, 5.5e-4]),
         case("root_from_the_edge", "root", up, noisy("root", up, [0.5, 1.5], 0.01), [0, 1], [0.5, 1.5]),
         case("twice_the_slope", "twice", up, noisy("line", up, [1, 2], 0.02), [0, 0, 0], [1, 1, 1]),

@@ -6,7 +6,8 @@ Made with DuckDB 2.0.1. A line is a query, ` => ` and its rows; -0.0 is written 
 import duckdb
 
 ROWS = "(1, 0.0, 0.0), (1, 1.0, 2.0), (1, -1.0, 0.0), (2, 3.0, 1.0), (2, 0.0, -1.0), (2, 0.0, 1.0), (3, 1.0, 0.0), (3, null, 1.0), (3, 2.0, 1.0)"
-# a / b is NaN, 0.5, -inf, 3, -0, 0, inf, null, 2; the NaN has a sign on most processors, and -(a / b) has none.
+# a / b is NaN, 0.5, -inf, 3, -0, 0, inf, null, 2; the NaN has a sign on most processors, and -(a /
+# b) has none.
 QUERIES = """
 select min(a / b), max(a / b), min(-(a / b)), max(-(a / b)) from t
 select k, min(a / b), max(a / b) from t group by k order by k

@@ -70,7 +70,8 @@ AGGREGATES = {
 
 
 def grouped(runs, keys, column):
-    # dropna=False: nulls are a group of their own, which is last; min_count=1: the sum of nothing is null, not 0.
+    # dropna=False: nulls are a group of their own, which is last; min_count=1: the sum of nothing
+    # is null, not 0.
     groups = runs.groupby(keys, dropna=False, sort=True)[column]
     columns = {}
     for name, (_, function) in AGGREGATES.items():

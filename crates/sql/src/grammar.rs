@@ -1,5 +1,6 @@
-//! Parts of queries: expressions, what is selected, orders. Parsed before they are put into a query, so that a
-//! mistake is told of the text that holds it, and that no text reaches beyond its place.
+//! Parts of queries: expressions, what is selected, orders. Parsed before they are put into a
+//! query, so that a mistake is told of the text that holds it, and that no text reaches beyond its
+//! place.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -29,7 +30,8 @@ pub fn expression(text: &str) -> Result<String, String> {
     Ok(expression.to_string())
 }
 
-/// What to select: `lr, avg(gap) as gap`. A column without a name of its own is called as it is written.
+/// What to select: `lr, avg(gap) as gap`. A column without a name of its own is called as it is
+/// written.
 pub fn selection(text: &str) -> Result<Vec<Selected>, String> {
     let items = part(text, |parser| parser.parse_comma_separated(Parser::parse_select_item))?;
     Ok(items

@@ -64,7 +64,8 @@ pub enum Failure {
     Message(String),
 }
 
-/// Runs one SQL query over tables in memory, until `stop` says so; the answer, and what is kept on the way to it, may take `budget` bytes.
+/// Runs one SQL query over tables in memory, until `stop` says so; the answer, and what is kept on
+/// the way to it, may take `budget` bytes.
 ///
 /// Returns the schema and batches of the answer.
 pub fn query(

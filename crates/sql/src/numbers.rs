@@ -1,4 +1,5 @@
-//! Numbers that are right or an error: sums and products of integers that leave their type's range, roots of negative ones.
+//! Numbers that are right or an error: sums and products of integers that leave their type's range,
+//! roots of negative ones.
 
 use std::any::Any;
 use std::fmt::Write;

@@ -9,8 +9,8 @@ use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExp
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, cast};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-/// `/` divides integers as floats and `//` as integers, towards 0, as in DuckDB; `^` is a power; integers that leave
-/// their range are an error.
+/// `/` divides integers as floats and `//` as integers, towards 0, as in DuckDB; `^` is a power;
+/// integers that leave their range are an error.
 #[derive(Debug)]
 pub(crate) struct Rules;
 

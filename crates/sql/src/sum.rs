@@ -1,4 +1,5 @@
-//! The sum of integers, which is an error where it leaves their range; the engine's goes on at its other end.
+//! The sum of integers, which is an error where it leaves their range; the engine's goes on at its
+//! other end.
 
 use std::mem::size_of_val;
 use std::sync::Arc;

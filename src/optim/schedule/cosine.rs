@@ -1,5 +1,5 @@
-//! A quarter of a cosine (section 2.3 of the paper): λ cos(π/2 · t/t_f), with t the updates done and
-//! t_f all of them.
+//! A quarter of a cosine (section 2.3 of the paper): λ cos(π/2 · t/t_f), with t the updates done
+//! and t_f all of them.
 
 use std::f64::consts::FRAC_PI_2;
 

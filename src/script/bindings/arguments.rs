@@ -20,8 +20,9 @@ pub mod functions {
         session.arguments.get_or(name, default).map_err(|error| at(&context, error))
     }
 
-    /// The argument `-D name=value` of the command line, which must be given: a number where it is written like one, else text;
-    /// 007 and 12e5 stay text. With a default it has the default's type.
+    /// The argument `-D name=value` of the command line, which must be given: a number where it is
+    /// written like one, else text; 007 and 12e5 stay text. With a default it has the default's
+    /// type.
     #[rhai_fn(name = "arg", return_raw)]
     pub fn arg_required(context: NativeCallContext, name: &str) -> Scripted<Dynamic> {
         let session = Session::of(&context);

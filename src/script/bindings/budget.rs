@@ -1,5 +1,5 @@
-//! Rhai's own functions that make something of a given size, with a budget: a request beyond it is an error, not a crash. And its
-//! `sleep`, which an interrupt ends.
+//! Rhai's own functions that make something of a given size, with a budget: a request beyond it is
+//! an error, not a crash. And its `sleep`, which an interrupt ends.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ const MOST: usize = 100_000_000;
 /// Elements that are made between two looks at the interrupt flag.
 const SLICE: usize = 1 << 16;
 
-/// The most elements, or bytes of a text, that may be asked for, where the engine has a limit of its own (0: none).
+/// The most elements, or bytes of a text, that may be asked for, where the engine has a limit of
+/// its own (0: none).
 pub(super) fn most(own: usize) -> usize {
     if own == 0 { MOST } else { own.min(MOST) }
 }

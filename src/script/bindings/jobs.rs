@@ -167,7 +167,8 @@ fn watched(context: &NativeCallContext, job: &JobHandle, analysis: &FnPtr) -> Sc
 
 #[export_module]
 pub mod functions {
-    /// Trains a sweep in the background and returns at once: `job.progress`, `job.table()`, `job.wait()`, `job.stop()`.
+    /// Trains a sweep in the background and returns at once: `job.progress`, `job.table()`,
+    /// `job.wait()`, `job.stop()`.
     ///
     /// ```
     /// let data = synthetic(#{ n: 200, classes: 2 });
@@ -256,8 +257,8 @@ pub mod functions {
         job.job.progress().stage.name().to_owned()
     }
 
-    /// How far a job is: a map of `status` (training, stopping, ended, stopped, failed), `runs`, `runs_ended`, `epochs`,
-    /// `epochs_to_do`, `images_per_second`, `seconds` and `seconds_left`.
+    /// How far a job is: a map of `status` (training, stopping, ended, stopped, failed), `runs`,
+    /// `runs_ended`, `epochs`, `epochs_to_do`, `images_per_second`, `seconds` and `seconds_left`.
     #[rhai_fn(get = "progress", pure)]
     pub fn progress(job: &mut JobHandle) -> Map {
         progress_map(&job.job.progress())
@@ -298,7 +299,8 @@ pub mod functions {
         job.job.stop();
     }
 
-    /// Waits until a job is over and returns the epochs table of its finished runs. Ctrl-C ends the waiting, not the job.
+    /// Waits until a job is over and returns the epochs table of its finished runs. Ctrl-C ends the
+    /// waiting, not the job.
     ///
     /// ```
     /// let data = synthetic(#{ n: 200, classes: 2 });

@@ -111,8 +111,8 @@ pub mod functions {
         model.parameters().map_err(|error| at(&context, error))
     }
 
-    /// A network with initial weights drawn from `seed`, for the images of `data` or for `channels` and
-    /// `classes`; `precision` as in run options.
+    /// A network with initial weights drawn from `seed`, for the images of `data` or for `channels`
+    /// and `classes`; `precision` as in run options.
     ///
     /// ```
     /// mlp(#{ hidden: [64] }).init(#{ data: digits(), seed: 1 })
@@ -179,9 +179,10 @@ pub mod functions {
         ]))
     }
 
-    /// Gradients, their noise and curvature of a network on a data set, as `measure` of a sweep has them: a map of the
-    /// quantities that help("columns") lists, in float64, batch norm in training mode with batches of `batch`: means over random batches of that
-    /// size (at most 512), () where there are too few of them.
+    /// Gradients, their noise and curvature of a network on a data set, as `measure` of a sweep has
+    /// them: a map of the quantities that help("columns") lists, in float64, batch norm in training
+    /// mode with batches of `batch`: means over random batches of that size (at most 512), () where
+    /// there are too few of them.
     ///
     /// ```
     /// let data = digits().take(200);

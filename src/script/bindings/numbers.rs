@@ -1,4 +1,5 @@
-//! Elementary functions of integers, which Rhai has for floats alone, and ranges of floats, whose values it adds up.
+//! Elementary functions of integers, which Rhai has for floats alone, and ranges of floats, whose
+//! values it adds up.
 
 use rhai::plugin::*;
 
@@ -22,8 +23,8 @@ fn steps(context: &NativeCallContext, [from, to, step]: [Dynamic; 3]) -> Scripte
 
 #[export_module]
 pub mod functions {
-    /// Numbers from `from` up or down to `to`, which is not among them, `step` apart: the decimals as one writes them. An axis, or values of a
-    /// loop.
+    /// Numbers from `from` up or down to `to`, which is not among them, `step` apart: the decimals
+    /// as one writes them. An axis, or values of a loop.
     ///
     /// ```
     /// for lr in range(0.1, 0.5, 0.1) { print(lr) }

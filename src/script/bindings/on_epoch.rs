@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::sweep::{Observer, PlannedRun, Process, Work};
 use crate::train::{EpochRecord, Status};
 
-/// Shows training as another observer does, and calls the function with each row of the epochs table as it comes.
+/// Shows training as another observer does, and calls the function with each row of the epochs
+/// table as it comes.
 pub(super) struct OnEpoch<'a> {
     shown: Box<dyn Observer>,
     context: &'a NativeCallContext<'a>,

@@ -66,7 +66,8 @@ fn changed(page: &mut PageHandle, change: impl FnOnce(&mut Page)) -> PageHandle 
 
 #[export_module]
 pub mod functions {
-    /// Several plots as the panels of one figure, with one legend for what they share: figure([plot1, plot2]).
+    /// Several plots as the panels of one figure, with one legend for what they share:
+    /// figure([plot1, plot2]).
     ///
     /// ```
     /// let steady = table(#{
@@ -81,7 +82,8 @@ pub mod functions {
         several(&context, &plots, &Map::new())
     }
 
-    /// The same with `columns` and a `title`: figure([plot1, plot2], #{columns: 2, title: "Figure 1"}).
+    /// The same with `columns` and a `title`: figure([plot1, plot2], #{columns: 2, title: "Figure
+    /// 1"}).
     #[rhai_fn(name = "figure", return_raw)]
     pub fn figure_with(context: NativeCallContext, plots: Array, options: Map) -> Scripted<Figure> {
         several(&context, &plots, &options)
@@ -118,8 +120,8 @@ pub mod functions {
         format!("figure of {} panel{s}; .save(path) or .show() draws it", figure.panels.len())
     }
 
-    /// An empty page for text, figures, tables and verdicts: page("title"). Its functions add to it, and
-    /// .save("page.html") writes one file that needs nothing else.
+    /// An empty page for text, figures, tables and verdicts: page("title"). Its functions add to
+    /// it, and .save("page.html") writes one file that needs nothing else.
     ///
     /// ```
     /// let page = page("Digits");
@@ -148,7 +150,8 @@ pub mod functions {
         changed(page, |page| page.text(text))
     }
 
-    /// Adds a plot or a figure with its caption to a page. Points show their values when they are pointed at.
+    /// Adds a plot or a figure with its caption to a page. Points show their values when they are
+    /// pointed at.
     #[rhai_fn(name = "figure", return_raw)]
     pub fn page_figure(
         context: NativeCallContext,
@@ -171,8 +174,9 @@ pub mod functions {
         changed(page, |page| page.table(table, caption))
     }
 
-    /// Adds verdicts to a page: the rows of predictions(steady), or of a table with the columns `prediction` and
-    /// `verdict`, and where it has them `metric`, `value`, `low`, `high`, `p` and `says`.
+    /// Adds verdicts to a page: the rows of predictions(steady), or of a table with the columns
+    /// `prediction` and `verdict`, and where it has them `metric`, `value`, `low`, `high`, `p` and
+    /// `says`.
     ///
     /// ```
     /// let runs = sweep(#{

@@ -1,5 +1,6 @@
-//! Rhai's own functions whose time grows with an array or a text, again: these look at the interrupt flag, make no more elements
-//! than a script may ask for, and let the errors of the functions that they are given through.
+//! Rhai's own functions whose time grows with an array or a text, again: these look at the
+//! interrupt flag, make no more elements than a script may ask for, and let the errors of the
+//! functions that they are given through.
 
 use std::cmp::Ordering;
 

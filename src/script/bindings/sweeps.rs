@@ -211,7 +211,8 @@ fn with_axes(plan: &Plan) -> String {
 
 #[export_module]
 pub mod functions {
-    /// A plan of runs: every combination of the options' values, where an array or a range is an axis.
+    /// A plan of runs: every combination of the options' values, where an array or a range is an
+    /// axis.
     ///
     /// ```
     /// sweep(#{
@@ -251,8 +252,8 @@ pub mod functions {
         sweep.plan.runs.len() as i64
     }
 
-    /// The runs as a table, with what each is expected to cost: `core_seconds` from training a little of each kind
-    /// of run now, `memory` in bytes.
+    /// The runs as a table, with what each is expected to cost: `core_seconds` from training a
+    /// little of each kind of run now, `memory` in bytes.
     ///
     /// ```
     /// let options = #{ data: digits().take(200), model: linear(), lr: [0.05, 0.1], batch: 20, epochs: 3 };
@@ -263,8 +264,9 @@ pub mod functions {
         preview_plan(&sweep.plan, None).map(|(table, _)| table).map_err(|error| at(&context, error))
     }
 
-    /// The runs as a table, with where each stands in a folder: `status` (done, diverged, failed, interrupted, training,
-    /// begun, to do), `epoch` (the one that it goes on after), `why`, and the cost of what is left.
+    /// The runs as a table, with where each stands in a folder: `status` (done, diverged, failed,
+    /// interrupted, training, begun, to do), `epoch` (the one that it goes on after), `why`, and
+    /// the cost of what is left.
     #[rhai_fn(name = "plan", return_raw, pure)]
     pub fn sweep_plan_in(context: NativeCallContext, sweep: &mut SweepHandle, dir: &str) -> Scripted<Table> {
         let (table, refused) =
@@ -275,7 +277,8 @@ pub mod functions {
         Ok(table)
     }
 
-    /// Freezes the plan in a folder and trains nothing: `kelvin worker DIR 1/4` and so on train it then.
+    /// Freezes the plan in a folder and trains nothing: `kelvin worker DIR 1/4` and so on train it
+    /// then.
     ///
     /// ```
     /// let runs = sweep(#{ data: digits(), model: linear(), lr: [0.05, 0.1], batch: 32, epochs: 30 });
@@ -319,7 +322,8 @@ pub mod functions {
         why_run(dir, run).map_err(|error| at(&context, error))
     }
 
-    /// Slurm as an executor: `run(dir, #{executor: slurm(#{…})})` sends the sweep and returns at once.
+    /// Slurm as an executor: `run(dir, #{executor: slurm(#{…})})` sends the sweep and returns at
+    /// once.
     ///
     /// ```no_run
     /// let runs = sweep(#{ data: digits(), model: linear(), lr: [0.05, 0.1], batch: 32, epochs: 30 });
@@ -337,7 +341,8 @@ pub mod functions {
         Slurm::default()
     }
 
-    /// Trains what is left of the plan in a folder and returns the epochs table of its finished runs.
+    /// Trains what is left of the plan in a folder and returns the epochs table of its finished
+    /// runs.
     ///
     /// ```
     /// let options = #{ data: digits().take(200), model: linear(), lr: [0.05, 0.1], batch: 20, epochs: 3 };
@@ -402,8 +407,8 @@ pub mod functions {
         results_in(&context, &[dir.into(), other.into(), third.into()])
     }
 
-    /// The epochs table of the finished runs in several sweeps' folders, one under the other; the column `sweep` tells
-    /// them apart. A run that several of them hold counts once.
+    /// The epochs table of the finished runs in several sweeps' folders, one under the other; the
+    /// column `sweep` tells them apart. A run that several of them hold counts once.
     #[rhai_fn(name = "results", return_raw)]
     pub fn results_of_all(context: NativeCallContext, dirs: Array) -> Scripted<Table> {
         let dirs = texts("results", &Dynamic::from(dirs)).map_err(|error| at(&context, error))?;
@@ -449,8 +454,8 @@ pub mod functions {
         }
     }
 
-    /// The last run that `train` trained in this session, also where Ctrl-C stopped it or it diverged: the epochs until then
-    /// and, where it has one, the network.
+    /// The last run that `train` trained in this session, also where Ctrl-C stopped it or it
+    /// diverged: the epochs until then and, where it has one, the network.
     ///
     /// ```
     /// train(#{ data: digits().take(200), model: linear(), lr: 0.1, batch: 20, epochs: 3 });

@@ -188,10 +188,11 @@ pub(super) fn row_of(table: &Table, row: i64) -> Result<Map> {
 
 #[export_module]
 pub mod functions {
-    /// Reads Parquet: a file, a folder with all its files, or a glob. Columns go by name, and what a file lacks is null there.
-    /// Folders named key=value become columns: numbers where all values are written as numbers (01001 is text), else text (`sweep` is always text), null for
-    /// __HIVE_DEFAULT_PARTITION__. Names that begin with `_` or `.` are left out. Of a sweep's folder the metrics are read. Categories and enumerations become text,
-    /// times with a zone UTC.
+    /// Reads Parquet: a file, a folder with all its files, or a glob. Columns go by name, and what
+    /// a file lacks is null there. Folders named key=value become columns: numbers where all values
+    /// are written as numbers (01001 is text), else text (`sweep` is always text), null for
+    /// __HIVE_DEFAULT_PARTITION__. Names that begin with `_` or `.` are left out. Of a sweep's
+    /// folder the metrics are read. Categories and enumerations become text, times with a zone UTC.
     ///
     /// ```
     /// table(#{ lr: [0.05, 0.1], gap: [0.24, 0.2] }).write("results/demo.parquet");
@@ -202,8 +203,8 @@ pub mod functions {
         Table::read_parquet_files(&crate::script::convert::path(path)).map_err(|error| at(&context, error))
     }
 
-    /// A table from an array of maps, one per row; the columns of a row come sorted by name. What a row lacks and `()`
-    /// are null; integers and floats in one column are floats.
+    /// A table from an array of maps, one per row; the columns of a row come sorted by name. What a
+    /// row lacks and `()` are null; integers and floats in one column are floats.
     ///
     /// ```
     /// table([#{ lr: 0.05, batch: 32, gap: 0.24 }, #{ lr: 0.1, batch: 32, gap: () }])
@@ -215,8 +216,8 @@ pub mod functions {
             .map_err(|error| at(&context, error))
     }
 
-    /// A table from a map of columns, arrays of one length: `table(#{ lr: [0.1, 0.2], gap: [0.5, ()] })`. The columns
-    /// come sorted by name; `()` is null.
+    /// A table from a map of columns, arrays of one length: `table(#{ lr: [0.1, 0.2], gap: [0.5,
+    /// ()] })`. The columns come sorted by name; `()` is null.
     #[rhai_fn(name = "table", return_raw)]
     pub fn table_of_columns(context: NativeCallContext, columns: Map) -> Scripted<Table> {
         columns_of(&columns)
@@ -236,13 +237,15 @@ pub mod functions {
         table.columns().into_iter().map(|name| Dynamic::from(name.to_owned())).collect()
     }
 
-    /// Runs a SQL query; the table's name is t: `runs.sql("select lr, avg(gap) from t group by lr")`. Names are
-    /// case-sensitive, and those with spaces, capitals or SQL's words go in double quotes, texts in single ones. `/` divides integers as
-    /// floats (`7 / 2` is 3.5) and `//` as integers, towards 0 as in DuckDB (`-7 // 2` is -3). `x ^ 2` and `x ** 2` are
-    /// powers, floats, and bind tighter than a sign: `-x ^ 2` is -(x ^ 2). Integers that leave their range are an error, and
-    /// so are two columns of one name. A null is a missing value: aggregates leave it out, comparisons with it hold nowhere,
-    /// it sorts last. A NaN is a value: equal to itself, greater than every number, and a mean with it is NaN. A column
-    /// without a name of its own is called as it is written.
+    /// Runs a SQL query; the table's name is t: `runs.sql("select lr, avg(gap) from t group by
+    /// lr")`. Names are case-sensitive, and those with spaces, capitals or SQL's words go in double
+    /// quotes, texts in single ones. `/` divides integers as floats (`7 / 2` is 3.5) and `//` as
+    /// integers, towards 0 as in DuckDB (`-7 // 2` is -3). `x ^ 2` and `x ** 2` are powers, floats,
+    /// and bind tighter than a sign: `-x ^ 2` is -(x ^ 2). Integers that leave their range are an
+    /// error, and so are two columns of one name. A null is a missing value: aggregates leave it
+    /// out, comparisons with it hold nowhere, it sorts last. A NaN is a value: equal to itself,
+    /// greater than every number, and a mean with it is NaN. A column without a name of its own is
+    /// called as it is written.
     ///
     /// ```
     /// let runs = table(#{ lr: [0.05, 0.05, 0.1, 0.1], seed: [1, 2, 1, 2], gap: [0.24, 0.26, 0.2, 0.19] });
@@ -253,8 +256,8 @@ pub mod functions {
         table.sql(query).map_err(|error| at(&context, error))
     }
 
-    /// Runs a SQL query over this table as t and others by their names: `runs.sql("select … from t join costs using (lr)",
-    /// #{ costs: costs })`.
+    /// Runs a SQL query over this table as t and others by their names: `runs.sql("select … from t
+    /// join costs using (lr)", #{ costs: costs })`.
     #[rhai_fn(name = "sql", return_raw, pure)]
     pub fn sql_with(
         context: NativeCallContext,
@@ -275,8 +278,9 @@ pub mod functions {
         run().map_err(|error| at(&context, error))
     }
 
-    /// The rows where a condition holds: `runs.filter("batch = 32 and epoch > 10")`. Where it is null, it does not hold: `gap >
-    /// 0` leaves out rows without a gap, `gap is null` finds them. `=` and `==`, `and` and `&&` are the same; `or` and `not` are words.
+    /// The rows where a condition holds: `runs.filter("batch = 32 and epoch > 10")`. Where it is
+    /// null, it does not hold: `gap > 0` leaves out rows without a gap, `gap is null` finds them.
+    /// `=` and `==`, `and` and `&&` are the same; `or` and `not` are words.
     ///
     /// ```
     /// let runs = table(#{ batch: [16, 32, 32], lr: [0.1, 0.1, 0.2], gap: [0.13, 0.2, 0.16] });
@@ -287,8 +291,9 @@ pub mod functions {
         table.filter(condition).map_err(|error| at(&context, error))
     }
 
-    /// These expressions as columns: `runs.select(["lr", "gap * 100 as percent"])`. An expression without `as` is called as it
-    /// is written; a text that is a column's name means this column, whatever is in it; two columns of one name are an error.
+    /// These expressions as columns: `runs.select(["lr", "gap * 100 as percent"])`. An expression
+    /// without `as` is called as it is written; a text that is a column's name means this column,
+    /// whatever is in it; two columns of one name are an error.
     ///
     /// ```
     /// let runs = table(#{ lr: [0.05, 0.1], batch: [32, 32], gap: [0.24, 0.2] });
@@ -317,9 +322,10 @@ pub mod functions {
         table.derive(name, expression).map_err(|error| at(&context, error))
     }
 
-    /// A row per combination of the keys, sorted by them: `runs.group(["lr"], ["avg(gap) as gap", "count(*) as n"])`. Nulls in a
-    /// key form a group of their own, the last; aggregates leave nulls out (`count(*)` counts rows, `count(gap)` values). stddev and var
-    /// divide by n - 1 and are null for one value. Without keys, `[]`, one row for all.
+    /// A row per combination of the keys, sorted by them: `runs.group(["lr"], ["avg(gap) as gap",
+    /// "count(*) as n"])`. Nulls in a key form a group of their own, the last; aggregates leave
+    /// nulls out (`count(*)` counts rows, `count(gap)` values). stddev and var divide by n - 1 and
+    /// are null for one value. Without keys, `[]`, one row for all.
     ///
     /// ```
     /// let runs = table(#{ lr: [0.05, 0.05, 0.1, 0.1], seed: [1, 2, 1, 2], gap: [0.24, 0.26, 0.2, 0.19] });
@@ -337,8 +343,8 @@ pub mod functions {
             .map_err(|error| at(&context, error))
     }
 
-    /// The rows in the order of these expressions: `runs.sort(["batch", "lr desc"])`. Nulls are last in both directions, unless
-    /// `nulls first` is written; equal rows stay in their order.
+    /// The rows in the order of these expressions: `runs.sort(["batch", "lr desc"])`. Nulls are
+    /// last in both directions, unless `nulls first` is written; equal rows stay in their order.
     ///
     /// ```
     /// let runs = table(#{ lr: [0.05, 0.1, 0.2], batch: [32, 16, 32], gap: [0.24, 0.13, 0.16] });
@@ -349,8 +355,9 @@ pub mod functions {
         texts("sort", &keys).and_then(|keys| table.sort(&keys)).map_err(|error| at(&context, error))
     }
 
-    /// Rows of both tables that agree in these columns, in the order of the first table's: `a.join(b, ["run_id"])`. Other columns
-    /// that both have get `_right` at the second one's name. A null key agrees with nothing, as in SQL.
+    /// Rows of both tables that agree in these columns, in the order of the first table's:
+    /// `a.join(b, ["run_id"])`. Other columns that both have get `_right` at the second one's name.
+    /// A null key agrees with nothing, as in SQL.
     ///
     /// ```
     /// let runs = table(#{ run_id: ["r1", "r2"], gap: [0.24, 0.2] });
@@ -377,7 +384,8 @@ pub mod functions {
             .map_err(|error| at(&context, error))
     }
 
-    /// The rows of both tables, columns by name: what one lacks is null there, integers and floats become floats.
+    /// The rows of both tables, columns by name: what one lacks is null there, integers and floats
+    /// become floats.
     ///
     /// ```
     /// let split = table(#{ lr: [0.05, 0.1], sampling: ["split", "split"], gap: [0.24, 0.2] });
@@ -406,8 +414,8 @@ pub mod functions {
         table.head(10)
     }
 
-    /// A row per column of numbers: how many values and nulls, mean, standard deviation (dividing by n - 1), minimum,
-    /// quartiles (interpolated, as in pandas), maximum.
+    /// A row per column of numbers: how many values and nulls, mean, standard deviation (dividing
+    /// by n - 1), minimum, quartiles (interpolated, as in pandas), maximum.
     ///
     /// ```
     /// table(#{ lr: [0.05, 0.1, 0.2], gap: [0.24, 0.2, 0.16] }).describe()
@@ -417,7 +425,9 @@ pub mod functions {
         table.describe().map_err(|error| at(&context, error))
     }
 
-    /// A column as an array; a null is `()`. `runs["gap"]` and `runs.gap` are the same, `runs[0]` is the first row, `runs[-1]` the last. Times, lists and what else scripts have no type for come as text.
+    /// A column as an array; a null is `()`. `runs["gap"]` and `runs.gap` are the same, `runs[0]`
+    /// is the first row, `runs[-1]` the last. Times, lists and what else scripts have no type for
+    /// come as text.
     ///
     /// ```
     /// table(#{ lr: [0.05, 0.1, 0.2], gap: [0.24, 0.2, ()] }).column("gap")
@@ -490,8 +500,8 @@ pub mod functions {
         maps_of(table).map_err(|error| at(&context, error))
     }
 
-    /// Writes a file; its ending says which kind: .parquet, .csv (nulls are empty, an empty text is `""`, lists are text) or .json (an
-    /// array of objects; nulls, NaN and infinities are null).
+    /// Writes a file; its ending says which kind: .parquet, .csv (nulls are empty, an empty text is
+    /// `""`, lists are text) or .json (an array of objects; nulls, NaN and infinities are null).
     ///
     /// ```
     /// let runs = table(#{ lr: [0.05, 0.1], gap: [0.24, 0.2] });
@@ -502,7 +512,8 @@ pub mod functions {
         write_to(&context, path, |path| table.write(path))
     }
 
-    /// The table as text: types, the first and last rows; of a wide one the first and last columns and the others' names.
+    /// The table as text: types, the first and last rows; of a wide one the first and last columns
+    /// and the others' names.
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn table_to_string(table: &mut Table) -> String {
         table.render(crate::script::width())

@@ -1,4 +1,5 @@
-//! What may stand at the cursor: names, methods of a value's type, options and their values, columns, files.
+//! What may stand at the cursor: names, methods of a value's type, options and their values,
+//! columns, files.
 
 use std::path::Path;
 
@@ -129,7 +130,8 @@ fn candidates(line: &str, known: &Known) -> Found {
     Found { start, candidates: fitting(all, word) }
 }
 
-/// What may stand in a command such as `:load FILE`, or in a question such as `?fit_gap`; none where it is neither.
+/// What may stand in a command such as `:load FILE`, or in a question such as `?fit_gap`; none
+/// where it is neither.
 fn command(line: &str, known: &Known) -> Option<Found> {
     let asked = |start: usize| {
         let topics = manual::TOPICS.iter().map(|topic| topic.name.to_owned());

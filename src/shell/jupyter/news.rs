@@ -10,9 +10,9 @@ use crate::visible::visible;
 
 /// What jobs say.
 ///
-/// A user at a notebook sees it at once, below the cell that started the job. A program that runs one
-/// cell after another, such as nbclient, forbids questions (`allow_stdin`) and reads only what belongs
-/// to the cell that it waits for: it gets the lines with that cell, or with the next one.
+/// A user at a notebook sees it at once, below the cell that started the job. A program that runs
+/// one cell after another, such as nbclient, forbids questions (`allow_stdin`) and reads only what
+/// belongs to the cell that it waits for: it gets the lines with that cell, or with the next one.
 pub(super) struct News {
     mouth: Mouth,
     late: Mutex<Late>,

@@ -38,8 +38,8 @@ pub(in super::super) fn max_lanes(precision: Precision) -> usize {
     if precision == Precision::Float64 { 8 } else { 16 }
 }
 
-/// Images of a batch per vector for `cohort` runs on `cores` cores: the number that takes the fewest
-/// vectors.
+/// Images of a batch per vector for `cohort` runs on `cores` cores: the number that takes the
+/// fewest vectors.
 pub(in super::super) fn images(precision: Precision, batch: usize, cohort: usize, cores: usize) -> usize {
     let possible = (0..).map(|power| 1 << power).take_while(|&images| images <= max_lanes(precision));
     // Packs of an update that the busiest core computes, and one for what an update costs besides.

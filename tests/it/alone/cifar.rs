@@ -79,7 +79,8 @@ fn run(script: &str) -> (String, f64, u64) {
     )
 }
 
-/// The official binary files: six of 10,000 records, the training files in order, then the test file.
+/// The official binary files: six of 10,000 records, the training files in order, then the test
+/// file.
 #[test]
 fn official_binary_files_load_in_order() {
     use kelvin::data::{Dataset, Source};

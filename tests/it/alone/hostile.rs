@@ -1,4 +1,5 @@
-//! Parquet files and images that were made to do harm, or are damaged: each ends in an error, soon, in little memory.
+//! Parquet files and images that were made to do harm, or are damaged: each ends in an error, soon,
+//! in little memory.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -643,8 +644,8 @@ fn images_that_unpack_to_more_than_they_should_are_refused() {
     }
 }
 
-/// Every byte of the metadata and the first and last bytes of the pages changed in several ways, and bytes anywhere
-/// changed at random: each file is read or refused, and the program goes on.
+/// Every byte of the metadata and the first and last bytes of the pages changed in several ways,
+/// and bytes anywhere changed at random: each file is read or refused, and the program goes on.
 #[test]
 fn damaged_files_never_end_the_program() {
     let lab = Lab::new();

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::support::{assert_soon, checkout, program};
 
-/// Everything that `tests/jupyter.py` did, as a person at a notebook would. `make test` installs Jupyter's client and sets KELVIN_PYTHON.
+/// Everything that `tests/jupyter.py` did, as a person at a notebook would. `make test` installs
+/// Jupyter's client and sets KELVIN_PYTHON.
 #[test]
 fn notebooks_run_complete_inspect_and_interrupt() {
     let Some(python) = std::env::var_os("KELVIN_PYTHON") else {

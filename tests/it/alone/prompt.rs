@@ -208,7 +208,8 @@ fn checkpoints(lab: &Lab) -> usize {
     of_state.iter().filter(|path| path.extension().is_some_and(|end| end == "safetensors")).count()
 }
 
-/// A script finishes its step and writes a checkpoint, however long the step takes; asked twice, it does not.
+/// A script finishes its step and writes a checkpoint, however long the step takes; asked twice, it
+/// does not.
 #[test]
 fn a_second_ctrl_c_drops_the_checkpoint() {
     let lab = Lab::new();
@@ -232,7 +233,8 @@ fn a_second_ctrl_c_drops_the_checkpoint() {
     assert_soon("a second Ctrl-C", time, Duration::from_secs(1));
     assert_eq!(checkpoints(&lab), 0);
 
-    // Where the machine is slow to give memory, the first step has not begun after a second: then there is nothing to keep.
+    // Where the machine is slow to give memory, the first step has not begun after a second: then
+    // there is nothing to keep.
     for pause in [1, 4, 16] {
         let ended = start(pause).end();
         assert_eq!(ended.code, Some(130), "{}", ended.stderr);

@@ -1,4 +1,5 @@
-//! A day at the prompt: jobs beside the line that is typed, help, completion, commands, modules, files.
+//! A day at the prompt: jobs beside the line that is typed, help, completion, commands, modules,
+//! files.
 
 use std::fs;
 use std::path::PathBuf;
@@ -449,7 +450,8 @@ fn huge_requests_are_errors() {
     }
 }
 
-/// A line with every number replaced, and spaces made one: the last bits of a processor change numbers, and those the columns.
+/// A line with every number replaced, and spaces made one: the last bits of a processor change
+/// numbers, and those the columns.
 fn shape(line: &str) -> String {
     let line = line.replace("∞ (the data show no decay)", "0 ± 0");
     let mut out = String::new();
@@ -469,7 +471,8 @@ fn shape(line: &str) -> String {
     out.trim().to_owned()
 }
 
-/// What of a screen is compared: neither the points of a plot, whose places are numbers, nor what a job says when it likes.
+/// What of a screen is compared: neither the points of a plot, whose places are numbers, nor what a
+/// job says when it likes.
 fn comparable(text: &str) -> Vec<String> {
     let of_plot = |line: &str| line.contains(['│', '┤', '┌', '└', '×']) || line.trim().is_empty();
     text.lines().filter(|line| !of_plot(line) && !line.starts_with("job 1 (")).map(shape).collect()

@@ -1,8 +1,9 @@
-//! Sweeps on a real Slurm of four nodes on this host, and shares of a sweep for any other scheduler.
+//! Sweeps on a real Slurm of four nodes on this host, and shares of a sweep for any other
+//! scheduler.
 //!
-//! Whatever happens to the tasks, the result is the oracle: the rows and the hashes of the final weights of an
-//! undisturbed sweep on this machine. Tests that need Slurm pass with a message where it is not installed;
-//! the longest run only where KELVIN_SOAK is set.
+//! Whatever happens to the tasks, the result is the oracle: the rows and the hashes of the final
+//! weights of an undisturbed sweep on this machine. Tests that need Slurm pass with a message where
+//! it is not installed; the longest run only where KELVIN_SOAK is set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -191,7 +192,8 @@ impl Cluster {
             .collect()
     }
 
-    /// The processes between the nodes' daemons and their jobs: they keep a log of this cluster open.
+    /// The processes between the nodes' daemons and their jobs: they keep a log of this cluster
+    /// open.
     fn stepds(&self) -> Vec<i32> {
         let logs = |pid: i32| {
             let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
@@ -202,8 +204,8 @@ impl Cluster {
         process_ids().into_iter().filter(|&pid| is_called(pid, "slurmstepd") && logs(pid)).collect()
     }
 
-    /// Kills a node's daemon and what stands between it and its jobs, so that nobody knows of these any more. Returns
-    /// the processes of the jobs.
+    /// Kills a node's daemon and what stands between it and its jobs, so that nobody knows of these
+    /// any more. Returns the processes of the jobs.
     fn cut_off(&mut self, node: &str) -> Vec<i32> {
         let processes = self.processes(&format!("SLURMD_NODENAME={node}"));
         let mut daemon = self.nodes.remove(node).unwrap();
@@ -217,7 +219,8 @@ impl Cluster {
         processes
     }
 
-    /// Waits until the controller has noticed that a node is gone. That takes half a minute; in a hurry, it is told.
+    /// Waits until the controller has noticed that a node is gone. That takes half a minute; in a
+    /// hurry, it is told.
     fn notice(&self, node: &str) {
         if !soaking() {
             let node = format!("nodename={node}");
@@ -465,7 +468,8 @@ fn a_twin_that_lives_on_beside_the_restarted_task_does_no_harm() {
     let node = node_at_work(&cluster, &sweep);
     let twins = cluster.cut_off(&node);
     assert!(!twins.is_empty());
-    // As on another host whose journal went silent: otherwise the restarted task waits for the twin.
+    // As on another host whose journal went silent: otherwise the restarted task waits for the
+    // twin.
     twins.iter().for_each(|&pid| kill(pid, libc::SIGSTOP));
     let before = sweep.attempts();
     cluster.notice(&node);
@@ -580,7 +584,8 @@ fn arrays_of_2500_tasks_are_cut_at_the_site_s_limit() {
     assert!(again.contains("nothing to send; 2500 runs in Slurm's queue already"), "{again}");
     let listed = sweep.lab.run(["ls", DIR]).stdout;
     assert!(listed.contains("of 2500 runs: 2500 to do; in Slurm: 2500 pending"), "{listed}");
-    // A few of each chunk run; then everything is cancelled, and only what is missing is sent again.
+    // A few of each chunk run; then everything is cancelled, and only what is missing is sent
+    // again.
     cluster.output("scontrol", &["update", "partitionname=main", "state=up"]);
     wait("a few runs", || sweep.published() >= 6);
     cluster.output("scancel", &["1", "2", "3"]);

@@ -1,4 +1,5 @@
-//! Files that other programs write: every codec, page version and encoding, and images as hubs keep them.
+//! Files that other programs write: every codec, page version and encoding, and images as hubs keep
+//! them.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +12,8 @@ use crate::support::assert_soon;
 
 const ROWS: usize = 5000;
 
-/// Written by the real pyarrow, pandas, polars and DuckDB; `make test` installs them and sets KELVIN_PYTHON.
+/// Written by the real pyarrow, pandas, polars and DuckDB; `make test` installs them and sets
+/// KELVIN_PYTHON.
 #[test]
 fn what_other_programs_write_is_read() {
     let Some(python) = std::env::var_os("KELVIN_PYTHON") else {

@@ -12,7 +12,8 @@ use kelvin::sweep::{Call, Fault, Files};
 use super::{Dice, Readers, assert_same, many, repeated, results, run_through, run_to_the_end, small_plan};
 use crate::support::{DEADLINE, Lab, SCRIPT};
 
-/// Files whose call number `n`, of those that `counts`, meets `fault`; and the number of calls so far.
+/// Files whose call number `n`, of those that `counts`, meets `fault`; and the number of calls so
+/// far.
 fn failing_at(
     n: usize,
     counts: fn(Call) -> bool,
@@ -163,7 +164,8 @@ fn a_full_or_broken_disk_is_an_error_and_no_more() {
     }
 }
 
-/// Whoever has the finished sweep as an archive that cannot be written runs its script all the same.
+/// Whoever has the finished sweep as an archive that cannot be written runs its script all the
+/// same.
 #[test]
 fn a_finished_sweep_runs_again_where_nothing_can_be_written() {
     let folder = tempfile::tempdir().unwrap();

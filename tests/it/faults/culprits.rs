@@ -110,7 +110,8 @@ fn a_run_that_the_system_has_no_memory_for_ends_alone() {
     assert!(stderr.trim_end().lines().last().unwrap().contains("2 of 4 runs done"), "{stderr}");
 }
 
-/// One of a stack panics on its worker thread, whatever it does there: here, as it reads its checkpoint.
+/// One of a stack panics on its worker thread, whatever it does there: here, as it reads its
+/// checkpoint.
 #[test]
 fn a_run_that_panics_ends_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::support::{Lab, Run};
 
-/// Begins a sweep of one run that has trained, and leaves its last two checkpoints, the newest first.
+/// Begins a sweep of one run that has trained, and leaves its last two checkpoints, the newest
+/// first.
 fn begun(plan: &Plan, dir: &Path) -> [PathBuf; 2] {
     let store = begin_all(plan, dir);
     let attempts = store.attempts(&plan.runs[0].id).unwrap();
@@ -31,7 +32,8 @@ fn flip(path: &Path, bit: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Fault 5: a checkpoint with a flipped bit is no checkpoint; the one before it is, or the beginning.
+/// Fault 5: a checkpoint with a flipped bit is no checkpoint; the one before it is, or the
+/// beginning.
 #[test]
 fn no_flipped_bit_of_a_checkpoint_is_accepted() {
     let folder = tempfile::tempdir().unwrap();

@@ -54,7 +54,8 @@ fn bits(record: &EpochRecord) -> (u32, [u64; 8]) {
 /// A run, and the checkpoint that it starts from.
 type Begun<'a> = (&'a RunSpec, Option<(Position, &'a [u8])>);
 
-/// Trains runs in stacks of this size, from these checkpoints of theirs; `every` update writes one, or none does.
+/// Trains runs in stacks of this size, from these checkpoints of theirs; `every` update writes one,
+/// or none does.
 fn train(runs: &[Begun], strategy: ExecutionStrategy, every: bool) -> Vec<Trained> {
     let task = |(spec, start): &Begun| Task {
         position: start.map(|(position, _)| position).unwrap_or_default(),
@@ -89,8 +90,8 @@ fn train(runs: &[Begun], strategy: ExecutionStrategy, every: bool) -> Vec<Traine
     trained
 }
 
-/// Every form of SGD, with and without weight decay and noise; both schedules, the three orders, both kinds of
-/// training metrics; float32 everywhere, the other precisions once each.
+/// Every form of SGD, with and without weight decay and noise; both schedules, the three orders,
+/// both kinds of training metrics; float32 everywhere, the other precisions once each.
 fn ways() -> Vec<RunSpec> {
     let forms = [
         (0.0, Form::Pytorch, false),
