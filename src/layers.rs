@@ -414,9 +414,9 @@ fn literal(text: &str, word: usize) -> usize {
     if ["r", "br"].contains(&&text[..word]) && text[word + hashes..].starts_with('"') {
         return upto(word + hashes + 1, &format!("\"{}", "#".repeat(hashes)));
     }
-    if text.starts_with('"') {
+    if let Some(inner) = text.strip_prefix('"') {
         let mut escaped = false;
-        let end = text[1..].find(|c: char| {
+        let end = inner.find(|c: char| {
             let ends = c == '"' && !escaped;
             escaped = c == '\\' && !escaped;
             ends

@@ -743,7 +743,7 @@ mod tests {
     #[test]
     fn what_is_given_is_read_and_the_rest_is_the_default() {
         let n = ("n", Value::Integer(3));
-        let given = read(&[n.clone()]).unwrap();
+        let given = read(std::slice::from_ref(&n)).unwrap();
         assert_eq!((given.count("n").unwrap(), given.number("momentum").unwrap()), (3, 0.9));
         assert_eq!((given.integer("seed").unwrap(), given.count("max_seeds").unwrap()), (1, 64));
         assert_eq!(given.choice("form", &[("sutskever", 2), ("pytorch", 1)]).unwrap(), 1);
