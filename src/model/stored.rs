@@ -68,11 +68,11 @@ pub(crate) fn write<S: AsRef<str>>(
     tensors.into_iter().try_for_each(|tensor| to.write_all(&numbers(tensor)?).map_err(nameless))
 }
 
-/// Writes tensors with a checksum, by which [`read`] sees bits that a disk or a copy changed.
+/// Writes tensors with a checksum, by which [`Stored::read`] sees bits that a disk or a copy changed.
 ///
 /// # Errors
 ///
-/// Those of [`write`].
+/// Those of [`write()`].
 pub(crate) fn write_summed<S: AsRef<str>>(tensors: &[(S, Tensor)], to: &mut impl Write) -> Result<()> {
     let (mut header, tensors) = header(tensors, Some((SUM, ZEROS)))?;
     let mut sum = Hasher::new();

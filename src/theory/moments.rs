@@ -14,7 +14,7 @@ use crate::rng::Stream;
 #[derive(Clone)]
 struct Block {
     datasets: f64,
-    /// Means over data sets come of these: E[θθ′], E[θ], H, c, E[y²].
+    /// Means over data sets come of these: `E[θθ′]`, `E[θ]`, H, c, `E[y²]`.
     square: DMatrix<f64>,
     mean: DVector<f64>,
     h: DMatrix<f64>,
