@@ -71,7 +71,7 @@ lint: setup
 	@$(PYTHON) tools/mutate.py --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release --locked --lib --no-default-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links -A rustdoc::invalid_rust_codeblocks" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
 	@$(PYTHON) tools/audit.py
 
 clean:

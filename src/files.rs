@@ -2,7 +2,7 @@
 //!
 //! A file appears whole or not at all. It is written aside, in the folder that it is for, under a
 //! name that nobody can guess and that nobody has: a link that somebody planted is never followed.
-//! It is made durable before it gets its name, and so is the name ([`write`]).
+//! It is made durable before it gets its name, and so is the name ([`write()`]).
 //!
 //! Tests put a hook before each call: it may end the process there, let the call fail, or let a
 //! write stop half-way, to see that a sweep survives it. Without a hook, calls go straight through.
@@ -370,7 +370,7 @@ pub fn write(path: &Path, fill: impl FnOnce(&mut Writer) -> Result<()>) -> Resul
     })
 }
 
-/// Writes a file of these bytes, as [`write`] does.
+/// Writes a file of these bytes, as [`write()`] does.
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, |file| put(file, path, bytes))
 }

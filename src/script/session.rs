@@ -215,7 +215,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Interrupted`] when the user asked to stop.
+    /// [`crate::error::Error::Interrupted`] when the user asked to stop.
     pub fn finish_jobs(&self) -> Result<()> {
         let jobs = self.jobs();
         let waited = jobs.iter().try_for_each(|handle| {

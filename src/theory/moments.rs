@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 #[derive(Clone)]
 struct MomentSums {
     datasets: f64,
-    /// Means over data sets come of these: E[θθ′], E[θ], H, c, E[y²].
+    /// Means over data sets come of these: `E[θθ′]`, `E[θ]`, H, c, `E[y²]`.
     square: DMatrix<f64>,
     mean: DVector<f64>,
     h: DMatrix<f64>,

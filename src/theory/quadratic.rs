@@ -25,9 +25,9 @@ pub(super) struct Quadratic {
     pub(super) y: DVector<f64>,
     /// H = E[xx′].
     pub(super) h: DMatrix<f64>,
-    /// c = E[xy].
+    /// c = `E[xy]`.
     pub(super) c: DVector<f64>,
-    /// E[y²].
+    /// `E[y²]`.
     pub(super) y2: f64,
 }
 
