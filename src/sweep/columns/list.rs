@@ -315,8 +315,8 @@ pub(super) static LATER: &[Column] = &[
         "data_options",
         Parameter,
         Text(|row| Some(data_options(row.spec()))),
-        "the options of the data set that no other column tells: those of synthetic, the hash of what \
-         files hold",
+        "the options of the data set that no other column tells: the hash of its images, those of \
+         synthetic",
     )
     .since("0.2.0"),
     Column::new(
