@@ -3,7 +3,7 @@
 //! Parquet is a compressed format whose headers say how much comes: a file of a few bytes may
 //! claim, or really unpack to, any amount. The reader of the `parquet` crate believes what headers
 //! say when it allocates. So everything that it will allocate by is looked at before ([`footer`],
-//! [`pages`], [`delta`]) and compared with what a file of this length may hold ([`allowance`]);
+//! [`pages`], [`delta`]) and compared with what a file of this length may hold ([`mod@allowance`]);
 //! what is unpacked is counted as it comes ([`Batches`]). Every reader of Parquet opens files here,
 //! and checksums are checked here ([`seal`]).
 
