@@ -13,13 +13,59 @@ use std::path::Path;
 
 use super::groups::{keys, numbered, setting_names};
 use super::statistics::{mean, squares};
-use super::steady::{SteadyOptions, steady};
+use super::steady::{STEADY_OPTIONS, SteadyOptions, steady};
 use crate::error::{Error, Result, suggestion};
 use crate::interrupt;
+use crate::options::{Bounds, DefaultValue, Kind, Opt};
+use crate::sweep::options::START_OPTIONS;
 use crate::sweep::rows::epochs_schema;
 use crate::sweep::{Observer, Plan, Provenance, RunOptions, Store, Summary};
 use crate::table::{Cell, Table};
 use crate::train::{RunSpec, Seeds};
+
+/// The options of `average_over`. It is no entry of the list of functions: it runs a sweep's options.
+pub const AVERAGE_OPTIONS: &[Opt] = &[
+    Opt::new(
+        "until",
+        Kind::Number(Bounds::POSITIVE),
+        DefaultValue::Required,
+        "the standard error of the mean that is small enough, in the metric's units",
+    ),
+    Opt::new(
+        "relative",
+        Kind::Flag,
+        DefaultValue::Flag(Goal::DEFAULT.relative),
+        "whether `until` is in units of the mean",
+    ),
+    Opt::new("metric", Kind::Column, DefaultValue::Text("gap"), "a column of the steady-state table"),
+    Opt::new(
+        "by",
+        Kind::List(&Kind::Column),
+        DefaultValue::Absent("each setting"),
+        "columns within whose values runs are averaged",
+    ),
+    Opt::new(
+        "start",
+        Kind::Integer(2, i64::MAX),
+        DefaultValue::Integer(Goal::DEFAULT.start as i64),
+        "seeds of every setting to begin with",
+    ),
+    Opt::new(
+        "max_seeds",
+        Kind::Integer(2, i64::MAX),
+        DefaultValue::Integer(Goal::DEFAULT.max_seeds as i64),
+        "seeds of a setting at most",
+    )
+    .formerly("most"),
+    Opt::new("dir", Kind::Text, DefaultValue::Required, "the folder of the sweep"),
+    Opt::new(
+        "steady",
+        Kind::Map(STEADY_OPTIONS),
+        DefaultValue::Absent(""),
+        "options of steady for the metric",
+    ),
+    Opt::new("run", Kind::Map(START_OPTIONS), DefaultValue::Absent(""), "how and where it is run"),
+];
 
 /// How precise an average shall be.
 #[derive(Clone, Copy, Debug, PartialEq)]

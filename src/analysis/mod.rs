@@ -33,7 +33,7 @@ mod variable_projection;
 mod variance;
 
 pub use alternatives::{Alternative, alternatives};
-pub use average::{Average, Goal, average_over};
+pub use average::{AVERAGE_OPTIONS, Average, Goal, average_over};
 pub use bootstrap::Bootstrap;
 pub use collapse::{Collapse, collapse};
 pub use curve::{CURVE_OPTIONS, CurveFit, Formula, curve_fit};

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::bindings::schemas;
+use crate::analysis::{AVERAGE_OPTIONS, CURVE_OPTIONS, FUNCTIONS};
 use crate::data::{DIVISION_OPTIONS, SOURCES, SUBSET_OPTIONS};
 use crate::error::{nearest, suggestion};
 use crate::model::MODELS;
@@ -13,6 +13,7 @@ use crate::plot::{FIGURE_OPTIONS, MARKS};
 use crate::sweep::options::{EXECUTION_OPTIONS, START_OPTIONS};
 use crate::sweep::slurm::SLURM_OPTIONS;
 use crate::table::JOIN_OPTIONS;
+use crate::theory::{self, PROBLEMS};
 use crate::train::options::{INIT_OPTIONS, MEASURE_OPTIONS, RUN_OPTIONS};
 
 /// A call that takes a map of options, its last map.
@@ -42,8 +43,12 @@ pub fn calls() -> &'static [Call] {
             call("sample", DIVISION_OPTIONS),
             call("fixed", DIVISION_OPTIONS),
             call("subset", SUBSET_OPTIONS),
+            call("curve_fit", CURVE_OPTIONS),
+            call("average_over", AVERAGE_OPTIONS),
         ];
-        calls.extend(schemas().into_iter().map(|(name, options)| call(name, options)));
+        calls.extend(FUNCTIONS.iter().map(|function| call(function.name, function.options)));
+        calls.extend(PROBLEMS.iter().map(|problem| call(problem.law.name, problem.law.options)));
+        calls.extend(theory::FUNCTIONS.iter().map(|function| call(function.name, function.options)));
         calls.extend(MODELS.iter().map(|model| call(model.name, model.options)));
         calls.extend(SOURCES.iter().map(|source| call(source.name, source.options)));
         calls.extend(OPTIMIZERS.iter().map(|optimizer| call(optimizer.name, optimizer.options)));

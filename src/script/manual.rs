@@ -451,7 +451,7 @@ mod tests {
             "{}",
             comment(before)
         );
-        let (before, _) = text.split_once("fn gap(problem: ProblemHandle, options: map)").unwrap();
+        let (before, _) = text.split_once("fn gap(problem: Problem, options: map)").unwrap();
         assert!(comment(before).contains("/// - `temperature`: T = lr / batch"), "{}", comment(before));
     }
 }

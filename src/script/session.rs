@@ -210,6 +210,18 @@ impl Session {
         self.jobs().into_iter().find(|handle| !handle.job.is_over() && is_there(handle))
     }
 
+    /// Refuses to run in a folder in which a job trains; a job that is stopping is waited for.
+    pub(super) fn refuse_beside_a_job(&self, call: &str, dir: &str) -> Result<()> {
+        let Some(other) = self.job_in(Path::new(dir)) else { return Ok(()) };
+        if matches!(other.job.progress().stage, Stage::Stopping) {
+            return other.job.wait().map(|_| ());
+        }
+        let number = other.number;
+        Err(Error::invalid(format!(
+            "{call}: job {number} trains in {dir} already; .wait() for it, or .stop() it; jobs() lists the jobs"
+        )))
+    }
+
     /// Waits for all jobs, and notes what went wrong with them. An interrupt stops them, with
     /// checkpoints.
     ///

@@ -211,7 +211,7 @@ fn a_folder_of_an_earlier_version_has_the_columns_of_today() {
         assert!(told.stdout.contains(&row), "{}{}", told.stdout, told.stderr);
     }
     // One temperature of each data set, instead of both together.
-    assert!(told.stdout.trim().ends_with("\n2"), "{}", told.stdout);
+    assert!(told.stdout.trim().ends_with("\n[2]"), "{}", told.stdout);
     assert!(told.stderr.contains("found `data_options` digest="), "{}", told.stderr);
 }
 

@@ -3,7 +3,7 @@
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, FnPtr, FuncRegistration, Map};
 
-use super::entries::{Schema, comment, of_rhai};
+use super::entries::{comment, of_rhai};
 use crate::analysis::{
     Analysis, Bootstrap, CURVE_OPTIONS, FUNCTIONS, GapFit, TableFunction, curve_fit as fit_curve,
     last_quarter as quarter, paper_epochs as epochs,
@@ -16,12 +16,6 @@ use crate::table::Table;
 /// Names the types as scripts see them.
 pub(super) fn name_types(engine: &mut rhai::Engine) {
     engine.register_type_with_name::<GapFit>("GapFit");
-}
-
-/// The options of each function.
-pub(super) fn schemas() -> Vec<Schema> {
-    let functions = FUNCTIONS.iter().map(|function| (function.name, function.options));
-    functions.chain([("curve_fit", CURVE_OPTIONS)]).collect()
 }
 
 /// Every function of the list, with and without options.

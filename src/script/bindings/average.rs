@@ -6,60 +6,13 @@ use rhai::Map;
 use rhai::plugin::*;
 
 use super::sweeps::{Executor, run_options};
-use crate::analysis::{Average, Goal, STEADY_OPTIONS, SteadyOptions, average_over as average};
+use crate::analysis::{AVERAGE_OPTIONS, Average, Goal, SteadyOptions, average_over as average};
 use crate::error::{Error, Result};
-use crate::options::{Bounds, DefaultValue, Kind, Opt};
 use crate::script::convert::{Scripted, at, describe, given, handle, integer, path, raise};
 use crate::script::handles::problems;
 use crate::script::options::expand;
 use crate::script::session::Session;
-use crate::sweep::options::START_OPTIONS;
 use crate::table::Table;
-
-/// The options of `average_over`. It is no entry of the list of `analysis/`: it runs a sweep's
-/// options.
-pub(super) const OPTIONS: &[Opt] = &[
-    Opt::new(
-        "until",
-        Kind::Number(Bounds::POSITIVE),
-        DefaultValue::Required,
-        "the standard error of the mean that is small enough, in the metric's units",
-    ),
-    Opt::new(
-        "relative",
-        Kind::Flag,
-        DefaultValue::Flag(Goal::DEFAULT.relative),
-        "whether `until` is in units of the mean",
-    ),
-    Opt::new("metric", Kind::Column, DefaultValue::Text("gap"), "a column of the steady-state table"),
-    Opt::new(
-        "by",
-        Kind::List(&Kind::Column),
-        DefaultValue::Absent("each setting"),
-        "columns within whose values runs are averaged",
-    ),
-    Opt::new(
-        "start",
-        Kind::Integer(2, i64::MAX),
-        DefaultValue::Integer(Goal::DEFAULT.start as i64),
-        "seeds of every setting to begin with",
-    ),
-    Opt::new(
-        "max_seeds",
-        Kind::Integer(2, i64::MAX),
-        DefaultValue::Integer(Goal::DEFAULT.max_seeds as i64),
-        "seeds of a setting at most",
-    )
-    .formerly("most"),
-    Opt::new("dir", Kind::Text, DefaultValue::Required, "the folder of the sweep"),
-    Opt::new(
-        "steady",
-        Kind::Map(STEADY_OPTIONS),
-        DefaultValue::Absent(""),
-        "options of steady for the metric",
-    ),
-    Opt::new(RUN, Kind::Map(START_OPTIONS), DefaultValue::Absent(""), "how and where it is run"),
-];
 
 /// The option that is handed on to the sweep, which reads it.
 const RUN: &str = "run";
@@ -74,7 +27,7 @@ struct Asked {
 fn asked(first_seed: i64, options: &Map) -> Result<Asked> {
     let mut options = options.clone();
     let run = options.remove(RUN).map(|run| handle::<Map>(RUN, "a map of options", &run)).transpose()?;
-    let given = given("average_over", OPTIONS, &options)?;
+    let given = given("average_over", AVERAGE_OPTIONS, &options)?;
     let goal = Goal {
         until: given.number("until")?,
         relative: given.flag("relative")?,

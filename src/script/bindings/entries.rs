@@ -1,18 +1,4 @@
-//! Functions that are entries of a list: how they come into a module, and the schemas of their
-//! options.
-
-use crate::options::Opt;
-
-/// The options of a call.
-pub(in crate::script) type Schema = (&'static str, &'static [Opt]);
-
-/// The schemas of the calls whose entries or options lie in `analysis/` and `theory/`.
-pub(in crate::script) fn schemas() -> Vec<Schema> {
-    let mut schemas = super::analysis::schemas();
-    schemas.extend(super::lab::schemas());
-    schemas.push(("average_over", super::average::OPTIONS));
-    schemas
-}
+//! Functions that are entries of a list: how help knows them.
 
 /// A doc comment as help reads it: a text that begins with a capital, and an example, which may be
 /// empty, that runs on every machine or not.

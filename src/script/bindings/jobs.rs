@@ -30,7 +30,7 @@ fn begin(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, options: &
             "start: runs on this machine; run(dir, #{executor: slurm(#{…})}) sends a sweep and returns at once",
         ));
     }
-    not_beside_a_job(&session, "start", dir)?;
+    session.refuse_beside_a_job("start", dir)?;
     let name = format!("job {} ({dir})", session.next_job());
     let notifier = session.notifier();
     let say: Notifier = Arc::new(move |text: &str| notifier(&format!("{name}: {text}")));
@@ -52,18 +52,6 @@ fn begin(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, options: &
         over,
     )?;
     Ok(session.add_job(job, sweep.options.clone()))
-}
-
-/// Two trainings of one session in one folder would do everything twice.
-pub(super) fn not_beside_a_job(session: &Session, call: &str, dir: &str) -> Result<()> {
-    let Some(other) = session.job_in(Path::new(dir)) else { return Ok(()) };
-    if matches!(other.job.progress().stage, Stage::Stopping) {
-        return other.job.wait().map(|_| ());
-    }
-    let number = other.number;
-    Err(Error::invalid(format!(
-        "{call}: job {number} trains in {dir} already; .wait() for it, or .stop() it; jobs() lists the jobs"
-    )))
 }
 
 /// What is said when a job is over.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FuncRegistration, Map};
 
-use super::entries::{Schema, comment, of_rhai};
+use super::entries::{comment, of_rhai};
 use crate::error::{Error, Result};
 use crate::interrupt::{check, check_at, leave_behind};
 use crate::options::Opt;
@@ -17,12 +17,6 @@ use crate::theory::{FUNCTIONS, LabFunction, LabRow, LabValue, PROBLEMS, Problem}
 
 /// A problem in scripts.
 pub(super) type ProblemHandle = Rc<Problem>;
-
-/// The options of each function.
-pub(super) fn schemas() -> Vec<Schema> {
-    let problems = PROBLEMS.iter().map(|problem| (problem.law.name, problem.law.options));
-    problems.chain(FUNCTIONS.iter().map(|function| (function.name, function.options))).collect()
-}
 
 /// Names the types as scripts see them, and gives scripts the module.
 pub(super) fn register(engine: &mut Engine) {

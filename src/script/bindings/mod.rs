@@ -24,7 +24,6 @@ mod sequences;
 mod sweeps;
 mod tables;
 
-pub(super) use entries::schemas;
 pub(super) use plots::PlotHandle;
 
 use rhai::{Engine, exported_module};

@@ -83,7 +83,7 @@ fn run_in(context: &NativeCallContext, sweep: &SweepHandle, dir: &str, map: &Map
     let mut failed = None;
     let mut run = || {
         session.may_write(Path::new(dir))?;
-        super::jobs::not_beside_a_job(&session, "run", dir)?;
+        session.refuse_beside_a_job("run", dir)?;
         // `on_epoch: ()` is none.
         let is_given = |name: &str, value: &Dynamic| name != "on_epoch" || !value.is_unit();
         let mut map = map.clone();

@@ -12,6 +12,9 @@ use crate::sweep::provenance::{Ended, Provenance};
 use crate::sweep::status::RunStatus;
 use crate::train::{EpochRecord, Expected, RunSpec};
 
+/// How many examples a random draw has both in training and in test.
+pub(crate) const OVERLAP: &str = "overlap";
+
 /// The version that wrote the first columns: every file has them.
 const FIRST_VERSION: &str = "0.1.0";
 

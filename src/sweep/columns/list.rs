@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::column::Column;
 use super::column::ColumnValue::{Analysed, Bool, Float, Int, Quantity, Text, Time};
 use super::column::Role::{Identity, Measure, Metric, Parameter, Progress, Seed, Setting, Status};
+use super::column::{Column, OVERLAP};
 use super::options::untold;
 use crate::data::{DataOp, DataSpec};
 use crate::sweep::provenance::Provenance;
@@ -237,12 +237,7 @@ pub(super) static ADDED: &[Column] = &[
         Float(|row| Some(row.spec().data.label_noise())),
         "the share of labels that label noise changes: its probability p",
     ),
-    Column::new(
-        super::OVERLAP,
-        Status,
-        Int(|row| row.run.overlap()),
-        "test examples that are also trained on",
-    ),
+    Column::new(OVERLAP, Status, Int(|row| row.run.overlap()), "test examples that are also trained on"),
     Column::new(
         "hidden",
         Parameter,

@@ -14,12 +14,9 @@ mod options;
 pub(crate) mod tests;
 
 pub use column::{Column, Role};
-pub(crate) use column::{Preview, RunRow};
+pub(crate) use column::{OVERLAP, Preview, RunRow};
 
 use list::{ADDED, LATER, MEASURED, METRICS, PARAMETERS, PLAN, RUNS, STEADY};
-
-/// How many examples a random draw has both in training and in test.
-pub(crate) const OVERLAP: &str = "overlap";
 
 /// Parameters that the runs table had before the epochs table: they keep their places there.
 const EARLY_IN_RUNS: [&str; 2] = ["seed_augment", "seed_noise"];
