@@ -153,7 +153,7 @@ def drive():
     found["progress"] = [shown["data"]["text/plain"] for shown in of_kind(messages, "display_data")]
     updates = of_kind(messages, "update_display_data")
     found["progress_at_the_end"] = updates[-1]["data"]["text/plain"]
-    found["rows"] = result(messages)["text/plain"].splitlines()[-1]
+    found["rows"] = result(messages)["text/plain"]
     found["html"] = result(messages)["text/html"].count("<tr>")
 
     # What a job says while another cell runs stands below the cell that started it.

@@ -70,9 +70,11 @@ impl Terminal {
             Some(kind) => command.env("TERM", kind),
             None => command.env_remove("TERM"),
         };
-        // SAFETY: between fork and exec only these two system calls are made.
+        // SAFETY: between fork and exec only these three system calls are made.
         unsafe {
             command.pre_exec(|| {
+                // Tests that `nohup` started would hand on that a closed terminal is no matter.
+                libc::signal(libc::SIGHUP, libc::SIG_DFL);
                 // A session of its own, whose terminal this is: then Ctrl-C reaches it as a signal.
                 if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
                     return Err(std::io::Error::last_os_error());
