@@ -23,7 +23,8 @@ use crate::sweep::{Observer, Plan, Provenance, RunOptions, Store, Summary};
 use crate::table::{Cell, Table};
 use crate::train::{RunSpec, Seeds};
 
-/// The options of `average_over`. It is no entry of the list of functions: it runs a sweep's options.
+/// The options of `average_over`. It is no entry of the list of functions: it runs a sweep's
+/// options.
 pub const AVERAGE_OPTIONS: &[Opt] = &[
     Opt::new(
         "until",

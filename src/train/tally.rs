@@ -53,7 +53,7 @@ pub(super) fn scores_of(losses: &[f64], correct: usize) -> Scores {
     Scores { loss, accuracy: correct as f64 / n, loss_std: variance.sqrt() }
 }
 
-/// Losses and hits of replicas' examples as tensors: replica by example, in float64.
+/// Losses and correct answers of replicas' examples as tensors: replica by example, in float64.
 pub(super) struct PerExample {
     losses: Tensor,
     /// 1 where the largest logit is the label's.

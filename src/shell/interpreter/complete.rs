@@ -127,7 +127,7 @@ fn candidates(line: &str, known: &Known) -> Found {
             _ => names(known, word),
         },
     };
-    Found { start, candidates: fitting(all, word) }
+    Found { start, candidates: matching(all, word) }
 }
 
 /// What may stand in a command such as `:load FILE`, or in a question such as `?fit_gap`; none
@@ -136,7 +136,7 @@ fn command(line: &str, known: &Known) -> Option<Found> {
     let asked = |start: usize| {
         let topics = manual::TOPICS.iter().map(|topic| topic.name.to_owned());
         let names = known.functions.iter().map(|function| function.name.clone()).chain(topics);
-        Found { start, candidates: fitting(names.collect(), &line[start..]) }
+        Found { start, candidates: matching(names.collect(), &line[start..]) }
     };
     if line.starts_with('?') {
         return Some(asked(1));
@@ -144,7 +144,7 @@ fn command(line: &str, known: &Known) -> Option<Found> {
     let command = line.strip_prefix(':')?;
     let Some((name, _)) = command.split_once(' ') else {
         let fits = COMMANDS.iter().map(|known| known.name.to_owned());
-        return Some(Found { start: 1, candidates: fitting(fits.collect(), command) });
+        return Some(Found { start: 1, candidates: matching(fits.collect(), command) });
     };
     let start = name.len() + 2;
     match name {
@@ -160,7 +160,7 @@ fn command(line: &str, known: &Known) -> Option<Found> {
 }
 
 /// Those that begin with a word, sorted, each once.
-fn fitting(mut all: Vec<String>, word: &str) -> Vec<String> {
+fn matching(mut all: Vec<String>, word: &str) -> Vec<String> {
     all.retain(|name| name.starts_with(word));
     all.sort();
     all.dedup();
@@ -372,7 +372,7 @@ fn in_text(line: &str, start: usize, before: &[Token], known: &Known) -> Found {
         let choices = option.map(Opt::choices).unwrap_or_default();
         if !choices.is_empty() {
             let choices = choices.into_iter().map(str::to_owned).collect();
-            return Found { start: inside, candidates: fitting(choices, &line[inside..]) };
+            return Found { start: inside, candidates: matching(choices, &line[inside..]) };
         }
         if is_path(key) {
             return files(line, inside);
@@ -390,12 +390,12 @@ fn in_text(line: &str, start: usize, before: &[Token], known: &Known) -> Found {
     if call.is_some_and(|(name, _)| name == "help") {
         let names = known.functions.iter().map(|function| function.name.clone());
         let names = names.chain(manual::TOPICS.iter().map(|topic| topic.name.to_owned()));
-        return Found { start: inside, candidates: fitting(names.collect(), &line[inside..]) };
+        return Found { start: inside, candidates: matching(names.collect(), &line[inside..]) };
     }
     if call.is_some_and(|(name, _)| name == "download") {
         let sets = SOURCES.iter().filter(|source| !source.archives.is_empty());
         let sets = sets.map(|source| source.name.to_owned()).collect();
-        return Found { start: inside, candidates: fitting(sets, &line[inside..]) };
+        return Found { start: inside, candidates: matching(sets, &line[inside..]) };
     }
     let of_columns = match (&key, call) {
         (Some(_), _) => is_column,
@@ -410,7 +410,7 @@ fn in_text(line: &str, start: usize, before: &[Token], known: &Known) -> Found {
         let word = line[inside..].rfind(|c: char| !(c.is_alphanumeric() || c == '_'));
         let word = word
             .map_or(inside, |at| inside + at + line[inside + at..].chars().next().map_or(1, char::len_utf8));
-        return Found { start: word, candidates: fitting(columns(line, before, known), &line[word..]) };
+        return Found { start: word, candidates: matching(columns(line, before, known), &line[word..]) };
     }
     match call {
         _ if import => {
@@ -421,7 +421,7 @@ fn in_text(line: &str, start: usize, before: &[Token], known: &Known) -> Found {
                     .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".rhai")?.to_owned()));
                 found.candidates.retain(|name| !name.ends_with(".rhai"));
                 found.candidates.extend(names.chain(known.modules.iter().cloned()));
-                found.candidates = fitting(found.candidates, &line[inside..]);
+                found.candidates = matching(found.candidates, &line[inside..]);
             }
             found
         }
@@ -457,7 +457,7 @@ fn files(line: &str, inside: usize) -> Found {
     });
     let word = &line[start..];
     let candidates =
-        fitting(names.filter(|name| word.starts_with('.') || !name.starts_with('.')).collect(), word);
+        matching(names.filter(|name| word.starts_with('.') || !name.starts_with('.')).collect(), word);
     Found { start, candidates }
 }
 
