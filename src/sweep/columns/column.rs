@@ -208,18 +208,39 @@ impl Column {
 
     /// Its values in these rows.
     pub(crate) fn array(&self, rows: &[RunRow]) -> ArrayRef {
-        let rows = rows.iter();
+        // What a run's plan says is computed once for all its epochs.
+        let once = !matches!(self.role, Role::Progress | Role::Metric | Role::Measure);
         match self.value {
-            ColumnValue::Text(value) => Arc::new(StringArray::from_iter(rows.map(value))),
-            ColumnValue::Int(value) => Arc::new(Int64Array::from_iter(rows.map(value))),
-            ColumnValue::Float(value) => Arc::new(Float64Array::from_iter(rows.map(value))),
-            ColumnValue::Bool(value) => Arc::new(BooleanArray::from_iter(rows.map(value))),
-            ColumnValue::Time(value) => Arc::new(TimestampMicrosecondArray::from_iter(rows.map(value))),
+            ColumnValue::Text(value) => Arc::new(StringArray::from_iter(values(rows, once, value))),
+            ColumnValue::Int(value) => Arc::new(Int64Array::from_iter(values(rows, once, value))),
+            ColumnValue::Float(value) => Arc::new(Float64Array::from_iter(values(rows, once, value))),
+            ColumnValue::Bool(value) => Arc::new(BooleanArray::from_iter(values(rows, once, value))),
+            ColumnValue::Time(value) => {
+                Arc::new(TimestampMicrosecondArray::from_iter(values(rows, once, value)))
+            }
             ColumnValue::Quantity => {
                 let value = |row: &RunRow| Some(row.record?.measured.as_ref()?.get(self.name));
-                Arc::new(Float64Array::from_iter(rows.map(|row| value(row).filter(|value| !value.is_nan()))))
+                Arc::new(Float64Array::from_iter(
+                    rows.iter().map(|row| value(row).filter(|value| !value.is_nan())),
+                ))
             }
             ColumnValue::Analysed => Arc::new(NullArray::new(rows.len())),
         }
     }
+}
+
+/// The value of each row, `once` for all rows of a run that follow one another.
+fn values<T: Clone>(rows: &[RunRow], once: bool, value: fn(&RunRow) -> T) -> impl Iterator<Item = T> {
+    let mut last: Option<(*const PlannedRun, T)> = None;
+    rows.iter().map(move |row| {
+        if let Some((run, known)) = &last
+            && once
+            && std::ptr::eq(*run, row.run)
+        {
+            return known.clone();
+        }
+        let found = value(row);
+        last = once.then(|| (std::ptr::from_ref(row.run), found.clone()));
+        found
+    })
 }

@@ -1,6 +1,7 @@
 //! Every column, in the order of the tables. New ones come at the end of [`LATER`], so that the
 //! others keep their places.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -437,12 +438,24 @@ fn options(spec: &RunSpec) -> impl Iterator<Item = (String, String)> {
     untold(&spec.canonical_json(), |field| TOLD.contains(field)).into_iter()
 }
 
+thread_local! {
+    /// The data that were told of last, since runs of a sweep mostly share theirs.
+    static DATA_TOLD: RefCell<Option<(DataSpec, String)>> = const { RefCell::new(None) };
+}
+
 fn data_options(spec: &RunSpec) -> String {
-    let of_data = options(spec).filter_map(|(field, value)| {
-        let field = field.strip_prefix("data.")?;
-        Some(format!("{}={value}", field.strip_prefix("source.").unwrap_or(field)))
+    let told = DATA_TOLD.with_borrow(|last| {
+        last.as_ref().filter(|(data, _)| *data == spec.data).map(|(_, told)| told.clone())
     });
-    of_data.collect::<Vec<_>>().join(", ")
+    told.unwrap_or_else(|| {
+        let of_data = options(spec).filter_map(|(field, value)| {
+            let field = field.strip_prefix("data.")?;
+            Some(format!("{}={value}", field.strip_prefix("source.").unwrap_or(field)))
+        });
+        let told = of_data.collect::<Vec<_>>().join(", ");
+        DATA_TOLD.set(Some((spec.data.clone(), told.clone())));
+        told
+    })
 }
 
 fn other_options(spec: &RunSpec) -> String {
