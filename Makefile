@@ -33,15 +33,16 @@ demo: build
 repl: build
 	$(KELVIN)
 
-# Every test, with the readers that results must open in. Those in modules called `alone` (tests/it/main.rs says
-# which those are) come last, one at a time.
+# Every test, with the readers that results must open in. Those in modules called `alone`
+# (tests/it/main.rs says which those are) come last, one at a time.
 TEST = KELVIN_PYTHON="$(CACHE)/readers/bin/python" $(CARGO) test --release --locked --workspace
 test: setup
 	@$(PYTHON) tools/venv.py readers
 	$(TEST) -- --skip alone::
 	$(TEST) -- --test-threads=1 alone::
 
-# Tests that are decided by clocks decide the same on a busy machine: those that run alone, or those whose path holds T.
+# Tests that are decided by clocks decide the same on a busy machine: those that run alone, or those
+# whose path holds T.
 stress: setup
 	@$(PYTHON) tools/venv.py readers
 	$(PYTHON) tools/stress.py 10 env $(TEST) -- --test-threads=1 $(or $(T),alone::)
